@@ -1,0 +1,104 @@
+//! The library's one error type: what went wrong, on which file or node, with both numbers where there are two.
+
+use std::path::PathBuf;
+
+/// Everything that can go wrong, one variant per thing a caller can act on.
+///
+/// Every message is one line that says what and why, cause first.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No GPU adapter matches the request. Remedy: install a Vulkan driver, loosen the filter, or use the CPU backend.
+    #[error("no GPU adapter: {0}")]
+    NoAdapter(String),
+    /// The adapter lacks a limit or feature that the engine needs. Remedy: another adapter, or the CPU backend.
+    #[error("adapter `{adapter}`: {what}")]
+    Unsupported {
+        /// The adapter's name.
+        adapter: String,
+        /// What it lacks, with both numbers.
+        what: String,
+    },
+    /// A buffer or dispatch is over a limit of the device. Remedy: a smaller batch or input.
+    #[error("{what} needs {needed}, the device allows {limit}")]
+    Limit {
+        /// The node or buffer, and which limit.
+        what: String,
+        /// What it needs.
+        needed: u64,
+        /// What the device allows.
+        limit: u64,
+    },
+    /// A weights file cannot be used: damaged, of an unknown kind, or not this network's.
+    #[error("{}: {what}", file.display())]
+    Weights {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, with the tensor's name and both shapes.
+        what: String,
+    },
+    /// No network of this name, or a description that no network can have.
+    #[error("{0}")]
+    Model(String),
+    /// An image cannot be decoded or is too large.
+    #[error("{}: {what}", file.display())]
+    Image {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A tensor has another shape than the operation takes.
+    #[error("{node}: {what}")]
+    Shape {
+        /// The node.
+        node: String,
+        /// Both shapes.
+        what: String,
+    },
+    /// Nodes that no kernel covers, every one named.
+    #[error("no kernel for {}", .0.join(", "))]
+    NoKernel(Vec<String>),
+    /// The GPU device was lost (driver reset, unplugged). Remedy: make a new engine and load the model again.
+    #[error("the GPU device was lost: {0}")]
+    DeviceLost(String),
+    /// The device's memory is exhausted. Remedy: a smaller batch or input.
+    #[error("out of GPU memory: {0}")]
+    OutOfMemory(String),
+    /// The GPU refused a command. This is a defect of this library or of the driver.
+    #[error("the GPU refused {0}")]
+    Gpu(String),
+    /// A file cannot be read or written.
+    #[error("{}: {what}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// The system's reason.
+        what: String,
+    },
+    /// A download failed.
+    #[error("{0}")]
+    Download(String),
+}
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub(crate) fn io(file: impl Into<PathBuf>, error: &std::io::Error) -> Self {
+        let what = match error.kind() {
+            std::io::ErrorKind::NotFound => "no such file".to_string(),
+            _ => error.to_string(),
+        };
+        Error::Io { file: file.into(), what }
+    }
+    pub(crate) fn weights(file: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+        Error::Weights { file: file.into(), what: what.into() }
+    }
+    pub(crate) fn image(file: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+        Error::Image { file: file.into(), what: what.into() }
+    }
+    pub(crate) fn shape(node: impl Into<String>, what: impl Into<String>) -> Self {
+        Error::Shape { node: node.into(), what: what.into() }
+    }
+}
