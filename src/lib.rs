@@ -1,1 +1,54 @@
+//! GhostNet, and networks made of ghost modules, on any GPU.
+//!
+//! [GhostNet](https://arxiv.org/abs/1911.11907) (Han et al., CVPR 2020) makes many feature maps from few: a 1x1 *primary convolution*
+//! computes some, a cheap depthwise *operation* derives the ghosts, and both are concatenated. This crate runs it with WGSL compute
+//! shaders through [wgpu](https://wgpu.rs): a whole ghost module in one dispatch, concatenation for free. Where a machine has no GPU
+//! adapter the same plan runs on the CPU.
+//!
+//! ```
+//! use ghostnet::{Engine, EngineOptions, Network};
+//!
+//! let engine = Engine::blocking(EngineOptions::default())?; // the best adapter, or the CPU
+//! let model = engine.load(Network::embedded()?)?; // GhostNet 0.5 for CIFAR-10's ten classes
+//! let image = ghostnet::image_input::decode_file("assets/images/chelsea.png".as_ref())?;
+//! let best = &model.classify(&image, 5)?[0];
+//! assert_eq!(best.label, "cat");
+//! # Ok::<(), ghostnet::Error>(())
+//! ```
+//!
+//! A tensor's way through the library, one module a stage:
+//!
+//! [`image_input`] (file to pixels) -> [`model`] (architecture and weights) -> [`graph`] and its [`passes`](graph::passes) ->
+//! [`plan`] (ordered dispatches over reused buffers) -> [`gpu`] or [`cpu`] (prepared buffers and pipelines, run).
 
+pub mod cpu;
+mod clock;
+mod engine;
+mod error;
+pub mod gpu;
+pub mod graph;
+#[cfg(feature = "hub")]
+pub mod hub;
+pub mod image_input;
+pub mod kernels;
+pub mod model;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod npy;
+pub mod plan;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use engine::adapters;
+pub use engine::{AdapterInfo, Backend, Class, Engine, EngineOptions, Feature, GraphModel, MIN_SIDE, Model, PrepareTimes, Tensor};
+pub use error::{Error, Result};
+pub use model::Network;
+pub use plan::Precision;
+
+/// The middle value (the mean of the middle two); 0 of none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => values[n / 2],
+        n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
+    }
+}

@@ -1,0 +1,115 @@
+// conv2d: convolution of any kernel, stride, padding, dilation and groups + bias + activation.
+//
+//   out[n, o, y, x] = activate(bias[o] + sum_{i, ky, kx} W[o, i, ky, kx] * in[n, i, y * stride - pad + ky * dilation, ...])
+//
+// input, output: [n][block][pixel] blocks of four channels.
+// Each tile of BLOCKS output blocks sums over `blocks_window` input blocks from `first[tile]` on: all of them without groups, and with
+// groups the blocks that hold its groups' channels (weights of channels outside a lane's group are zero).
+// weight: [channel tile][input block of the window][KH * KW][BLOCKS][input lane] rows of four output lanes.
+// bias: [block], then the windows' first blocks as f32 in lane x, one for each channel tile, at first_offset.
+// One invocation: PIXELS pixels of BLOCKS output blocks. One workgroup: WG * PIXELS pixels of one channel tile.
+// Workgroup memory: none.
+#import dtype
+#import activation
+#import grid
+
+struct Params {
+    width_in: u32,
+    height_in: u32,
+    width_out: u32,
+    pixels_out: u32,
+    kernel_y: u32,
+    kernel_x: u32,
+    stride_y: u32,
+    stride_x: u32,
+    pad_y: u32,
+    pad_x: u32,
+    dilation_y: u32,
+    dilation_x: u32,
+    blocks_window: u32,
+    blocks_out: u32,
+    first_offset: u32,
+    tiles_pixel: u32,
+    tiles_channel: u32,
+    workgroups: u32,
+    input_offset: u32,
+    input_stride: u32,
+    output_offset: u32,
+    output_stride: u32,
+    activation: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<Stored>;
+@group(0) @binding(2) var<storage, read> weight: array<Stored>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> output: array<Stored>;
+
+const WG = ${WG}u;
+
+@compute @workgroup_size(${WG})
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = workgroup_index(group, groups);
+    if index >= params.workgroups {
+        return;
+    }
+    let pixel_tile = index % params.tiles_pixel;
+    let channel_tile = (index / params.tiles_pixel) % params.tiles_channel;
+    let n = index / (params.tiles_pixel * params.tiles_channel);
+    let block = channel_tile * ${BLOCKS}u;
+    let first = pixel_tile * ${WG * PIXELS}u + lane;
+    let pixels_in = params.width_in * params.height_in;
+    var plane = params.input_offset + n * params.input_stride + u32(bias[params.first_offset + channel_tile].x) * pixels_in;
+#for p in 0..PIXELS
+    let pixel${p} = min(first + ${p * WG}u, params.pixels_out - 1u);
+    let y${p} = (pixel${p} / params.width_out) * params.stride_y;
+    let x${p} = (pixel${p} % params.width_out) * params.stride_x;
+#for b in 0..BLOCKS
+    var a${p}_${b} = bias[block + ${b}u];
+#endfor
+#endfor
+    var w = channel_tile * params.blocks_window * params.kernel_y * params.kernel_x * ${BLOCKS * 4}u;
+    for (var i = 0u; i < params.blocks_window; i++) {
+        for (var ky = 0u; ky < params.kernel_y; ky++) {
+            let dy = ky * params.dilation_y;
+            for (var kx = 0u; kx < params.kernel_x; kx++) {
+                let dx = kx * params.dilation_x;
+#for p in 0..PIXELS
+                // Left of or above the map the subtraction wraps round and fails the comparison.
+                let iy${p} = y${p} + dy - params.pad_y;
+                let ix${p} = x${p} + dx - params.pad_x;
+                let ok${p} = iy${p} < params.height_in && ix${p} < params.width_in;
+                let v${p} = select(vec4<f32>(0.0), unpack(input[plane + select(0u, iy${p} * params.width_in + ix${p}, ok${p})]), ok${p});
+#endfor
+#for b in 0..BLOCKS
+                let w${b}_0 = unpack(weight[w + ${b * 4}u]);
+                let w${b}_1 = unpack(weight[w + ${b * 4 + 1}u]);
+                let w${b}_2 = unpack(weight[w + ${b * 4 + 2}u]);
+                let w${b}_3 = unpack(weight[w + ${b * 4 + 3}u]);
+#for p in 0..PIXELS
+                a${p}_${b} = fma(vec4<f32>(v${p}.x), w${b}_0, a${p}_${b});
+                a${p}_${b} = fma(vec4<f32>(v${p}.y), w${b}_1, a${p}_${b});
+                a${p}_${b} = fma(vec4<f32>(v${p}.z), w${b}_2, a${p}_${b});
+                a${p}_${b} = fma(vec4<f32>(v${p}.w), w${b}_3, a${p}_${b});
+#endfor
+#endfor
+                w += ${BLOCKS * 4}u;
+            }
+        }
+        plane += pixels_in;
+    }
+    let output_base = params.output_offset + n * params.output_stride;
+#for p in 0..PIXELS
+    if first + ${p * WG}u < params.pixels_out {
+#for b in 0..BLOCKS
+        if block + ${b}u < params.blocks_out {
+            output[output_base + (block + ${b}u) * params.pixels_out + pixel${p}] = pack(activate(a${p}_${b}, params.activation));
+        }
+#endfor
+    }
+#endfor
+}

@@ -1,0 +1,220 @@
+// ghost: a whole ghost module in one dispatch (Han et al., CVPR 2020, section 3.1): a 1x1 primary convolution makes the intrinsic
+// maps, a depthwise D x D cheap operation makes RATIO - 1 ghost maps of each, and both halves are written to their channel range.
+//
+//   y[n, o, p]  = act1(bias[o] + sum_i W[o, i] * gate[n, i] * in[n, i, p])                          intrinsic
+//   z[n, r, o, p] = act2(cheap_bias[r, o] + sum_t C[r, o, t] * y[n, o, p + t])                      ghosts, zero padding D / 2
+//   out = concat(y, z_0, z_1, ...) + residual
+//
+// input, output, residual: [n][block][pixel] blocks of four channels; the output's blocks are the intrinsic maps', then each ghost
+// group's. gate: [n][block], f32. weight: primary as in pointwise, then cheap [ghost group][block][D * D] at cheap_offset.
+// bias: primary [block], then cheap [ghost group][block] at cheap_bias_offset. sums (SUMS): [n][tile][block], f32, sums of the output
+// over the tile's pixels, for a squeeze-and-excite that follows.
+// One workgroup: BLOCKS intrinsic blocks on one tile of the map; its intrinsic maps, halo included, stay in workgroup memory.
+// One invocation: PIXELS pixels of the tile plus halo in the first phase, PIXELS pixels of the tile in the second.
+// Workgroup memory: BLOCKS * CELLS * 16 bytes, plus WG * 2 * BLOCKS * 16 with SUMS (RATIO 2).
+#import dtype
+#import activation
+#import grid
+
+struct Params {
+    width: u32,
+    height: u32,
+    blocks_in: u32,
+    blocks_primary: u32,
+    tile_width: u32,
+    tile_height: u32,
+    tiles_x: u32,
+    tiles_y: u32,
+    tiles_channel: u32,
+    workgroups: u32,
+    input_offset: u32,
+    input_stride: u32,
+    output_offset: u32,
+    output_stride: u32,
+    residual_offset: u32,
+    residual_stride: u32,
+    cheap_offset: u32,
+    cheap_bias_offset: u32,
+    ghost_groups: u32,
+    activation: u32,
+    cheap_activation: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<Stored>;
+@group(0) @binding(2) var<storage, read> weight: array<Stored>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> output: array<Stored>;
+#if GATE
+@group(0) @binding(5) var<storage, read> gate: array<vec4<f32>>;
+#endif
+#if RESIDUAL
+@group(0) @binding(6) var<storage, read> residual: array<Stored>;
+#endif
+#if SUMS
+@group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
+#endif
+
+const WG = ${WG}u;
+const CELLS = ${CELLS}u;
+// The intrinsic maps of the tile with a border of D / 2 cells, zero outside the map.
+var<workgroup> maps: array<vec4<f32>, ${BLOCKS * CELLS}>;
+#if SUMS
+#import reduce
+#endif
+
+@compute @workgroup_size(${WG})
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = workgroup_index(group, groups);
+    if index >= params.workgroups {
+        return;
+    }
+    let tiles = params.tiles_x * params.tiles_y;
+    let tile = index % tiles;
+    let channel_tile = (index / tiles) % params.tiles_channel;
+    let n = index / (tiles * params.tiles_channel);
+    let block = channel_tile * ${BLOCKS}u;
+    let pixels = params.width * params.height;
+
+    // The tile [x0, x1) x [y0, y1), and the part of tile plus halo that lies on the map.
+    let x0 = (tile % params.tiles_x) * params.tile_width;
+    let y0 = (tile / params.tiles_x) * params.tile_height;
+    let x1 = min(x0 + params.tile_width, params.width);
+    let y1 = min(y0 + params.tile_height, params.height);
+    let rx0 = max(x0, ${D / 2}u) - ${D / 2}u;
+    let ry0 = max(y0, ${D / 2}u) - ${D / 2}u;
+    let region_width = min(x1 + ${D / 2}u, params.width) - rx0;
+    let region = region_width * (min(y1 + ${D / 2}u, params.height) - ry0);
+    let row = params.tile_width + ${D / 2 * 2}u;
+    let cells = row * (params.tile_height + ${D / 2 * 2}u);
+#if D > 1
+    for (var cell = lane; cell < cells; cell += WG) {
+        // Cell (0, 0) is pixel (x0 - D / 2, y0 - D / 2); outside the map the subtraction wraps and fails the comparison.
+        let inside = (cell % row) + x0 - ${D / 2}u < params.width && (cell / row) + y0 - ${D / 2}u < params.height;
+        if !inside {
+#for b in 0..BLOCKS
+            maps[${b}u * CELLS + cell] = vec4<f32>(0.0);
+#endfor
+        }
+    }
+#endif
+
+    // Phase 1: the primary convolution on every pixel of the region.
+    let input_base = params.input_offset + n * params.input_stride;
+#for p in 0..PIXELS
+    let r${p} = min(lane + ${p * WG}u, region - 1u);
+    let x${p} = rx0 + r${p} % region_width;
+    let y${p} = ry0 + r${p} / region_width;
+    var at${p} = input_base + y${p} * params.width + x${p};
+#for b in 0..BLOCKS
+    var a${p}_${b} = bias[block + ${b}u];
+#endfor
+#endfor
+    var w = channel_tile * params.blocks_in * ${BLOCKS * 4}u;
+    for (var i = 0u; i < params.blocks_in; i++) {
+#if GATE
+        let g = gate[n * params.blocks_in + i];
+#for p in 0..PIXELS
+        let v${p} = unpack(input[at${p}]) * g;
+#endfor
+#else
+#for p in 0..PIXELS
+        let v${p} = unpack(input[at${p}]);
+#endfor
+#endif
+#for b in 0..BLOCKS
+        let w${b}_0 = unpack(weight[w + ${b * 4}u]);
+        let w${b}_1 = unpack(weight[w + ${b * 4 + 1}u]);
+        let w${b}_2 = unpack(weight[w + ${b * 4 + 2}u]);
+        let w${b}_3 = unpack(weight[w + ${b * 4 + 3}u]);
+#for p in 0..PIXELS
+        a${p}_${b} = fma(vec4<f32>(v${p}.x), w${b}_0, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(v${p}.y), w${b}_1, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(v${p}.z), w${b}_2, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(v${p}.w), w${b}_3, a${p}_${b});
+#endfor
+#endfor
+#for p in 0..PIXELS
+        at${p} += pixels;
+#endfor
+        w += ${BLOCKS * 4}u;
+    }
+#for p in 0..PIXELS
+    let cell${p} = (y${p} + ${D / 2}u - y0) * row + x${p} + ${D / 2}u - x0;
+    if lane + ${p * WG}u < region {
+#for b in 0..BLOCKS
+        maps[${b}u * CELLS + cell${p}] = activate(a${p}_${b}, params.activation);
+#endfor
+    }
+#endfor
+    workgroupBarrier();
+
+    // Phase 2: the cheap operation on every pixel of the tile, and both halves to memory.
+    let output_base = params.output_offset + n * params.output_stride;
+#if RESIDUAL
+    let residual_base = params.residual_offset + n * params.residual_stride;
+#endif
+    let tile_width = x1 - x0;
+    let tile_pixels = tile_width * (y1 - y0);
+#for s in 0..SUMS * 2 * BLOCKS
+    var sum${s} = vec4<f32>(0.0);
+#endfor
+#for p in 0..PIXELS
+    if lane + ${p * WG}u < tile_pixels {
+        let tx = (lane + ${p * WG}u) % tile_width;
+        let ty = (lane + ${p * WG}u) / tile_width;
+        let corner = ty * row + tx;
+        let pixel = (y0 + ty) * params.width + x0 + tx;
+#for b in 0..BLOCKS
+        if block + ${b}u < params.blocks_primary {
+            let intrinsic = maps[${b}u * CELLS + corner + ${D / 2}u * row + ${D / 2}u];
+            let intrinsic_at = (block + ${b}u) * pixels + pixel;
+#if RESIDUAL
+            output[output_base + intrinsic_at] = pack(intrinsic + unpack(residual[residual_base + intrinsic_at]));
+#else
+            output[output_base + intrinsic_at] = pack(intrinsic);
+#endif
+#if SUMS
+            sum${b} += intrinsic;
+#endif
+            for (var r = 0u; r < params.ghost_groups; r++) {
+                let ghost_block = r * params.blocks_primary + block + ${b}u;
+                var z = bias[params.cheap_bias_offset + ghost_block];
+                let c = params.cheap_offset + ghost_block * ${D * D}u;
+#for ky in 0..D
+#for kx in 0..D
+                z = fma(maps[${b}u * CELLS + corner + ${ky}u * row + ${kx}u], unpack(weight[c + ${ky * D + kx}u]), z);
+#endfor
+#endfor
+                z = activate(z, params.cheap_activation);
+                let ghost_at = (params.blocks_primary + ghost_block) * pixels + pixel;
+#if RESIDUAL
+                output[output_base + ghost_at] = pack(z + unpack(residual[residual_base + ghost_at]));
+#else
+                output[output_base + ghost_at] = pack(z);
+#endif
+#if SUMS
+                sum${BLOCKS + b} += z;
+#endif
+            }
+        }
+#endfor
+    }
+#endfor
+#if SUMS
+#for s in 0..2 * BLOCKS
+    sums_of[${s * WG}u + lane] = sum${s};
+#endfor
+    reduce_sums(lane);
+    // Lanes 0 .. BLOCKS hold the intrinsic blocks, the next BLOCKS the ghosts.
+    let summed = block + lane % ${BLOCKS}u;
+    if lane < ${2 * BLOCKS}u && summed < params.blocks_primary {
+        let to = summed + select(0u, params.blocks_primary, lane >= ${BLOCKS}u);
+        sums[(n * tiles + tile) * params.blocks_primary * 2u + to] = sums_of[lane * WG];
+    }
+#endif
+}

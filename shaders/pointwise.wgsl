@@ -1,0 +1,145 @@
+// pointwise: 1x1 convolution + bias + activation, optional gate on its input, residual added to its output, or mean over the map.
+//
+//   out[n, o, p] = activate(bias[o] + sum_i W[o, i] * gate[n, i] * in[n, i, p]) + residual[n, o, p]
+//
+// input, output, residual: [n][block][pixel] blocks of four channels. gate: [n][block], f32.
+// weight: [channel tile][input block][BLOCKS][input lane] rows of four output lanes, so that a tile reads on contiguously.
+// One invocation: PIXELS pixels of BLOCKS output blocks, in registers. One workgroup: WG * PIXELS pixels of one channel tile;
+// all its weights have addresses uniform over the workgroup (scalar loads on AMD, one load for all lanes on lavapipe).
+// With POOL one workgroup walks over the whole map and writes only its mean: [n][block].
+// Workgroup memory: none; WG * BLOCKS * 16 bytes with POOL.
+#import dtype
+#import activation
+#import grid
+
+struct Params {
+    pixels: u32,
+    blocks_in: u32,
+    blocks_out: u32,
+    tiles_pixel: u32,
+    tiles_channel: u32,
+    workgroups: u32,
+    input_offset: u32,
+    input_stride: u32,
+    output_offset: u32,
+    output_stride: u32,
+    residual_offset: u32,
+    residual_stride: u32,
+    activation: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<Stored>;
+@group(0) @binding(2) var<storage, read> weight: array<Stored>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> output: array<Stored>;
+#if GATE
+@group(0) @binding(5) var<storage, read> gate: array<vec4<f32>>;
+#endif
+#if RESIDUAL
+@group(0) @binding(6) var<storage, read> residual: array<Stored>;
+#endif
+
+const WG = ${WG}u;
+#if POOL
+#import reduce
+#endif
+
+@compute @workgroup_size(${WG})
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = workgroup_index(group, groups);
+    if index >= params.workgroups {
+        return;
+    }
+#if POOL
+    let channel_tile = index % params.tiles_channel;
+    let n = index / params.tiles_channel;
+#for b in 0..BLOCKS
+    var pooled${b} = vec4<f32>(0.0);
+#endfor
+    for (var pixel_tile = 0u; pixel_tile < params.tiles_pixel; pixel_tile++) {
+#else
+    let pixel_tile = index % params.tiles_pixel;
+    let channel_tile = (index / params.tiles_pixel) % params.tiles_channel;
+    let n = index / (params.tiles_pixel * params.tiles_channel);
+#endif
+    let block = channel_tile * ${BLOCKS}u;
+    let first = pixel_tile * ${WG * PIXELS}u + lane;
+    let input_base = params.input_offset + n * params.input_stride;
+#for p in 0..PIXELS
+    var at${p} = input_base + min(first + ${p * WG}u, params.pixels - 1u);
+#for b in 0..BLOCKS
+    var a${p}_${b} = bias[block + ${b}u];
+#endfor
+#endfor
+    var w = channel_tile * params.blocks_in * ${BLOCKS * 4}u;
+    for (var i = 0u; i < params.blocks_in; i++) {
+#if GATE
+        let g = gate[n * params.blocks_in + i];
+#for p in 0..PIXELS
+        let x${p} = unpack(input[at${p}]) * g;
+#endfor
+#else
+#for p in 0..PIXELS
+        let x${p} = unpack(input[at${p}]);
+#endfor
+#endif
+#for b in 0..BLOCKS
+        let w${b}_0 = unpack(weight[w + ${b * 4}u]);
+        let w${b}_1 = unpack(weight[w + ${b * 4 + 1}u]);
+        let w${b}_2 = unpack(weight[w + ${b * 4 + 2}u]);
+        let w${b}_3 = unpack(weight[w + ${b * 4 + 3}u]);
+#for p in 0..PIXELS
+        a${p}_${b} = fma(vec4<f32>(x${p}.x), w${b}_0, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(x${p}.y), w${b}_1, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(x${p}.z), w${b}_2, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(x${p}.w), w${b}_3, a${p}_${b});
+#endfor
+#endfor
+#for p in 0..PIXELS
+        at${p} += params.pixels;
+#endfor
+        w += ${BLOCKS * 4}u;
+    }
+#if POOL
+#for p in 0..PIXELS
+    if first + ${p * WG}u < params.pixels {
+#for b in 0..BLOCKS
+        pooled${b} += activate(a${p}_${b}, params.activation);
+#endfor
+    }
+#endfor
+    }
+#for b in 0..BLOCKS
+    sums_of[${b * WG}u + lane] = pooled${b};
+#endfor
+    reduce_sums(lane);
+    let written = channel_tile * ${BLOCKS}u + lane;
+    if lane < ${BLOCKS}u && written < params.blocks_out {
+        output[params.output_offset + n * params.output_stride + written] = pack(sums_of[lane * WG] / f32(params.pixels));
+    }
+#else
+    let output_base = params.output_offset + n * params.output_stride;
+#if RESIDUAL
+    let residual_base = params.residual_offset + n * params.residual_stride;
+#endif
+#for p in 0..PIXELS
+    if first + ${p * WG}u < params.pixels {
+#for b in 0..BLOCKS
+        if block + ${b}u < params.blocks_out {
+            let out_at = (block + ${b}u) * params.pixels + first + ${p * WG}u;
+#if RESIDUAL
+            output[output_base + out_at] = pack(activate(a${p}_${b}, params.activation) + unpack(residual[residual_base + out_at]));
+#else
+            output[output_base + out_at] = pack(activate(a${p}_${b}, params.activation));
+#endif
+        }
+#endfor
+    }
+#endfor
+#endif
+}

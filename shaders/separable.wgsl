@@ -1,0 +1,107 @@
+// separable: depthwise k x k, then 1x1, in one dispatch: the shortcut of a bottleneck that changes shape.
+//
+//   y[n, i, p] = depthwise_bias[i] + sum_t D[i, t] * in[n, i, p * stride - pad + t]
+//   out[n, o, p] = activate(bias[o] + sum_i W[o, i] * act1(y[n, i, p]))
+//
+// input, output: [n][block][pixel] blocks of four channels. weight: the 1x1 as in pointwise, then depthwise [block][KH * KW] at
+// depthwise_offset. bias: 1x1 [block], then depthwise [block] at depthwise_bias_offset.
+// One invocation: one output pixel of BLOCKS output blocks; the depthwise value of each input block is made on the way and used at
+// once, so nothing goes through memory. It is made again for each channel tile: BLOCKS is chosen large.
+// One workgroup: WG pixels of one channel tile. Workgroup memory: none.
+#import dtype
+#import activation
+#import grid
+
+struct Params {
+    width_in: u32,
+    height_in: u32,
+    width_out: u32,
+    pixels_out: u32,
+    pad_y: u32,
+    pad_x: u32,
+    blocks_in: u32,
+    blocks_out: u32,
+    depthwise_offset: u32,
+    depthwise_bias_offset: u32,
+    tiles_pixel: u32,
+    tiles_channel: u32,
+    workgroups: u32,
+    input_offset: u32,
+    input_stride: u32,
+    output_offset: u32,
+    output_stride: u32,
+    depthwise_activation: u32,
+    activation: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<Stored>;
+@group(0) @binding(2) var<storage, read> weight: array<Stored>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> output: array<Stored>;
+
+const WG = ${WG}u;
+
+@compute @workgroup_size(${WG})
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = workgroup_index(group, groups);
+    if index >= params.workgroups {
+        return;
+    }
+    let pixel_tile = index % params.tiles_pixel;
+    let channel_tile = (index / params.tiles_pixel) % params.tiles_channel;
+    let n = index / (params.tiles_pixel * params.tiles_channel);
+    let block = channel_tile * ${BLOCKS}u;
+    let first = pixel_tile * WG + lane;
+    let pixel = min(first, params.pixels_out - 1u);
+    let y = (pixel / params.width_out) * ${STRIDE_Y}u;
+    let x = (pixel % params.width_out) * ${STRIDE_X}u;
+    // Each tap's offset in the plane, and 0 or 1 to blank it where it falls outside the map.
+#for ky in 0..KH
+    let iy${ky} = y + ${ky}u - params.pad_y;
+#endfor
+#for kx in 0..KW
+    let ix${kx} = x + ${kx}u - params.pad_x;
+#endfor
+    let plane = params.width_in * params.height_in;
+    var base = params.input_offset + n * params.input_stride;
+#for b in 0..BLOCKS
+    var a${b} = bias[block + ${b}u];
+#endfor
+    var w = channel_tile * params.blocks_in * ${BLOCKS * 4}u;
+    var d = params.depthwise_offset;
+    for (var i = 0u; i < params.blocks_in; i++) {
+        var v = bias[params.depthwise_bias_offset + i];
+#for ky in 0..KH
+#for kx in 0..KW
+        {
+            let ok = iy${ky} < params.height_in && ix${kx} < params.width_in;
+            let tap = unpack(input[base + select(0u, iy${ky} * params.width_in + ix${kx}, ok)]);
+            v = fma(select(vec4<f32>(0.0), tap, ok), unpack(weight[d + ${ky * KW + kx}u]), v);
+        }
+#endfor
+#endfor
+        v = activate(v, params.depthwise_activation);
+#for b in 0..BLOCKS
+        a${b} = fma(vec4<f32>(v.x), unpack(weight[w + ${b * 4}u]), a${b});
+        a${b} = fma(vec4<f32>(v.y), unpack(weight[w + ${b * 4 + 1}u]), a${b});
+        a${b} = fma(vec4<f32>(v.z), unpack(weight[w + ${b * 4 + 2}u]), a${b});
+        a${b} = fma(vec4<f32>(v.w), unpack(weight[w + ${b * 4 + 3}u]), a${b});
+#endfor
+        base += plane;
+        w += ${BLOCKS * 4}u;
+        d += ${KH * KW}u;
+    }
+    if first < params.pixels_out {
+        let output_base = params.output_offset + n * params.output_stride;
+#for b in 0..BLOCKS
+        if block + ${b}u < params.blocks_out {
+            output[output_base + (block + ${b}u) * params.pixels_out + pixel] = pack(activate(a${b}, params.activation));
+        }
+#endfor
+    }
+}

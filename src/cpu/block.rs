@@ -1,0 +1,127 @@
+//! Arithmetic on blocks of four channels, and how the work on them is split: what the twins share, as `shaders/shared/` is to the shaders.
+//!
+//! Loops over the lanes of a block have a constant length and no branch, so that they compile to SSE2, NEON or simd128 on their own.
+
+use rayon::prelude::*;
+
+/// Four channels of one pixel, or four lanes of a weight row.
+pub(crate) type Block = [f32; 4];
+
+pub(crate) const ZERO: Block = [0.0; 4];
+
+/// Pixels that share each load of a weight. With two output blocks that is eight sums, which leaves half of SSE2's sixteen registers.
+pub(crate) const PIXELS: usize = 4;
+
+/// Output blocks that share each load of an input.
+const PAIR: usize = 2;
+
+/// Pixels of the longest run that is not split between threads.
+const RUN: usize = 512;
+
+#[inline(always)]
+pub(crate) fn add(a: Block, b: Block) -> Block {
+    std::array::from_fn(|l| a[l] + b[l])
+}
+
+#[inline(always)]
+pub(crate) fn multiply(a: Block, b: Block) -> Block {
+    std::array::from_fn(|l| a[l] * b[l])
+}
+
+#[inline(always)]
+pub(crate) fn scale(a: Block, by: f32) -> Block {
+    a.map(|v| v * by)
+}
+
+/// `sum + x * w`, rounded twice: without the target feature a fused one is a call.
+#[inline(always)]
+pub(crate) fn multiply_add(x: Block, w: Block, sum: Block) -> Block {
+    std::array::from_fn(|l| sum[l] + x[l] * w[l])
+}
+
+/// Adds the products of `P` pixels' input blocks and `B` 4 x 4 matrices, given as rows of four output lanes, an input lane each.
+#[inline(always)]
+pub(crate) fn matrices<const P: usize, const B: usize>(sums: &mut [[Block; B]; P], x: [Block; P], weight: &[Block]) {
+    let weight = &weight[..B * 4];
+    for lane in 0..4 {
+        for b in 0..B {
+            let row = weight[b * 4 + lane];
+            for p in 0..P {
+                sums[p][b] = multiply_add([x[p][lane]; 4], row, sums[p][b]);
+            }
+        }
+    }
+}
+
+/// The sum of all blocks, in runs, so that rounding errors do not grow with the length of a map.
+pub(crate) fn total(blocks: &[Block]) -> Block {
+    blocks.chunks(64).map(|run| run.iter().fold(ZERO, |a, &b| add(a, b))).fold(ZERO, add)
+}
+
+/// An activation by its number; `shaders/shared/activation.wgsl`.
+#[inline(always)]
+pub(crate) fn activate(v: Block, kind: u32) -> Block {
+    let hard_sigmoid = |x: f32| (x + 3.0).clamp(0.0, 6.0) / 6.0;
+    match kind {
+        // Not f32::max, whose care for NaN costs three more instructions.
+        1 => v.map(|x| if x > 0.0 { x } else { 0.0 }),
+        2 => v.map(|x| x.clamp(0.0, 6.0)),
+        3 => v.map(hard_sigmoid),
+        4 => v.map(|x| x * hard_sigmoid(x)),
+        5 => v.map(|x| 1.0 / (1.0 + (-x).exp())),
+        6 => v.map(|x| x / (1.0 + (-x).exp())),
+        _ => v,
+    }
+}
+
+/// A tensor's place in its buffer.
+#[derive(Clone, Copy)]
+pub(crate) struct View {
+    pub offset: usize,
+    pub stride: usize,
+}
+
+impl View {
+    pub(crate) fn new(offset: u32, stride: u32) -> Self {
+        Self { offset: offset as usize, stride: stride as usize }
+    }
+
+    /// Image `n`, and what follows it.
+    pub(crate) fn image(self, buffer: &[Block], n: usize) -> &[Block] {
+        &buffer[self.offset + n * self.stride..]
+    }
+
+    /// The images, of `len` blocks each.
+    pub(crate) fn images(self, buffer: &mut [Block], count: usize, len: usize) -> impl IndexedParallelIterator<Item = &mut [Block]> {
+        buffer[self.offset..].par_chunks_mut(self.stride).take(count).map(move |image| &mut image[..len])
+    }
+}
+
+/// Splits the output of a convolution that is packed in tiles of `tile` blocks. `work` gets runs of pixels of one block or two of the
+/// same tile: their first block, their first pixel, and the run in each block's plane.
+pub(crate) fn for_each_run(image: &mut [Block], pixels: usize, tile: usize, work: impl Fn(usize, usize, &mut [&mut [Block]]) + Sync) {
+    image.par_chunks_mut(tile * pixels).enumerate().for_each(|(at, planes)| {
+        planes.par_chunks_mut(PAIR * pixels).enumerate().for_each(|(pair, planes)| {
+            let (one, two) = planes.split_at_mut(pixels);
+            halve(at * tile + pair * PAIR, 0, one, two, &work);
+        });
+    });
+}
+
+fn halve(block: usize, first: usize, one: &mut [Block], two: &mut [Block], work: &(impl Fn(usize, usize, &mut [&mut [Block]]) + Sync)) {
+    if one.len() > RUN {
+        let half = (one.len() / 2).next_multiple_of(PIXELS);
+        let (one_low, one_high) = one.split_at_mut(half);
+        let (two_low, two_high) = if two.is_empty() { (two, &mut [][..]) } else { two.split_at_mut(half) };
+        rayon::join(|| halve(block, first, one_low, two_low, work), || halve(block, first + half, one_high, two_high, work));
+    } else if two.is_empty() {
+        work(block, first, &mut [one]);
+    } else {
+        work(block, first, &mut [one, two]);
+    }
+}
+
+/// Rows of maps of `width` that one thread takes at a time.
+pub(crate) fn rows_of_a_run(width: usize) -> usize {
+    (RUN / width).max(1)
+}

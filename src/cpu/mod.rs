@@ -1,0 +1,192 @@
+//! The kernels on the CPU: the oracle of the GPU's tests, and the fallback where a machine has no adapter.
+//!
+//! [`Prepared`] runs a [`Plan`] as it stands, with the layouts and packed constants of the GPU. There is one file a kernel, with the stem
+//! of its shader. Each twin takes the shader's parameters, the constants it is composed with, and its variables by name; the number of
+//! images follows from the workgroups. Outputs are split between threads by image, block of channels and run of pixels.
+
+mod block;
+mod conv2d;
+mod depthwise;
+mod elementwise;
+mod ghost;
+mod linear;
+mod pointwise;
+mod pool;
+mod preprocess;
+mod relayout;
+mod separable;
+mod softmax_top_k;
+mod squeeze_excite;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    kernels::{DepthwiseParams, Dispatch, Kernel, SeparableParams, SqueezeExciteParams},
+    plan::{Form, Plan, Precision, Resource, Step},
+};
+use block::Block;
+use depthwise::Window;
+use std::{sync::Arc, time::Instant};
+
+/// A plan with its buffers, ready to run on the CPU.
+pub struct Prepared {
+    plan: Arc<Plan>,
+    slots: Vec<Vec<Block>>,
+    /// What some kernels keep in between.
+    scratch: Vec<Block>,
+}
+
+impl Prepared {
+    /// Allocates everything that runs of the plan need.
+    ///
+    /// # Panics
+    ///
+    /// If the plan's precision is not [`Precision::F32`].
+    pub fn new(plan: Arc<Plan>) -> Self {
+        assert_eq!(plan.precision, Precision::F32, "the CPU computes in f32");
+        let slots = plan.slots.iter().map(|bytes| vec![block::ZERO; bytes.div_ceil(size_of::<Block>())]).collect();
+        let scratch = plan.steps.iter().map(|step| scratch_len(&step.dispatch)).max().unwrap_or(0);
+        Self { plan, slots, scratch: vec![block::ZERO; scratch] }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The values of the input: blocks as of [`Plan::pack_input`], or for [`Form::Classify`] the bits of one RGBA8 word a pixel.
+    pub fn input_mut(&mut self) -> &mut [f32] {
+        let input = &self.plan.input;
+        let lanes = match self.plan.form {
+            Form::Tensors => input.layout.lanes().len(),
+            Form::Classify { .. } => 1,
+        };
+        &mut self.slots[input.slot].as_flattened_mut()[..input.shape.n * input.shape.pixels() * lanes]
+    }
+
+    /// The values of a slot.
+    pub fn slot(&self, slot: usize) -> &[f32] {
+        self.slots[slot].as_flattened()
+    }
+
+    /// Runs every step.
+    pub fn run(&mut self) {
+        for at in 0..self.plan.steps.len() {
+            self.step(at);
+        }
+    }
+
+    /// As [`Prepared::run`]; returns each step's milliseconds.
+    pub fn run_timed(&mut self) -> Vec<f64> {
+        let time = |at| {
+            let start = Instant::now();
+            self.step(at);
+            start.elapsed().as_secs_f64() * 1e3
+        };
+        (0..self.plan.steps.len()).map(time).collect()
+    }
+
+    fn step(&mut self, at: usize) {
+        let plan = Arc::clone(&self.plan);
+        let step = &plan.steps[at];
+        let Dispatch { key, .. } = &step.dispatch;
+        let kernel = key.kernel;
+        let define = |name| key.define(name).map_or(0, |v| v as usize);
+        let [blocks, has_sums] = ["BLOCKS", "SUMS"].map(define);
+
+        // What the step writes is taken out while it runs, so that the rest can be read.
+        let slot_of = |name| match find(step, name) {
+            Some(Resource::Slot(slot)) => slot,
+            other => panic!("`{}` writes `{name}`, which is bound to {other:?}", step.name),
+        };
+        let output_slot = slot_of(if kernel == Kernel::SqueezeExcite { "gate" } else { "output" });
+        let sums_slot = (matches!(kernel, Kernel::Depthwise | Kernel::Ghost) && has_sums != 0).then(|| slot_of("sums"));
+        let mut out = std::mem::take(&mut self.slots[output_slot]);
+        let mut summed = sums_slot.map(|slot| std::mem::take(&mut self.slots[slot]));
+        let output = &mut out[..];
+        let sums = summed.as_deref_mut();
+        let scratch = &mut self.scratch[..];
+
+        let slots = &self.slots;
+        let maybe = |name| {
+            let values: &[Block] = match find(step, name)? {
+                Resource::Slot(slot) => &slots[slot],
+                Resource::Constant(constant) => bytemuck::cast_slice(&plan.constants[constant].data),
+            };
+            assert!(!values.is_empty(), "`{}` also writes the slot it reads as `{name}`", step.name);
+            Some(values)
+        };
+        let read = |name| maybe(name).unwrap_or_else(|| panic!("`{}` has no `{name}`", step.name));
+
+        let dispatch = &step.dispatch;
+        match kernel {
+            Kernel::Conv2d => conv2d::conv2d(&dispatch.params(), blocks, read("input"), read("weight"), read("bias"), output),
+            Kernel::Depthwise => {
+                let params: DepthwiseParams = dispatch.params();
+                let size_in = [params.height_in, params.width_in];
+                let window = window(dispatch, size_in, [params.height_out, params.width_out], [params.pad_y, params.pad_x]);
+                let run = ["PIXELS", "WG"].map(define);
+                depthwise::depthwise(&params, &window, run, maybe("input"), read("weight"), read("bias"), output, sums);
+            }
+            Kernel::Elementwise => elementwise::elementwise(&dispatch.params(), define("OP"), read("a"), maybe("b"), output),
+            Kernel::Ghost => {
+                let extra = ghost::Extra { gate: maybe("gate"), residual: maybe("residual"), sums };
+                let constants = [blocks, define("D")];
+                ghost::ghost(&dispatch.params(), constants, read("input"), read("weight"), read("bias"), extra, output);
+            }
+            Kernel::Linear => linear::linear(&dispatch.params(), read("input"), read("weight"), read("bias"), output),
+            Kernel::Pointwise => {
+                let extra = pointwise::Extra { gate: maybe("gate"), residual: maybe("residual"), pool: define("POOL") != 0 };
+                pointwise::pointwise(&dispatch.params(), blocks, read("input"), read("weight"), read("bias"), extra, output);
+            }
+            Kernel::Pool => pool::pool(&dispatch.params(), define("WINDOW") != 0, has_sums != 0, read("input"), output),
+            Kernel::Preprocess => {
+                preprocess::preprocess(&dispatch.params(), bytemuck::cast_slice(read("pixels")), read("scale_shift"), output);
+            }
+            Kernel::Relayout => relayout::relayout(&dispatch.params(), read("input"), read("table"), output),
+            Kernel::Separable => {
+                let params: SeparableParams = dispatch.params();
+                let size_in = [params.height_in, params.width_in];
+                let size_out = [params.pixels_out / params.width_out, params.width_out];
+                let window = window(dispatch, size_in, size_out, [params.pad_y, params.pad_x]);
+                separable::separable(&params, blocks, &window, read("input"), read("weight"), read("bias"), scratch, output);
+            }
+            Kernel::SoftmaxTopK => softmax_top_k::softmax_top_k(&dispatch.params(), read("input"), bytemuck::cast_slice_mut(output)),
+            Kernel::SqueezeExcite => {
+                squeeze_excite::squeeze_excite(&dispatch.params(), read("sums"), read("weight"), read("bias"), scratch, output);
+            }
+        }
+
+        self.slots[output_slot] = out;
+        if let (Some(slot), Some(summed)) = (sums_slot, summed) {
+            self.slots[slot] = summed;
+        }
+    }
+}
+
+fn find(step: &Step, name: &str) -> Option<Resource> {
+    step.bindings.iter().find(|(n, _)| *n == name).map(|(_, resource)| *resource)
+}
+
+/// The window of a kernel that is composed with KH, KW, STRIDE_Y and STRIDE_X; sizes are (rows, columns).
+fn window(dispatch: &Dispatch, size_in: [u32; 2], size_out: [u32; 2], pad: [u32; 2]) -> Window {
+    let define = |name| dispatch.key.define(name).map_or(1, |v| v as usize);
+    let [[height_in, width_in], [height_out, width_out], pad] = [size_in, size_out, pad].map(|pair| pair.map(|v| v as usize));
+    let (kernel, stride) = (["KH", "KW"].map(define), ["STRIDE_Y", "STRIDE_X"].map(define));
+    Window { width_in, height_in, width_out, height_out, kernel, stride, pad }
+}
+
+/// Blocks of scratch that a step needs, for all its images.
+fn scratch_len(dispatch: &Dispatch) -> usize {
+    match dispatch.key.kernel {
+        Kernel::Separable => {
+            let params: SeparableParams = dispatch.params();
+            (params.workgroups / (params.tiles_pixel * params.tiles_channel)) as usize * separable::middle_len(&params)
+        }
+        Kernel::SqueezeExcite => {
+            let params: SqueezeExciteParams = dispatch.params();
+            params.workgroups as usize * squeeze_excite::hidden_len(&params)
+        }
+        _ => 0,
+    }
+}

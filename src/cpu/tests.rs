@@ -1,0 +1,434 @@
+//! Small graphs through passes, plan and twins against the plain evaluation of the graph: one check of layouts, packing and kernels.
+
+use super::*;
+use crate::{
+    graph::{Activation, ConstId, Conv, Graph, NodeId, Op, Pool, PoolKind, Shape, passes, reference::evaluate},
+    kernels::choice::{Choice, DeviceClass},
+    plan::{ConstantCache, PlanOptions},
+};
+use proptest::prelude::*;
+
+/// A linear congruential generator (Knuth's MMIX constants).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 >> 33
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.next() as usize % end
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+
+    /// From -1 to 1.
+    fn values(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.next() as f32 / (1u64 << 30) as f32 - 1.0).collect()
+    }
+}
+
+/// A graph under construction, with random weights.
+struct Net {
+    graph: Graph,
+    random: Random,
+}
+
+const ACTIVATIONS: [Activation; 7] = [
+    Activation::Identity,
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::HardSigmoid,
+    Activation::HardSwish,
+    Activation::Sigmoid,
+    Activation::Silu,
+];
+
+impl Net {
+    fn new(channels: usize) -> (Self, NodeId) {
+        let mut graph = Graph::new();
+        let input = graph.add_input(channels).unwrap();
+        (Self { graph, random: Random(7) }, input)
+    }
+
+    fn constant(&mut self, shape: &[usize], scale: f32, shift: f32) -> ConstId {
+        let data: Vec<f32> = self.random.values(shape.iter().product()).into_iter().map(|v| v * scale + shift).collect();
+        self.graph.add_constant("c", shape, data).unwrap()
+    }
+
+    fn add(&mut self, op: Op, inputs: &[NodeId]) -> NodeId {
+        let name = format!("node{}.x", self.graph.nodes().len());
+        self.graph.add(name, op, inputs).unwrap()
+    }
+
+    /// A convolution with a bias; `edit` sets stride, padding and so on.
+    fn conv(&mut self, x: NodeId, c_out: usize, [kh, kw]: [usize; 2], groups: usize, edit: impl Fn(Conv) -> Conv) -> NodeId {
+        let c_in = self.graph.channels(x) / groups;
+        let scale = 1.5 / ((c_in * kh * kw) as f32).sqrt();
+        let weight = self.constant(&[c_out, c_in, kh, kw], scale, 0.0);
+        let bias = self.constant(&[c_out], 0.5, 0.0);
+        self.add(Op::Conv(edit(Conv::new(weight).bias(bias).groups(groups))), &[x])
+    }
+
+    fn pointwise(&mut self, x: NodeId, c_out: usize) -> NodeId {
+        self.conv(x, c_out, [1, 1], 1, |c| c)
+    }
+
+    fn depthwise(&mut self, x: NodeId, k: usize, stride: usize) -> NodeId {
+        let c = self.graph.channels(x);
+        self.conv(x, c, [k, k], c, |conv| conv.stride(stride).pad(k / 2))
+    }
+
+    fn batch_norm(&mut self, x: NodeId) -> NodeId {
+        let c = [self.graph.channels(x)];
+        let [weight, var] = [1.0; 2].map(|shift| self.constant(&c, 0.5, shift));
+        let [bias, mean] = [0.0; 2].map(|shift| self.constant(&c, 0.5, shift));
+        self.add(Op::BatchNorm { weight, bias, mean, var, eps: 1e-5 }, &[x])
+    }
+
+    fn activate(&mut self, x: NodeId, activation: Activation) -> NodeId {
+        self.add(Op::Activate(activation), &[x])
+    }
+
+    /// A ghost module of ratio `s` and cheap kernel `d`, with BatchNorm, cut to `c_out`.
+    fn ghost(&mut self, x: NodeId, c_out: usize, s: usize, d: usize, activation: Activation) -> NodeId {
+        let m = c_out.div_ceil(s);
+        let primary = self.conv(x, m, [1, 1], 1, |c| c);
+        let primary = self.batch_norm(primary);
+        let primary = self.activate(primary, activation);
+        let cheap = self.conv(primary, m * (s - 1), [d, d], m, |c| c.pad(d / 2));
+        let cheap = self.batch_norm(cheap);
+        let cheap = self.activate(cheap, activation);
+        let both = self.add(Op::Concat, &[primary, cheap]);
+        if m * s == c_out { both } else { self.add(Op::Slice { start: 0, len: c_out }, &[both]) }
+    }
+
+    fn squeeze_excite(&mut self, x: NodeId, reduced: usize) -> NodeId {
+        let pooled = self.add(Op::GlobalPool, &[x]);
+        let squeezed = self.pointwise(pooled, reduced);
+        let squeezed = self.activate(squeezed, Activation::Relu);
+        let expanded = self.pointwise(squeezed, self.graph.channels(x));
+        let gate = self.activate(expanded, Activation::HardSigmoid);
+        self.add(Op::Multiply, &[x, gate])
+    }
+
+    fn linear(&mut self, x: NodeId, c_out: usize) -> NodeId {
+        let c_in = self.graph.channels(x);
+        let weight = self.constant(&[c_out, c_in], 1.0 / (c_in as f32).sqrt(), 0.0);
+        let bias = self.constant(&[c_out], 0.5, 0.0);
+        self.add(Op::Linear { weight, bias: Some(bias), activation: Activation::Identity }, &[x])
+    }
+
+    /// Checks the graph with `last` as its result, besides those it has.
+    fn check(mut self, last: NodeId, shape: [usize; 4]) {
+        self.graph.add_output("last", last);
+        let [n, c, h, w] = shape;
+        check(&self.graph, Shape::new(n, c, h, w), &mut self.random);
+    }
+}
+
+fn options(class: DeviceClass, fuse_ghost: bool, fuse_separable: bool, form: Form) -> PlanOptions {
+    let choice = Choice { fuse_ghost, fuse_separable, ..Choice::new(class) };
+    PlanOptions { form, precision: Precision::F32, choice, normalise: [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]] }
+}
+
+/// Runs the graph in every way it can be planned, and compares its results with its plain evaluation.
+fn check(graph: &Graph, shape: Shape, random: &mut Random) {
+    let input = random.values(shape.count());
+    let expected = evaluate(graph, &input, shape);
+    let fused: Vec<_> = passes::REQUIRED.iter().chain(passes::FUSING).copied().collect();
+    for passes in [passes::REQUIRED, &fused] {
+        let mut rewritten = graph.clone();
+        passes::run(&mut rewritten, passes);
+        for class in [DeviceClass::Gpu, DeviceClass::Software] {
+            for (fuse_ghost, fuse_separable) in [(true, true), (false, false)] {
+                let options = options(class, fuse_ghost, fuse_separable, Form::Tensors);
+                let plan = Arc::new(Plan::new(&rewritten, shape, &options, &mut ConstantCache::new()).unwrap());
+                let what = format!("{shape}, {} passes, {class:?}, fused {fuse_ghost}\n{graph}\n{rewritten}", passes.len());
+                check_bindings(&plan, &what);
+                let mut prepared = Prepared::new(Arc::clone(&plan));
+                let mut blocks = Vec::new();
+                plan.pack_input(&input, &mut blocks);
+                for _ in 0..2 {
+                    // Whatever a step reads but nobody wrote spoils the results.
+                    prepared.slots.iter_mut().for_each(|slot| slot.fill([f32::NAN; 4]));
+                    prepared.input_mut().copy_from_slice(&blocks);
+                    prepared.run();
+                    for (output, (name, id)) in plan.outputs.iter().zip(graph.outputs()) {
+                        assert_eq!(output.name, *name);
+                        let got = output.unpack(prepared.slot(output.slot));
+                        let wanted = &expected[id.0];
+                        assert_eq!(got.len(), wanted.len(), "{what}");
+                        let largest = wanted.iter().fold(1.0f32, |a, v| a.max(v.abs()));
+                        for (at, (g, w)) in got.iter().zip(wanted).enumerate() {
+                            assert!((g - w).abs() <= 2e-5 * largest, "`{name}` at {at}: {g}, should be {w}; {what}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// WebGPU forbids a dispatch to bind one buffer for reading and for writing.
+fn check_bindings(plan: &Plan, what: &str) {
+    for step in &plan.steps {
+        let kernel = step.dispatch.key.kernel;
+        for (name, resource) in &step.bindings {
+            let written = match *name {
+                "output" | "gate" if kernel == Kernel::SqueezeExcite || *name == "output" => true,
+                "sums" => kernel != Kernel::SqueezeExcite,
+                _ => false,
+            };
+            let others = step.bindings.iter().filter(|(other, r)| other != name && r == resource).count();
+            assert!(!written || others == 0, "`{}` binds {resource:?} twice; {what}", step.name);
+        }
+    }
+}
+
+#[test]
+fn convolutions_of_every_kind() {
+    for (c_in, c_out, groups) in [(3, 5, 1), (8, 16, 1), (6, 9, 3), (12, 8, 4), (5, 5, 5), (6, 18, 6), (24, 20, 4), (1, 33, 1)] {
+        for (kernel, stride, pad, dilation) in [([1, 1], 1, 0, 1), ([3, 3], 1, 1, 1), ([3, 3], 2, 1, 1), ([5, 5], 2, 2, 1), ([3, 3], 1, 2, 2), ([1, 3], 1, 0, 1), ([7, 5], 3, 4, 1), ([1, 1], 2, 0, 1)] {
+            let (mut net, x) = Net::new(c_in);
+            let x = net.conv(x, c_out, kernel, groups, |c| c.stride(stride).pad(pad).dilation(dilation));
+            net.check(x, [2, c_in, 9, 7]);
+        }
+    }
+}
+
+#[test]
+fn activations() {
+    for activation in ACTIVATIONS {
+        let (mut net, input) = Net::new(6);
+        let x = net.pointwise(input, 10);
+        let x = net.activate(x, activation);
+        let x = net.activate(x, activation);
+        net.check(x, [2, 6, 3, 5]);
+    }
+}
+
+#[test]
+fn ghost_modules() {
+    for (c_out, s, d) in [(16, 2, 3), (12, 2, 3), (7, 2, 5), (20, 2, 1), (24, 3, 3), (10, 3, 3), (16, 4, 3), (22, 5, 5), (6, 2, 7)] {
+        for [n, h, w] in [[2, 7, 7], [1, 1, 1], [1, 33, 18], [2, 5, 40]] {
+            let (mut net, input) = Net::new(9);
+            let x = net.ghost(input, c_out, s, d, Activation::Relu);
+            let x = net.ghost(x, 14, s, d, Activation::Identity);
+            net.check(x, [n, 9, h, w]);
+        }
+    }
+}
+
+#[test]
+fn bottlenecks() {
+    for (width, c_out, stride, k, gate) in [(16, 8, 1, 3, false), (20, 8, 1, 5, true), (18, 10, 2, 3, true), (12, 6, 2, 5, false), (20, 14, 1, 3, true)] {
+        for [n, h, w] in [[2, 7, 9], [1, 20, 17], [1, 2, 2]] {
+            let (mut net, input) = Net::new(3);
+            let input = net.pointwise(input, 8);
+            let x = net.ghost(input, width, 2, 3, Activation::Relu);
+            let x = if stride == 2 { net.depthwise(x, k, 2) } else { x };
+            let x = if gate { net.squeeze_excite(x, 6) } else { x };
+            let x = net.ghost(x, c_out, 2, 3, Activation::Identity);
+            let shortcut = if stride == 1 && c_out == 8 {
+                input
+            } else {
+                let y = net.depthwise(input, k, stride);
+                let y = net.batch_norm(y);
+                let y = net.pointwise(y, c_out);
+                net.batch_norm(y)
+            };
+            let x = net.add(Op::Add, &[x, shortcut]);
+            net.check(x, [n, 3, h, w]);
+        }
+    }
+}
+
+#[test]
+fn squeeze_excites() {
+    for (c, reduced) in [(4, 1), (10, 6), (72, 20), (130, 33)] {
+        let (mut net, input) = Net::new(5);
+        let x = net.pointwise(input, c);
+        let x = net.squeeze_excite(x, reduced);
+        let x = net.depthwise(x, 3, 1);
+        let x = net.squeeze_excite(x, reduced);
+        let x = net.pointwise(x, 7);
+        net.check(x, [2, 5, 6, 11]);
+    }
+}
+
+#[test]
+fn heads() {
+    let (mut net, input) = Net::new(6);
+    let x = net.pointwise(input, 37);
+    let x = net.batch_norm(x);
+    let x = net.activate(x, Activation::Relu);
+    let x = net.add(Op::GlobalPool, &[x]);
+    let x = net.pointwise(x, 50);
+    let x = net.activate(x, Activation::HardSwish);
+    let x = net.linear(x, 11);
+    net.check(x, [2, 6, 13, 11]);
+}
+
+#[test]
+fn pools() {
+    for kind in [PoolKind::Max, PoolKind::Mean { count_pad: true }, PoolKind::Mean { count_pad: false }] {
+        for (kernel, stride, pad) in [([3, 3], [2, 2], [1, 1]), ([2, 2], [2, 2], [0, 0]), ([1, 4], [3, 1], [0, 3]), ([5, 5], [1, 1], [4, 4])] {
+            let (mut net, input) = Net::new(7);
+            let x = net.add(Op::Pool(Pool { kind, kernel, stride, pad }), &[input]);
+            net.check(x, [2, 7, 8, 9]);
+        }
+    }
+}
+
+#[test]
+fn concatenations_and_slices() {
+    let (mut net, input) = Net::new(6);
+    let a = net.pointwise(input, 5);
+    let b = net.depthwise(a, 3, 1);
+    let c = net.add(Op::Concat, &[a, b, input]);
+    let d = net.add(Op::Slice { start: 3, len: 7 }, &[c]);
+    let e = net.add(Op::Slice { start: 5, len: 5 }, &[c]);
+    let f = net.add(Op::Concat, &[c, d]);
+    let g = net.add(Op::Add, &[e, a]);
+    let h = net.pointwise(f, 5);
+    let h = net.add(Op::Add, &[h, g]);
+    net.graph.add_output("d", d);
+    net.graph.add_output("g", g);
+    net.check(h, [2, 6, 5, 4]);
+}
+
+#[test]
+fn a_tensor_concatenated_with_itself() {
+    let (mut net, input) = Net::new(6);
+    let a = net.pointwise(input, 5);
+    let both = net.add(Op::Concat, &[a, a]);
+    net.check(both, [2, 6, 5, 4]);
+}
+
+#[test]
+fn broadcast_and_whole_products() {
+    let (mut net, input) = Net::new(6);
+    let a = net.pointwise(input, 10);
+    let b = net.ghost(input, 10, 2, 3, Activation::Relu);
+    let c = net.add(Op::Multiply, &[a, b]);
+    let pooled = net.add(Op::GlobalPool, &[a]);
+    let d = net.add(Op::Multiply, &[c, pooled]);
+    let e = net.add(Op::Add, &[d, c]);
+    net.check(e, [2, 6, 5, 4]);
+}
+
+#[test]
+fn classes_from_pixels() {
+    let (mut net, input) = Net::new(3);
+    let x = net.conv(input, 8, [3, 3], 1, |c| c.stride(2).pad(1));
+    let x = net.activate(x, Activation::Relu);
+    let x = net.add(Op::GlobalPool, &[x]);
+    let x = net.linear(x, 30);
+    net.graph.add_output("logits", x);
+    let shape = Shape::new(2, 3, 9, 11);
+    let options = options(DeviceClass::Gpu, true, true, Form::Classify { k: 4 });
+    let plan = Arc::new(Plan::new(&net.graph, shape, &options, &mut ConstantCache::new()).unwrap());
+    let mut prepared = Prepared::new(Arc::clone(&plan));
+    let words: Vec<u32> = (0..shape.n * shape.pixels()).map(|_| net.random.next() as u32).collect();
+    bytemuck::cast_slice_mut::<f32, u32>(prepared.input_mut()).copy_from_slice(&words);
+    prepared.run();
+
+    let [mean, std] = options.normalise;
+    let value = |n: usize, c: usize, p: usize| (words[n * shape.pixels() + p].to_le_bytes()[c] as f32 / 255.0 - mean[c]) / std[c];
+    let planes = (0..shape.n).flat_map(|n| (0..3).map(move |c| (n, c)));
+    let tensor: Vec<f32> = planes.flat_map(|(n, c)| (0..shape.pixels()).map(move |p| value(n, c, p))).collect();
+    let logits = &evaluate(&net.graph, &tensor, shape)[x.0];
+    let pairs: &[u32] = bytemuck::cast_slice(prepared.slot(plan.outputs[0].slot));
+    for (n, logits) in logits.chunks(30).enumerate() {
+        let total: f32 = logits.iter().map(|v| v.exp()).sum();
+        let mut order: Vec<usize> = (0..30).collect();
+        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+        for (rank, &class) in order.iter().take(4).enumerate() {
+            let at = (n * 4 + rank) * 2;
+            assert_eq!(pairs[at], class as u32);
+            let probability = f32::from_bits(pairs[at + 1]);
+            assert!((probability - logits[class].exp() / total).abs() < 1e-5, "{probability}");
+        }
+    }
+}
+
+#[test]
+fn equal_logits_are_in_order_of_class() {
+    let params = crate::kernels::SoftmaxTopKParams { classes: 6, k: 4, workgroups: 1, input_offset: 0, input_stride: 2 };
+    let mut output = [0; 8];
+    softmax_top_k::softmax_top_k(&params, &[[1.0, 3.0, 1.0, 3.0], [0.0, 1.0, 99.0, 99.0]], &mut output);
+    assert_eq!([0, 2, 4, 6].map(|at| output[at]), [1, 3, 0, 2]);
+}
+
+/// Grows a random graph; every tensor may be used again.
+fn random_net(seed: u64, operations: usize, channels: usize) -> (Net, NodeId) {
+    let (mut net, input) = Net::new(channels);
+    net.random = Random(seed);
+    let mut nodes = vec![input];
+    let mut last = input;
+    for _ in 0..operations {
+        let x = if net.random.below(3) > 0 { last } else { net.random.pick(&nodes) };
+        let c = net.graph.channels(x);
+        let c_out = 1 + net.random.below(13);
+        let activation = net.random.pick(&ACTIVATIONS);
+        let k = net.random.pick(&[1, 3, 5]);
+        let same = |net: &Net, other: NodeId| net.graph.channels(other) == c;
+        last = match net.random.below(14) {
+            0 => net.pointwise(x, c_out),
+            1 => net.conv(x, c_out, [k, k], 1, |conv| conv.pad(k / 2)),
+            2 | 3 => net.depthwise(x, k, 1),
+            4 => net.conv(x, c * 2, [k, k], c, |conv| conv.pad(k / 2)),
+            5 => net.activate(x, activation),
+            6 => net.batch_norm(x),
+            7 => {
+                let (s, d) = (2 + net.random.below(2), net.random.pick(&[1, 3]));
+                net.ghost(x, c_out.max(2), s, d, activation)
+            }
+            8 => {
+                let reduced = 1 + net.random.below(5);
+                net.squeeze_excite(x, reduced)
+            }
+            9 | 10 => {
+                let other = net.random.pick(&nodes);
+                let other = if same(&net, other) { other } else { net.pointwise(other, c) };
+                let op = if net.random.below(3) == 0 { Op::Multiply } else { Op::Add };
+                net.add(op, &[x, other])
+            }
+            11 | 12 => {
+                let mut parts = vec![x];
+                for _ in 0..1 + net.random.below(2) {
+                    let other = net.random.pick(&nodes);
+                    parts.push(other);
+                }
+                // Keeps graphs small.
+                let joined = net.add(Op::Concat, &parts);
+                if net.graph.channels(joined) > 40 { net.pointwise(joined, 9) } else { joined }
+            }
+            _ => {
+                let start = net.random.below(c);
+                let len = 1 + net.random.below(c - start);
+                net.add(Op::Slice { start, len }, &[x])
+            }
+        };
+        nodes.push(last);
+    }
+    if net.random.below(3) == 0 {
+        let other = net.random.pick(&nodes);
+        net.graph.add_output("other", other);
+    }
+    (net, last)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_graphs(seed: u64, operations in 1usize..10, n in 1usize..3, c in 1usize..9, h in 1usize..8, w in 1usize..8) {
+        let (net, last) = random_net(seed, operations, c);
+        net.check(last, [n, c, h, w]);
+    }
+}

@@ -1,0 +1,586 @@
+//! The front door: an [`Engine`] is a device, a [`Model`] is a network on it.
+
+use crate::{
+    Error, Network, Result, cpu, gpu,
+    graph::{Graph, Shape, passes},
+    image_input::Preprocess,
+    kernels::choice::{Choice, DeviceClass},
+    plan::{ConstantCache, Form, Plan, PlanOptions, Precision},
+};
+use image::DynamicImage;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+pub use crate::gpu::AdapterInfo;
+
+/// Where a network runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// On a GPU if there is any adapter, else on the CPU.
+    #[default]
+    Auto,
+    /// On a GPU, or fail.
+    Gpu,
+    /// On the CPU.
+    Cpu,
+}
+
+/// How an [`Engine`] is made.
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    /// GPU or CPU.
+    pub backend: Backend,
+    /// Part of the wanted adapter's name, driver or API, in any letter case. No part: the best adapter.
+    pub adapter: Option<String>,
+    /// How weights and activations are stored.
+    pub precision: Precision,
+    /// Ask the device for WebGPU's default limits and no more, as a browser would.
+    pub default_limits: bool,
+    /// Leave out the passes that fuse operations: for tests and comparison.
+    pub unfused: bool,
+    /// Kernels and tiles other than those of the device's class.
+    pub choice: Option<Choice>,
+}
+
+/// A device that runs networks: a GPU adapter opened through wgpu, or the CPU. Cheap to clone; may be shared between threads.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    inner: Arc<EngineInner>,
+}
+
+#[derive(Debug)]
+struct EngineInner {
+    device: Device,
+    options: EngineOptions,
+    choice: Choice,
+}
+
+#[derive(Debug)]
+enum Device {
+    Gpu(Arc<gpu::Context>),
+    Cpu(AdapterInfo),
+}
+
+/// A row-major f32 tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Extents, outermost first; `[n, c, h, w]` for maps, `[n, classes]` for logits.
+    pub shape: Vec<usize>,
+    /// Values, as many as the product of the shape.
+    pub data: Vec<f32>,
+}
+
+impl Tensor {
+    /// A tensor; an error if `data` is not as long as `shape` says.
+    pub fn new(shape: &[usize], data: Vec<f32>) -> Result<Self> {
+        let count: usize = shape.iter().product();
+        if count != data.len() {
+            return Err(Error::shape("tensor", format!("shape {shape:?} has {count} values, {} were given", data.len())));
+        }
+        Ok(Self { shape: shape.to_vec(), data })
+    }
+}
+
+/// A class and how probable the network finds it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Class {
+    /// Its number.
+    pub index: usize,
+    /// Its name.
+    pub label: String,
+    /// Its softmax probability, 0 to 1.
+    pub probability: f32,
+}
+
+/// One of a network's feature maps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feature {
+    /// The module whose output it is, as timm's `feature_info` names it.
+    pub name: String,
+    /// Input pixels per pixel of the map.
+    pub reduction: usize,
+    /// `[n, c, h, w]`.
+    pub tensor: Tensor,
+}
+
+/// How long it took to get ready, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct PrepareTimes {
+    /// Packing weights and uploading them, and making buffers.
+    pub weights: f64,
+    /// Compiling pipelines.
+    pub pipelines: f64,
+}
+
+impl Engine {
+    /// Opens a device. On native targets this blocks while drivers load; see [`Engine::blocking`] for a form without `async`.
+    ///
+    /// Errors: [`Error::NoAdapter`] if no adapter matches, [`Error::Unsupported`] if it lacks a limit.
+    pub async fn new(options: EngineOptions) -> Result<Self> {
+        if options.precision == Precision::F16 {
+            return Err(Error::Model("precision f16 is not there yet; use f32".into()));
+        }
+        let gpu = match options.backend {
+            Backend::Cpu => None,
+            Backend::Gpu => Some(gpu::Context::new(options.adapter.as_deref(), options.default_limits).await?),
+            Backend::Auto => match gpu::Context::new(options.adapter.as_deref(), options.default_limits).await {
+                Ok(context) => Some(context),
+                // A wish for an adapter is not met by the CPU.
+                Err(error) if options.adapter.is_some() => return Err(error),
+                Err(error) => {
+                    log::info!("running on the CPU: {error}");
+                    None
+                }
+            },
+        };
+        let (device, class) = match gpu {
+            Some(context) => {
+                let class = context.class();
+                (Device::Gpu(Arc::new(context)), class)
+            }
+            None => (Device::Cpu(cpu_info()), DeviceClass::Software),
+        };
+        let choice = options.choice.unwrap_or_else(|| Choice::new(class));
+        Ok(Self { inner: Arc::new(EngineInner { device, options, choice }) })
+    }
+
+    /// As [`Engine::new`], waiting in the calling thread.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn blocking(options: EngineOptions) -> Result<Self> {
+        pollster::block_on(Self::new(options))
+    }
+
+    /// The adapter: the GPU's, or for the CPU its architecture and number of threads.
+    pub fn adapter(&self) -> &AdapterInfo {
+        match &self.inner.device {
+            Device::Gpu(context) => context.info(),
+            Device::Cpu(info) => info,
+        }
+    }
+
+    /// `gpu` or `cpu`.
+    pub fn backend(&self) -> &'static str {
+        match self.inner.device {
+            Device::Gpu(_) => "gpu",
+            Device::Cpu(_) => "cpu",
+        }
+    }
+
+    /// How values are stored.
+    pub fn precision(&self) -> Precision {
+        self.inner.options.precision
+    }
+
+    /// Which kernels and tiles it uses.
+    pub fn choice(&self) -> Choice {
+        self.inner.choice
+    }
+
+    /// Puts a network on the device: runs the passes on its graph. Weights go up and pipelines are compiled when first needed, or by
+    /// [`Model::prepare`].
+    pub fn load(&self, network: Network) -> Result<Model> {
+        let part = Part::new(self.fuse(network.graph()?));
+        Ok(Model { inner: Arc::new(ModelInner { engine: self.clone(), network, logits: part, features: OnceLock::new() }) })
+    }
+
+    /// Puts any graph on the device.
+    pub fn load_graph(&self, graph: Graph) -> Result<GraphModel> {
+        Ok(GraphModel { engine: self.clone(), part: Arc::new(Part::new(self.fuse(graph))) })
+    }
+
+    fn fuse(&self, mut graph: Graph) -> Graph {
+        passes::run(&mut graph, passes::REQUIRED);
+        if !self.inner.options.unfused {
+            passes::run(&mut graph, passes::FUSING);
+        }
+        graph
+    }
+
+    /// Loses the GPU device on purpose, as a driver reset would; what uses it then fails with [`Error::DeviceLost`].
+    #[doc(hidden)]
+    pub fn lose_device(&self) {
+        if let Device::Gpu(context) = &self.inner.device {
+            context.destroy();
+        }
+    }
+}
+
+/// Every GPU adapter of this machine, best first.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn adapters() -> Vec<AdapterInfo> {
+    pollster::block_on(gpu::adapters())
+}
+
+fn cpu_info() -> AdapterInfo {
+    let threads = rayon::current_num_threads();
+    AdapterInfo {
+        name: format!("CPU ({}, {threads} thread{})", std::env::consts::ARCH, if threads == 1 { "" } else { "s" }),
+        backend: "cpu".into(),
+        driver: format!("ghostnet {}", env!("CARGO_PKG_VERSION")),
+        device_type: "cpu".into(),
+        features: Vec::new(),
+    }
+}
+
+/// A graph on a device, with what was made for it: weights, and plans ready to run.
+#[derive(Debug)]
+struct Part {
+    graph: Graph,
+    cache: Mutex<ConstantCache>,
+    weights: gpu::Weights,
+    idle: Mutex<Vec<Runner>>,
+}
+
+/// Plans that are kept ready when no run uses them; beyond this the least recently used goes.
+const MAX_IDLE: usize = 4;
+
+/// A plan that is ready to run.
+struct Runner {
+    plan: Arc<Plan>,
+    normalise: [[f32; 3]; 2],
+    kind: RunnerKind,
+}
+
+enum RunnerKind {
+    Gpu(Box<gpu::Prepared>),
+    Cpu(Box<cpu::Prepared>),
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Runner({} steps)", self.plan.steps.len())
+    }
+}
+
+/// What goes into a run.
+enum Input<'a> {
+    Tensor(&'a [f32]),
+    Pixels(&'a [u32]),
+}
+
+/// What comes out of a run: the values of each output's slot.
+type Slots = Vec<Vec<u32>>;
+
+impl Runner {
+    async fn run(&mut self, input: Input<'_>) -> Result<Slots> {
+        let mut packed = Vec::new();
+        let words: &[u32] = match input {
+            Input::Pixels(pixels) => pixels,
+            Input::Tensor(values) => {
+                self.plan.pack_input(values, &mut packed);
+                bytemuck::cast_slice(&packed)
+            }
+        };
+        match &mut self.kind {
+            RunnerKind::Gpu(prepared) => {
+                let outputs = prepared.run(bytemuck::cast_slice(words)).await?;
+                Ok(outputs.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect())
+            }
+            RunnerKind::Cpu(prepared) => {
+                let slot = prepared.input_mut();
+                slot[..words.len()].copy_from_slice(bytemuck::cast_slice(words));
+                prepared.run();
+                Ok(self.plan.outputs.iter().map(|o| bytemuck::cast_slice(prepared.slot(o.slot)).to_vec()).collect())
+            }
+        }
+    }
+}
+
+impl Part {
+    fn new(graph: Graph) -> Self {
+        Self { graph, cache: Mutex::default(), weights: gpu::Weights::default(), idle: Mutex::default() }
+    }
+
+    fn plan(&self, engine: &Engine, shape: Shape, form: Form, normalise: [[f32; 3]; 2]) -> Result<Plan> {
+        let options = PlanOptions { form, precision: engine.inner.options.precision, choice: engine.inner.choice, normalise };
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        Plan::new(&self.graph, shape, &options, &mut cache)
+    }
+
+    /// A runner for this shape and form: an idle one, or a new one.
+    async fn runner(&self, engine: &Engine, shape: Shape, form: Form, normalise: [[f32; 3]; 2]) -> Result<(Runner, PrepareTimes)> {
+        {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let fits = |r: &Runner| r.plan.input.shape == shape && r.plan.form == form && r.normalise == normalise;
+            if let Some(at) = idle.iter().rposition(fits) {
+                return Ok((idle.remove(at), PrepareTimes::default()));
+            }
+        }
+        let start = crate::clock::now();
+        let plan = Arc::new(self.plan(engine, shape, form, normalise)?);
+        let planned = crate::clock::now() - start;
+        let (kind, mut times) = match &engine.inner.device {
+            Device::Gpu(context) => {
+                let (prepared, times) = gpu::Prepared::new(context, plan.clone(), &self.weights).await?;
+                (RunnerKind::Gpu(Box::new(prepared)), times)
+            }
+            Device::Cpu(_) => (RunnerKind::Cpu(Box::new(cpu::Prepared::new(plan.clone()))), PrepareTimes::default()),
+        };
+        times.weights += planned;
+        Ok((Runner { plan, normalise, kind }, times))
+    }
+
+    /// Puts a runner back for the next run. One that failed is dropped instead.
+    fn keep(&self, runner: Runner) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(runner);
+        if idle.len() > MAX_IDLE {
+            idle.remove(0);
+        }
+    }
+
+    async fn run(&self, engine: &Engine, shape: Shape, form: Form, normalise: [[f32; 3]; 2], input: Input<'_>) -> Result<(Arc<Plan>, Slots)> {
+        let (mut runner, _) = self.runner(engine, shape, form, normalise).await?;
+        let slots = runner.run(input).await?;
+        let plan = runner.plan.clone();
+        self.keep(runner);
+        Ok((plan, slots))
+    }
+
+    async fn run_tensors(&self, engine: &Engine, input: &Tensor) -> Result<Vec<(String, Tensor)>> {
+        let &[n, c, h, w] = &input.shape[..] else {
+            return Err(Error::shape("input", format!("has shape {:?}, [n, c, h, w] is needed", input.shape)));
+        };
+        let shape = Shape::new(n, c, h, w);
+        if shape.count() != input.data.len() {
+            return Err(Error::shape("input", format!("shape {shape} has {} values, {} were given", shape.count(), input.data.len())));
+        }
+        if let Some(at) = input.data.iter().position(|v| !v.is_finite()) {
+            return Err(Error::shape("input", format!("value {at} is {}", input.data[at])));
+        }
+        let (plan, slots) = self.run(engine, shape, Form::Tensors, [[0.0; 3]; 2], Input::Tensor(&input.data)).await?;
+        let outputs = plan.outputs.iter().zip(&slots);
+        Ok(outputs
+            .map(|(output, slot)| {
+                let Shape { n, c, h, w } = output.shape;
+                (output.name.clone(), Tensor { shape: vec![n, c, h, w], data: output.unpack(bytemuck::cast_slice(slot)) })
+            })
+            .collect())
+    }
+
+    async fn profile(&self, engine: &Engine, shape: Shape, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
+        let (mut runner, _) = self.runner(engine, shape, Form::Tensors, [[0.0; 3]; 2]).await?;
+        // What the slots hold is as good as any input for timing, once something finite is there.
+        runner.run(Input::Tensor(&vec![0.5; shape.count()])).await?;
+        let times = match &mut runner.kind {
+            RunnerKind::Gpu(prepared) => prepared.profile(rounds).await?,
+            RunnerKind::Cpu(prepared) => {
+                let rounds: Vec<Vec<f64>> = (0..rounds.max(1)).map(|_| prepared.run_timed()).collect();
+                (0..runner.plan.steps.len()).map(|s| crate::median(rounds.iter().map(|r| r[s]).collect())).collect()
+            }
+        };
+        let plan = runner.plan.clone();
+        self.keep(runner);
+        Ok((plan, times))
+    }
+}
+
+/// A network on a device. Cheap to clone; may be used from several threads, each of which then gets buffers of its own.
+#[derive(Debug, Clone)]
+pub struct Model {
+    inner: Arc<ModelInner>,
+}
+
+#[derive(Debug)]
+struct ModelInner {
+    engine: Engine,
+    network: Network,
+    logits: Part,
+    features: OnceLock<Part>,
+}
+
+/// The smallest input side of GhostNet: its last maps are then of one pixel, with the usual stem.
+pub const MIN_SIDE: usize = 32;
+
+impl Model {
+    /// The engine it runs on.
+    pub fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.inner.network
+    }
+
+    /// The graph after the passes.
+    pub fn graph(&self) -> &Graph {
+        &self.inner.logits.graph
+    }
+
+    /// The plan for a batch of images of `h` x `w` pixels: what [`Model::run`] will do.
+    pub fn plan(&self, n: usize, h: usize, w: usize, form: Form) -> Result<Plan> {
+        let shape = self.input_shape(n, h, w)?;
+        self.inner.logits.plan(self.engine(), shape, form, self.normalise())
+    }
+
+    fn input_shape(&self, n: usize, h: usize, w: usize) -> Result<Shape> {
+        if h < MIN_SIDE || w < MIN_SIDE {
+            return Err(Error::shape("input", format!("{h} x {w} pixels, at least {MIN_SIDE} x {MIN_SIDE} are needed")));
+        }
+        if n == 0 {
+            return Err(Error::shape("input", "a batch of 0 images"));
+        }
+        Ok(Shape::new(n, 3, h, w))
+    }
+
+    fn normalise(&self) -> [[f32; 3]; 2] {
+        let Preprocess { mean, std, .. } = self.inner.network.preprocess();
+        [*mean, *std]
+    }
+
+    /// Makes everything a run needs ahead of the first: weights, buffers, pipelines. Returns how long that took.
+    pub async fn prepare_async(&self, n: usize, h: usize, w: usize, form: Form) -> Result<PrepareTimes> {
+        let part = &self.inner.logits;
+        let normalise = if form == Form::Tensors { [[0.0; 3]; 2] } else { self.normalise() };
+        let (runner, times) = part.runner(self.engine(), self.input_shape(n, h, w)?, form, normalise).await?;
+        part.keep(runner);
+        Ok(times)
+    }
+
+    /// Logits `[n, classes]` of a normalised input `[n, 3, h, w]`, `h` and `w` at least 32.
+    ///
+    /// On native targets the calling thread waits for the device.
+    pub async fn run_async(&self, input: &Tensor) -> Result<Tensor> {
+        if let &[n, _, h, w] = &input.shape[..] {
+            self.input_shape(n, h, w)?;
+        }
+        let mut results = self.inner.logits.run_tensors(self.engine(), input).await?;
+        let (_, logits) = results.pop().ok_or_else(|| Error::Model("the graph has no result".into()))?;
+        Ok(Tensor { shape: logits.shape[..2].to_vec(), data: logits.data })
+    }
+
+    /// The maps at each resolution, for detection heads, of a normalised input `[n, 3, h, w]`: the five that timm's
+    /// `features_only=True` gives. See [`Network::feature_graph`].
+    pub async fn features_async(&self, input: &Tensor) -> Result<Vec<Feature>> {
+        let &[n, _, h, w] = &input.shape[..] else {
+            return Err(Error::shape("input", format!("has shape {:?}, [n, 3, h, w] is needed", input.shape)));
+        };
+        self.input_shape(n, h, w)?;
+        if self.inner.features.get().is_none() {
+            let part = Part::new(self.engine().fuse(self.inner.network.feature_graph()?));
+            // Another thread may have been first; both made the same.
+            let _ = self.inner.features.set(part);
+        }
+        let part = self.inner.features.get().expect("set above");
+        let results = part.run_tensors(self.engine(), input).await?;
+        let stem = self.inner.network.architecture().stem_stride;
+        Ok(results.into_iter().enumerate().map(|(at, (name, tensor))| Feature { name, reduction: stem << at, tensor }).collect())
+    }
+
+    /// The `top` most probable classes of an image, best first (all classes, if there are fewer).
+    pub async fn classify_async(&self, image: &DynamicImage, top: usize) -> Result<Vec<Class>> {
+        Ok(self.classify_batch_async(std::slice::from_ref(image), top).await?.remove(0))
+    }
+
+    /// As [`Model::classify_async`] for several images in one run.
+    pub async fn classify_batch_async(&self, images: &[DynamicImage], top: usize) -> Result<Vec<Vec<Class>>> {
+        let pixels = images.iter().map(|image| self.pixels(image)).collect::<Result<Vec<_>>>()?;
+        self.classify_pixels_async(&pixels.concat(), images.len(), top).await
+    }
+
+    /// An image resized and cropped to the network's input, one RGBA8 word a pixel (red lowest).
+    pub fn pixels(&self, image: &DynamicImage) -> Result<Vec<u32>> {
+        let rgb = self.inner.network.preprocess().resize_and_crop(image)?;
+        Ok(rgb.pixels().map(|p| u32::from_le_bytes([p[0], p[1], p[2], 255])).collect())
+    }
+
+    /// Classifies `n` images that [`Model::pixels`] has made, one after the other in `pixels`.
+    pub async fn classify_pixels_async(&self, pixels: &[u32], n: usize, top: usize) -> Result<Vec<Vec<Class>>> {
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let [h, w] = self.inner.network.preprocess().size;
+        let shape = self.input_shape(n, h, w)?;
+        if pixels.len() != n * shape.pixels() {
+            return Err(Error::shape("input", format!("{n} images of {h} x {w} have {} pixels, {} were given", n * h * w, pixels.len())));
+        }
+        let k = top.clamp(1, self.inner.network.classes());
+        let part = &self.inner.logits;
+        let (_, slots) = part.run(self.engine(), shape, Form::Classify { k }, self.normalise(), Input::Pixels(pixels)).await?;
+        let class = |pair: &[u32]| {
+            let index = pair[0] as usize;
+            Class { index, label: self.inner.network.label(index), probability: f32::from_bits(pair[1]) }
+        };
+        Ok(slots[0].chunks(2 * k).take(n).map(|image| image.chunks_exact(2).take(top.max(1)).map(class).collect()).collect())
+    }
+
+    /// The plan for a batch, and the milliseconds of each of its steps: medians of `rounds` rounds. On a GPU by its timestamps.
+    pub async fn profile_async(&self, n: usize, h: usize, w: usize, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
+        self.inner.logits.profile(self.engine(), self.input_shape(n, h, w)?, rounds).await
+    }
+}
+
+/// The same, waiting in the calling thread.
+#[cfg(not(target_arch = "wasm32"))]
+impl Model {
+    /// As [`Model::prepare_async`].
+    pub fn prepare(&self, n: usize, h: usize, w: usize, form: Form) -> Result<PrepareTimes> {
+        pollster::block_on(self.prepare_async(n, h, w, form))
+    }
+
+    /// As [`Model::run_async`].
+    pub fn run(&self, input: &Tensor) -> Result<Tensor> {
+        pollster::block_on(self.run_async(input))
+    }
+
+    /// As [`Model::features_async`].
+    pub fn features(&self, input: &Tensor) -> Result<Vec<Feature>> {
+        pollster::block_on(self.features_async(input))
+    }
+
+    /// As [`Model::classify_async`].
+    pub fn classify(&self, image: &DynamicImage, top: usize) -> Result<Vec<Class>> {
+        pollster::block_on(self.classify_async(image, top))
+    }
+
+    /// As [`Model::classify_batch_async`].
+    pub fn classify_batch(&self, images: &[DynamicImage], top: usize) -> Result<Vec<Vec<Class>>> {
+        pollster::block_on(self.classify_batch_async(images, top))
+    }
+
+    /// As [`Model::classify_pixels_async`].
+    pub fn classify_pixels(&self, pixels: &[u32], n: usize, top: usize) -> Result<Vec<Vec<Class>>> {
+        pollster::block_on(self.classify_pixels_async(pixels, n, top))
+    }
+
+    /// As [`Model::profile_async`].
+    pub fn profile(&self, n: usize, h: usize, w: usize, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
+        pollster::block_on(self.profile_async(n, h, w, rounds))
+    }
+}
+
+/// A graph of one's own on a device.
+#[derive(Debug, Clone)]
+pub struct GraphModel {
+    engine: Engine,
+    part: Arc<Part>,
+}
+
+impl GraphModel {
+    /// The graph after the passes.
+    pub fn graph(&self) -> &Graph {
+        &self.part.graph
+    }
+
+    /// The plan for an input `[n, c, h, w]`.
+    pub fn plan(&self, input: Shape) -> Result<Plan> {
+        self.part.plan(&self.engine, input, Form::Tensors, [[0.0; 3]; 2])
+    }
+
+    /// Every result of the graph by name, each `[n, c, h, w]`.
+    pub async fn run_async(&self, input: &Tensor) -> Result<Vec<(String, Tensor)>> {
+        self.part.run_tensors(&self.engine, input).await
+    }
+
+    /// As [`GraphModel::run_async`], waiting in the calling thread.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(&self, input: &Tensor) -> Result<Vec<(String, Tensor)>> {
+        pollster::block_on(self.run_async(input))
+    }
+
+    /// The plan for an input, and the milliseconds of each of its steps: medians of `rounds` rounds.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn profile(&self, input: Shape, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
+        pollster::block_on(self.part.profile(&self.engine, input, rounds))
+    }
+}

@@ -1,0 +1,207 @@
+//! Choosing an adapter and opening its device.
+
+use super::pipelines::{Pipeline, PipelineCache};
+use crate::{
+    Error, Result,
+    kernels::{PipelineKey, choice::DeviceClass},
+};
+use std::sync::{Arc, Mutex};
+
+/// A GPU as the system describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterInfo {
+    /// Its name.
+    pub name: String,
+    /// The API through which it is used: `vulkan`, `metal`, `dx12`, `webgpu`.
+    pub backend: String,
+    /// Its driver and the driver's version.
+    pub driver: String,
+    /// `discrete`, `integrated`, `virtual`, `cpu` (a driver that runs shaders on the CPU) or `other`.
+    pub device_type: String,
+    /// Features that this library can use, by their WebGPU names.
+    pub features: Vec<String>,
+}
+
+impl AdapterInfo {
+    fn new(adapter: &wgpu::Adapter) -> Self {
+        let info = adapter.get_info();
+        let features = adapter.features();
+        let known = [
+            (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
+            (wgpu::Features::SHADER_F16, "shader-f16"),
+            (wgpu::Features::SUBGROUP, "subgroups"),
+            (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
+        ];
+        Self {
+            name: info.name,
+            backend: info.backend.to_str().to_string(),
+            driver: [info.driver, info.driver_info].join(" ").trim().to_string(),
+            device_type: match info.device_type {
+                wgpu::DeviceType::DiscreteGpu => "discrete",
+                wgpu::DeviceType::IntegratedGpu => "integrated",
+                wgpu::DeviceType::VirtualGpu => "virtual",
+                wgpu::DeviceType::Cpu => "cpu",
+                wgpu::DeviceType::Other => "other",
+            }
+            .to_string(),
+            features: known.iter().filter(|(f, _)| features.contains(*f)).map(|(_, name)| name.to_string()).collect(),
+        }
+    }
+}
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    // GL is left out: its compute shaders lack what WebGPU promises. The rest is what each system's driver offers.
+    descriptor.backends = wgpu::Backends::PRIMARY;
+    descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    // Refuse a buffer that would not fit rather than let the system kill the process.
+    descriptor.memory_budget_thresholds = wgpu::MemoryBudgetThresholds { for_resource_creation: Some(90), for_device_loss: None };
+    wgpu::Instance::new(descriptor)
+}
+
+/// All adapters, best first: discrete, integrated, virtual, others, drivers that run on the CPU.
+async fn enumerate(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterInfo)> {
+    #[cfg(not(target_arch = "wasm32"))]
+    let adapters = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    // A browser names one adapter at most.
+    #[cfg(target_arch = "wasm32")]
+    let adapters = instance
+        .request_adapter(&wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() })
+        .await
+        .into_iter();
+    let mut adapters: Vec<_> = adapters.into_iter().map(|a| (AdapterInfo::new(&a), a)).map(|(info, a)| (a, info)).collect();
+    adapters.sort_by_key(|(_, info)| {
+        ["discrete", "integrated", "virtual", "other", "cpu"].iter().position(|t| *t == info.device_type).unwrap_or(usize::MAX)
+    });
+    adapters
+}
+
+/// Every adapter that the library could use, best first. Empty where there is none.
+pub async fn adapters() -> Vec<AdapterInfo> {
+    enumerate(&instance()).await.into_iter().map(|(_, info)| info).collect()
+}
+
+/// A device, its queue and its compiled pipelines.
+#[derive(Debug)]
+pub struct Context {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    info: AdapterInfo,
+    class: DeviceClass,
+    lost: Arc<Mutex<Option<String>>>,
+    pipelines: PipelineCache,
+}
+
+impl Context {
+    /// Opens the best adapter whose name or driver contains `filter` (any letter case).
+    ///
+    /// `default_limits` asks for WebGPU's default limits and no more, as a browser grants them; otherwise buffers may be as large as the
+    /// adapter allows.
+    pub async fn new(filter: Option<&str>, default_limits: bool) -> Result<Self> {
+        let all = enumerate(&instance()).await;
+        let names: Vec<String> = all.iter().map(|(_, info)| format!("`{}`", info.name)).collect();
+        let chosen = match filter {
+            None => all.into_iter().next(),
+            Some(filter) => {
+                let wanted = filter.to_lowercase();
+                let matches = |i: &AdapterInfo| [&i.name, &i.driver, &i.backend].iter().any(|t| t.to_lowercase().contains(&wanted));
+                all.into_iter().find(|(_, info)| matches(info))
+            }
+        };
+        let Some((adapter, info)) = chosen else {
+            return Err(Error::NoAdapter(match (filter, names.is_empty()) {
+                (_, true) => "this machine offers none (on Linux install a Vulkan driver, e.g. mesa-vulkan-drivers)".into(),
+                (Some(filter), false) => format!("none matches `{filter}`; there are {}", names.join(", ")),
+                (None, false) => "none can be used".into(),
+            }));
+        };
+        let limits = limits(&adapter, &info, default_limits)?;
+        // Timestamps for the profiler, where there are any; nothing else is needed.
+        let features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("ghostnet"),
+            required_features: features,
+            required_limits: limits,
+            memory_hints: wgpu::MemoryHints::Performance,
+            ..Default::default()
+        };
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|error| Error::Unsupported { adapter: info.name.clone(), what: format!("cannot be opened: {error}") })?;
+        Ok(Self::from_device(device, queue, info))
+    }
+
+    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo) -> Self {
+        let lost = Arc::new(Mutex::new(None));
+        let sink = lost.clone();
+        device.set_device_lost_callback(move |_, message| {
+            *sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(message);
+        });
+        let class = if info.device_type == "cpu" { DeviceClass::Software } else { DeviceClass::Gpu };
+        Self { device, queue, info, class, lost, pipelines: PipelineCache::default() }
+    }
+
+    /// The adapter.
+    pub fn info(&self) -> &AdapterInfo {
+        &self.info
+    }
+
+    /// The class of device that kernels are chosen for.
+    pub fn class(&self) -> DeviceClass {
+        self.class
+    }
+
+    /// Whether [`Prepared::profile`](super::Prepared::profile) can time steps.
+    pub fn has_timestamps(&self) -> bool {
+        self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// Fails if the device was lost.
+    pub(super) fn check_lost(&self) -> Result<()> {
+        match &*self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            Some(message) => Err(Error::DeviceLost(message.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The largest buffer that a shader may bind, in bytes.
+    pub(super) fn max_binding(&self) -> u64 {
+        let limits = self.device.limits();
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+    }
+
+    /// Compiled pipelines for `keys`, in order; those not there yet are compiled now.
+    pub(super) async fn pipelines(&self, keys: &[PipelineKey]) -> Result<Vec<Arc<Pipeline>>> {
+        self.pipelines.get(&self.device, keys).await
+    }
+
+    /// Loses the device on purpose, as a driver reset would.
+    #[doc(hidden)]
+    pub fn destroy(&self) {
+        self.device.destroy();
+    }
+}
+
+/// WebGPU's default limits, with larger buffers where the adapter has them; an error where it has less than the kernels need.
+fn limits(adapter: &wgpu::Adapter, info: &AdapterInfo, default_limits: bool) -> Result<wgpu::Limits> {
+    let has = adapter.limits();
+    let needs = wgpu::Limits::default();
+    let lacks = [
+        ("invocations per workgroup", needs.max_compute_invocations_per_workgroup, has.max_compute_invocations_per_workgroup),
+        ("bytes of workgroup memory", needs.max_compute_workgroup_storage_size, has.max_compute_workgroup_storage_size),
+        ("storage buffers per shader", needs.max_storage_buffers_per_shader_stage, has.max_storage_buffers_per_shader_stage),
+        ("workgroups per dimension", needs.max_compute_workgroups_per_dimension, has.max_compute_workgroups_per_dimension),
+    ];
+    if let Some((what, needed, limit)) = lacks.into_iter().find(|(_, needed, limit)| limit < needed) {
+        return Err(Error::Unsupported { adapter: info.name.clone(), what: format!("has {limit} {what}, {needed} are needed") });
+    }
+    if default_limits {
+        return Ok(needs);
+    }
+    Ok(wgpu::Limits {
+        max_buffer_size: has.max_buffer_size.max(needs.max_buffer_size),
+        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size.max(needs.max_storage_buffer_binding_size),
+        ..needs
+    })
+}

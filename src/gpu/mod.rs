@@ -1,0 +1,29 @@
+//! Runs plans on a GPU: the only module that names wgpu.
+//!
+//! A [`Context`] is a device with its compiled pipelines; a [`Prepared`] is a plan with its buffers and bind groups. A run encodes one
+//! compute pass, submits once and reads back once; it creates no buffer, bind group or pipeline.
+//!
+//! Methods are `async`. On native targets they block the calling thread while they wait for the device; in a browser they do not.
+
+mod context;
+mod pipelines;
+mod prepared;
+mod profiler;
+
+pub use context::{AdapterInfo, Context, adapters};
+pub use pipelines::Pipeline;
+pub use prepared::{Prepared, Weights};
+
+use crate::Error;
+
+impl From<wgpu::Error> for Error {
+    fn from(error: wgpu::Error) -> Self {
+        // One line: wgpu's messages are trees of causes.
+        let line = |e: &dyn std::fmt::Display| e.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        match error {
+            wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory("the device has no room for the buffers".into()),
+            wgpu::Error::Validation { description, .. } => Error::Gpu(line(&description)),
+            wgpu::Error::Internal { description, .. } => Error::Gpu(line(&description)),
+        }
+    }
+}

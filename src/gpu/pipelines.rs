@@ -1,0 +1,98 @@
+//! Compiles each pipeline once per device.
+
+use crate::{
+    Error, Result,
+    kernels::{self, Binding, PipelineKey},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// A compiled pipeline with the bindings its shader declares. Binding 0 is the uniform `Params`, bound at an offset set per dispatch.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+    pub(super) bindings: Vec<Binding>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct PipelineCache {
+    compiled: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+}
+
+impl PipelineCache {
+    pub(super) async fn get(&self, device: &wgpu::Device, keys: &[PipelineKey]) -> Result<Vec<Arc<Pipeline>>> {
+        let lock = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut missing: Vec<&PipelineKey> = keys.iter().filter(|key| !lock().contains_key(key)).collect();
+        missing.sort();
+        missing.dedup();
+        // The lock is not held while compiling: at worst two threads compile one pipeline.
+        for (key, pipeline) in compile_all(device, &missing).await? {
+            lock().insert(key, Arc::new(pipeline));
+        }
+        let compiled = lock();
+        Ok(keys.iter().map(|key| compiled[key].clone()).collect())
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+async fn compile_all(device: &wgpu::Device, keys: &[&PipelineKey]) -> Result<Vec<(PipelineKey, Pipeline)>> {
+    use rayon::prelude::*;
+    // Drivers compile in the calling thread.
+    keys.par_iter().map(|key| Ok(((*key).clone(), pollster::block_on(compile(device, key))?))).collect()
+}
+
+#[cfg(target_arch = "wasm32")]
+async fn compile_all(device: &wgpu::Device, keys: &[&PipelineKey]) -> Result<Vec<(PipelineKey, Pipeline)>> {
+    let mut all = Vec::new();
+    for key in keys {
+        all.push(((*key).clone(), compile(device, key).await?));
+    }
+    Ok(all)
+}
+
+async fn compile(device: &wgpu::Device, key: &PipelineKey) -> Result<Pipeline> {
+    let name = key.file_name();
+    let source = key.source();
+    let bindings = kernels::bindings(&source);
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&name), source: wgpu::ShaderSource::Wgsl(source.into()) };
+    let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
+    // SAFETY: every loop in shaders/ counts an integer up or down to a bound that does not change in the loop, so none is infinite;
+    // all other checks stay. The counters that bounding adds to each loop keep drivers from unrolling it.
+    #[allow(unsafe_code)]
+    let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
+
+    let buffer = |index, ty, dynamic| wgpu::BindGroupLayoutEntry {
+        binding: index,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
+        count: None,
+    };
+    let mut entries = vec![buffer(0, wgpu::BufferBindingType::Uniform, true)];
+    entries.extend(bindings.iter().map(|b| buffer(b.index, wgpu::BufferBindingType::Storage { read_only: !b.writes }, false)));
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&name), entries: &entries });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(&name),
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(&name),
+        layout: Some(&pipeline_layout),
+        module: &module,
+        entry_point: Some("main"),
+        // Every kernel writes workgroup memory before it reads it.
+        compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: false },
+        cache: None,
+    });
+    match scope.pop().await {
+        Some(error) => Err(match Error::from(error) {
+            Error::Gpu(why) => Error::Gpu(format!("shader {name}: {why}")),
+            other => other,
+        }),
+        None => Ok(Pipeline { pipeline, layout, bindings }),
+    }
+}

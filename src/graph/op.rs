@@ -1,0 +1,434 @@
+//! Every operation a graph may hold: its rule for channels and map size, and its cost.
+//!
+//! The first group is what builders use; the second is what passes make of it.
+
+use super::{ConstId, Constant, Shape};
+
+/// A function applied to every value. The numbers are those of `shaders/shared/activation.wgsl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u32)]
+pub enum Activation {
+    /// x
+    #[default]
+    Identity = 0,
+    /// max(x, 0)
+    Relu = 1,
+    /// min(max(x, 0), 6)
+    Relu6 = 2,
+    /// relu6(x + 3) / 6
+    HardSigmoid = 3,
+    /// x * relu6(x + 3) / 6
+    HardSwish = 4,
+    /// 1 / (1 + exp(-x))
+    Sigmoid = 5,
+    /// x / (1 + exp(-x))
+    Silu = 6,
+}
+
+/// A convolution: weight `[c_out, c_in / groups, kh, kw]`, optional bias `[c_out]`; sizes are (rows, columns).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv {
+    /// Filters, OIHW.
+    pub weight: ConstId,
+    /// One value an output channel.
+    pub bias: Option<ConstId>,
+    /// Rows and columns from one output pixel to the next.
+    pub stride: [usize; 2],
+    /// Zero rows above and below, zero columns left and right.
+    pub pad: [usize; 2],
+    /// Rows and columns from one filter tap to the next.
+    pub dilation: [usize; 2],
+    /// Input and output channels are split into this many independent groups.
+    pub groups: usize,
+    /// Applied to the result. Set by a pass.
+    pub activation: Activation,
+    /// The second input scales the first's channels. Set by a pass.
+    pub gate: bool,
+    /// The last input is added to the activated result. Set by a pass.
+    pub residual: bool,
+    /// Only the mean of each result map leaves. Set by a pass.
+    pub pool: bool,
+}
+
+impl Conv {
+    /// A convolution of stride 1, no padding, one group and no bias.
+    pub fn new(weight: ConstId) -> Self {
+        Self {
+            weight,
+            bias: None,
+            stride: [1, 1],
+            pad: [0, 0],
+            dilation: [1, 1],
+            groups: 1,
+            activation: Activation::Identity,
+            gate: false,
+            residual: false,
+            pool: false,
+        }
+    }
+
+    /// With a bias.
+    pub fn bias(mut self, bias: ConstId) -> Self {
+        self.bias = Some(bias);
+        self
+    }
+
+    /// With this stride in both directions.
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.stride = [stride; 2];
+        self
+    }
+
+    /// With this padding on all sides.
+    pub fn pad(mut self, pad: usize) -> Self {
+        self.pad = [pad; 2];
+        self
+    }
+
+    /// With this dilation in both directions.
+    pub fn dilation(mut self, dilation: usize) -> Self {
+        self.dilation = [dilation; 2];
+        self
+    }
+
+    /// With this many groups.
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// Kernel of one pixel, stride 1, no padding, one group.
+    pub(crate) fn is_pointwise(&self, constants: &[Constant]) -> bool {
+        constants[self.weight.0].shape[2..] == [1, 1] && self.stride == [1, 1] && self.pad == [0, 0] && self.groups == 1
+    }
+
+    /// Each output channel reads one input channel.
+    pub(crate) fn is_depthwise(&self, constants: &[Constant]) -> bool {
+        self.groups > 1 && constants[self.weight.0].shape[1] == 1
+    }
+}
+
+/// How a window becomes one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolKind {
+    /// The largest value on the map.
+    Max,
+    /// The mean; `count_pad` counts padding as zeros, as PyTorch's `count_include_pad`.
+    Mean {
+        /// Divide by the whole window, padding included.
+        count_pad: bool,
+    },
+}
+
+/// Pooling over a window; sizes are (rows, columns).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// What is made of the window.
+    pub kind: PoolKind,
+    /// The window.
+    pub kernel: [usize; 2],
+    /// From one window to the next.
+    pub stride: [usize; 2],
+    /// Around the map; less than the window.
+    pub pad: [usize; 2],
+}
+
+/// A fused ghost module with a 1x1 primary convolution: inputs `[x]`, then the gate, then the residual, where they are set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ghost {
+    /// Primary convolution, `[m, c_in, 1, 1]`.
+    pub primary: ConstId,
+    /// `[m]`.
+    pub primary_bias: Option<ConstId>,
+    /// After the primary convolution.
+    pub primary_activation: Activation,
+    /// Cheap operation, `[m * (s - 1), 1, d, d]`.
+    pub cheap: ConstId,
+    /// `[m * (s - 1)]`.
+    pub cheap_bias: Option<ConstId>,
+    /// After the cheap operation.
+    pub cheap_activation: Activation,
+    /// Channels that are kept of the `m * s`.
+    pub c_out: usize,
+    /// The second input scales the first's channels.
+    pub gate: bool,
+    /// The last input is added to the result.
+    pub residual: bool,
+}
+
+/// The gate of a squeeze-and-excite: mean of each map, two small layers; output `[n, c, 1, 1]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SqueezeExcite {
+    /// `[r, c, 1, 1]`.
+    pub reduce: ConstId,
+    /// `[r]`.
+    pub reduce_bias: Option<ConstId>,
+    /// After the first layer.
+    pub reduce_activation: Activation,
+    /// `[c, r, 1, 1]`.
+    pub expand: ConstId,
+    /// `[c]`.
+    pub expand_bias: Option<ConstId>,
+    /// After the second layer.
+    pub gate_activation: Activation,
+}
+
+/// A depthwise convolution (channel multiplier 1, no dilation) followed by a 1x1 convolution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Separable {
+    /// The first.
+    pub depthwise: Conv,
+    /// The second.
+    pub pointwise: Conv,
+}
+
+/// An operation on `[n, c, h, w]` tensors.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    /// The network's input.
+    Input {
+        /// Its channels.
+        channels: usize,
+    },
+    /// A convolution of any kernel, stride, padding, dilation and groups.
+    Conv(Conv),
+    /// Batch normalisation in evaluation: `(x - mean) / sqrt(var + eps) * weight + bias`, each `[c]`.
+    BatchNorm {
+        /// Scale.
+        weight: ConstId,
+        /// Shift.
+        bias: ConstId,
+        /// Running mean.
+        mean: ConstId,
+        /// Running variance.
+        var: ConstId,
+        /// Added to the variance.
+        eps: f32,
+    },
+    /// A function of every value.
+    Activate(Activation),
+    /// The sum of two tensors of one shape.
+    Add,
+    /// The product of two tensors of one shape, or of one and a `[n, c, 1, 1]`.
+    Multiply,
+    /// Its inputs' channels, one after the other.
+    Concat,
+    /// `len` channels from `start` on.
+    Slice {
+        /// First channel.
+        start: usize,
+        /// How many.
+        len: usize,
+    },
+    /// Maximum or mean over windows.
+    Pool(Pool),
+    /// Mean of each map: `[n, c, 1, 1]`.
+    GlobalPool,
+    /// A linear layer on one-pixel maps: weight `[c_out, c_in]`, optional bias `[c_out]`.
+    Linear {
+        /// `[c_out, c_in]`.
+        weight: ConstId,
+        /// `[c_out]`.
+        bias: Option<ConstId>,
+        /// Applied to the result. Set by a pass.
+        activation: Activation,
+    },
+
+    /// Made by the pass `fuse_ghost`.
+    Ghost(Ghost),
+    /// Made by the pass `fuse_squeeze_excite`.
+    SqueezeExcite(SqueezeExcite),
+    /// Made by the pass `fuse_separable`.
+    Separable(Separable),
+}
+
+/// Output size of a window of `kernel` taps, `dilation` apart, over `size` values.
+fn windows(size: usize, kernel: usize, stride: usize, pad: usize, dilation: usize) -> Result<usize, String> {
+    let span = dilation * (kernel - 1) + 1;
+    match (size + 2 * pad).checked_sub(span) {
+        Some(rest) => Ok(rest / stride + 1),
+        None => Err(format!("a window of {span} does not fit on {size} pixels with padding {pad}")),
+    }
+}
+
+fn same_size(inputs: &[Shape]) -> Result<[usize; 2], String> {
+    let first = inputs[0];
+    match inputs.iter().find(|s| (s.h, s.w) != (first.h, first.w)) {
+        Some(other) => Err(format!("maps of {} x {} and {} x {} do not go together", first.h, first.w, other.h, other.w)),
+        None => Ok([first.h, first.w]),
+    }
+}
+
+impl Op {
+    /// The operation's name in listings.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Input { .. } => "input",
+            Op::Conv(_) => "conv",
+            Op::BatchNorm { .. } => "batch_norm",
+            Op::Activate(_) => "activate",
+            Op::Add => "add",
+            Op::Multiply => "multiply",
+            Op::Concat => "concat",
+            Op::Slice { .. } => "slice",
+            Op::Pool(_) => "pool",
+            Op::GlobalPool => "global_pool",
+            Op::Linear { .. } => "linear",
+            Op::Ghost(_) => "ghost",
+            Op::SqueezeExcite(_) => "squeeze_excite",
+            Op::Separable(_) => "separable",
+        }
+    }
+
+    /// Channels of the output, from its inputs' channels and its weights; the message says what does not fit.
+    pub(crate) fn channels(&self, constants: &[Constant], inputs: &[usize]) -> Result<usize, String> {
+        let arity = |wanted: usize| match inputs.len() == wanted {
+            true => Ok(()),
+            false => Err(format!("takes {wanted} inputs, {} were given", inputs.len())),
+        };
+        let vector = |id: &ConstId, c: usize| {
+            let k = constants.get(id.0).ok_or("a constant is not in the graph")?;
+            if k.shape == [c] { Ok(()) } else { Err(format!("`{}` has shape {:?}, needs [{c}]", k.name, k.shape)) }
+        };
+        let filters = |id: &ConstId| constants.get(id.0).ok_or_else(|| "a constant is not in the graph".to_string());
+        match self {
+            Op::Input { channels } => {
+                arity(0)?;
+                if *channels == 0 { Err("needs at least one channel".into()) } else { Ok(*channels) }
+            }
+            Op::Conv(conv) => {
+                arity(1 + conv.gate as usize + conv.residual as usize)?;
+                let weight = filters(&conv.weight)?;
+                let &[c_out, c_in, kh, kw] = &weight.shape[..] else {
+                    return Err(format!("`{}` has shape {:?}, needs four dimensions", weight.name, weight.shape));
+                };
+                if conv.groups == 0 || c_out % conv.groups != 0 || inputs[0] % conv.groups != 0 {
+                    return Err(format!("{} input and {c_out} output channels cannot be split into {} groups", inputs[0], conv.groups));
+                }
+                if c_in * conv.groups != inputs[0] {
+                    return Err(format!("input has {} channels, `{}` {:?} needs {}", inputs[0], weight.name, weight.shape, c_in * conv.groups));
+                }
+                if c_out * kh * kw == 0 || conv.stride.contains(&0) || conv.dilation.contains(&0) {
+                    return Err("channels, kernel, stride and dilation must be at least 1".into());
+                }
+                conv.bias.iter().try_for_each(|b| vector(b, c_out))?;
+                Ok(c_out)
+            }
+            Op::BatchNorm { weight, bias, mean, var, .. } => {
+                arity(1)?;
+                [weight, bias, mean, var].into_iter().try_for_each(|id| vector(id, inputs[0]))?;
+                Ok(inputs[0])
+            }
+            Op::Activate(_) | Op::Pool(_) | Op::GlobalPool => {
+                arity(1)?;
+                if let Op::Pool(p) = self {
+                    if p.kernel.contains(&0) || p.stride.contains(&0) {
+                        return Err("window and stride must be at least 1".into());
+                    }
+                    if p.pad[0] >= p.kernel[0] || p.pad[1] >= p.kernel[1] {
+                        return Err(format!("padding {:?} must be less than the window {:?}", p.pad, p.kernel));
+                    }
+                }
+                Ok(inputs[0])
+            }
+            Op::Add | Op::Multiply => {
+                arity(2)?;
+                if inputs[0] != inputs[1] {
+                    return Err(format!("inputs have {} and {} channels", inputs[0], inputs[1]));
+                }
+                Ok(inputs[0])
+            }
+            Op::Concat => match inputs {
+                [] => Err("takes at least one input".into()),
+                _ => Ok(inputs.iter().sum()),
+            },
+            Op::Slice { start, len } => {
+                arity(1)?;
+                if *len == 0 || start + len > inputs[0] {
+                    return Err(format!("channels {start}..{} of {} cannot be taken", start + len, inputs[0]));
+                }
+                Ok(*len)
+            }
+            Op::Linear { weight, bias, .. } => {
+                arity(1)?;
+                let weight = filters(weight)?;
+                match weight.shape[..] {
+                    [c_out, c_in] if c_in == inputs[0] => {
+                        bias.iter().try_for_each(|b| vector(b, c_out))?;
+                        Ok(c_out)
+                    }
+                    _ => Err(format!("input has {} channels, `{}` has shape {:?}", inputs[0], weight.name, weight.shape)),
+                }
+            }
+            // Made by passes from operations that were checked.
+            Op::Ghost(ghost) => Ok(ghost.c_out),
+            Op::SqueezeExcite(_) => Ok(inputs[0]),
+            Op::Separable(s) => Ok(constants[s.pointwise.weight.0].shape[0]),
+        }
+    }
+
+    /// Rows and columns of the output.
+    pub(crate) fn map_size(&self, constants: &[Constant], inputs: &[Shape]) -> Result<[usize; 2], String> {
+        let conv_size = |conv: &Conv, input: Shape| {
+            let shape = &constants[conv.weight.0].shape;
+            Ok::<_, String>([
+                windows(input.h, shape[2], conv.stride[0], conv.pad[0], conv.dilation[0])?,
+                windows(input.w, shape[3], conv.stride[1], conv.pad[1], conv.dilation[1])?,
+            ])
+        };
+        let one_pixel = |input: Shape| match (input.h, input.w) {
+            (1, 1) => Ok([1, 1]),
+            (h, w) => Err(format!("needs maps of one pixel, the input's are {h} x {w}")),
+        };
+        match self {
+            Op::Conv(conv) if conv.pool => Ok([1, 1]),
+            Op::Conv(conv) => conv_size(conv, inputs[0]),
+            Op::Separable(s) => conv_size(&s.depthwise, inputs[0]),
+            Op::Pool(p) => Ok([
+                windows(inputs[0].h, p.kernel[0], p.stride[0], p.pad[0], 1)?,
+                windows(inputs[0].w, p.kernel[1], p.stride[1], p.pad[1], 1)?,
+            ]),
+            Op::GlobalPool | Op::SqueezeExcite(_) => Ok([1, 1]),
+            Op::Linear { .. } => one_pixel(inputs[0]),
+            Op::Multiply if (inputs[1].h, inputs[1].w) == (1, 1) => Ok([inputs[0].h, inputs[0].w]),
+            Op::Add | Op::Multiply | Op::Concat => same_size(inputs),
+            _ => Ok([inputs[0].h, inputs[0].w]),
+        }
+    }
+
+    /// Multiply-adds of convolutions and linear layers, as papers count them.
+    pub(crate) fn macs(&self, constants: &[Constant], inputs: &[Shape], output: Shape) -> u64 {
+        let per_pixel = |weight: ConstId| constants[weight.0].data.len() as u64;
+        let pixels = (output.n * output.pixels()) as u64;
+        match self {
+            Op::Conv(conv) if conv.pool => per_pixel(conv.weight) * (inputs[0].n * inputs[0].pixels()) as u64,
+            Op::Conv(conv) => per_pixel(conv.weight) * pixels,
+            Op::Linear { weight, .. } => per_pixel(*weight) * pixels,
+            Op::Ghost(ghost) => (per_pixel(ghost.primary) + per_pixel(ghost.cheap)) * pixels,
+            Op::SqueezeExcite(se) => (per_pixel(se.reduce) + per_pixel(se.expand)) * output.n as u64,
+            Op::Separable(s) => (per_pixel(s.depthwise.weight) + per_pixel(s.pointwise.weight)) * pixels,
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn constants_mut(&mut self) -> Vec<&mut ConstId> {
+        fn conv(c: &mut Conv) -> Vec<&mut ConstId> {
+            std::iter::once(&mut c.weight).chain(c.bias.as_mut()).collect()
+        }
+        match self {
+            Op::Conv(c) => conv(c),
+            Op::BatchNorm { weight, bias, mean, var, .. } => vec![weight, bias, mean, var],
+            Op::Linear { weight, bias, .. } => std::iter::once(weight).chain(bias.as_mut()).collect(),
+            Op::Ghost(g) => {
+                let biases = g.primary_bias.as_mut().into_iter().chain(g.cheap_bias.as_mut());
+                [&mut g.primary, &mut g.cheap].into_iter().chain(biases).collect()
+            }
+            Op::SqueezeExcite(s) => {
+                let biases = s.reduce_bias.as_mut().into_iter().chain(s.expand_bias.as_mut());
+                [&mut s.reduce, &mut s.expand].into_iter().chain(biases).collect()
+            }
+            Op::Separable(s) => conv(&mut s.depthwise).into_iter().chain(conv(&mut s.pointwise)).collect(),
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Rewrites of a graph that leave its results as they are. Each matches a pattern of operations, never a name, so that any network
+//! with ghost modules gets the fused kernels.
+
+mod fold_batch_norm;
+mod fuse_activation;
+mod fuse_gate;
+mod fuse_ghost;
+mod fuse_pool;
+mod fuse_residual;
+mod fuse_separable;
+mod fuse_squeeze_excite;
+
+use super::{Graph, NodeId};
+
+/// A pass: rewrites what it can and says how often it did.
+#[derive(Clone, Copy)]
+pub struct Pass {
+    /// The pass's name: its file's stem.
+    pub name: &'static str,
+    /// Rewrites the graph; returns the number of matches.
+    pub run: fn(&mut Graph) -> usize,
+}
+
+/// Passes without which no kernel covers the graph: none of them fuses two convolutions or removes a dispatch beyond BatchNorm's.
+pub const REQUIRED: &[Pass] = &[Pass { name: "fold_batch_norm", run: fold_batch_norm::run }];
+
+/// Passes that save dispatches and traffic, in the order in which they build on each other.
+pub const FUSING: &[Pass] = &[
+    Pass { name: "fuse_activation", run: fuse_activation::run },
+    Pass { name: "fuse_squeeze_excite", run: fuse_squeeze_excite::run },
+    Pass { name: "fuse_ghost", run: fuse_ghost::run },
+    Pass { name: "fuse_gate", run: fuse_gate::run },
+    Pass { name: "fuse_residual", run: fuse_residual::run },
+    Pass { name: "fuse_separable", run: fuse_separable::run },
+    Pass { name: "fuse_pool", run: fuse_pool::run },
+];
+
+/// Runs passes in order, dropping what becomes unused after each; returns how often each matched.
+pub fn run(graph: &mut Graph, passes: &[Pass]) -> Vec<(&'static str, usize)> {
+    let counts = passes
+        .iter()
+        .map(|pass| {
+            let count = (pass.run)(graph);
+            graph.compact();
+            log::debug!("pass {}: {count} matches, {} nodes left", pass.name, graph.nodes().len());
+            (pass.name, count)
+        })
+        .collect();
+    counts
+}
+
+/// Visits every node in order; `rewrite` gets the graph, the node, and the numbers of uses (kept current).
+fn each(graph: &mut Graph, mut rewrite: impl FnMut(&mut Graph, NodeId, &[usize]) -> bool) -> usize {
+    let mut uses = graph.uses();
+    let mut count = 0;
+    for at in 0..graph.nodes().len() {
+        if rewrite(graph, NodeId(at), &uses) {
+            count += 1;
+            uses = graph.uses_from_outputs();
+        }
+    }
+    count
+}
+
+impl Graph {
+    /// As [`Graph::uses`], without the uses by nodes that nothing needs any more.
+    fn uses_from_outputs(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.nodes().len()];
+        for (_, id) in self.outputs() {
+            uses[id.0] += 1;
+        }
+        for at in (0..self.nodes().len()).rev() {
+            if uses[at] > 0 {
+                for input in &self.nodes()[at].inputs {
+                    uses[input.0] += 1;
+                }
+            }
+        }
+        uses
+    }
+}
+
+/// A module's name from that of one of its children: `blocks.0.0.ghost1.primary_conv` -> `blocks.0.0.ghost1`.
+fn parent_name(name: &str) -> String {
+    name.rsplit_once('.').map_or(name, |(parent, _)| parent).to_string()
+}

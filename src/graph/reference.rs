@@ -1,0 +1,129 @@
+//! What a graph means: its operations as plain loops over `[n, c, h, w]` in f64, before any pass. The oracle of the CPU twins' tests.
+
+use super::{Activation, ConstId, Conv, Graph, Op, Pool, PoolKind, Shape};
+
+/// Every node's output as `[n, c, h, w]` values, for an input of shape `shape`.
+pub(crate) fn evaluate(graph: &Graph, input: &[f32], shape: Shape) -> Vec<Vec<f32>> {
+    let shapes = graph.shapes(shape).expect("the graph takes this shape");
+    assert_eq!(input.len(), shape.count());
+    let mut values: Vec<Vec<f64>> = Vec::new();
+    for (node, &out) in graph.nodes().iter().zip(&shapes) {
+        let arguments: Vec<(&[f64], Shape)> = node.inputs.iter().map(|id| (&values[id.0][..], shapes[id.0])).collect();
+        let value = match &node.op {
+            Op::Input { .. } => input.iter().map(|&v| f64::from(v)).collect(),
+            op => node_value(graph, op, &arguments, out),
+        };
+        assert_eq!(value.len(), out.count(), "`{}`", node.name);
+        values.push(value);
+    }
+    values.into_iter().map(|value| value.into_iter().map(|v| v as f32).collect()).collect()
+}
+
+fn node_value(graph: &Graph, op: &Op, arguments: &[(&[f64], Shape)], out: Shape) -> Vec<f64> {
+    let constant = |id: ConstId, at: usize| f64::from(graph.constant(id).data[at]);
+    let (x, shape) = arguments[0];
+    match op {
+        Op::Conv(conv) => convolution(graph, conv, x, shape, out),
+        Op::BatchNorm { weight, bias, mean, var, eps } => each(out, |[n, c, y, x_]| {
+            let normalised = (x[at(shape, [n, c, y, x_])] - constant(*mean, c)) / (constant(*var, c) + f64::from(*eps)).sqrt();
+            normalised * constant(*weight, c) + constant(*bias, c)
+        }),
+        Op::Activate(activation) => x.iter().map(|&v| activate(v, *activation)).collect(),
+        Op::Add => each(out, |i| x[at(shape, i)] + arguments[1].0[at(shape, i)]),
+        Op::Multiply => {
+            let (other, other_shape) = arguments[1];
+            let one_pixel = other_shape.pixels() == 1;
+            each(out, |[n, c, y, x_]| {
+                let from = if one_pixel { [n, c, 0, 0] } else { [n, c, y, x_] };
+                x[at(shape, [n, c, y, x_])] * other[at(other_shape, from)]
+            })
+        }
+        Op::Concat => each(out, |[n, c, y, x_]| {
+            let mut c = c;
+            for (values, shape) in arguments {
+                if c < shape.c {
+                    return values[at(*shape, [n, c, y, x_])];
+                }
+                c -= shape.c;
+            }
+            unreachable!("the output has as many channels as the inputs together")
+        }),
+        Op::Slice { start, .. } => each(out, |[n, c, y, x_]| x[at(shape, [n, start + c, y, x_])]),
+        Op::Pool(pool) => pooling(pool, x, shape, out),
+        Op::GlobalPool => each(out, |[n, c, ..]| {
+            let map = &x[at(shape, [n, c, 0, 0])..][..shape.pixels()];
+            map.iter().sum::<f64>() / shape.pixels() as f64
+        }),
+        Op::Linear { weight, bias, activation } => each(out, |[n, o, ..]| {
+            let products = (0..shape.c).map(|i| constant(*weight, o * shape.c + i) * x[n * shape.c + i]);
+            activate(products.sum::<f64>() + bias.map_or(0.0, |b| constant(b, o)), *activation)
+        }),
+        Op::Input { .. } | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) => unreachable!("a graph before its passes has none"),
+    }
+}
+
+fn each(shape: Shape, value: impl Fn([usize; 4]) -> f64) -> Vec<f64> {
+    let value = &value;
+    let index = (0..shape.n)
+        .flat_map(move |n| (0..shape.c).flat_map(move |c| (0..shape.h).flat_map(move |y| (0..shape.w).map(move |x| [n, c, y, x]))));
+    index.map(value).collect()
+}
+
+fn at(shape: Shape, [n, c, y, x]: [usize; 4]) -> usize {
+    ((n * shape.c + c) * shape.h + y) * shape.w + x
+}
+
+/// The pixel a filter's tap falls on, where that is on the map.
+fn tap(shape: Shape, y: usize, x: usize, pad: [usize; 2]) -> Option<[usize; 2]> {
+    let (y, x) = (y.checked_sub(pad[0])?, x.checked_sub(pad[1])?);
+    (y < shape.h && x < shape.w).then_some([y, x])
+}
+
+fn convolution(graph: &Graph, conv: &Conv, x: &[f64], shape: Shape, out: Shape) -> Vec<f64> {
+    assert!(!conv.gate && !conv.residual && !conv.pool, "only passes set these");
+    let weight = graph.constant(conv.weight);
+    let &[c_out, c_in, height, width] = &weight.shape[..] else { unreachable!("filters have four dimensions") };
+    each(out, |[n, o, y, x_]| {
+        let group = o / (c_out / conv.groups);
+        let mut sum = conv.bias.map_or(0.0, |b| f64::from(graph.constant(b).data[o]));
+        for i in 0..c_in {
+            for ky in 0..height {
+                for kx in 0..width {
+                    let (ty, tx) = (y * conv.stride[0] + ky * conv.dilation[0], x_ * conv.stride[1] + kx * conv.dilation[1]);
+                    if let Some([iy, ix]) = tap(shape, ty, tx, conv.pad) {
+                        let w = weight.data[((o * c_in + i) * height + ky) * width + kx];
+                        sum += f64::from(w) * x[at(shape, [n, group * c_in + i, iy, ix])];
+                    }
+                }
+            }
+        }
+        activate(sum, conv.activation)
+    })
+}
+
+fn pooling(pool: &Pool, x: &[f64], shape: Shape, out: Shape) -> Vec<f64> {
+    each(out, |[n, c, y, x_]| {
+        let taps = (0..pool.kernel[0]).flat_map(|ky| (0..pool.kernel[1]).map(move |kx| (ky, kx)));
+        let on_map = taps.filter_map(|(ky, kx)| tap(shape, y * pool.stride[0] + ky, x_ * pool.stride[1] + kx, pool.pad));
+        let values: Vec<f64> = on_map.map(|[iy, ix]| x[at(shape, [n, c, iy, ix])]).collect();
+        match pool.kind {
+            PoolKind::Max => values.iter().copied().fold(f64::MIN, f64::max),
+            PoolKind::Mean { count_pad } => {
+                let divisor = if count_pad { pool.kernel[0] * pool.kernel[1] } else { values.len() };
+                values.iter().sum::<f64>() / divisor as f64
+            }
+        }
+    })
+}
+
+fn activate(v: f64, activation: Activation) -> f64 {
+    match activation {
+        Activation::Identity => v,
+        Activation::Relu => v.max(0.0),
+        Activation::Relu6 => v.clamp(0.0, 6.0),
+        Activation::HardSigmoid => (v + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::HardSwish => v * (v + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::Sigmoid => 1.0 / (1.0 + (-v).exp()),
+        Activation::Silu => v / (1.0 + (-v).exp()),
+    }
+}

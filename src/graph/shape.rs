@@ -1,0 +1,37 @@
+//! The shape of a tensor: images, channels, rows, columns.
+
+/// Shape of a tensor in the field's order `[n, c, h, w]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Images in the batch.
+    pub n: usize,
+    /// Channels.
+    pub c: usize,
+    /// Rows.
+    pub h: usize,
+    /// Columns.
+    pub w: usize,
+}
+
+impl Shape {
+    /// `[n, c, h, w]`.
+    pub const fn new(n: usize, c: usize, h: usize, w: usize) -> Self {
+        Self { n, c, h, w }
+    }
+
+    /// Pixels of one map.
+    pub const fn pixels(&self) -> usize {
+        self.h * self.w
+    }
+
+    /// Values of the whole tensor.
+    pub const fn count(&self) -> usize {
+        self.n * self.c * self.h * self.w
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{}, {}, {}, {}]", self.n, self.c, self.h, self.w)
+    }
+}

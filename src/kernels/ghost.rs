@@ -1,0 +1,124 @@
+//! Host side of `shaders/ghost.wgsl`.
+
+use super::{Dispatch, Kernel, choice::Tile};
+use crate::{graph::Activation, plan::Place};
+
+params! {
+    /// Parameters of `ghost`.
+    GhostParams {
+        width, height, blocks_in, blocks_primary, tile_width, tile_height, tiles_x, tiles_y, tiles_channel, workgroups, input_offset,
+        input_stride, output_offset, output_stride, residual_offset, residual_stride, cheap_offset, cheap_bias_offset, ghost_groups,
+        activation, cheap_activation,
+    }
+}
+
+/// How a map is cut for the ghost kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GhostTiles {
+    /// Columns and rows of a tile, halo not included.
+    pub size: [usize; 2],
+    /// Tiles in a row and in a column.
+    pub count: [usize; 2],
+    /// Cells of workgroup memory for one block: the tile with a border of d / 2 on all sides.
+    pub cells: usize,
+}
+
+/// Cells of workgroup memory that a tile may take for one block; with 2 blocks 8 KiB of WebGPU's 16.
+const MAX_CELLS: usize = 256;
+
+/// The tiles for a map of `width` x `height` and a cheap kernel of `d`: whole maps where they fit, else the even cut with the least halo.
+pub fn ghost_tiles(width: usize, height: usize, d: usize) -> Option<GhostTiles> {
+    let halo = d / 2 * 2;
+    let mut best: Option<(usize, GhostTiles)> = None;
+    for rows in 1..=height {
+        let size_y = height.div_ceil(rows);
+        for columns in 1..=width {
+            let size_x = width.div_ceil(columns);
+            let cells = (size_x + halo) * (size_y + halo);
+            if cells > MAX_CELLS {
+                continue;
+            }
+            // Columns and rows that the size really needs (7 pixels in tiles of 2 are 4 tiles, however many were asked for).
+            let count = [width.div_ceil(size_x), height.div_ceil(size_y)];
+            let work = cells * count[0] * count[1];
+            if best.is_none_or(|(least, _)| work < least) {
+                best = Some((work, GhostTiles { size: [size_x, size_y], count, cells }));
+            }
+            break; // more columns only add halo
+        }
+    }
+    best.map(|(_, tiles)| tiles)
+}
+
+/// A whole ghost module on `n` maps.
+#[allow(clippy::too_many_arguments)] // what a ghost module is; a struct would only repeat the names
+pub fn ghost(
+    n: usize,
+    [width, height]: [usize; 2],
+    [blocks_in, blocks_primary, ghost_groups]: [usize; 3],
+    d: usize,
+    tiles: GhostTiles,
+    tile: Tile,
+    f16: bool,
+    (gate, residual, sums): (bool, Option<Place>, bool),
+    [activation, cheap_activation]: [Activation; 2],
+    input: Place,
+    output: Place,
+) -> Dispatch {
+    let tiles_channel = (blocks_primary as u32).div_ceil(tile.blocks);
+    let workgroups = (n * tiles.count[0] * tiles.count[1]) as u32 * tiles_channel;
+    let params = GhostParams {
+        width: width as u32,
+        height: height as u32,
+        blocks_in: blocks_in as u32,
+        blocks_primary: blocks_primary as u32,
+        tile_width: tiles.size[0] as u32,
+        tile_height: tiles.size[1] as u32,
+        tiles_x: tiles.count[0] as u32,
+        tiles_y: tiles.count[1] as u32,
+        tiles_channel,
+        workgroups,
+        input_offset: input.offset,
+        input_stride: input.stride,
+        output_offset: output.offset,
+        output_stride: output.stride,
+        residual_offset: residual.map_or(0, |p| p.offset),
+        residual_stride: residual.map_or(0, |p| p.stride),
+        cheap_offset: tiles_channel * blocks_in as u32 * tile.blocks * 4,
+        cheap_bias_offset: tiles_channel * tile.blocks,
+        ghost_groups: ghost_groups as u32,
+        activation: activation as u32,
+        cheap_activation: cheap_activation as u32,
+    };
+    let defines = [
+        ("WG", tile.invocations.into()),
+        ("PIXELS", tile.pixels.into()),
+        ("BLOCKS", tile.blocks.into()),
+        ("CELLS", (tile.invocations * tile.pixels).max(tiles.cells as u32).into()),
+        ("D", d as i64),
+        ("GATE", gate.into()),
+        ("RESIDUAL", residual.is_some().into()),
+        ("SUMS", sums.into()),
+        ("SUMS_PER_LANE", (2 * tile.blocks).into()),
+        ("F16", f16.into()),
+    ];
+    Dispatch::new(Kernel::Ghost, &defines[..], &params, workgroups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_fit_and_cover() {
+        for (w, h, d) in [(7, 7, 3), (14, 14, 3), (28, 28, 3), (112, 112, 3), (1, 1, 3), (33, 47, 5), (300, 1, 3), (20, 24, 7), (15, 15, 1)] {
+            let tiles = ghost_tiles(w, h, d).unwrap();
+            assert!(tiles.cells <= MAX_CELLS, "{w} x {h}: {tiles:?}");
+            assert!(tiles.size[0] * tiles.count[0] >= w && tiles.size[1] * tiles.count[1] >= h, "{w} x {h}: {tiles:?}");
+            assert!(tiles.size[0] * (tiles.count[0] - 1) < w && tiles.size[1] * (tiles.count[1] - 1) < h, "{w} x {h}: {tiles:?}");
+        }
+        assert_eq!(ghost_tiles(14, 14, 3).unwrap().count, [1, 1]);
+        assert_eq!(ghost_tiles(112, 112, 3).unwrap().size, [14, 14]);
+        assert_eq!(ghost_tiles(9, 9, 17), None);
+    }
+}

@@ -1,0 +1,239 @@
+//! The kernels as the host sees them: each shader's parameters, the constants that specialise it, and the grid it runs on.
+//!
+//! One file a kernel, with the stem of its shader in `shaders/` and of its CPU twin in [`crate::cpu`]. Nothing here names wgpu.
+
+pub mod choice;
+pub mod template;
+
+use std::fmt::Write as _;
+
+/// A kernel: a shader template and its CPU twin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)] // each is described at the head of its shader
+pub enum Kernel {
+    Conv2d,
+    Depthwise,
+    Elementwise,
+    Ghost,
+    Linear,
+    Pointwise,
+    Pool,
+    Preprocess,
+    Relayout,
+    Separable,
+    SoftmaxTopK,
+    SqueezeExcite,
+}
+
+macro_rules! shader {
+    ($stem:literal) => {
+        ($stem, include_str!(concat!("../../shaders/", $stem, ".wgsl")))
+    };
+}
+
+impl Kernel {
+    /// All of them.
+    pub const ALL: [Kernel; 12] = [
+        Kernel::Conv2d,
+        Kernel::Depthwise,
+        Kernel::Elementwise,
+        Kernel::Ghost,
+        Kernel::Linear,
+        Kernel::Pointwise,
+        Kernel::Pool,
+        Kernel::Preprocess,
+        Kernel::Relayout,
+        Kernel::Separable,
+        Kernel::SoftmaxTopK,
+        Kernel::SqueezeExcite,
+    ];
+
+    fn file(self) -> (&'static str, &'static str) {
+        match self {
+            Kernel::Conv2d => shader!("conv2d"),
+            Kernel::Depthwise => shader!("depthwise"),
+            Kernel::Elementwise => shader!("elementwise"),
+            Kernel::Ghost => shader!("ghost"),
+            Kernel::Linear => shader!("linear"),
+            Kernel::Pointwise => shader!("pointwise"),
+            Kernel::Pool => shader!("pool"),
+            Kernel::Preprocess => shader!("preprocess"),
+            Kernel::Relayout => shader!("relayout"),
+            Kernel::Separable => shader!("separable"),
+            Kernel::SoftmaxTopK => shader!("softmax_top_k"),
+            Kernel::SqueezeExcite => shader!("squeeze_excite"),
+        }
+    }
+
+    /// The kernel's stem: its name in every listing.
+    pub fn name(self) -> &'static str {
+        self.file().0
+    }
+
+    /// The names of the shader's parameters, in order; each is a 32-bit number.
+    pub fn params(self) -> &'static [&'static str] {
+        match self {
+            Kernel::Conv2d => Conv2dParams::FIELDS,
+            Kernel::Depthwise => DepthwiseParams::FIELDS,
+            Kernel::Elementwise => ElementwiseParams::FIELDS,
+            Kernel::Ghost => GhostParams::FIELDS,
+            Kernel::Linear => LinearParams::FIELDS,
+            Kernel::Pointwise => PointwiseParams::FIELDS,
+            Kernel::Pool => PoolParams::FIELDS,
+            Kernel::Preprocess => PreprocessParams::FIELDS,
+            Kernel::Relayout => RelayoutParams::FIELDS,
+            Kernel::Separable => SeparableParams::FIELDS,
+            Kernel::SoftmaxTopK => SoftmaxTopKParams::FIELDS,
+            Kernel::SqueezeExcite => SqueezeExciteParams::FIELDS,
+        }
+    }
+}
+
+impl std::fmt::Display for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+fn shared(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "activation" => include_str!("../../shaders/shared/activation.wgsl"),
+        "dtype" => include_str!("../../shaders/shared/dtype.wgsl"),
+        "grid" => include_str!("../../shaders/shared/grid.wgsl"),
+        "reduce" => include_str!("../../shaders/shared/reduce.wgsl"),
+        _ => return None,
+    })
+}
+
+/// What makes one pipeline: a kernel and the constants its template is composed with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PipelineKey {
+    /// The shader.
+    pub kernel: Kernel,
+    /// Its constants, sorted by name.
+    pub defines: Vec<(&'static str, i64)>,
+}
+
+/// A storage binding as the shader declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// `@binding`, in group 0.
+    pub index: u32,
+    /// The variable's name.
+    pub name: String,
+    /// `read_write` rather than `read`.
+    pub writes: bool,
+}
+
+impl PipelineKey {
+    /// A key; the order of `defines` does not matter.
+    pub fn new(kernel: Kernel, defines: &[(&'static str, i64)]) -> Self {
+        let mut defines = defines.to_vec();
+        defines.sort_unstable();
+        Self { kernel, defines }
+    }
+
+    /// The value of a define.
+    pub fn define(&self, name: &str) -> Option<i64> {
+        self.defines.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
+    }
+
+    /// Name of the composed file: the stem and the constants (switches that are off are left out).
+    pub fn file_name(&self) -> String {
+        let mut name = self.kernel.name().to_string();
+        for (key, value) in self.defines.iter().filter(|(_, v)| *v != 0) {
+            write!(name, "-{}{value}", key.to_lowercase()).expect("writing to a String cannot fail");
+        }
+        name + ".wgsl"
+    }
+
+    /// The shader's WGSL.
+    pub fn source(&self) -> String {
+        // Which templates and constants there are is fixed in this crate; tests compose every one of them.
+        template::compose(self.kernel.file().1, &self.defines, &shared)
+            .unwrap_or_else(|error| panic!("{} does not compose: {error}", self.file_name()))
+    }
+}
+
+/// The storage bindings that a composed shader declares.
+pub fn bindings(source: &str) -> Vec<Binding> {
+    source
+        .lines()
+        .filter_map(|line| {
+            let (index, rest) = line.strip_prefix("@group(0) @binding(")?.split_once(") var<storage, ")?;
+            let (access, rest) = rest.split_once("> ")?;
+            let (name, _) = rest.split_once(':')?;
+            Some(Binding { index: index.parse().ok()?, name: name.to_string(), writes: access == "read_write" })
+        })
+        .collect()
+}
+
+/// One launch of a kernel, buffers aside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dispatch {
+    /// The pipeline.
+    pub key: PipelineKey,
+    /// The bytes of the shader's `Params`.
+    pub params: Vec<u8>,
+    /// Workgroups, before they are folded into a grid.
+    pub workgroups: u32,
+}
+
+impl Dispatch {
+    fn new(kernel: Kernel, defines: &[(&'static str, i64)], params: &impl bytemuck::Pod, workgroups: u32) -> Self {
+        Self { key: PipelineKey::new(kernel, defines), params: bytemuck::bytes_of(params).to_vec(), workgroups }
+    }
+
+    /// The parameters as their type.
+    pub(crate) fn params<P: bytemuck::AnyBitPattern>(&self) -> P {
+        bytemuck::pod_read_unaligned(&self.params)
+    }
+}
+
+/// Workgroups folded into a grid whose sides stay at or below 65535, WebGPU's default limit.
+pub fn grid(workgroups: u32) -> [u32; 3] {
+    const SIDE: u32 = 65535;
+    let rows = workgroups.div_ceil(SIDE).max(1);
+    [workgroups.div_ceil(rows).max(1), rows, 1]
+}
+
+/// Declares a shader's `Params`: 32-bit unsigned fields, the same names in the same order as in WGSL (a test compares them).
+macro_rules! params {
+    ($(#[$doc:meta])* $name:ident { $($field:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, bytemuck::Pod, bytemuck::Zeroable)]
+        #[allow(missing_docs)] // described at the head of the shader
+        pub struct $name { $(pub $field: u32),* }
+        impl $name {
+            /// The fields' names, in order.
+            pub const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+        }
+    };
+}
+
+mod conv2d;
+mod depthwise;
+mod elementwise;
+mod ghost;
+mod linear;
+mod pointwise;
+mod pool;
+mod preprocess;
+mod relayout;
+mod separable;
+mod softmax_top_k;
+mod squeeze_excite;
+
+pub use conv2d::{Conv2dParams, conv2d};
+pub use depthwise::{DepthwiseParams, depthwise};
+pub use elementwise::{ElementwiseParams, Operand, elementwise};
+pub use ghost::{GhostParams, GhostTiles, ghost, ghost_tiles};
+pub use linear::{LinearParams, linear};
+pub use pointwise::{PointwiseParams, pointwise};
+pub use pool::{PoolParams, pool};
+pub use preprocess::{PreprocessParams, preprocess};
+pub use relayout::{RelayoutParams, relayout};
+pub use separable::{SeparableParams, separable};
+pub use softmax_top_k::{SoftmaxTopKParams, softmax_top_k};
+pub use squeeze_excite::{SqueezeExciteParams, squeeze_excite};

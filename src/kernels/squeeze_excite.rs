@@ -1,0 +1,54 @@
+//! Host side of `shaders/squeeze_excite.wgsl`.
+
+use super::{Dispatch, Kernel};
+use crate::graph::Activation;
+
+params! {
+    /// Parameters of `squeeze_excite`.
+    SqueezeExciteParams {
+        blocks, blocks_reduced, tiles, pixels, slices, expand_offset, expand_bias_offset, workgroups, reduce_activation,
+        gate_activation,
+    }
+}
+
+/// Workgroup memory sizes the shader is composed with, in blocks: channels and reduced channels.
+const SIZES: [[usize; 2]; 2] = [[256, 64], [512, 128]];
+
+impl SqueezeExciteParams {
+    /// Whether the kernel holds a squeeze-and-excite of this many channels.
+    pub(crate) fn holds(channels: usize, reduced: usize) -> bool {
+        SIZES.iter().any(|[c, r]| channels.div_ceil(4) <= *c && reduced.div_ceil(4) <= *r)
+    }
+}
+
+/// The gates of `n` images, from sums over `tiles` tiles of maps of `pixels` pixels.
+#[allow(clippy::too_many_arguments)] // what a squeeze-and-excite is; a struct would only repeat the names
+pub fn squeeze_excite(
+    n: usize,
+    pixels: usize,
+    tiles: usize,
+    [blocks, blocks_reduced]: [usize; 2],
+    invocations: u32,
+    f16: bool,
+    [reduce_activation, gate_activation]: [Activation; 2],
+) -> Dispatch {
+    // As many invocations a reduced block as fit; at least one, and a power of two, so that slices never straddle workgroups.
+    let slices = (invocations / (blocks_reduced as u32).next_power_of_two()).clamp(1, 32);
+    let params = SqueezeExciteParams {
+        blocks: blocks as u32,
+        blocks_reduced: blocks_reduced as u32,
+        tiles: tiles as u32,
+        pixels: pixels as u32,
+        slices,
+        expand_offset: (blocks * blocks_reduced * 4) as u32,
+        expand_bias_offset: blocks_reduced as u32,
+        workgroups: n as u32,
+        reduce_activation: reduce_activation as u32,
+        gate_activation: gate_activation as u32,
+    };
+    let [max_blocks, max_reduced] =
+        *SIZES.iter().find(|[c, r]| blocks <= *c && blocks_reduced <= *r).expect("fuse_squeeze_excite checks the size");
+    let defines =
+        [("WG", invocations.into()), ("MAX_BLOCKS", max_blocks as i64), ("MAX_REDUCED", max_reduced as i64), ("F16", f16.into())];
+    Dispatch::new(Kernel::SqueezeExcite, &defines[..], &params, n as u32)
+}

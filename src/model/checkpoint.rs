@@ -1,0 +1,382 @@
+//! The weights of a network: named f32 tensors, read from safetensors files and from PyTorch's `.pth` files.
+//!
+//! A weights file comes from anywhere, so everything in it is checked here, once: lengths against the file, element types, shapes
+//! against bytes, and every number for NaN and infinity. What the tensors mean is the network's business; [`Checkpoint::check`]
+//! compares the two. Nothing in a file is ever executed.
+
+mod config;
+#[cfg(feature = "pth")]
+mod pth;
+mod safetensors;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use half::slice::HalfFloatSliceExt as _;
+use half::{bf16, f16};
+
+use crate::error::{Error, Result};
+
+pub use config::Config;
+use config::Found;
+
+/// The largest weights file that is read: GhostNet 1.3 in f64 takes 59 MB.
+const MAX_FILE_BYTES: u64 = 2 << 30;
+
+/// The largest `config.json` that is read: the labels of ImageNet-22k take 2 MB.
+const MAX_CONFIG_BYTES: u64 = 16 << 20;
+
+/// How much of a file tells its kind; the `ustar` mark of the TAR format, at 257, lies farthest in.
+const HEAD_BYTES: u64 = 512;
+
+/// A count of training steps that PyTorch keeps beside each BatchNorm; inference has no use for it.
+const UNUSED_SUFFIX: &str = "num_batches_tracked";
+
+/// One tensor of a checkpoint, in f32 whatever type the file holds it in.
+#[derive(Clone, PartialEq)]
+pub struct Tensor {
+    /// Extents, outermost first: `[c_out, c_in / groups, kh, kw]` (OIHW) for a filter.
+    pub shape: Vec<usize>,
+    /// The elements in row-major order; as many as the product of the shape.
+    pub data: Arc<[f32]>,
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tensor").field("shape", &self.shape).finish_non_exhaustive()
+    }
+}
+
+/// The named f32 tensors of a network, and what the file says about the network.
+///
+/// Tensor names are timm's (`conv_stem.weight`, `blocks.0.0.ghost1.primary_conv.0.weight`, ...), as in the official PyTorch
+/// checkpoint. A clone shares the numbers.
+#[derive(Clone)]
+pub struct Checkpoint {
+    file: PathBuf,
+    tensors: BTreeMap<String, Tensor>,
+    config: Config,
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoint")
+            .field("file", &self.file)
+            .field("tensors", &self.tensors.len())
+            .field("architecture", &self.config.architecture)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Checkpoint {
+    /// Reads a safetensors file or a PyTorch checkpoint, told apart by content, not by name.
+    ///
+    /// Elements in f16, bf16, f32 and f64 become f32. A PyTorch checkpoint may be in any form that `torch.save` writes, with the
+    /// state dict at its root or under `state_dict` or `model`, and with `module.` before its names. What is known about the network
+    /// comes from the safetensors metadata and, for what that leaves open, from a `config.json` in the same folder (as timm
+    /// publishes it).
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the file cannot be read or is no regular file. [`Error::Weights`] where it is of another kind, larger than
+    /// 2 GiB, damaged, holds elements of another type or a NaN or infinity, or where it or the `config.json` says something
+    /// impossible about the network; it names the tensor or key.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bad = |what: String| Error::weights(path, what);
+        let length = regular_file(path, MAX_FILE_BYTES)?;
+        let mut file = File::open(path).map_err(|error| Error::io(path, &error))?;
+        let mut bytes = Vec::new();
+        file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(|error| Error::io(path, &error))?;
+        let (tensors, found) = match recognise(&bytes).map_err(bad)? {
+            Kind::Safetensors => {
+                bytes.reserve_exact(length.saturating_sub(bytes.len() as u64) as usize);
+                // The limit holds even if the file grows meanwhile.
+                file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(|error| Error::io(path, &error))?;
+                safetensors::read(&bytes).map_err(bad)?
+            }
+            Kind::Pytorch => (read_pth(path, length).map_err(bad)?, Found::default()),
+        };
+        let config = found.or(config_beside(path)?).finish().map_err(bad)?;
+        Ok(Self { file: path.into(), tensors, config })
+    }
+
+    /// Reads a safetensors file that is in memory already, such as an embedded or a downloaded one; `origin` names it in messages.
+    ///
+    /// # Errors
+    /// [`Error::Weights`], as [`Checkpoint::open`]; also for a PyTorch checkpoint, which is read from a file only.
+    pub fn from_bytes(origin: impl Into<PathBuf>, bytes: &[u8]) -> Result<Self> {
+        let file = origin.into();
+        let read = || match recognise(&bytes[..bytes.len().min(HEAD_BYTES as usize)])? {
+            Kind::Safetensors => {
+                let (tensors, found) = safetensors::read(bytes)?;
+                Ok((tensors, found.finish()?))
+            }
+            Kind::Pytorch => Err("a PyTorch checkpoint, which is read from a file only; from memory, safetensors".to_string()),
+        };
+        match read() {
+            Ok((tensors, config)) => Ok(Self { file, tensors, config }),
+            Err(what) => Err(Error::Weights { file, what }),
+        }
+    }
+
+    /// Gathers tensors made by the program, such as random ones; `origin` names them in messages.
+    ///
+    /// The numbers and `config` are taken as they are; [`Checkpoint::check`] compares each shape with its data.
+    pub fn from_tensors(origin: impl Into<PathBuf>, tensors: impl IntoIterator<Item = (String, Tensor)>, config: Config) -> Self {
+        Self { file: origin.into(), tensors: tensors.into_iter().collect(), config }
+    }
+
+    /// The file, or the origin given instead of one.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// What the file says about the network.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The names of the tensors, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The shape of the tensor of this name.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.get(name).map(|tensor| tensor.shape.as_slice())
+    }
+
+    /// The tensor of this name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
+    }
+
+    /// Checks that the checkpoint holds exactly the tensors of `expected`, each in its shape.
+    ///
+    /// # Errors
+    /// [`Error::Weights`]: one line with the missing tensors, those the network does not have, and those of another shape with both
+    /// shapes; of each at most four by name, and how many more there are.
+    pub fn check(&self, expected: &[(String, Vec<usize>)]) -> Result<()> {
+        let used = |name: &str| !name.ends_with(UNUSED_SUFFIX);
+        let known: HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+        let mut missing = Vec::new();
+        let mut misshapen = Vec::new();
+        for (name, shape) in expected.iter().filter(|(name, _)| used(name)) {
+            match self.get(name) {
+                None => missing.push(quoted(name)),
+                Some(tensor) if tensor.shape != *shape => {
+                    misshapen.push(format!("{} is {:?} and should be {shape:?}", quoted(name), tensor.shape));
+                }
+                Some(tensor) if elements(shape) != Some(tensor.data.len()) => {
+                    misshapen.push(format!("{} is {shape:?} and holds {} elements", quoted(name), tensor.data.len()));
+                }
+                Some(_) => {}
+            }
+        }
+        let extra: Vec<String> = self.names().filter(|name| used(name) && !known.contains(name)).map(quoted).collect();
+        let parts = [("missing", missing), ("not in this network", extra), ("of another shape", misshapen)];
+        let parts: Vec<String> = parts.iter().filter(|(_, items)| !items.is_empty()).map(|(what, items)| listed(what, items)).collect();
+        if parts.is_empty() { Ok(()) } else { Err(Error::weights(&self.file, parts.join("; "))) }
+    }
+
+    /// Writes the tensors, in f32, and the configuration as a safetensors file, which [`Checkpoint::open`] reads back unchanged.
+    ///
+    /// The file appears complete or not at all: it is written under another name in the same folder and then renamed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the file cannot be written; [`Error::Weights`] where a tensor's shape does not fit its data.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn write_safetensors(&self, path: &Path) -> Result<()> {
+        let bytes = safetensors::write(&self.tensors, &self.config).map_err(|what| Error::weights(path, what))?;
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().ok_or_else(|| Error::weights(path, "not the name of a file"))?);
+        name.push(format!(".{}.tmp", std::process::id()));
+        let temporary = path.with_file_name(name);
+        std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path)).map_err(|error| {
+            // The first error says what is wrong; a leftover is harmless.
+            let _ = std::fs::remove_file(&temporary);
+            Error::io(path, &error)
+        })
+    }
+}
+
+/// The kinds of weights files.
+#[derive(Debug, PartialEq)]
+enum Kind {
+    Safetensors,
+    Pytorch,
+}
+
+/// Tells a file's kind from its first [`HEAD_BYTES`]; the error says what it is instead.
+fn recognise(head: &[u8]) -> Result<Kind, String> {
+    // "ustar" marks a TAR archive, PyTorch's form before 0.1.10. The numbers are the magic that opens its form before 1.6, as
+    // pickle protocols 2 and up and protocols 0 and 1 write it.
+    let opening = &head[..head.len().min(64)];
+    let has = |mark: &[u8]| opening.windows(mark.len()).any(|window| window == mark);
+    if head.starts_with(b"PK\x03\x04")
+        || head.starts_with(b"PK\x05\x06")
+        || head.get(257..262) == Some(b"ustar")
+        || has(b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19")
+        || has(b"119547037146038801333356")
+    {
+        return Ok(Kind::Pytorch);
+    }
+    if head.is_empty() {
+        return Err("the file is empty".into());
+    }
+    if let Some(text) = as_text(head) {
+        let start = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).to_ascii_lowercase();
+        return Err(if start.starts_with("version https://git-lfs") {
+            "a git-LFS pointer, not the weights themselves; `git lfs pull` fetches them".into()
+        } else if start.starts_with("<!doctype html") || start.starts_with("<html") {
+            "an HTML page, not weights; the download gave an error or a login page".into()
+        } else {
+            "a text file, not weights".into()
+        });
+    }
+    match head {
+        // A safetensors file is the length of its header in 8 bytes, and a JSON object. The length may begin as a pickle does.
+        [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Kind::Safetensors),
+        [0x80, 2..=5, ..] => Ok(Kind::Pytorch),
+        _ => {
+            let mut what = "neither a safetensors file nor a PyTorch checkpoint; it begins with".to_string();
+            for byte in head.iter().take(8) {
+                let _ = write!(what, " {byte:02x}");
+            }
+            Err(what)
+        }
+    }
+}
+
+/// The head of a file as text, if that is what it is.
+fn as_text(head: &[u8]) -> Option<&str> {
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // The head may end inside a character.
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(&head[..error.valid_up_to()]).ok()?,
+        Err(_) => return None,
+    };
+    text.chars().all(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\u{c}')).then_some(text)
+}
+
+/// The length of a regular file of at most `limit` bytes.
+fn regular_file(path: &Path, limit: u64) -> Result<u64> {
+    // Before opening: opening a pipe waits for its other end.
+    let metadata = std::fs::metadata(path).map_err(|error| Error::io(path, &error))?;
+    if !metadata.is_file() {
+        let what = if metadata.is_dir() { "a directory, not a file" } else { "not a regular file" };
+        return Err(Error::Io { file: path.into(), what: what.into() });
+    }
+    if metadata.len() > limit {
+        return Err(Error::weights(path, format!("{} bytes long, at most {limit} are read", metadata.len())));
+    }
+    Ok(metadata.len())
+}
+
+/// What the `config.json` in the folder of a weights file says, if there is one.
+fn config_beside(weights: &Path) -> Result<Found> {
+    let path = weights.with_file_name("config.json");
+    match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => {}
+        _ => return Ok(Found::default()),
+    }
+    regular_file(&path, MAX_CONFIG_BYTES)?;
+    let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, &error))?;
+    Found::in_json(&bytes).map_err(|what| Error::weights(path, what))
+}
+
+#[cfg(feature = "pth")]
+fn read_pth(path: &Path, length: u64) -> Result<BTreeMap<String, Tensor>, String> {
+    pth::read(path, length)
+}
+
+#[cfg(not(feature = "pth"))]
+fn read_pth(_: &Path, _: u64) -> Result<BTreeMap<String, Tensor>, String> {
+    Err("a PyTorch checkpoint; this build reads safetensors only (it lacks the feature `pth`)".into())
+}
+
+/// The element types that are read.
+#[derive(Clone, Copy)]
+enum Float {
+    F16,
+    Bf16,
+    F32,
+    F64,
+}
+
+/// Makes a tensor of little-endian bytes, as many as its shape takes; the error names the tensor and its first NaN or infinity.
+fn tensor(name: &str, shape: Vec<usize>, float: Float, bytes: &[u8]) -> Result<Tensor, String> {
+    let data: Arc<[f32]> = match float {
+        Float::F32 => bytes.as_chunks().0.iter().map(|element| f32::from_le_bytes(*element)).collect(),
+        Float::F64 => bytes.as_chunks().0.iter().map(|element| f64::from_le_bytes(*element) as f32).collect(),
+        // In bulk: a conversion of single elements asks for the processor's features each time.
+        Float::F16 => {
+            let halves: Vec<f16> = bytes.as_chunks().0.iter().map(|element| f16::from_le_bytes(*element)).collect();
+            halves.to_f32_vec().into()
+        }
+        Float::Bf16 => {
+            let halves: Vec<bf16> = bytes.as_chunks().0.iter().map(|element| bf16::from_le_bytes(*element)).collect();
+            halves.to_f32_vec().into()
+        }
+    };
+    if elements(&shape) != Some(data.len()) {
+        return Err(format!("tensor {} is {shape:?} and holds {} elements", quoted(name), data.len()));
+    }
+    match first_not_finite(&data) {
+        None => Ok(Tensor { shape, data }),
+        Some(at) => Err(format!("tensor {} has {} at {:?}", quoted(name), data[at], position(at, &shape))),
+    }
+}
+
+fn first_not_finite(data: &[f32]) -> Option<usize> {
+    const INFINITY: u32 = f32::INFINITY.to_bits();
+    // The largest exponent of a whole block is found without a branch per element, which the compiler vectorises.
+    let block = data.chunks(4096).position(|block| block.iter().fold(0, |most, x| most.max(x.abs().to_bits())) >= INFINITY)?;
+    (block * 4096..data.len()).find(|&at| !data[at].is_finite())
+}
+
+/// The index in each dimension of the element at `at`.
+fn position(mut at: usize, shape: &[usize]) -> Vec<usize> {
+    let mut position = vec![0; shape.len()];
+    for (index, extent) in position.iter_mut().zip(shape).rev() {
+        *index = at % extent;
+        at /= extent;
+    }
+    position
+}
+
+/// The number of elements of a shape, unless it overflows.
+fn elements(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))
+}
+
+/// `2 tensors are missing: a, b`, of at most four items, and how many more there are.
+fn listed(what: &str, items: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let count = if items.len() == 1 { "1 tensor is".to_string() } else { format!("{} tensors are", items.len()) };
+    let mut text = format!("{count} {what}: {}", items[..items.len().min(SHOWN)].join(", "));
+    if items.len() > SHOWN {
+        let _ = write!(text, " and {} more", items.len() - SHOWN);
+    }
+    text
+}
+
+/// A name out of a file, fit for a message: in backquotes, on one line, cut where it is very long.
+fn quoted(name: &str) -> String {
+    format!("`{}`", one_line(name, 100))
+}
+
+/// Text out of a file or of another library, without line breaks and of at most about `limit` characters.
+fn one_line(text: &str, limit: usize) -> String {
+    let mut line: String = text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(limit).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! What a weights file says about its network: safetensors metadata, and `config.json` in the form of timm's models on a hub.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::one_line;
+use crate::image_input::{Interpolation, Preprocess};
+
+/// More classes or pixels than any network has; numbers beyond are mistakes, and sizes computed from them would overflow.
+const MAX_CLASSES: usize = 1_000_000;
+const MAX_INPUT_SIZE: usize = 16_384;
+
+/// What is known about a checkpoint's network; `None` where nothing is said.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Config {
+    /// timm's name of the network, such as `ghostnet_100`.
+    pub architecture: Option<String>,
+    /// Stride of the first convolution, where it is not the network's usual 2.
+    pub stem_stride: Option<usize>,
+    /// Number of classes, 1 ..= 1,000,000; known wherever `labels` are.
+    pub num_classes: Option<usize>,
+    /// Name of each class; as many as `num_classes`.
+    pub labels: Option<Vec<String>>,
+    /// How an image becomes the input; what the file leaves open is as in [`Preprocess::default`]. `None` if it leaves open all of it.
+    pub preprocess: Option<Preprocess>,
+}
+
+impl Config {
+    /// The metadata of a safetensors file that says the same.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn to_metadata(&self) -> HashMap<String, String> {
+        let mut metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+        let mut say = |key: &str, value: Option<String>| metadata.extend(value.map(|value| (key.to_string(), value)));
+        say("architecture", self.architecture.clone());
+        say("stem_stride", self.stem_stride.map(|stride| stride.to_string()));
+        say("num_classes", self.num_classes.map(|count| count.to_string()));
+        say("labels", self.labels.as_ref().map(|labels| Value::from(labels.clone()).to_string()));
+        if let Some(Preprocess { size: [h, w], mean, std, interpolation, crop_pct }) = &self.preprocess {
+            let interpolation = match interpolation {
+                Interpolation::Bilinear => "bilinear",
+                Interpolation::Bicubic => "bicubic",
+            };
+            say("input_size", Some(format!("[3, {h}, {w}]")));
+            say("mean", Some(format!("{mean:?}")));
+            say("std", Some(format!("{std:?}")));
+            say("interpolation", Some(interpolation.into()));
+            say("crop_pct", Some(crop_pct.to_string()));
+        }
+        metadata
+    }
+}
+
+/// What one source says, each value checked by itself.
+#[derive(Default)]
+pub(super) struct Found {
+    architecture: Option<String>,
+    stem_stride: Option<usize>,
+    num_classes: Option<usize>,
+    labels: Option<Vec<String>>,
+    size: Option<[usize; 2]>,
+    mean: Option<[f32; 3]>,
+    std: Option<[f32; 3]>,
+    interpolation: Option<Interpolation>,
+    crop_pct: Option<f32>,
+}
+
+impl Found {
+    /// Reads safetensors metadata: every value is a string, of JSON where it is not a string itself.
+    pub(super) fn in_metadata(metadata: &HashMap<String, String>) -> Result<Self, String> {
+        let mut found = Self::read(|key| match metadata.get(key) {
+            None => Ok(None),
+            Some(text) if matches!(key, "architecture" | "interpolation") => Ok(Some(Value::from(text.as_str()))),
+            Some(text) => match serde_json::from_str(text) {
+                Ok(value) => Ok(Some(value)),
+                Err(_) => Err(format!("{key} is `{}`, not JSON", one_line(text, 40))),
+            },
+        })?;
+        found.fit_classes()?;
+        Ok(found)
+    }
+
+    /// Reads a `config.json`. timm keeps the preprocessing in `pretrained_cfg`, or, in older files, at the root; the root wins.
+    pub(super) fn in_json(bytes: &[u8]) -> Result<Self, String> {
+        let root: Value = serde_json::from_slice(bytes).map_err(|error| format!("not JSON: {}", one_line(&error.to_string(), 100)))?;
+        let field = |key: &str| [&root[key], &root["pretrained_cfg"][key]].into_iter().find(|value| !value.is_null()).cloned();
+        let mut found = Self::read(|key| Ok(field(key)))?;
+        if found.labels.is_none()
+            && let Some(names) = field("label_names")
+        {
+            let mut names = labels("label_names", &names)?;
+            // The names are WordNet's synsets, say, and the descriptions what people call them.
+            if let Some(Value::Object(descriptions)) = field("label_descriptions") {
+                for name in &mut names {
+                    if let Some(Value::String(description)) = descriptions.get(name.as_str()) {
+                        name.clone_from(description);
+                    }
+                }
+            }
+            found.labels = Some(names);
+        }
+        found.fit_classes()?;
+        Ok(found)
+    }
+
+    fn read(field: impl Fn(&str) -> Result<Option<Value>, String>) -> Result<Self, String> {
+        let field = |key| Ok::<_, String>(field(key)?.filter(|value| !value.is_null()));
+        let mut found = Self::default();
+        if let Some(value) = field("architecture")? {
+            found.architecture = Some(value.as_str().ok_or_else(|| wrong("architecture", &value, "a name"))?.to_string());
+        }
+        if let Some(value) = field("stem_stride")? {
+            found.stem_stride = Some(whole("stem_stride", &value, MAX_INPUT_SIZE)?);
+        }
+        if let Some(value) = field("num_classes")? {
+            found.num_classes = Some(whole("num_classes", &value, MAX_CLASSES)?);
+        }
+        if let Some(value) = field("labels")? {
+            found.labels = Some(labels("labels", &value)?);
+        }
+        if let Some(value) = field("input_size")? {
+            let size = match value.as_array().map(Vec::as_slice) {
+                Some([channels, h, w]) if channels.as_u64() == Some(3) => [h, w],
+                _ => return Err(wrong("input_size", &value, "[3, height, width]")),
+            };
+            found.size = Some([whole("input_size", size[0], MAX_INPUT_SIZE)?, whole("input_size", size[1], MAX_INPUT_SIZE)?]);
+        }
+        if let Some(value) = field("mean")? {
+            found.mean = Some(channels(&value).ok_or_else(|| wrong("mean", &value, "three numbers"))?);
+        }
+        if let Some(value) = field("std")? {
+            let std = channels(&value).filter(|std| std.iter().all(|&deviation| deviation > 0.0));
+            found.std = Some(std.ok_or_else(|| wrong("std", &value, "three numbers above 0"))?);
+        }
+        if let Some(value) = field("interpolation")? {
+            found.interpolation = Some(match value.as_str() {
+                Some("bilinear") => Interpolation::Bilinear,
+                Some("bicubic") => Interpolation::Bicubic,
+                _ => return Err(wrong("interpolation", &value, "bilinear or bicubic")),
+            });
+        }
+        if let Some(value) = field("crop_pct")? {
+            let crop = number(&value).filter(|&crop| crop > 0.0 && crop <= 1.0);
+            found.crop_pct = Some(crop.ok_or_else(|| wrong("crop_pct", &value, "above 0 and at most 1"))?);
+        }
+        Ok(found)
+    }
+
+    /// Compares the number of classes with the labels, or takes it from them.
+    fn fit_classes(&mut self) -> Result<(), String> {
+        let Some(labels) = &self.labels else { return Ok(()) };
+        match self.num_classes {
+            Some(count) if count != labels.len() => Err(format!("labels holds {} names, num_classes is {count}", labels.len())),
+            _ => {
+                self.num_classes = Some(labels.len());
+                Ok(())
+            }
+        }
+    }
+
+    /// This source, and `other` for what it leaves open.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            architecture: self.architecture.or(other.architecture),
+            stem_stride: self.stem_stride.or(other.stem_stride),
+            num_classes: self.num_classes.or(other.num_classes),
+            labels: self.labels.or(other.labels),
+            size: self.size.or(other.size),
+            mean: self.mean.or(other.mean),
+            std: self.std.or(other.std),
+            interpolation: self.interpolation.or(other.interpolation),
+            crop_pct: self.crop_pct.or(other.crop_pct),
+        }
+    }
+
+    /// The configuration, once all sources are in.
+    pub(super) fn finish(mut self) -> Result<Config, String> {
+        self.fit_classes()?;
+        let Self { architecture, stem_stride, num_classes, labels, size, mean, std, interpolation, crop_pct } = self;
+        let said = size.is_some() || mean.is_some() || std.is_some() || interpolation.is_some() || crop_pct.is_some();
+        let usual = Preprocess::default();
+        let preprocess = said.then(|| Preprocess {
+            size: size.unwrap_or(usual.size),
+            mean: mean.unwrap_or(usual.mean),
+            std: std.unwrap_or(usual.std),
+            interpolation: interpolation.unwrap_or(usual.interpolation),
+            crop_pct: crop_pct.unwrap_or(usual.crop_pct),
+        });
+        Ok(Config { architecture, stem_stride, num_classes, labels, preprocess })
+    }
+}
+
+fn wrong(key: &str, value: &Value, wanted: &str) -> String {
+    format!("{key} is {}, not {wanted}", one_line(&value.to_string(), 60))
+}
+
+fn whole(key: &str, value: &Value, most: usize) -> Result<usize, String> {
+    let number = value.as_u64().and_then(|number| usize::try_from(number).ok()).filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| wrong(key, value, &format!("a whole number from 1 to {most}")))
+}
+
+/// A number that f32 holds without becoming infinite.
+fn number(value: &Value) -> Option<f32> {
+    value.as_f64().map(|number| number as f32).filter(|number| number.is_finite())
+}
+
+fn channels(value: &Value) -> Option<[f32; 3]> {
+    let items = value.as_array()?.iter().map(number).collect::<Option<Vec<f32>>>()?;
+    items.try_into().ok()
+}
+
+fn labels(key: &str, value: &Value) -> Result<Vec<String>, String> {
+    let names = value.as_array().and_then(|items| items.iter().map(|item| item.as_str().map(str::to_string)).collect::<Option<Vec<_>>>());
+    names.filter(|names| !names.is_empty()).ok_or_else(|| wrong(key, value, "a list of names"))
+}

@@ -1,0 +1,35 @@
+//! Weights made by a formula of their names, for timing and tests: the same numbers on every machine and in `tools/golden.py`.
+
+/// Keeps activations of a network without training near the size of its input; see `tools/golden.py`.
+const GAIN: f64 = 3.0;
+
+/// FNV-1a of the name, the seed of its numbers.
+fn fnv1a(name: &str) -> u64 {
+    name.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01B3))
+}
+
+/// `count` numbers of a name in [0, 1), multiples of 2^-24: the high bits of splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
+fn uniform(name: &str, seed: u64, count: usize) -> impl Iterator<Item = f32> {
+    let start = fnv1a(name).wrapping_add(seed);
+    (1..=count as u64).map(move |i| {
+        let mut z = start.wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        (z >> 40) as f32 / 16_777_216.0
+    })
+}
+
+/// The values of a tensor, by the last part of its name: filters uniform and scaled by fan-in, BatchNorm near one, `input` in -3 .. 3.
+pub fn values(name: &str, seed: u64, shape: &[usize]) -> Vec<f32> {
+    let u = uniform(name, seed, shape.iter().product());
+    match name.rsplit('.').next() {
+        Some("input") => u.map(|u| (2.0 * u - 1.0) * 3.0).collect(),
+        Some("weight") if shape.len() > 1 => {
+            let bound = (GAIN / shape[1..].iter().product::<usize>() as f64).sqrt() as f32;
+            u.map(|u| (2.0 * u - 1.0) * bound).collect()
+        }
+        Some("weight" | "running_var") => u.map(|u| 0.5 + u).collect(),
+        _ => u.map(|u| (u - 0.5) * 0.2).collect(),
+    }
+}

@@ -1,0 +1,506 @@
+//! NumPy's `.npy` files: tensors in and out of the command line, and expected values of tests.
+//!
+//! Own code rather than a crate: the format is a dict of three keys and the raw values, and the crate at hand builds a grammar
+//! parser and big integers for it, allocates what a header claims and leaves checking the length to the caller.
+//!
+//! Reads float16, float32 and float64, little endian, in C or Fortran order; writes float32 in C order. Archives (`.npz`), pickled
+//! objects, record types and several arrays in one file are refused.
+//!
+//! Format: `numpy/lib/_format_impl.py` (NEP 1), versions 1.0 to 3.0.
+
+use crate::error::{Error, Result};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const MAGIC: &[u8] = b"\x93NUMPY";
+
+/// NumPy itself refuses to parse a header over 10 000 bytes; one of ours is 128.
+const MAX_HEADER: usize = 65_536;
+
+/// NumPy's own limit.
+const MAX_DIMS: usize = 64;
+
+/// Reads one array: its shape, and its values in C order (the last dimension varies fastest). A scalar has the shape `[]`.
+///
+/// float64 is rounded to f32, beyond its range to infinity. Memory is taken as the values arrive, never on the word of a header.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, is not `.npy`, holds another type, or is shorter or longer than its header says.
+pub fn read(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
+    let mut file = File::open(path).map_err(|e| Error::io(path, &e))?;
+    decode(&mut file).map_err(|what| Error::Io { file: path.into(), what })
+}
+
+/// Writes `data` as float32 in C order, replacing the file whole or not at all: the bytes go to a temporary file beside it, which is
+/// then renamed. A pipe or device is written to directly.
+///
+/// # Errors
+/// [`Error::Shape`] if `shape` does not hold `data.len()` values, [`Error::Io`] if the file cannot be written.
+pub fn write(path: &Path, shape: &[usize], data: &[f32]) -> Result<()> {
+    if count(shape) != Some(data.len()) || shape.len() > MAX_DIMS {
+        return Err(Error::shape(path.display().to_string(), format!("shape {shape:?} cannot hold {} values", data.len())));
+    }
+    // The file that a link points to is replaced, not the link.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+        let mut file = OpenOptions::new().write(true).open(&target).map_err(|e| Error::io(path, &e))?;
+        return encode(&mut file, shape, data).map_err(|e| Error::io(path, &e));
+    }
+    let (temporary, file) = create_beside(&target).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => Error::Io { file: path.into(), what: "no such directory".into() },
+        _ => Error::io(path, &e),
+    })?;
+    let written = encode(&file, shape, data).and_then(|()| file.sync_all());
+    drop(file);
+    written.and_then(|()| fs::rename(&temporary, &target)).map_err(|e| {
+        let _ = fs::remove_file(&temporary);
+        Error::io(path, &e)
+    })
+}
+
+fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = target.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the name of a file"))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    let temporary = target.with_file_name(hidden);
+    let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    Ok((temporary, file))
+}
+
+fn encode(out: impl Write, shape: &[usize], data: &[f32]) -> io::Result<()> {
+    let dims: String = shape.iter().map(|d| format!("{d}, ")).collect();
+    // "(3,)" and "(3, 4)", as Python prints them.
+    let dims = if shape.len() == 1 { dims.trim_end() } else { dims.trim_end_matches(", ") };
+    let dict = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({dims}), }}");
+    // The values start at a multiple of 64 bytes. 64 dimensions of 20 digits stay below the 65 535 bytes of version 1.0.
+    let length = (10 + dict.len() + 1).next_multiple_of(64) - 10;
+    let mut out = BufWriter::with_capacity(1 << 16, out);
+    out.write_all(MAGIC)?;
+    out.write_all(&[1, 0])?;
+    out.write_all(&(length as u16).to_le_bytes())?;
+    writeln!(out, "{dict:<width$}", width = length - 1)?;
+    for value in data {
+        out.write_all(&value.to_le_bytes())?;
+    }
+    out.flush()
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    F16,
+    F32,
+    F64,
+}
+
+struct Header {
+    kind: Kind,
+    fortran: bool,
+    shape: Vec<usize>,
+}
+
+/// Errors are the reason alone; the caller knows the file.
+fn decode(input: &mut impl Read) -> Result<(Vec<usize>, Vec<f32>), String> {
+    let Header { kind, fortran, shape } = Header::read(input)?;
+    let (name, size) = match kind {
+        Kind::F16 => ("float16", 2),
+        Kind::F32 => ("float32", 4),
+        Kind::F64 => ("float64", 8),
+    };
+    let needed = count(&shape)
+        .and_then(|n| n.checked_mul(size))
+        .filter(|&n| n < isize::MAX as usize)
+        .ok_or_else(|| format!("shape {shape:?} is larger than any memory"))?;
+    let mut bytes = Vec::new();
+    input.take(needed as u64 + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() < needed {
+        return Err(format!("truncated: shape {shape:?} of {name} needs {needed} bytes, the file has {}", bytes.len()));
+    }
+    if bytes.len() > needed {
+        return Err(format!("shape {shape:?} of {name} needs {needed} bytes, the file has more"));
+    }
+    // The slices are exact: `chunks_exact` hands out `size` bytes.
+    let values: Vec<f32> = match kind {
+        Kind::F16 => bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+        Kind::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        Kind::F64 => bytes.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32).collect(),
+    };
+    let values = if fortran && shape.len() > 1 { from_fortran(&shape, &values) } else { values };
+    Ok((shape, values))
+}
+
+/// The number of values; `None` on overflow.
+fn count(shape: &[usize]) -> Option<usize> {
+    if shape.contains(&0) { Some(0) } else { shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) }
+}
+
+/// Values whose first dimension varies fastest, to C order.
+fn from_fortran(shape: &[usize], values: &[f32]) -> Vec<f32> {
+    let mut strides = Vec::with_capacity(shape.len());
+    let mut step = 1;
+    for &d in shape {
+        strides.push(step);
+        step *= d;
+    }
+    let mut index = vec![0; shape.len()];
+    let mut at = 0;
+    let mut out = Vec::with_capacity(values.len());
+    for _ in 0..values.len() {
+        out.push(values[at]);
+        for axis in (0..shape.len()).rev() {
+            index[axis] += 1;
+            at += strides[axis];
+            if index[axis] < shape[axis] {
+                break;
+            }
+            at -= strides[axis] * shape[axis];
+            index[axis] = 0;
+        }
+    }
+    out
+}
+
+impl Header {
+    fn read(input: &mut impl Read) -> Result<Self, String> {
+        let mut take = |n: usize, what: &str| {
+            let mut bytes = Vec::new();
+            input.take(n as u64).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+            if bytes.len() == n { Ok(bytes) } else { Err(what.to_string()) }
+        };
+        let start = take(8, "not an .npy file: shorter than 8 bytes")?;
+        if start.starts_with(b"PK\x03\x04") {
+            return Err("an .npz archive, not a single .npy array".into());
+        }
+        if !start.starts_with(MAGIC) {
+            return Err("not an .npy file: it does not start with \\x93NUMPY".into());
+        }
+        let length = match start[6] {
+            1 => {
+                let b = take(2, "truncated in the header")?;
+                u16::from_le_bytes([b[0], b[1]]) as usize
+            }
+            2 | 3 => {
+                let b = take(4, "truncated in the header")?;
+                u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize
+            }
+            major => return Err(format!(".npy version {major}.{}, this reads 1.0 to 3.0", start[7])),
+        };
+        if length > MAX_HEADER {
+            return Err(format!("the header says it has {length} bytes, the limit is {MAX_HEADER}"));
+        }
+        let text = take(length, "truncated in the header")?;
+        let text = std::str::from_utf8(&text).map_err(|_| "the header is not text".to_string())?;
+        Header::parse(text)
+    }
+
+    /// The literal of a Python dict with the keys descr, fortran_order and shape.
+    fn parse(text: &str) -> Result<Self, String> {
+        let (mut kind, mut fortran, mut shape) = (None, None, None);
+        let mut rest = Cursor(text.trim());
+        rest.expect('{')?;
+        while !rest.skip('}') {
+            let key = rest.string()?;
+            rest.expect(':')?;
+            match key {
+                "descr" => kind = Some(rest.kind()?),
+                "fortran_order" => fortran = Some(rest.boolean()?),
+                "shape" => shape = Some(rest.tuple()?),
+                _ => return Err(format!("the header has the unknown key {key:?}")),
+            }
+            if !rest.skip(',') {
+                rest.expect('}')?;
+                break;
+            }
+        }
+        if !rest.0.is_empty() {
+            return Err(rest.unexpected("the end"));
+        }
+        let missing = |key| format!("the header has no {key:?}");
+        Ok(Header {
+            kind: kind.ok_or_else(|| missing("descr"))?,
+            fortran: fortran.ok_or_else(|| missing("fortran_order"))?,
+            shape: shape.ok_or_else(|| missing("shape"))?,
+        })
+    }
+}
+
+/// What is left of the header; never starts with a space.
+struct Cursor<'a>(&'a str);
+
+impl<'a> Cursor<'a> {
+    fn skip(&mut self, c: char) -> bool {
+        self.0.strip_prefix(c).map(|rest| self.0 = rest.trim_start()).is_some()
+    }
+    fn expect(&mut self, c: char) -> Result<(), String> {
+        if self.skip(c) { Ok(()) } else { Err(self.unexpected(&format!("`{c}`"))) }
+    }
+    fn unexpected(&self, wanted: &str) -> String {
+        let here: String = self.0.chars().take(24).collect();
+        format!("damaged header: {here:?} where {wanted} should be")
+    }
+    fn string(&mut self) -> Result<&'a str, String> {
+        let quote = self.0.chars().next().filter(|c| matches!(c, '\'' | '"')).ok_or_else(|| self.unexpected("a string"))?;
+        let (text, rest) = self.0[1..].split_once(quote).ok_or_else(|| self.unexpected("a string"))?;
+        self.0 = rest.trim_start();
+        Ok(text)
+    }
+    fn boolean(&mut self) -> Result<bool, String> {
+        for (word, value) in [("True", true), ("False", false)] {
+            if let Some(rest) = self.0.strip_prefix(word) {
+                self.0 = rest.trim_start();
+                return Ok(value);
+            }
+        }
+        Err(self.unexpected("True or False"))
+    }
+    fn tuple(&mut self) -> Result<Vec<usize>, String> {
+        self.expect('(')?;
+        let mut shape = Vec::new();
+        while !self.skip(')') {
+            let digits = self.0.len() - self.0.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            // Files of Python 2 have `3L`.
+            let (number, rest) = self.0.split_at(digits);
+            let dim = number.parse().map_err(|_| match digits {
+                0 => self.unexpected("a dimension"),
+                _ => format!("dimension {number} is larger than any memory"),
+            })?;
+            shape.push(dim);
+            if shape.len() > MAX_DIMS {
+                return Err(format!("more than {MAX_DIMS} dimensions"));
+            }
+            self.0 = rest.strip_prefix('L').unwrap_or(rest).trim_start();
+            if !self.skip(',') {
+                self.expect(')')?;
+                break;
+            }
+        }
+        Ok(shape)
+    }
+    fn kind(&mut self) -> Result<Kind, String> {
+        let refuse = |what: &str| Err(format!("dtype {what}, this reads float16, float32 and float64, little endian"));
+        if self.0.starts_with('[') {
+            return refuse("is a record");
+        }
+        match self.string()? {
+            "<f2" => Ok(Kind::F16),
+            "<f4" => Ok(Kind::F32),
+            "<f8" => Ok(Kind::F64),
+            other => refuse(&match (other.chars().next(), other.get(1..2), other.get(2..).and_then(|n| n.parse::<u32>().ok())) {
+                (Some('>'), Some("f"), Some(n)) if n <= 16 => format!("is float{}, big endian", n * 8),
+                (Some('>'), Some("i"), Some(n)) if n <= 16 => format!("is int{}, big endian", n * 8),
+                (Some('<' | '|'), Some("i"), Some(n)) if n <= 16 => format!("is int{}", n * 8),
+                (Some('<' | '|'), Some("u"), Some(n)) if n <= 16 => format!("is uint{}", n * 8),
+                (Some('|'), Some("b"), Some(1)) => "is bool".into(),
+                (Some('|'), Some("O"), _) => "is object (pickled)".into(),
+                _ => format!("is {other:?}"),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of one test, removed at its end.
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(test: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("ghostnet-npy-{test}-{}", std::process::id()));
+            fs::create_dir_all(&dir).expect("the temporary directory is writable");
+            Dir(dir)
+        }
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(&self.0).expect("the directory exists");
+            entries.map(|e| e.expect("readable").file_name().to_string_lossy().into_owned()).collect()
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn file(header: &str, values: &[u8]) -> Vec<u8> {
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(values);
+        bytes
+    }
+
+    fn of(descr: &str, order: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+        file(&format!("{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n"), values)
+    }
+
+    fn refused(bytes: &[u8]) -> String {
+        let what = decode(&mut &bytes[..]).expect_err("must be refused");
+        assert!(!what.contains('\n'), "one line: {what}");
+        what
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = Dir::new("roundtrip");
+        let shapes: [&[usize]; 6] = [&[], &[0], &[5], &[2, 3], &[1, 3, 7, 5], &[2, 0, 4]];
+        for shape in shapes {
+            let data: Vec<f32> = (0..count(shape).unwrap()).map(|i| i as f32 * 0.1 - 1.0).collect();
+            let path = dir.0.join("x.npy");
+            write(&path, shape, &data).unwrap();
+            assert_eq!(read(&path).unwrap(), (shape.to_vec(), data), "{shape:?}");
+        }
+        assert_eq!(dir.names(), ["x.npy"]);
+    }
+
+    #[test]
+    fn the_header_is_as_numpy_writes_it() {
+        let header = |shape: &[usize]| {
+            let mut bytes = Vec::new();
+            encode(&mut bytes, shape, &vec![1.5; count(shape).unwrap()]).unwrap();
+            assert_eq!(&bytes[bytes.len() - 4..], 1.5f32.to_le_bytes());
+            let length = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
+            assert_eq!((10 + length) % 64, 0);
+            assert_eq!(bytes[10 + length - 1], b'\n');
+            String::from_utf8(bytes[10..10 + length].to_vec()).unwrap().trim_end().to_string()
+        };
+        assert_eq!(header(&[]), "{'descr': '<f4', 'fortran_order': False, 'shape': (), }");
+        assert_eq!(header(&[3]), "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }");
+        assert_eq!(header(&[2, 3]), "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }");
+    }
+
+    #[test]
+    fn halves_and_doubles_are_converted() {
+        let halves: Vec<u8> = [1.5f32, -0.25].iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect();
+        assert_eq!(decode(&mut &of("'<f2'", "False", "(2,)", &halves)[..]).unwrap(), (vec![2], vec![1.5, -0.25]));
+        let doubles: Vec<u8> = [0.1f64, -1e300].iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!(decode(&mut &of("'<f8'", "False", "(2L,)", &doubles)[..]).unwrap(), (vec![2], vec![0.1, f32::NEG_INFINITY]));
+    }
+
+    #[test]
+    fn fortran_order_becomes_c_order() {
+        // [[0, 1, 2], [3, 4, 5]], column by column.
+        let bytes: Vec<u8> = [0f32, 3., 1., 4., 2., 5.].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let read = decode(&mut &of("'<f4'", "True", "(2, 3)", &bytes)[..]).unwrap();
+        assert_eq!(read, (vec![2, 3], vec![0., 1., 2., 3., 4., 5.]));
+        // Three dimensions against the definition.
+        let (a, b, c) = (2, 3, 4);
+        let mut stored = vec![0f32; a * b * c];
+        for (i, j, k) in (0..a * b * c).map(|n| (n / (b * c), n / c % b, n % c)) {
+            stored[i + a * (j + b * k)] = (i * b * c + j * c + k) as f32;
+        }
+        assert_eq!(from_fortran(&[a, b, c], &stored), (0..a * b * c).map(|n| n as f32).collect::<Vec<_>>());
+        assert_eq!(decode(&mut &of("'<f4'", "True", "(2, 0, 3)", &[])[..]).unwrap(), (vec![2, 0, 3], vec![]));
+    }
+
+    #[test]
+    fn other_types_are_named() {
+        for (descr, name) in [
+            ("'>f4'", "dtype is float32, big endian,"),
+            ("'<i8'", "dtype is int64,"),
+            ("'|u1'", "dtype is uint8,"),
+            ("'|b1'", "dtype is bool,"),
+            ("'|O'", "dtype is object (pickled),"),
+            ("'<U3'", "dtype is \"<U3\","),
+            ("'<c8'", "dtype is \"<c8\","),
+            ("'>f4294967295'", "dtype is \">f4294967295\","),
+            ("'é'", "dtype is \"é\","),
+            ("''", "dtype is \"\","),
+            ("[('a', '<f4')]", "dtype is a record,"),
+        ] {
+            let what = refused(&of(descr, "False", "(1,)", &[0; 8]));
+            assert!(what.starts_with(name), "{descr}: {what}");
+        }
+    }
+
+    #[test]
+    fn bad_files_are_refused() {
+        let good = of("'<f4'", "False", "(2, 3)", &[0; 24]);
+        assert!(decode(&mut &good[..]).is_ok());
+        // Cut anywhere.
+        for n in 0..good.len() {
+            refused(&good[..n]);
+        }
+        assert_eq!(refused(&good[..good.len() - 1]), "truncated: shape [2, 3] of float32 needs 24 bytes, the file has 23");
+        assert_eq!(refused(b""), "not an .npy file: shorter than 8 bytes");
+        assert_eq!(refused(b"\x89PNG\r\n\x1a\n...."), "not an .npy file: it does not start with \\x93NUMPY");
+        assert!(refused(b"PK\x03\x04\x14\0\0\0\0\0").contains(".npz"));
+        assert!(refused(&of("'<f4'", "False", "(2, 3)", &[0; 25])).contains("the file has more"));
+        assert!(refused(b"\x93NUMPY\x04\x00....").contains("version 4.0"));
+        assert!(refused(b"\x93NUMPY\x02\x00\xff\xff\xff\xff").contains("4294967295 bytes"));
+        // Any one byte of it changed: an answer or a refusal, never a panic.
+        for at in 0..good.len() {
+            for byte in [0, b'(', b'9', b'\'', 0x80, 0xff] {
+                let mut bytes = good.clone();
+                bytes[at] = byte;
+                let _ = decode(&mut &bytes[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn lying_headers_are_refused() {
+        let shaped = |shape: &str| refused(&of("'<f4'", "False", shape, &[0; 24]));
+        // The largest that passes the arithmetic asks for no memory either.
+        assert!(shaped("(2305843009213693951,)").contains("the file has 24"));
+        assert!(shaped("(2305843009213693952,)").contains("larger than any memory"));
+        assert!(shaped("(1000000000000000,)").contains("the file has 24"));
+        assert!(shaped("(4294967296, 4294967296, 4294967296)").contains("larger than any memory"));
+        assert!(shaped("(99999999999999999999999,)").contains("larger than any memory"));
+        assert!(shaped("(-1,)").contains("where a dimension should be"));
+        assert!(shaped("(2, 'a')").contains("where a dimension should be"));
+        assert!(shaped("(2 3)").contains("where `)` should be"));
+        assert!(shaped("6").contains("where `(` should be"));
+        assert!(shaped(&format!("({})", "1, ".repeat(65))).contains("more than 64 dimensions"));
+        assert!(shaped(&"(".repeat(60_000)).contains("where a dimension should be"));
+        assert!(refused(&of("'<f4'", "None", "(6,)", &[0; 24])).contains("where True or False should be"));
+        assert!(refused(&file("{'descr': '<f4', 'shape': (6,)}", &[0; 24])).contains("no \"fortran_order\""));
+        assert!(refused(&file("{'descr': '<f4', 'a': 1}", &[])).contains("unknown key \"a\""));
+        assert!(refused(&file("{} {}", &[])).contains("where the end should be"));
+        assert!(refused(&file("{'descr", &[])).contains("where a string should be"));
+        assert!(
+            refused(&file("{'\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", &[])).contains("a string")
+        );
+        assert!(refused(&file("", &[])).contains("where `{` should be"));
+        assert!(refused(b"\x93NUMPY\x01\x00\x02\x00\xff\xfe").contains("not text"));
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing() {
+        let dir = Dir::new("failed");
+        let says = |path: &Path, shape: &[usize], data: &[f32]| write(path, shape, data).expect_err("must fail").to_string();
+        let path = dir.0.join("x.npy");
+        assert!(says(&path, &[2, 2], &[0.0; 3]).ends_with("shape [2, 2] cannot hold 3 values"));
+        assert!(says(&path, &[usize::MAX, 2], &[0.0; 3]).contains("cannot hold 3 values"));
+        assert!(says(&dir.0.join("none/x.npy"), &[1], &[0.0]).ends_with("no such directory"));
+        assert!(dir.names().is_empty());
+        // A directory in the way: the rename fails, the temporary file goes.
+        fs::create_dir(&path).unwrap();
+        says(&path, &[1], &[0.0]);
+        assert_eq!(dir.names(), ["x.npy"]);
+    }
+
+    #[test]
+    fn a_missing_file_says_so() {
+        let path = Path::new("no/such.npy");
+        assert_eq!(read(path).unwrap_err().to_string(), "no/such.npy: no such file");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_and_a_device_is_not_replaced() {
+        let dir = Dir::new("link");
+        let (link, target) = (dir.0.join("link.npy"), dir.0.join("target.npy"));
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        write(&link, &[1], &[2.0]).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(read(&target).unwrap().1, [2.0]);
+        write(Path::new("/dev/null"), &[1], &[2.0]).unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+}

@@ -1,0 +1,189 @@
+//! Which logical channel stands in which physical lane.
+//!
+//! Activations are blocks of four channels. Half of a ghost concatenation is often no multiple of four, so each part is padded on its
+//! own and concatenation is free; ghosts of a ratio above 2 stand group by group. Consumers' weights are permuted to match, once, at load.
+
+use crate::graph::{Conv, Ghost, Graph, NodeId, Op};
+use std::sync::Arc;
+
+/// A padding lane: no channel.
+pub const PAD: u32 = u32::MAX;
+
+/// The physical channels of a tensor: for each lane its logical channel, or [`PAD`]. The length is a multiple of four.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    lanes: Arc<[u32]>,
+}
+
+impl Layout {
+    /// `channels` in order, padded at the end.
+    pub fn plain(channels: usize) -> Self {
+        Self::from_parts([(0..channels as u32).collect()])
+    }
+
+    /// Parts of channels, each padded to a multiple of four.
+    pub(crate) fn from_parts(parts: impl IntoIterator<Item = Vec<u32>>) -> Self {
+        let mut lanes = Vec::new();
+        for part in parts {
+            lanes.extend(part);
+            lanes.resize(lanes.len().next_multiple_of(4), PAD);
+        }
+        Self { lanes: lanes.into() }
+    }
+
+    /// The lanes' logical channels.
+    pub fn lanes(&self) -> &[u32] {
+        &self.lanes
+    }
+
+    /// Blocks of four lanes.
+    pub fn blocks(&self) -> usize {
+        self.lanes.len() / 4
+    }
+
+    /// The physical lane of each of `channels` logical channels.
+    pub fn lane_of(&self, channels: usize) -> Vec<u32> {
+        let mut of = vec![PAD; channels];
+        for (lane, &channel) in self.lanes.iter().enumerate() {
+            if channel != PAD {
+                of[channel as usize] = lane as u32;
+            }
+        }
+        of
+    }
+
+    /// A ghost module's: intrinsic maps, then each group of ghosts in the intrinsic maps' order, cut to `c_out`.
+    pub(crate) fn ghost(m: usize, groups: usize, c_out: usize) -> Self {
+        let mut parts = vec![(0..m as u32).collect::<Vec<_>>()];
+        for r in 0..groups {
+            let group = (0..m).map(|i| m + i * groups + r).map(|c| if c < c_out { c as u32 } else { PAD });
+            parts.push(group.collect());
+        }
+        Self::from_parts(parts)
+    }
+
+    /// A depthwise convolution's with `multiplier` output channels for each input channel: copies of the input's lanes.
+    pub(crate) fn multiplied(&self, multiplier: usize) -> Self {
+        let copies = (0..multiplier as u32).flat_map(|r| self.lanes.iter().map(move |&c| if c == PAD { PAD } else { c * multiplier as u32 + r }));
+        Self { lanes: copies.collect() }
+    }
+
+    /// Blocks `start..` that hold exactly the channels of a slice, where the slice falls on whole blocks.
+    pub(crate) fn slice(&self, start: usize, len: usize) -> Option<(usize, Self)> {
+        let inside = |&lane: &u32| lane != PAD && (start..start + len).contains(&(lane as usize));
+        let first = self.lanes.iter().position(inside)? / 4;
+        let last = self.lanes.iter().rposition(inside)? / 4;
+        let lanes = &self.lanes[first * 4..last * 4 + 4];
+        let whole = lanes.iter().all(|l| *l == PAD || inside(l)) && lanes.iter().filter(|l| **l != PAD).count() == len;
+        whole.then(|| (first, Self { lanes: lanes.iter().map(|&l| if l == PAD { PAD } else { l - start as u32 }).collect() }))
+    }
+}
+
+/// The layout of every node's output.
+///
+/// Convolutions write any layout at no cost, so one whose result meets another tensor (a sum, a residual) takes that tensor's.
+pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
+    let count = graph.nodes().len();
+    let mut wants: Vec<Option<NodeId>> = vec![None; count];
+    for (at, node) in graph.nodes().iter().enumerate() {
+        let mut meet = |free: NodeId, other: NodeId| {
+            if is_free(graph, free) && wants[free.0].is_none() && free != other {
+                wants[free.0] = Some(other);
+            }
+        };
+        match &node.op {
+            Op::Add | Op::Multiply => {
+                let [a, b] = [node.inputs[0], node.inputs[1]];
+                if is_free(graph, b) { meet(b, a) } else { meet(a, b) }
+            }
+            Op::Ghost(Ghost { residual: true, .. }) => meet(node.inputs[node.inputs.len() - 1], NodeId(at)),
+            Op::Conv(Conv { residual: true, .. }) => {
+                // This convolution is free too: it follows its residual, unless that one is free.
+                let other = node.inputs[node.inputs.len() - 1];
+                if is_free(graph, other) { meet(other, NodeId(at)) } else { wants[at] = Some(other) }
+            }
+            _ => {}
+        }
+    }
+    let mut done: Vec<Option<Layout>> = vec![None; count];
+    let mut busy = vec![false; count];
+    (0..count).map(|at| resolve(graph, NodeId(at), &wants, &mut done, &mut busy)).collect()
+}
+
+fn is_free(graph: &Graph, id: NodeId) -> bool {
+    match &graph.node(id).op {
+        Op::Conv(conv) => !uses_depthwise(graph, conv),
+        Op::Linear { .. } | Op::Separable(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether the kernel `depthwise` covers a convolution; it keeps its input's lanes.
+pub(crate) fn uses_depthwise(graph: &Graph, conv: &Conv) -> bool {
+    let weight = &graph.constant(conv.weight).shape;
+    conv.groups > 1 && weight[1] == 1 && conv.dilation == [1, 1] && !conv.gate && !conv.residual && !conv.pool
+}
+
+fn resolve(graph: &Graph, id: NodeId, wants: &[Option<NodeId>], done: &mut [Option<Layout>], busy: &mut [bool]) -> Layout {
+    if let Some(layout) = &done[id.0] {
+        return layout.clone();
+    }
+    let plain = Layout::plain(graph.channels(id));
+    if busy[id.0] {
+        return plain; // a wish that depends on itself
+    }
+    busy[id.0] = true;
+    let node = graph.node(id);
+    let mut of = |id: NodeId| resolve(graph, id, wants, done, busy);
+    let layout = match &node.op {
+        Op::Conv(conv) if uses_depthwise(graph, conv) => of(node.inputs[0]).multiplied(graph.channels(id) / conv.groups),
+        Op::Activate(_) | Op::Pool(_) | Op::GlobalPool | Op::Add | Op::Multiply | Op::SqueezeExcite(_) => of(node.inputs[0]),
+        Op::Concat => {
+            let mut lanes = Vec::new();
+            let mut start = 0;
+            for &input in &node.inputs {
+                lanes.extend(of(input).lanes().iter().map(|&l| if l == PAD { PAD } else { l + start }));
+                start += graph.channels(input) as u32;
+            }
+            Layout { lanes: lanes.into() }
+        }
+        Op::Slice { start, len } => of(node.inputs[0]).slice(*start, *len).map_or(plain, |(_, layout)| layout),
+        Op::Ghost(ghost) => {
+            let m = graph.constant(ghost.primary).shape[0];
+            Layout::ghost(m, graph.constant(ghost.cheap).shape[0] / m, ghost.c_out)
+        }
+        _ => match wants[id.0] {
+            Some(other) if graph.channels(other) == graph.channels(id) => of(other),
+            _ => plain,
+        },
+    };
+    busy[id.0] = false;
+    done[id.0] = Some(layout.clone());
+    layout
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ghost_parts_are_padded_and_cut() {
+        // ratio 3, m = 3, 8 of 9 channels: channel 3 + i * 2 + r is ghost r of map i.
+        assert_eq!(Layout::ghost(3, 2, 8).lanes(), [0, 1, 2, PAD, 3, 5, 7, PAD, 4, 6, PAD, PAD]);
+    }
+
+    #[test]
+    fn slices_on_whole_blocks_are_views() {
+        let ghost = Layout::ghost(6, 1, 12);
+        let (first, second_half) = ghost.slice(6, 6).unwrap();
+        assert_eq!((first, second_half), (2, Layout::plain(6)));
+        assert_eq!(ghost.slice(0, 7), None);
+        assert_eq!(Layout::plain(12).slice(4, 4).unwrap().0, 1);
+        assert_eq!(Layout::plain(12).slice(2, 4), None);
+    }
+
+    #[test]
+    fn multiplied_lanes_are_group_by_group() {
+        assert_eq!(Layout::plain(3).multiplied(2).lanes(), [0, 2, 4, PAD, 1, 3, 5, PAD]);
+    }
+}

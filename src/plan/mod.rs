@@ -1,0 +1,247 @@
+//! From a graph and an input shape to an ordered list of dispatches over a few reused buffers: plain data, with no GPU in it.
+//!
+//! [`Plan::new`] assigns layouts ([`layout`]), lowers every node to dispatches (`lower`), and puts tensors that are not alive at the same
+//! time into one slot (`slots`). The same plan runs on the GPU ([`crate::gpu`]) and on the CPU twins ([`crate::cpu`]).
+
+pub mod layout;
+mod lower;
+pub(crate) mod pack;
+mod slots;
+
+pub use slots::assign_slots;
+
+use crate::{
+    Error, Result,
+    graph::{Graph, Shape},
+    kernels::{Dispatch, choice::Choice},
+};
+use layout::Layout;
+use std::{collections::HashMap, sync::Arc};
+
+/// Where a tensor starts in its buffer, and how far apart its images are; in blocks (four channels of one pixel).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// First block.
+    pub offset: u32,
+    /// Blocks from one image to the next.
+    pub stride: u32,
+}
+
+/// How values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// 32-bit floats: the reference.
+    #[default]
+    F32,
+    /// Weights and activations stored as halves, computed in f32.
+    F16,
+}
+
+impl Precision {
+    /// Bytes of a block of four values.
+    pub fn block_bytes(self) -> usize {
+        match self {
+            Precision::F32 => 16,
+            Precision::F16 => 8,
+        }
+    }
+
+    pub(crate) fn is_f16(self) -> bool {
+        self == Precision::F16
+    }
+}
+
+/// What goes into a run and what comes out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// From a normalised tensor to every result of the graph.
+    Tensors,
+    /// From 8-bit pixels to the `k` most probable classes, by the graph's first result.
+    Classify {
+        /// Classes per image.
+        k: usize,
+    },
+}
+
+/// What a plan is made for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanOptions {
+    /// What goes in and out.
+    pub form: Form,
+    /// How values are stored.
+    pub precision: Precision,
+    /// Which kernels run which layers.
+    pub choice: Choice,
+    /// Mean and standard deviation of the input's channels, for [`Form::Classify`].
+    pub normalise: [[f32; 3]; 2],
+}
+
+/// Names a packed constant, the same in every plan of one graph that packs it in the same way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ConstantKey {
+    /// The node's place in its graph; `usize::MAX` for what is no node's.
+    pub node: usize,
+    /// What it is to the node.
+    pub role: &'static str,
+    /// How it is packed.
+    pub variant: usize,
+}
+
+/// Weights in the order in which a kernel reads them.
+#[derive(Debug, Clone)]
+pub struct PackedConstant {
+    /// Its name.
+    pub key: ConstantKey,
+    /// Its values.
+    pub data: Arc<[f32]>,
+    /// Whether the kernel reads it in the plan's precision; otherwise always as f32.
+    pub stored: bool,
+}
+
+/// Constants packed so far, kept by whoever makes several plans of one graph.
+pub type ConstantCache = HashMap<ConstantKey, Arc<[f32]>>;
+
+/// What a binding of a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// An activation buffer, by its number in [`Plan::slots`].
+    Slot(usize),
+    /// A constant, by its number in [`Plan::constants`].
+    Constant(usize),
+}
+
+/// One dispatch with its buffers.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The node it computes, or a part of it.
+    pub name: String,
+    /// The launch.
+    pub dispatch: Dispatch,
+    /// What each of the shader's variables is bound to.
+    pub bindings: Vec<(&'static str, Resource)>,
+    /// Multiply-adds.
+    pub macs: u64,
+    /// Bytes of activations and weights that it reads, each once.
+    pub read_bytes: u64,
+    /// Bytes that it writes.
+    pub write_bytes: u64,
+}
+
+/// A tensor that leaves a run.
+#[derive(Debug, Clone)]
+pub struct PlanOutput {
+    /// The result's name in the graph.
+    pub name: String,
+    /// The slot that holds it.
+    pub slot: usize,
+    /// Where in the slot.
+    pub place: Place,
+    /// Its shape.
+    pub shape: Shape,
+    /// Its channels' order.
+    pub layout: Layout,
+}
+
+/// The input of a run.
+#[derive(Debug, Clone)]
+pub struct PlanInput {
+    /// The slot that takes it: blocks of the tensor, or one RGBA8 word a pixel for [`Form::Classify`].
+    pub slot: usize,
+    /// The network's input shape.
+    pub shape: Shape,
+    /// Its channels' order.
+    pub layout: Layout,
+}
+
+/// Everything about a run but the values: plain data.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What goes in and out.
+    pub form: Form,
+    /// How values are stored.
+    pub precision: Precision,
+    /// The dispatches, in order.
+    pub steps: Vec<Step>,
+    /// Each activation buffer's size in bytes.
+    pub slots: Vec<usize>,
+    /// The weights the steps read.
+    pub constants: Vec<PackedConstant>,
+    /// The input.
+    pub input: PlanInput,
+    /// The results: the graph's, or one table of `k` (class, probability bits) pairs per image for [`Form::Classify`].
+    pub outputs: Vec<PlanOutput>,
+}
+
+impl Plan {
+    /// Plans a graph (after its passes) for an input shape. `cache` holds constants that were packed before, and takes new ones.
+    pub fn new(graph: &Graph, input: Shape, options: &PlanOptions, cache: &mut ConstantCache) -> Result<Self> {
+        if input.n == 0 || input.h == 0 || input.w == 0 {
+            return Err(Error::shape("input", format!("{input} is empty")));
+        }
+        lower::lower(graph, input, options, cache)
+    }
+
+    /// Bytes of all activation buffers.
+    pub fn activation_bytes(&self) -> usize {
+        self.slots.iter().sum()
+    }
+
+    /// Bytes of all weights as the kernels read them.
+    pub fn weight_bytes(&self) -> usize {
+        self.constants.iter().map(|c| c.data.len() * self.element_bytes(c)).sum()
+    }
+
+    /// Distinct pipelines.
+    pub fn pipelines(&self) -> usize {
+        self.steps.iter().map(|s| &s.dispatch.key).collect::<std::collections::HashSet<_>>().len()
+    }
+
+    /// Multiply-adds of one run.
+    pub fn macs(&self) -> u64 {
+        self.steps.iter().map(|s| s.macs).sum()
+    }
+
+    /// Bytes of one value of a constant.
+    pub fn element_bytes(&self, constant: &PackedConstant) -> usize {
+        if constant.stored { self.precision.block_bytes() / 4 } else { 4 }
+    }
+
+    /// Puts a `[n, c, h, w]` tensor into the input's blocks.
+    pub fn pack_input(&self, values: &[f32], out: &mut Vec<f32>) {
+        let Shape { n, c, .. } = self.input.shape;
+        let pixels = self.input.shape.pixels();
+        let lanes = self.input.layout.lanes();
+        out.clear();
+        out.resize(n * lanes.len() * pixels, 0.0);
+        for image in 0..n {
+            for (lane, &channel) in lanes.iter().enumerate().filter(|(_, c)| **c != layout::PAD) {
+                let from = &values[(image * c + channel as usize) * pixels..][..pixels];
+                let to = (image * lanes.len() + lane / 4 * 4) * pixels + lane % 4;
+                for (pixel, &value) in from.iter().enumerate() {
+                    out[to + pixel * 4] = value;
+                }
+            }
+        }
+    }
+}
+
+impl PlanOutput {
+    /// Takes the `[n, c, h, w]` tensor out of its slot's values.
+    pub fn unpack(&self, slot: &[f32]) -> Vec<f32> {
+        let Shape { n, c, .. } = self.shape;
+        let pixels = self.shape.pixels();
+        let lane_of = self.layout.lane_of(c);
+        let mut out = vec![0.0; self.shape.count()];
+        for image in 0..n {
+            for channel in 0..c {
+                let lane = lane_of[channel] as usize;
+                let from = (self.place.offset as usize + image * self.place.stride as usize + lane / 4 * pixels) * 4 + lane % 4;
+                let to = &mut out[(image * c + channel) * pixels..][..pixels];
+                for (pixel, value) in to.iter_mut().enumerate() {
+                    *value = slot[from + pixel * 4];
+                }
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,111 @@
+//! Weights in the order in which the kernels read them: permuted to the physical lanes, padding lanes zero.
+
+use super::layout::{Layout, PAD};
+
+/// A matrix `[c_out][c_in]` for `pointwise`, `ghost` and `linear`: `[tile][input block][block of tile][input lane][output lane]`.
+pub(crate) fn matrix(values: &[f32], input: &Layout, output: &Layout, tile: usize, c_in: usize) -> Vec<f32> {
+    conv2d(values, input, output, tile, c_in, 1, 1, &Windows::whole(input.blocks(), output.blocks().div_ceil(tile)))
+}
+
+/// As [`matrix`] with one block a tile, but input block by input block: `[input block][output block][input lane][output lane]`.
+pub(crate) fn matrix_by_input(values: &[f32], input: &Layout, output: &Layout, c_in: usize) -> Vec<f32> {
+    let by_output = matrix(values, input, output, 1, c_in);
+    let (ins, outs) = (input.blocks(), output.blocks());
+    (0..ins).flat_map(|i| (0..outs).map(move |o| (o * ins + i) * 16)).flat_map(|at| by_output[at..at + 16].iter().copied()).collect()
+}
+
+/// The input blocks that each tile of output blocks sums over.
+pub(crate) struct Windows {
+    /// Each tile's first input block.
+    pub first: Vec<usize>,
+    /// How many input blocks every tile reads.
+    pub blocks: usize,
+}
+
+impl Windows {
+    fn whole(blocks: usize, tiles: usize) -> Self {
+        Self { first: vec![0; tiles], blocks }
+    }
+
+    /// The blocks that hold the channels of each tile's groups.
+    pub(crate) fn new(input: &Layout, output: &Layout, tile: usize, c_in: usize, c_out: usize, groups: usize) -> Self {
+        let tiles = output.blocks().div_ceil(tile);
+        if groups == 1 {
+            return Self::whole(input.blocks(), tiles);
+        }
+        let lane_of = input.lane_of(c_in);
+        let (in_group, out_group) = (c_in / groups, c_out / groups);
+        let ranges: Vec<(usize, usize)> = output
+            .lanes()
+            .chunks(tile * 4)
+            .map(|lanes| {
+                let channels = lanes.iter().filter(|l| **l != PAD).flat_map(|&o| {
+                    let group = o as usize / out_group;
+                    group * in_group..(group + 1) * in_group
+                });
+                let blocks = channels.map(|i| lane_of[i] as usize / 4);
+                blocks.fold((usize::MAX, 0), |(low, high), b| (low.min(b), high.max(b + 1)))
+            })
+            .collect();
+        let blocks = ranges.iter().map(|(low, high)| high.saturating_sub(*low)).max().unwrap_or(0).max(1);
+        let first = ranges.iter().map(|(low, _)| (*low).min(input.blocks() - blocks)).collect();
+        Self { first, blocks }
+    }
+}
+
+/// Filters `[c_out][c_in / groups][taps]`: `[tile][block of window][tap][block of tile][input lane][output lane]`.
+#[allow(clippy::too_many_arguments)] // the eight numbers that describe a grouped convolution in blocks
+pub(crate) fn conv2d(
+    values: &[f32],
+    input: &Layout,
+    output: &Layout,
+    tile: usize,
+    c_in: usize,
+    groups: usize,
+    taps: usize,
+    windows: &Windows,
+) -> Vec<f32> {
+    let c_out = values.len() * groups / (c_in * taps);
+    let (in_group, out_group) = (c_in / groups, c_out / groups);
+    let mut packed = vec![0.0; windows.first.len() * windows.blocks * taps * tile * 16];
+    for (lane_out, &o) in output.lanes().iter().enumerate() {
+        if o == PAD {
+            continue;
+        }
+        let o = o as usize;
+        let (tile_at, block) = (lane_out / 4 / tile, lane_out / 4 % tile);
+        let group = o / out_group;
+        let first = windows.first[tile_at] * 4;
+        for (lane_in, &i) in input.lanes().iter().enumerate().skip(first).take(windows.blocks * 4) {
+            if i == PAD || i as usize / in_group != group {
+                continue;
+            }
+            let window_block = (lane_in - first) / 4;
+            for tap in 0..taps {
+                let at = (((tile_at * windows.blocks + window_block) * taps + tap) * tile + block) * 16 + lane_in % 4 * 4 + lane_out % 4;
+                packed[at] = values[(o * in_group + i as usize % in_group) * taps + tap];
+            }
+        }
+    }
+    packed
+}
+
+/// Depthwise filters `[c][taps]`: `[block][tap][lane]`.
+pub(crate) fn depthwise(values: &[f32], lanes: &[u32], taps: usize) -> Vec<f32> {
+    let mut packed = vec![0.0; lanes.len() * taps];
+    for (lane, &c) in lanes.iter().enumerate() {
+        if c != PAD {
+            for tap in 0..taps {
+                packed[(lane / 4 * taps + tap) * 4 + lane % 4] = values[c as usize * taps + tap];
+            }
+        }
+    }
+    packed
+}
+
+/// A vector `[c]` by lanes, padded with zeros to whole tiles of blocks. No vector is a vector of zeros.
+pub(crate) fn vector(values: Option<&[f32]>, lanes: &[u32], tile: usize) -> Vec<f32> {
+    let mut packed: Vec<f32> = lanes.iter().map(|&c| if c == PAD { 0.0 } else { values.map_or(0.0, |v| v[c as usize]) }).collect();
+    packed.resize(lanes.len().next_multiple_of(tile * 4), 0.0);
+    packed
+}
