@@ -80,21 +80,21 @@ fn main(
     let block = channel_tile * ${BLOCKS}u;
     let pixels = params.width * params.height;
 
-    // The tile [x0, x1) x [y0, y1), and the part of tile plus halo that lies on the map.
-    let x0 = (tile % params.tiles_x) * params.tile_width;
-    let y0 = (tile / params.tiles_x) * params.tile_height;
-    let x1 = min(x0 + params.tile_width, params.width);
-    let y1 = min(y0 + params.tile_height, params.height);
-    let rx0 = max(x0, ${D / 2}u) - ${D / 2}u;
-    let ry0 = max(y0, ${D / 2}u) - ${D / 2}u;
-    let region_width = min(x1 + ${D / 2}u, params.width) - rx0;
-    let region = region_width * (min(y1 + ${D / 2}u, params.height) - ry0);
+    // The tile [left, right) x [top, bottom), and the part of tile plus halo that lies on the map.
+    let left = (tile % params.tiles_x) * params.tile_width;
+    let top = (tile / params.tiles_x) * params.tile_height;
+    let right = min(left + params.tile_width, params.width);
+    let bottom = min(top + params.tile_height, params.height);
+    let rx0 = max(left, ${D / 2}u) - ${D / 2}u;
+    let ry0 = max(top, ${D / 2}u) - ${D / 2}u;
+    let region_width = min(right + ${D / 2}u, params.width) - rx0;
+    let region = region_width * (min(bottom + ${D / 2}u, params.height) - ry0);
     let row = params.tile_width + ${D / 2 * 2}u;
     let cells = row * (params.tile_height + ${D / 2 * 2}u);
 #if D > 1
     for (var cell = lane; cell < cells; cell += WG) {
-        // Cell (0, 0) is pixel (x0 - D / 2, y0 - D / 2); outside the map the subtraction wraps and fails the comparison.
-        let inside = (cell % row) + x0 - ${D / 2}u < params.width && (cell / row) + y0 - ${D / 2}u < params.height;
+        // Cell (0, 0) is pixel (left - D / 2, top - D / 2); outside the map the subtraction wraps and fails the comparison.
+        let inside = (cell % row) + left - ${D / 2}u < params.width && (cell / row) + top - ${D / 2}u < params.height;
         if !inside {
 #for b in 0..BLOCKS
             maps[${b}u * CELLS + cell] = vec4<f32>(0.0);
@@ -144,7 +144,7 @@ fn main(
         w += ${BLOCKS * 4}u;
     }
 #for p in 0..PIXELS
-    let cell${p} = (y${p} + ${D / 2}u - y0) * row + x${p} + ${D / 2}u - x0;
+    let cell${p} = (y${p} + ${D / 2}u - top) * row + x${p} + ${D / 2}u - left;
     if lane + ${p * WG}u < region {
 #for b in 0..BLOCKS
         maps[${b}u * CELLS + cell${p}] = activate(a${p}_${b}, params.activation);
@@ -158,8 +158,8 @@ fn main(
 #if RESIDUAL
     let residual_base = params.residual_offset + n * params.residual_stride;
 #endif
-    let tile_width = x1 - x0;
-    let tile_pixels = tile_width * (y1 - y0);
+    let tile_width = right - left;
+    let tile_pixels = tile_width * (bottom - top);
 #for s in 0..SUMS * 2 * BLOCKS
     var sum${s} = vec4<f32>(0.0);
 #endfor
@@ -168,7 +168,7 @@ fn main(
         let tx = (lane + ${p * WG}u) % tile_width;
         let ty = (lane + ${p * WG}u) / tile_width;
         let corner = ty * row + tx;
-        let pixel = (y0 + ty) * params.width + x0 + tx;
+        let pixel = (top + ty) * params.width + left + tx;
 #for b in 0..BLOCKS
         if block + ${b}u < params.blocks_primary {
             let intrinsic = maps[${b}u * CELLS + corner + ${D / 2}u * row + ${D / 2}u];

@@ -26,11 +26,11 @@ struct Params {
 const WG = ${WG}u;
 
 fn fetch(base: u32, lane: f32) -> f32 {
-    let from = u32(max(lane, 0.0));
-    let v = unpack(input[base + (from / 4u) * params.pixels]);
-    let low = select(v.x, v.y, (from & 1u) != 0u);
-    let high = select(v.z, v.w, (from & 1u) != 0u);
-    return select(0.0, select(low, high, (from & 2u) != 0u), lane >= 0.0);
+    let source = u32(max(lane, 0.0));
+    let v = unpack(input[base + (source / 4u) * params.pixels]);
+    let low = select(v.x, v.y, (source & 1u) != 0u);
+    let high = select(v.z, v.w, (source & 1u) != 0u);
+    return select(0.0, select(low, high, (source & 2u) != 0u), lane >= 0.0);
 }
 
 @compute @workgroup_size(${WG})
@@ -47,7 +47,7 @@ fn main(
     let block = (out / params.pixels) % params.blocks_out;
     let n = out / (params.pixels * params.blocks_out);
     let base = params.input_offset + n * params.input_stride + pixel;
-    let from = table[block];
-    let v = vec4<f32>(fetch(base, from.x), fetch(base, from.y), fetch(base, from.z), fetch(base, from.w));
+    let lanes = table[block];
+    let v = vec4<f32>(fetch(base, lanes.x), fetch(base, lanes.y), fetch(base, lanes.z), fetch(base, lanes.w));
     output[params.output_offset + n * params.output_stride + block * params.pixels + pixel] = pack(v);
 }

@@ -25,11 +25,11 @@ const LOWEST = -3.4028234e38;
 var<workgroup> values: array<f32, ${WG}>;
 var<workgroup> classes: array<u32, ${WG}>;
 
-fn logit(base: u32, class: u32) -> f32 {
-    let v = unpack(input[base + class / 4u]);
-    let low = select(v.x, v.y, (class & 1u) != 0u);
-    let high = select(v.z, v.w, (class & 1u) != 0u);
-    return select(low, high, (class & 2u) != 0u);
+fn logit(base: u32, category: u32) -> f32 {
+    let v = unpack(input[base + category / 4u]);
+    let low = select(v.x, v.y, (category & 1u) != 0u);
+    let high = select(v.z, v.w, (category & 1u) != 0u);
+    return select(low, high, (category & 2u) != 0u);
 }
 
 @compute @workgroup_size(${WG})
@@ -49,17 +49,17 @@ fn main(
     var total = 1.0;
     for (var round = 0u; round < params.k; round++) {
         var value = LOWEST;
-        var class = 0xffffffffu;
+        var category = 0xffffffffu;
         for (var c = lane; c < params.classes; c += WG) {
             let v = logit(base, c);
             let after = round == 0u || v < last_value || (v == last_value && c > last_class);
-            if after && (v > value || class == 0xffffffffu) {
+            if after && (v > value || category == 0xffffffffu) {
                 value = v;
-                class = c;
+                category = c;
             }
         }
         values[lane] = value;
-        classes[lane] = class;
+        classes[lane] = category;
         for (var half = WG / 2u; half > 0u; half >>= 1u) {
             workgroupBarrier();
             if lane < half {

@@ -328,7 +328,14 @@ impl Part {
         }
     }
 
-    async fn run(&self, engine: &Engine, shape: Shape, form: Form, normalise: [[f32; 3]; 2], input: Input<'_>) -> Result<(Arc<Plan>, Slots)> {
+    async fn run(
+        &self,
+        engine: &Engine,
+        shape: Shape,
+        form: Form,
+        normalise: [[f32; 3]; 2],
+        input: Input<'_>,
+    ) -> Result<(Arc<Plan>, Slots)> {
         let (mut runner, _) = self.runner(engine, shape, form, normalise).await?;
         let slots = runner.run(input).await?;
         let plan = runner.plan.clone();

@@ -21,8 +21,8 @@
 //! [`image_input`] (file to pixels) -> [`model`] (architecture and weights) -> [`graph`] and its [`passes`](graph::passes) ->
 //! [`plan`] (ordered dispatches over reused buffers) -> [`gpu`] or [`cpu`] (prepared buffers and pipelines, run).
 
-pub mod cpu;
 mod clock;
+pub mod cpu;
 mod engine;
 mod error;
 pub mod gpu;

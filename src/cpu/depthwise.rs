@@ -25,10 +25,7 @@ pub(crate) fn depthwise(
     let pixels = window.width_out * window.height_out;
     let len = blocks_out * pixels;
     match input {
-        Some(input) => to
-            .images(output, count, len)
-            .enumerate()
-            .for_each(|(n, image)| filters.run(window, from.image(input, n), image)),
+        Some(input) => to.images(output, count, len).enumerate().for_each(|(n, image)| filters.run(window, from.image(input, n), image)),
         None => output.par_chunks_mut(to.stride).take(count).for_each(|image| {
             // Two channel ranges of one image, the input's below or above the output's.
             if from.offset < to.offset {

@@ -71,19 +71,19 @@ impl Prepared {
 
     /// Runs every step.
     pub fn run(&mut self) {
-        for at in 0..self.plan.steps.len() {
-            self.step(at);
-        }
+        // One entry into the thread pool, not one for each loop of each kernel.
+        rayon::scope(|_| (0..self.plan.steps.len()).for_each(|at| self.step(at)));
     }
 
     /// As [`Prepared::run`]; returns each step's milliseconds.
     pub fn run_timed(&mut self) -> Vec<f64> {
+        let steps = 0..self.plan.steps.len();
         let time = |at| {
             let start = Instant::now();
             self.step(at);
             start.elapsed().as_secs_f64() * 1e3
         };
-        (0..self.plan.steps.len()).map(time).collect()
+        rayon::scope(|_| steps.map(time).collect())
     }
 
     fn step(&mut self, at: usize) {

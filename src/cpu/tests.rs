@@ -107,12 +107,16 @@ impl Net {
     }
 
     fn squeeze_excite(&mut self, x: NodeId, reduced: usize) -> NodeId {
+        let gate = self.gate(x, reduced);
+        self.add(Op::Multiply, &[x, gate])
+    }
+
+    fn gate(&mut self, x: NodeId, reduced: usize) -> NodeId {
         let pooled = self.add(Op::GlobalPool, &[x]);
         let squeezed = self.pointwise(pooled, reduced);
         let squeezed = self.activate(squeezed, Activation::Relu);
         let expanded = self.pointwise(squeezed, self.graph.channels(x));
-        let gate = self.activate(expanded, Activation::HardSigmoid);
-        self.add(Op::Multiply, &[x, gate])
+        self.activate(expanded, Activation::HardSigmoid)
     }
 
     fn linear(&mut self, x: NodeId, c_out: usize) -> NodeId {
@@ -192,7 +196,16 @@ fn check_bindings(plan: &Plan, what: &str) {
 #[test]
 fn convolutions_of_every_kind() {
     for (c_in, c_out, groups) in [(3, 5, 1), (8, 16, 1), (6, 9, 3), (12, 8, 4), (5, 5, 5), (6, 18, 6), (24, 20, 4), (1, 33, 1)] {
-        for (kernel, stride, pad, dilation) in [([1, 1], 1, 0, 1), ([3, 3], 1, 1, 1), ([3, 3], 2, 1, 1), ([5, 5], 2, 2, 1), ([3, 3], 1, 2, 2), ([1, 3], 1, 0, 1), ([7, 5], 3, 4, 1), ([1, 1], 2, 0, 1)] {
+        for (kernel, stride, pad, dilation) in [
+            ([1, 1], 1, 0, 1),
+            ([3, 3], 1, 1, 1),
+            ([3, 3], 2, 1, 1),
+            ([5, 5], 2, 2, 1),
+            ([3, 3], 1, 2, 2),
+            ([1, 3], 1, 0, 1),
+            ([7, 5], 3, 4, 1),
+            ([1, 1], 2, 0, 1),
+        ] {
             let (mut net, x) = Net::new(c_in);
             let x = net.conv(x, c_out, kernel, groups, |c| c.stride(stride).pad(pad).dilation(dilation));
             net.check(x, [2, c_in, 9, 7]);
@@ -225,7 +238,9 @@ fn ghost_modules() {
 
 #[test]
 fn bottlenecks() {
-    for (width, c_out, stride, k, gate) in [(16, 8, 1, 3, false), (20, 8, 1, 5, true), (18, 10, 2, 3, true), (12, 6, 2, 5, false), (20, 14, 1, 3, true)] {
+    for (width, c_out, stride, k, gate) in
+        [(16, 8, 1, 3, false), (20, 8, 1, 5, true), (18, 10, 2, 3, true), (12, 6, 2, 5, false), (20, 14, 1, 3, true)]
+    {
         for [n, h, w] in [[2, 7, 9], [1, 20, 17], [1, 2, 2]] {
             let (mut net, input) = Net::new(3);
             let input = net.pointwise(input, 8);
@@ -261,6 +276,20 @@ fn squeeze_excites() {
 }
 
 #[test]
+fn gates_of_another_tensor() {
+    // The gate's channels are laid out as the ghost module's, what it scales is laid out plainly.
+    for ghost in [false, true] {
+        let (mut net, input) = Net::new(10);
+        let x = net.ghost(input, 10, 2, 3, Activation::Relu);
+        let gate = net.gate(x, 3);
+        let x = net.add(Op::Multiply, &[input, gate]);
+        let x = if ghost { net.ghost(x, 6, 2, 3, Activation::Relu) } else { net.pointwise(x, 6) };
+        net.graph.add_output("gate", gate);
+        net.check(x, [2, 10, 5, 4]);
+    }
+}
+
+#[test]
 fn heads() {
     let (mut net, input) = Net::new(6);
     let x = net.pointwise(input, 37);
@@ -276,7 +305,9 @@ fn heads() {
 #[test]
 fn pools() {
     for kind in [PoolKind::Max, PoolKind::Mean { count_pad: true }, PoolKind::Mean { count_pad: false }] {
-        for (kernel, stride, pad) in [([3, 3], [2, 2], [1, 1]), ([2, 2], [2, 2], [0, 0]), ([1, 4], [3, 1], [0, 3]), ([5, 5], [1, 1], [4, 4])] {
+        for (kernel, stride, pad) in
+            [([3, 3], [2, 2], [1, 1]), ([2, 2], [2, 2], [0, 0]), ([1, 4], [3, 1], [0, 3]), ([5, 5], [1, 1], [4, 4])]
+        {
             let (mut net, input) = Net::new(7);
             let x = net.add(Op::Pool(Pool { kind, kernel, stride, pad }), &[input]);
             net.check(x, [2, 7, 8, 9]);
@@ -390,7 +421,10 @@ fn random_net(seed: u64, operations: usize, channels: usize) -> (Net, NodeId) {
             }
             8 => {
                 let reduced = 1 + net.random.below(5);
-                net.squeeze_excite(x, reduced)
+                let gate = net.gate(x, reduced);
+                let other = net.random.pick(&nodes);
+                let scaled = if same(&net, other) { other } else { x };
+                net.add(Op::Multiply, &[scaled, gate])
             }
             9 | 10 => {
                 let other = net.random.pick(&nodes);
@@ -424,8 +458,6 @@ fn random_net(seed: u64, operations: usize, channels: usize) -> (Net, NodeId) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
     #[test]
     fn random_graphs(seed: u64, operations in 1usize..10, n in 1usize..3, c in 1usize..9, h in 1usize..8, w in 1usize..8) {
         let (net, last) = random_net(seed, operations, c);

@@ -53,7 +53,11 @@ impl Weights {
                 // A kernel's largest element is 16 bytes, so no binding is smaller.
                 let bytes = ((constant.data.len() * plan.element_bytes(constant)) as u64).next_multiple_of(16).max(16);
                 if bytes > limit {
-                    return Err(Error::Limit { what: format!("constant `{}`: bytes of one buffer", constant.key.role), needed: bytes, limit });
+                    return Err(Error::Limit {
+                        what: format!("constant `{}`: bytes of one buffer", constant.key.role),
+                        needed: bytes,
+                        limit,
+                    });
                 }
                 if size + bytes > limit {
                     break;
@@ -99,7 +103,8 @@ impl Prepared {
         let limit = context.max_binding();
         for (slot, &bytes) in plan.slots.iter().enumerate() {
             if bytes as u64 > limit {
-                let node = plan.steps.iter().find(|s| s.bindings.iter().any(|(_, r)| *r == Resource::Slot(slot))).map_or("input", |s| &s.name);
+                let node =
+                    plan.steps.iter().find(|s| s.bindings.iter().any(|(_, r)| *r == Resource::Slot(slot))).map_or("input", |s| &s.name);
                 let what = format!("`{node}` at batch {}: bytes of one buffer", plan.input.shape.n);
                 return Err(Error::Limit { what, needed: bytes as u64, limit });
             }
@@ -154,7 +159,12 @@ impl Prepared {
                 let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(params_binding) }];
                 for binding in &pipeline.bindings {
                     let (_, resource) = step.bindings.iter().find(|(name, _)| *name == binding.name).ok_or_else(|| {
-                        Error::Gpu(format!("`{}`: shader {} binds `{}`, the plan does not", step.name, step.dispatch.key.file_name(), binding.name))
+                        Error::Gpu(format!(
+                            "`{}`: shader {} binds `{}`, the plan does not",
+                            step.name,
+                            step.dispatch.key.file_name(),
+                            binding.name
+                        ))
                     })?;
                     let resource = match *resource {
                         Resource::Slot(slot) => slots[slot].as_entire_buffer_binding(),

@@ -5,6 +5,8 @@
 
 mod op;
 pub mod passes;
+#[cfg(test)]
+pub(crate) mod reference;
 mod shape;
 
 pub use op::{Activation, Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite};

@@ -302,11 +302,17 @@ impl Op {
                 let &[c_out, c_in, kh, kw] = &weight.shape[..] else {
                     return Err(format!("`{}` has shape {:?}, needs four dimensions", weight.name, weight.shape));
                 };
-                if conv.groups == 0 || c_out % conv.groups != 0 || inputs[0] % conv.groups != 0 {
+                if conv.groups == 0 || !c_out.is_multiple_of(conv.groups) || !inputs[0].is_multiple_of(conv.groups) {
                     return Err(format!("{} input and {c_out} output channels cannot be split into {} groups", inputs[0], conv.groups));
                 }
                 if c_in * conv.groups != inputs[0] {
-                    return Err(format!("input has {} channels, `{}` {:?} needs {}", inputs[0], weight.name, weight.shape, c_in * conv.groups));
+                    return Err(format!(
+                        "input has {} channels, `{}` {:?} needs {}",
+                        inputs[0],
+                        weight.name,
+                        weight.shape,
+                        c_in * conv.groups
+                    ));
                 }
                 if c_out * kh * kw == 0 || conv.stride.contains(&0) || conv.dilation.contains(&0) {
                     return Err("channels, kernel, stride and dilation must be at least 1".into());

@@ -58,7 +58,6 @@ pub fn conv2d(
         output_stride: output.stride,
         activation: activation as u32,
     };
-    let defines =
-        [("WG", tile.invocations.into()), ("PIXELS", tile.pixels.into()), ("BLOCKS", tile.blocks.into()), ("F16", f16.into())];
+    let defines = [("WG", tile.invocations.into()), ("PIXELS", tile.pixels.into()), ("BLOCKS", tile.blocks.into()), ("F16", f16.into())];
     Dispatch::new(Kernel::Conv2d, &defines[..], &params, workgroups)
 }

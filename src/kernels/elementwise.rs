@@ -27,6 +27,7 @@ pub struct Operand {
 const INVOCATIONS: u32 = 64;
 
 /// `activation(a OP b)` on `n` maps of `pixels` pixels.
+#[allow(clippy::too_many_arguments)] // two operands, a result and their shape
 pub fn elementwise(
     n: usize,
     pixels: usize,

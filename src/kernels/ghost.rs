@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn tiles_fit_and_cover() {
-        for (w, h, d) in [(7, 7, 3), (14, 14, 3), (28, 28, 3), (112, 112, 3), (1, 1, 3), (33, 47, 5), (300, 1, 3), (20, 24, 7), (15, 15, 1)] {
+        for (w, h, d) in [(7, 7, 3), (14, 14, 3), (28, 28, 3), (112, 112, 3), (1, 1, 3), (33, 47, 5), (300, 1, 3), (20, 24, 7), (15, 15, 1)]
+        {
             let tiles = ghost_tiles(w, h, d).unwrap();
             assert!(tiles.cells <= MAX_CELLS, "{w} x {h}: {tiles:?}");
             assert!(tiles.size[0] * tiles.count[0] >= w && tiles.size[1] * tiles.count[1] >= h, "{w} x {h}: {tiles:?}");

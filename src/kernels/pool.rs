@@ -54,12 +54,7 @@ pub fn pool(
         maximum: (pool.kind == PoolKind::Max).into(),
         count_pad: (pool.kind == PoolKind::Mean { count_pad: true }).into(),
     };
-    let defines = [
-        ("WG", INVOCATIONS.into()),
-        ("WINDOW", window.is_some().into()),
-        ("SUMS", sums.into()),
-        ("SUMS_PER_LANE", 1),
-        ("F16", f16.into()),
-    ];
+    let defines =
+        [("WG", INVOCATIONS.into()), ("WINDOW", window.is_some().into()), ("SUMS", sums.into()), ("SUMS_PER_LANE", 1), ("F16", f16.into())];
     Dispatch::new(Kernel::Pool, &defines[..], &params, workgroups)
 }

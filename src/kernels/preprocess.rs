@@ -14,12 +14,7 @@ const INVOCATIONS: u32 = 64;
 pub fn preprocess(n: usize, pixels: usize, f16: bool, output: Place) -> Dispatch {
     let outputs = (n * pixels) as u32;
     let workgroups = outputs.div_ceil(INVOCATIONS);
-    let params = PreprocessParams {
-        outputs,
-        workgroups,
-        pixels: pixels as u32,
-        output_offset: output.offset,
-        output_stride: output.stride,
-    };
+    let params =
+        PreprocessParams { outputs, workgroups, pixels: pixels as u32, output_offset: output.offset, output_stride: output.stride };
     Dispatch::new(Kernel::Preprocess, &[("WG", INVOCATIONS.into()), ("F16", f16.into())], &params, workgroups)
 }

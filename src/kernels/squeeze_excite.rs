@@ -48,7 +48,6 @@ pub fn squeeze_excite(
     };
     let [max_blocks, max_reduced] =
         *SIZES.iter().find(|[c, r]| blocks <= *c && blocks_reduced <= *r).expect("fuse_squeeze_excite checks the size");
-    let defines =
-        [("WG", invocations.into()), ("MAX_BLOCKS", max_blocks as i64), ("MAX_REDUCED", max_reduced as i64), ("F16", f16.into())];
+    let defines = [("WG", invocations.into()), ("MAX_BLOCKS", max_blocks as i64), ("MAX_REDUCED", max_reduced as i64), ("F16", f16.into())];
     Dispatch::new(Kernel::SqueezeExcite, &defines[..], &params, n as u32)
 }

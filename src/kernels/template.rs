@@ -202,12 +202,8 @@ mod tests {
 
     #[test]
     fn loops_conditions_and_imports_nest() {
-        let source =
-            "#for p in 0..N\n#for b in p..N\nlet a${p}_${b} = ${(p + 1) * b};\n#endfor\n#if p == 1\nlast\n#else\nfirst\n#endif\n#endfor\n#import shared";
-        assert_eq!(
-            run(source, &[("N", 2)]).unwrap(),
-            "let a0_0 = 0;\nlet a0_1 = 1;\nfirst\nlet a1_1 = 2;\nlast\nshared 2\n"
-        );
+        let source = "#for p in 0..N\n#for b in p..N\nlet a${p}_${b} = ${(p + 1) * b};\n#endfor\n#if p == 1\nlast\n#else\nfirst\n#endif\n#endfor\n#import shared";
+        assert_eq!(run(source, &[("N", 2)]).unwrap(), "let a0_0 = 0;\nlet a0_1 = 1;\nfirst\nlet a1_1 = 2;\nlast\nshared 2\n");
     }
 
     #[test]

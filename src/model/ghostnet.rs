@@ -116,7 +116,8 @@ impl GhostNet {
 
     fn bottleneck(&self, b: &mut Builder<'_, '_>, name: &str, input: NodeId, [c, out]: [usize; 2], row: &Bottleneck) -> Result<NodeId> {
         let expansion = self.channels(row.expansion);
-        let module = |c_in, c_out, relu| GhostModule { ratio: self.ratio, cheap_kernel: self.cheap_kernel, relu, ..GhostModule::new(c_in, c_out) };
+        let module =
+            |c_in, c_out, relu| GhostModule { ratio: self.ratio, cheap_kernel: self.cheap_kernel, relu, ..GhostModule::new(c_in, c_out) };
         let mut x = module(c, expansion, true).add(&mut b.graph, b.source, &format!("{name}.ghost1"), input)?;
         if row.stride > 1 {
             let depthwise = Filters::new(expansion, expansion, row.kernel).stride(row.stride).depthwise();

@@ -64,7 +64,8 @@ impl Layout {
 
     /// A depthwise convolution's with `multiplier` output channels for each input channel: copies of the input's lanes.
     pub(crate) fn multiplied(&self, multiplier: usize) -> Self {
-        let copies = (0..multiplier as u32).flat_map(|r| self.lanes.iter().map(move |&c| if c == PAD { PAD } else { c * multiplier as u32 + r }));
+        let copies =
+            (0..multiplier as u32).flat_map(|r| self.lanes.iter().map(move |&c| if c == PAD { PAD } else { c * multiplier as u32 + r }));
         Self { lanes: copies.collect() }
     }
 

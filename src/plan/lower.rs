@@ -105,8 +105,7 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
         lowering.storages[output.slot].last = FOREVER;
     }
 
-    let lifetimes: Vec<Lifetime> =
-        lowering.storages.iter().map(|s| Lifetime { bytes: s.bytes, first: s.first, last: s.last }).collect();
+    let lifetimes: Vec<Lifetime> = lowering.storages.iter().map(|s| Lifetime { bytes: s.bytes, first: s.first, last: s.last }).collect();
     let (slot_of, slots) = assign_slots(&lifetimes);
     let mut steps = lowering.steps;
     for (_, resource) in steps.iter_mut().flat_map(|step| &mut step.bindings) {
@@ -148,27 +147,28 @@ impl Lowering<'_> {
             }
             let (root, mut block) = self.placed[at].unwrap_or((NodeId(at), 0));
             for &input in &node.inputs {
-                if self.can_place(input, root) {
+                let own_storage = !matches!(self.graph.node(input).op, Op::Input { .. } | Op::Slice { .. } | Op::SqueezeExcite(_));
+                if own_storage && self.placed[input.0].is_none() {
                     self.placed[input.0] = Some((root, block));
+                    if self.reads_itself(root) {
+                        self.placed[input.0] = None;
+                    }
                 }
                 block += self.layouts[input.0].blocks();
             }
         }
     }
 
-    fn can_place(&self, id: NodeId, root: NodeId) -> bool {
-        let graph = self.graph;
-        let own_storage = !matches!(graph.node(id).op, Op::Input { .. } | Op::Slice { .. } | Op::SqueezeExcite(_));
-        let in_root = |id: &NodeId| self.root(*id) == Some(root);
-        // Only `depthwise` can read and write ranges of one buffer.
-        let in_place = |id: NodeId| matches!(&graph.node(id).op, Op::Conv(conv) if layout::uses_depthwise(graph, conv));
-        let reads_root = graph.node(id).inputs.iter().any(in_root) && !in_place(id);
-        let read_by_root = graph
-            .nodes()
-            .iter()
-            .enumerate()
-            .any(|(at, reader)| self.root(NodeId(at)) == Some(root) && at != root.0 && reader.op != Op::Concat && reader.inputs.contains(&id) && !in_place(NodeId(at)));
-        own_storage && self.placed[id.0].is_none() && !reads_root && !read_by_root
+    /// Whether a dispatch would read and write the storage of a concatenation. Only `depthwise` can.
+    fn reads_itself(&self, root: NodeId) -> bool {
+        self.graph.nodes().iter().enumerate().any(|(at, node)| {
+            let dispatches = match &node.op {
+                Op::Concat | Op::Slice { .. } => false,
+                Op::Conv(conv) => !layout::uses_depthwise(self.graph, conv),
+                _ => true,
+            };
+            dispatches && self.root(NodeId(at)) == Some(root) && node.inputs.iter().any(|&input| self.root(input) == Some(root))
+        })
     }
 
     /// The concatenation whose storage holds a node's output.
@@ -218,7 +218,8 @@ impl Lowering<'_> {
         }
         let shape = self.shapes[id.0];
         let stride = wanted.blocks() * shape.pixels();
-        let storage = self.new_storage(shape.n * stride * self.options.precision.block_bytes());
+        let block_bytes = if self.is_gate(id) { 16 } else { self.options.precision.block_bytes() };
+        let storage = self.new_storage(shape.n * stride * block_bytes);
         let to = View { storage, place: Place { offset: 0, stride: stride as u32 } };
         self.copy(id, wanted, to);
         to
@@ -234,13 +235,22 @@ impl Lowering<'_> {
 
     /// Copies physical lanes of a node's output into `to`; a negative lane is zero.
     fn copy_lanes(&mut self, id: NodeId, blocks: usize, table: Vec<f32>, to: View) {
-        let from = self.view(id);
+        let mut from = self.view(id);
+        if from.storage == to.storage {
+            // A dispatch may not read and write one buffer: through a copy of all lanes aside.
+            let (shape, all) = (self.shapes[id.0], self.layouts[id.0].blocks());
+            let stride = all * shape.pixels();
+            let storage = self.new_storage(shape.n * stride * self.options.precision.block_bytes());
+            let aside = View { storage, place: Place { offset: 0, stride: stride as u32 } };
+            self.copy_lanes(id, all, (0..all * 4).map(|lane| lane as f32).collect(), aside);
+            from = aside;
+        }
         let shape = self.shapes[id.0];
         // Tables differ by use, not by node: the step's number tells them apart.
         let key = ConstantKey { node: usize::MAX, role: "relayout", variant: usize::MAX - self.constants.len() };
         self.constants.push(PackedConstant { key, data: table.into(), stored: false });
         let table = Resource::Constant(self.constants.len() - 1);
-        let dispatch = kernels::relayout(shape.n, shape.pixels(), blocks, self.f16, from.place, to.place);
+        let dispatch = kernels::relayout(shape.n, shape.pixels(), blocks, self.f16 && !self.is_gate(id), from.place, to.place);
         let bytes = (shape.n * blocks * shape.pixels() * self.options.precision.block_bytes()) as u64;
         let name = format!("{}.relayout", self.graph.node(id).name);
         let bindings = [("input", Resource::Slot(from.storage)), ("table", table), ("output", Resource::Slot(to.storage))];
@@ -354,7 +364,7 @@ impl Lowering<'_> {
         let mut read = self.tensor_bytes(a);
         let mut bindings = vec![("a", Resource::Slot(from.storage))];
         let operand = b.map(|(b, multiply)| {
-            let gate = matches!(self.graph.node(b).op, Op::SqueezeExcite(_));
+            let gate = self.is_gate(b);
             let view = self.view_as(b, &layout);
             read += self.tensor_bytes(b);
             bindings.push(("b", Resource::Slot(view.storage)));
@@ -441,8 +451,9 @@ impl Lowering<'_> {
             let (c_in, c_out) = (shape_in.c, shape.c);
             let windows = pack::Windows::new(&layout_in, &layout_out, blocks, c_in, c_out, conv.groups);
             let taps = kernel[0] * kernel[1];
-            let filters =
-                self.constant(id, "weight", blocks, true, || pack::conv2d(&weight.data, &layout_in, &layout_out, blocks, c_in, conv.groups, taps, &windows));
+            let filters = self.constant(id, "weight", blocks, true, || {
+                pack::conv2d(&weight.data, &layout_in, &layout_out, blocks, c_in, conv.groups, taps, &windows)
+            });
             let bias = self.constant(id, "bias", blocks, false, || {
                 let mut bias = pack::vector(conv.bias.map(|b| &graph.constant(b).data[..]), layout_out.lanes(), blocks);
                 bias.extend(windows.first.iter().flat_map(|&first| [first as f32, 0.0, 0.0, 0.0]));
@@ -502,7 +513,7 @@ impl Lowering<'_> {
         let bias = self.constant(id, "bias", blocks, false, || pack::vector(bias, layout_out.lanes(), blocks));
         let mut bindings = vec![("input", Resource::Slot(view.storage)), ("weight", matrix), ("bias", bias)];
         let mut read = (shape_in.n * layout_in.blocks() * shape_in.pixels() * self.options.precision.block_bytes()) as u64;
-        let residual = self.gate_and_residual(conv.gate, conv.residual, &extra, &layout_out, &mut bindings, &mut read);
+        let residual = self.gate_and_residual(conv.gate, conv.residual, &extra, &layout_in, &layout_out, &mut bindings, &mut read);
         let to = self.output_view(id);
         bindings.push(("output", Resource::Slot(to.storage)));
         let dispatch = kernels::pointwise(
@@ -521,17 +532,19 @@ impl Lowering<'_> {
         self.step(name, dispatch, &bindings, macs, read, write);
     }
 
+    #[allow(clippy::too_many_arguments)] // two optional inputs, their layouts, and what collects their bindings and bytes
     fn gate_and_residual(
         &mut self,
         gate: bool,
         residual: bool,
         extra: &[NodeId],
+        layout_in: &Layout,
         layout: &Layout,
         bindings: &mut Vec<(&'static str, Resource)>,
         read: &mut u64,
     ) -> Option<Place> {
         if gate {
-            bindings.push(("gate", Resource::Slot(self.view(extra[0]).storage)));
+            bindings.push(("gate", Resource::Slot(self.view_as(extra[0], layout_in).storage)));
             *read += self.gate_bytes(extra[0]);
         }
         residual.then(|| {
@@ -541,6 +554,10 @@ impl Lowering<'_> {
             *read += self.tensor_bytes(id);
             view.place
         })
+    }
+
+    fn is_gate(&self, id: NodeId) -> bool {
+        matches!(self.graph.node(id).op, Op::SqueezeExcite(_))
     }
 
     /// Gates are f32 whatever the precision.
@@ -651,7 +668,8 @@ impl Lowering<'_> {
         let from = self.view(input);
         let mut bindings = vec![("input", Resource::Slot(from.storage)), ("weight", weight), ("bias", bias)];
         let mut read = self.tensor_bytes(input);
-        let residual = self.gate_and_residual(ghost.gate, ghost.residual, &node.inputs[1..], &layout_out, &mut bindings, &mut read);
+        let residual =
+            self.gate_and_residual(ghost.gate, ghost.residual, &node.inputs[1..], &layout_in, &layout_out, &mut bindings, &mut read);
         let to = self.output_view(id);
         bindings.push(("output", Resource::Slot(to.storage)));
         // The kernel's sums are of what it computes, and for one group of ghosts.
@@ -739,14 +757,15 @@ impl Lowering<'_> {
         let weight = graph.constant(conv.weight);
         let tile = self.options.choice.pointwise(shape_in.pixels(), layout_out.blocks());
         let blocks = tile.blocks as usize;
-        let matrix = self.constant(id, "primary_weight", blocks, true, || pack::matrix(&weight.data, &layout_in, layout_out, blocks, shape_in.c));
+        let matrix =
+            self.constant(id, "primary_weight", blocks, true, || pack::matrix(&weight.data, &layout_in, layout_out, blocks, shape_in.c));
         let bias = conv.bias.map(|b| &graph.constant(b).data[..]);
         let bias = self.constant(id, "primary_bias", blocks, false, || pack::vector(bias, layout_out.lanes(), blocks));
         let mut bindings = vec![("input", Resource::Slot(view.storage)), ("weight", matrix), ("bias", bias)];
         let block_bytes = self.options.precision.block_bytes();
         let mut read = (shape_in.n * layout_in.blocks() * shape_in.pixels() * block_bytes) as u64;
         let extra: Vec<NodeId> = gate.into_iter().collect();
-        self.gate_and_residual(conv.gate, false, &extra, layout_out, &mut bindings, &mut read);
+        self.gate_and_residual(conv.gate, false, &extra, &layout_in, layout_out, &mut bindings, &mut read);
         bindings.push(("output", Resource::Slot(to.storage)));
         let dispatch = kernels::pointwise(
             shape_in.n,
@@ -812,7 +831,8 @@ impl Lowering<'_> {
             from.place,
             to.place,
         );
-        let bindings = [("input", Resource::Slot(from.storage)), ("weight", weight), ("bias", bias), ("output", Resource::Slot(to.storage))];
+        let bindings =
+            [("input", Resource::Slot(from.storage)), ("weight", weight), ("bias", bias), ("output", Resource::Slot(to.storage))];
         let (macs, read, write) = (graph.macs(id, &self.shapes), self.tensor_bytes(input), self.tensor_bytes(id));
         self.step(node.name.clone(), dispatch, &bindings, macs, read, write);
     }

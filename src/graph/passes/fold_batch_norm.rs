@@ -25,7 +25,9 @@ pub(super) fn run(graph: &mut Graph) -> usize {
 
         let source = graph.node(node.inputs[0]).clone();
         match source.op {
-            Op::Conv(conv) if uses[node.inputs[0].0] == 1 && !conv.gate && !conv.residual && !conv.pool && conv.activation == Default::default() => {
+            Op::Conv(conv)
+                if uses[node.inputs[0].0] == 1 && !conv.gate && !conv.residual && !conv.pool && conv.activation == Default::default() =>
+            {
                 let filters = graph.constant(conv.weight);
                 let per_channel = filters.data.len() / channels;
                 let data = filters.data.iter().enumerate().map(|(i, &w)| (f64::from(w) * scale[i / per_channel]) as f32).collect();

@@ -15,6 +15,11 @@ pub(super) fn run(graph: &mut Graph) -> usize {
             _ => None,
         };
         let Some(expand) = conv(id) else { return false };
+        // The gate is f32 in any precision, which only products know.
+        let products = graph.nodes().iter().filter(|n| n.op == Op::Multiply && n.inputs[1] == id && n.inputs[0] != id).count();
+        if products != uses[id.0] {
+            return false;
+        }
         let Some(reduce_id) = sole_source(id) else { return false };
         let Some(reduce) = conv(reduce_id) else { return false };
         let Some(pool_id) = sole_source(reduce_id) else { return false };

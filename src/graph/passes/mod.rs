@@ -37,7 +37,7 @@ pub const FUSING: &[Pass] = &[
 
 /// Runs passes in order, dropping what becomes unused after each; returns how often each matched.
 pub fn run(graph: &mut Graph, passes: &[Pass]) -> Vec<(&'static str, usize)> {
-    let counts = passes
+    passes
         .iter()
         .map(|pass| {
             let count = (pass.run)(graph);
@@ -45,8 +45,7 @@ pub fn run(graph: &mut Graph, passes: &[Pass]) -> Vec<(&'static str, usize)> {
             log::debug!("pass {}: {count} matches, {} nodes left", pass.name, graph.nodes().len());
             (pass.name, count)
         })
-        .collect();
-    counts
+        .collect()
 }
 
 /// Visits every node in order; `rewrite` gets the graph, the node, and the numbers of uses (kept current).

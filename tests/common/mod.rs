@@ -1,0 +1,62 @@
+//! What the tests share: one device per test binary, opened at WebGPU's default limits.
+#![allow(dead_code)] // each test binary uses its own part
+
+use ghostnet::{Backend, Engine, EngineOptions};
+use std::{path::PathBuf, sync::OnceLock};
+
+pub fn path(relative: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(relative)
+}
+
+fn options() -> EngineOptions {
+    EngineOptions { backend: Backend::Gpu, adapter: std::env::var("GHOSTNET_ADAPTER").ok(), default_limits: true, ..Default::default() }
+}
+
+/// The GPU engine of this test binary. Without an adapter the tests fail, unless GHOSTNET_SKIP_GPU_TESTS is set and CI is not.
+pub fn gpu() -> Option<&'static Engine> {
+    static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
+    let engine = ENGINE.get_or_init(|| match Engine::blocking(options()) {
+        Ok(engine) => {
+            eprintln!("adapter: {} ({})", engine.adapter().name, engine.adapter().driver);
+            Some(engine)
+        }
+        Err(error) => {
+            let skip = std::env::var_os("GHOSTNET_SKIP_GPU_TESTS").is_some() && std::env::var_os("CI").is_none();
+            assert!(skip, "{error} (set GHOSTNET_SKIP_GPU_TESTS to leave the GPU tests out)");
+            eprintln!("no adapter: GPU tests left out, as GHOSTNET_SKIP_GPU_TESTS asks");
+            None
+        }
+    });
+    engine.as_ref()
+}
+
+/// An engine on the same adapter with other options.
+pub fn gpu_with(change: impl FnOnce(&mut EngineOptions)) -> Option<Engine> {
+    gpu()?;
+    let mut options = options();
+    change(&mut options);
+    Some(Engine::blocking(options).expect("the adapter opened before"))
+}
+
+pub fn cpu() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| Engine::blocking(EngineOptions { backend: Backend::Cpu, ..Default::default() }).expect("the CPU is always there"))
+}
+
+/// Named tolerances, each relative to the largest magnitude of the expected values.
+pub mod tolerance {
+    /// Sums in another order, f32: the same network, fused or not.
+    pub const REORDERED: f32 = 1e-5;
+    /// Another implementation in f32, over a whole network.
+    pub const NETWORK: f32 = 1e-4;
+    /// As NETWORK, from a photograph: preprocessing may differ by 1/255 in a pixel.
+    pub const PHOTOGRAPH: f32 = 1e-2;
+}
+
+/// Largest difference over the largest magnitude of `expected`.
+pub fn relative_difference(actual: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(actual.len(), expected.len(), "lengths");
+    let largest = expected.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
+    let difference = actual.iter().zip(expected).fold(0.0f32, |m, (a, e)| if a.is_finite() { m.max((a - e).abs()) } else { f32::INFINITY });
+    difference / largest
+}

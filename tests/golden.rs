@@ -1,0 +1,243 @@
+//! Whole networks against timm: the outputs in tests/data/golden, made by tools/golden.py from weights that a formula gives.
+
+mod common;
+
+use common::{relative_difference, tolerance};
+use ghostnet::{
+    Engine, Network, Tensor,
+    graph::{Graph, Shape},
+    image_input, median,
+    model::{
+        checkpoint::Checkpoint,
+        formula,
+        ghostnet::{GhostModule, GhostNet, Source},
+    },
+    npy,
+};
+use serde_json::Value;
+
+fn golden(name: &str) -> std::path::PathBuf {
+    common::path("tests/data/golden").join(name)
+}
+
+fn index() -> Value {
+    serde_json::from_slice(&std::fs::read(golden("index.json")).unwrap()).unwrap()
+}
+
+fn network(case: &Value) -> Network {
+    let width = ghostnet_width(case["architecture"].as_str().unwrap());
+    let classes = case["num_classes"].as_u64().unwrap() as usize;
+    let stem_stride = case["stem_stride"].as_u64().unwrap() as usize;
+    Network::random_of(GhostNet { classes, stem_stride, ..GhostNet::new(width) }, 0)
+}
+
+fn ghostnet_width(name: &str) -> f64 {
+    match name {
+        "ghostnet_050" => 0.5,
+        "ghostnet_100" => 1.0,
+        "ghostnet_130" => 1.3,
+        other => panic!("{other}"),
+    }
+}
+
+fn shape(value: &Value) -> Vec<usize> {
+    value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
+}
+
+fn logits_match(engine: &Engine) {
+    let index = index();
+    for case in index["cases"].as_array().unwrap() {
+        let shape = shape(&case["shape"]);
+        let model = engine.load(network(case)).unwrap();
+        let input = Tensor::new(&shape, formula::values("input", 0, &shape)).unwrap();
+        let file = case["file"].as_str().unwrap();
+        let (expected_shape, expected) = npy::read(&golden(file)).unwrap();
+        let logits = model.run(&input).unwrap();
+        assert_eq!(logits.shape, expected_shape, "{file}");
+        let difference = relative_difference(&logits.data, &expected);
+        println!("{file}: {difference:.2e}");
+        assert!(difference <= tolerance::NETWORK, "{file}: {difference:.2e}");
+    }
+}
+
+#[test]
+fn logits_on_the_gpu() {
+    if let Some(engine) = common::gpu() {
+        logits_match(engine);
+    }
+}
+
+#[test]
+fn logits_on_the_cpu() {
+    logits_match(common::cpu());
+}
+
+#[test]
+fn the_formula_is_bit_exact() {
+    for check in index()["formula_check"].as_array().unwrap() {
+        let shape = shape(&check["shape"]);
+        let name = check["name"].as_str().unwrap();
+        let values = formula::values(name, 0, &shape);
+        let bits: Vec<String> = [0, 1, 2, values.len() - 1].iter().map(|&i| format!("{:08x}", values[i].to_bits())).collect();
+        let expected: Vec<&str> = check["f32_bits"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
+        assert_eq!(bits, expected, "{name}");
+    }
+}
+
+#[test]
+fn parameters_and_multiply_adds_are_the_papers() {
+    for (name, params, macs) in [("ghostnet_050", 2_587_292, 42.3), ("ghostnet_100", 5_182_508, 141.2), ("ghostnet_130", 7_358_820, 227.0)]
+    {
+        let summary = Network::random(name, 0).unwrap().summary().unwrap();
+        assert_eq!(summary.params, params, "{name}");
+        assert_eq!(format!("{:.1}", summary.macs as f64 / 1e6), format!("{macs:.1}"), "{name}");
+    }
+}
+
+fn samples_match(name: &str, tensor: &Tensor, expected: &Value) {
+    assert_eq!(tensor.shape, shape(&expected["shape"]), "{name}");
+    let largest = expected["abs_max"].as_f64().unwrap();
+    for (at, value) in expected["index"].as_array().unwrap().iter().zip(expected["value"].as_array().unwrap()) {
+        let (at, value) = (at.as_u64().unwrap() as usize, value.as_f64().unwrap());
+        let difference = (f64::from(tensor.data[at]) - value).abs() / largest;
+        assert!(difference <= f64::from(tolerance::NETWORK), "{name}[{at}]: {difference:.2e}");
+    }
+}
+
+fn features_match(engine: &Engine) {
+    let index = index();
+    let expected = &index["features"];
+    let shape = shape(&expected["shape"]);
+    let model = engine.load(Network::random("ghostnet_100", 0).unwrap()).unwrap();
+    let features = model.features(&Tensor::new(&shape, formula::values("input", 0, &shape)).unwrap()).unwrap();
+    let maps = expected["maps"].as_array().unwrap();
+    assert_eq!(features.len(), maps.len());
+    for (feature, map) in features.iter().zip(maps) {
+        assert_eq!(feature.name, map["module"].as_str().unwrap());
+        assert_eq!(feature.reduction as u64, map["reduction"].as_u64().unwrap());
+        samples_match(&feature.name, &feature.tensor, map);
+    }
+}
+
+#[test]
+fn features_on_the_gpu() {
+    if let Some(engine) = common::gpu() {
+        features_match(engine);
+    }
+}
+
+#[test]
+fn features_on_the_cpu() {
+    features_match(common::cpu());
+}
+
+fn photograph_matches(engine: &Engine) {
+    let index = index();
+    let case = &index["photograph"];
+    let network = network(case);
+    let image = image_input::decode_file(&common::path("assets/images").join(case["image"].as_str().unwrap())).unwrap();
+    let tensor = network.preprocess().tensor(&image).unwrap();
+    let [h, w] = network.preprocess().size;
+    let model = engine.load(network).unwrap();
+    let logits = model.run(&Tensor::new(&[1, 3, h, w], tensor).unwrap()).unwrap();
+    let (_, expected) = npy::read(&golden(case["file"].as_str().unwrap())).unwrap();
+    let difference = relative_difference(&logits.data, &expected);
+    println!("photograph: {difference:.2e}");
+    assert!(difference <= tolerance::PHOTOGRAPH, "{difference:.2e}");
+}
+
+#[test]
+fn a_photograph_on_the_gpu() {
+    if let Some(engine) = common::gpu() {
+        photograph_matches(engine);
+    }
+}
+
+#[test]
+fn a_photograph_on_the_cpu() {
+    photograph_matches(common::cpu());
+}
+
+fn embedded_matches(engine: &Engine) {
+    let index = index();
+    let model = engine.load(Network::embedded().unwrap()).unwrap();
+    for case in index["embedded"]["images"].as_array().unwrap() {
+        let file = case["image"].as_str().unwrap();
+        let image = image_input::decode_file(&common::path("assets/images").join(file)).unwrap();
+        let classes = model.classify(&image, 10).unwrap();
+        assert_eq!(classes[0].label, case["top"].as_str().unwrap(), "{file}");
+        assert!((classes.iter().map(|c| c.probability).sum::<f32>() - 1.0).abs() < 1e-5, "{file}");
+        assert!(classes.windows(2).all(|pair| pair[0].probability >= pair[1].probability), "{file}");
+        let largest = classes.iter().map(|c| {
+            let expected = case["probabilities"][c.index].as_f64().unwrap();
+            (f64::from(c.probability) - expected).abs()
+        });
+        let difference = largest.fold(0.0, f64::max);
+        // JPEG decoders may differ by a few levels in a pixel; PNG has only one reading.
+        let allowed = if file.ends_with(".png") { 1e-4 } else { 2e-2 };
+        println!("{file}: {} {:.3}, largest difference {difference:.1e}", classes[0].label, classes[0].probability);
+        assert!(difference <= allowed, "{file}: {difference:.2e}");
+    }
+}
+
+#[test]
+fn embedded_network_on_the_gpu() {
+    if let Some(engine) = common::gpu() {
+        embedded_matches(engine);
+    }
+}
+
+#[test]
+fn embedded_network_on_the_cpu() {
+    embedded_matches(common::cpu());
+}
+
+/// timm's GhostModule with other ratios, kernels and strides than GhostNet's.
+fn ghost_modules_match(engine: &Engine) {
+    let bytes = std::fs::read(golden("ghost_modules.safetensors")).unwrap();
+    let header_length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + header_length]).unwrap();
+    let outputs = Checkpoint::from_bytes("ghost_modules.safetensors", &bytes).unwrap();
+    let mut differences = Vec::new();
+    for case in index()["ghost_modules"]["cases"].as_array().unwrap() {
+        let name = case.as_str().unwrap();
+        let about: Value = serde_json::from_str(header["__metadata__"][name].as_str().unwrap()).unwrap();
+        let number = |key: &str| about[key].as_u64().unwrap_or_else(|| panic!("{name}: {key} in {about}")) as usize;
+        let module = GhostModule {
+            c_in: number("in_chs"),
+            c_out: number("out_chs"),
+            kernel: number("kernel_size"),
+            stride: number("stride"),
+            ratio: number("ratio"),
+            cheap_kernel: number("dw_size"),
+            relu: about["relu"].as_bool().unwrap(),
+        };
+        let shape = shape(&about["input"]);
+        let mut graph = Graph::new();
+        let input = graph.add_input(module.c_in).unwrap();
+        let output = module.add(&mut graph, &mut Source::formula(0), name, input).unwrap();
+        graph.add_output("output", output);
+        graph.shapes(Shape::new(shape[0], shape[1], shape[2], shape[3])).unwrap();
+        let model = engine.load_graph(graph).unwrap();
+        let values = formula::values(&format!("{name}.input"), 0, &shape);
+        let (_, output) = model.run(&Tensor::new(&shape, values).unwrap()).unwrap().remove(0);
+        let expected = outputs.get(name).unwrap();
+        assert_eq!(output.shape, expected.shape, "{name}");
+        let difference = relative_difference(&output.data, &expected.data);
+        assert!(difference <= tolerance::REORDERED, "{name}: {difference:.2e}");
+        differences.push(f64::from(difference));
+    }
+    println!("{} ghost modules, median difference {:.1e}", differences.len(), median(differences.clone()));
+}
+
+#[test]
+fn ghost_modules_on_the_gpu() {
+    if let Some(engine) = common::gpu() {
+        ghost_modules_match(engine);
+    }
+}
+
+#[test]
+fn ghost_modules_on_the_cpu() {
+    ghost_modules_match(common::cpu());
+}
