@@ -69,6 +69,11 @@ impl Prepared {
         self.slots[slot].as_flattened()
     }
 
+    /// The values of a slot, to be set.
+    pub fn slot_mut(&mut self, slot: usize) -> &mut [f32] {
+        self.slots[slot].as_flattened_mut()
+    }
+
     /// Runs every step.
     pub fn run(&mut self) {
         // One entry into the thread pool, not one for each loop of each kernel.

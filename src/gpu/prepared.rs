@@ -226,12 +226,7 @@ impl Prepared {
         self.write_input(input)?;
         let mut encoder = self.encoder();
         encoder.copy_buffer_to_buffer(&self.upload, 0, &self.slots[self.plan.input.slot], 0, input.len() as u64);
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("run"), timestamp_writes: None });
-            for step in &self.steps {
-                step.encode(&mut pass);
-            }
-        }
+        self.encode_steps(&mut encoder);
         for (output, range) in self.plan.outputs.iter().zip(&self.ranges) {
             encoder.copy_buffer_to_buffer(&self.slots[output.slot], 0, &self.readback, range.start, range.end - range.start);
         }
@@ -246,6 +241,43 @@ impl Prepared {
         };
         self.readback.unmap();
         Ok(outputs)
+    }
+
+    /// Fills every slot, runs all steps, and returns every slot as it is then: for tests of single kernels. Unlike [`Prepared::run`] it
+    /// makes buffers.
+    pub async fn run_slots(&mut self, slots: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+        self.context.check_lost()?;
+        for (buffer, bytes) in self.slots.iter().zip(slots) {
+            self.context.queue.write_buffer(buffer, 0, bytes);
+        }
+        let size: u64 = self.slots.iter().map(wgpu::Buffer::size).sum();
+        let readable = self.context.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("slots"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.encoder();
+        self.encode_steps(&mut encoder);
+        let mut offset = 0;
+        for buffer in &self.slots {
+            encoder.copy_buffer_to_buffer(buffer, 0, &readable, offset, buffer.size());
+            offset += buffer.size();
+        }
+        self.context.queue.submit([encoder.finish()]);
+        let mapping = map(&readable, wgpu::MapMode::Read);
+        self.wait();
+        self.mapped(mapping.await)?;
+        let view = readable.get_mapped_range(..).map_err(|e| Error::Gpu(format!("slots: {e}")))?;
+        let mut rest = &view[..];
+        Ok(self.slots.iter().map(|buffer| rest.split_off(..buffer.size() as usize).unwrap_or_default().to_vec()).collect())
+    }
+
+    fn encode_steps(&self, encoder: &mut wgpu::CommandEncoder) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("run"), timestamp_writes: None });
+        for step in &self.steps {
+            step.encode(&mut pass);
+        }
     }
 
     fn write_input(&self, input: &[u8]) -> Result<()> {

@@ -181,6 +181,30 @@ impl Plan {
         lower::lower(graph, input, options, cache)
     }
 
+    /// The plan of one step alone, with only the slots and constants that it binds: for measuring and testing single kernels.
+    pub fn only(&self, step: usize) -> Self {
+        let mut step = self.steps[step].clone();
+        let (mut slots, mut constants) = (Vec::new(), Vec::new());
+        for (_, resource) in &mut step.bindings {
+            let (all, number) = match resource {
+                Resource::Slot(slot) => (&mut slots, slot),
+                Resource::Constant(constant) => (&mut constants, constant),
+            };
+            if !all.contains(number) {
+                all.push(*number);
+            }
+            *number = all.iter().position(|n| n == number).expect("pushed above");
+        }
+        Self {
+            steps: vec![step],
+            slots: slots.iter().map(|&s| self.slots[s]).collect(),
+            constants: constants.iter().map(|&c| self.constants[c].clone()).collect(),
+            input: PlanInput { slot: 0, ..self.input.clone() },
+            outputs: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// Bytes of all activation buffers.
     pub fn activation_bytes(&self) -> usize {
         self.slots.iter().sum()
