@@ -36,7 +36,6 @@ struct Params {
     input_stride: u32,
     output_offset: u32,
     output_stride: u32,
-    activation: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -107,7 +106,7 @@ fn main(
     if first + ${p * WG}u < params.pixels_out {
 #for b in 0..BLOCKS
         if block + ${b}u < params.blocks_out {
-            output[output_base + (block + ${b}u) * params.pixels_out + pixel${p}] = pack(activate(a${p}_${b}, params.activation));
+            output[output_base + (block + ${b}u) * params.pixels_out + pixel${p}] = pack(activate${ACTIVATION}(a${p}_${b}));
         }
 #endfor
     }

@@ -27,7 +27,6 @@ struct Params {
     input_stride: u32,
     output_offset: u32,
     output_stride: u32,
-    activation: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -83,14 +82,13 @@ fn main(
         var a${p} = bias[block];
 #endfor
         let w = block * ${KH * KW}u;
-#for ky in 0..KH
-        {
+        for (var ky = 0u; ky < ${KH}u; ky++) {
             // Left of or above the map the subtraction wraps round and fails the comparison.
-            let iy = y * ${STRIDE_Y}u + ${ky}u - params.pad_y;
+            let iy = y * ${STRIDE_Y}u + ky - params.pad_y;
             let row_ok = iy < params.height_in;
             let row_at = input_base + select(0u, iy, row_ok) * params.width_in;
 #for kx in 0..KW
-            let w${kx} = unpack(weight[w + ${ky * KW + kx}u]);
+            let w${kx} = unpack(weight[w + ky * ${KW}u + ${kx}u]);
 #endfor
 #for column in 0..(PIXELS - 1) * STRIDE_X + KW
             {
@@ -105,10 +103,9 @@ fn main(
             }
 #endfor
         }
-#endfor
 #for p in 0..PIXELS
         if x + ${p}u < params.width_out {
-            a${p} = activate(a${p}, params.activation);
+            a${p} = activate${ACTIVATION}(a${p});
             output[output_at + ${p}u] = pack(a${p});
 #if SUMS
             sum += a${p};

@@ -21,7 +21,6 @@ struct Params {
     output_offset: u32,
     output_stride: u32,
     b_is_gate: u32,
-    activation: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -64,5 +63,5 @@ fn main(
     v *= w;
 #endif
 #endif
-    output[params.output_offset + n * params.output_stride + at] = pack(activate(v, params.activation));
+    output[params.output_offset + n * params.output_stride + at] = pack(activate${ACTIVATION}(v));
 }

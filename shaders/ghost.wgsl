@@ -36,8 +36,6 @@ struct Params {
     cheap_offset: u32,
     cheap_bias_offset: u32,
     ghost_groups: u32,
-    activation: u32,
-    cheap_activation: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -114,40 +112,51 @@ fn main(
     var a${p}_${b} = bias[block + ${b}u];
 #endfor
 #endfor
-    var w = channel_tile * params.blocks_in * ${BLOCKS * 4}u;
-    for (var i = 0u; i < params.blocks_in; i++) {
-#if GATE
-        let g = gate[n * params.blocks_in + i];
-#for p in 0..PIXELS
-        let v${p} = unpack(input[at${p}]) * g;
-#endfor
+    var w = channel_tile * ((params.blocks_in + 1u) / 2u) * ${BLOCKS * 8}u;
+    for (var i = 0u; i < params.blocks_in; i += ${UNROLL}u) {
+#for u in 0..UNROLL
+#if u == 0
+        let i0 = i;
+        let step0 = 0u;
 #else
-#for p in 0..PIXELS
-        let v${p} = unpack(input[at${p}]);
-#endfor
+        // Past the last input block the weights are zero; reading that block again keeps the index inside.
+        let i${u} = min(i + ${u}u, params.blocks_in - 1u);
+        let step${u} = (i${u} - i) * pixels;
 #endif
+#if GATE
+        let g${u} = gate[n * params.blocks_in + i${u}];
+#endif
+#for p in 0..PIXELS
+#if GATE
+        let v${u}_${p} = unpack(input[at${p} + step${u}]) * g${u};
+#else
+        let v${u}_${p} = unpack(input[at${p} + step${u}]);
+#endif
+#endfor
+#endfor
+#for u in 0..UNROLL
 #for b in 0..BLOCKS
-        let w${b}_0 = unpack(weight[w + ${b * 4}u]);
-        let w${b}_1 = unpack(weight[w + ${b * 4 + 1}u]);
-        let w${b}_2 = unpack(weight[w + ${b * 4 + 2}u]);
-        let w${b}_3 = unpack(weight[w + ${b * 4 + 3}u]);
-#for p in 0..PIXELS
-        a${p}_${b} = fma(vec4<f32>(v${p}.x), w${b}_0, a${p}_${b});
-        a${p}_${b} = fma(vec4<f32>(v${p}.y), w${b}_1, a${p}_${b});
-        a${p}_${b} = fma(vec4<f32>(v${p}.z), w${b}_2, a${p}_${b});
-        a${p}_${b} = fma(vec4<f32>(v${p}.w), w${b}_3, a${p}_${b});
-#endfor
+#for j in 0..4
+        let w${u}_${b}_${j} = unpack(weight[w + ${(u * BLOCKS + b) * 4 + j}u]);
 #endfor
 #for p in 0..PIXELS
-        at${p} += pixels;
+        a${p}_${b} = fma(vec4<f32>(v${u}_${p}.x), w${u}_${b}_0, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(v${u}_${p}.y), w${u}_${b}_1, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(v${u}_${p}.z), w${u}_${b}_2, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(v${u}_${p}.w), w${u}_${b}_3, a${p}_${b});
 #endfor
-        w += ${BLOCKS * 4}u;
+#endfor
+#endfor
+#for p in 0..PIXELS
+        at${p} += ${UNROLL}u * pixels;
+#endfor
+        w += ${UNROLL * BLOCKS * 4}u;
     }
 #for p in 0..PIXELS
     let cell${p} = (y${p} + ${D / 2}u - top) * row + x${p} + ${D / 2}u - left;
     if lane + ${p * WG}u < region {
 #for b in 0..BLOCKS
-        maps[${b}u * CELLS + cell${p}] = activate(a${p}_${b}, params.activation);
+        maps[${b}u * CELLS + cell${p}] = activate${ACTIVATION}(a${p}_${b});
 #endfor
     }
 #endfor
@@ -163,10 +172,10 @@ fn main(
 #for s in 0..SUMS * 2 * BLOCKS
     var sum${s} = vec4<f32>(0.0);
 #endfor
-#for p in 0..PIXELS
-    if lane + ${p * WG}u < tile_pixels {
-        let tx = (lane + ${p * WG}u) % tile_width;
-        let ty = (lane + ${p * WG}u) / tile_width;
+    // A loop, not PIXELS copies: all its values come from workgroup memory, and drivers that unroll everything compile long.
+    for (var q = lane; q < tile_pixels; q += WG) {
+        let ty = q / tile_width;
+        let tx = q - ty * tile_width;
         let corner = ty * row + tx;
         let pixel = (top + ty) * params.width + left + tx;
 #for b in 0..BLOCKS
@@ -185,12 +194,12 @@ fn main(
                 let ghost_block = r * params.blocks_primary + block + ${b}u;
                 var z = bias[params.cheap_bias_offset + ghost_block];
                 let c = params.cheap_offset + ghost_block * ${D * D}u;
-#for ky in 0..D
+                for (var ky = 0u; ky < ${D}u; ky++) {
 #for kx in 0..D
-                z = fma(maps[${b}u * CELLS + corner + ${ky}u * row + ${kx}u], unpack(weight[c + ${ky * D + kx}u]), z);
+                    z = fma(maps[${b}u * CELLS + corner + ky * row + ${kx}u], unpack(weight[c + ky * ${D}u + ${kx}u]), z);
 #endfor
-#endfor
-                z = activate(z, params.cheap_activation);
+                }
+                z = activate${CHEAP_ACTIVATION}(z);
                 let ghost_at = (params.blocks_primary + ghost_block) * pixels + pixel;
 #if RESIDUAL
                 output[output_base + ghost_at] = pack(z + unpack(residual[residual_base + ghost_at]));
@@ -204,7 +213,6 @@ fn main(
         }
 #endfor
     }
-#endfor
 #if SUMS
 #for s in 0..2 * BLOCKS
     sums_of[${s * WG}u + lane] = sum${s};

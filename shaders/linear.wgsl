@@ -17,7 +17,6 @@ struct Params {
     input_stride: u32,
     output_offset: u32,
     output_stride: u32,
-    activation: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -54,6 +53,6 @@ fn main(
     sums_of[lane] = total;
     reduce_sums(lane);
     if lane == 0u {
-        output[params.output_offset + n * params.output_stride + block] = pack(activate(sums_of[0] + bias[block], params.activation));
+        output[params.output_offset + n * params.output_stride + block] = pack(activate${ACTIVATION}(sums_of[0] + bias[block]));
     }
 }

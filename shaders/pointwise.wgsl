@@ -3,7 +3,8 @@
 //   out[n, o, p] = activate(bias[o] + sum_i W[o, i] * gate[n, i] * in[n, i, p]) + residual[n, o, p]
 //
 // input, output, residual: [n][block][pixel] blocks of four channels. gate: [n][block], f32.
-// weight: [channel tile][input block][BLOCKS][input lane] rows of four output lanes, so that a tile reads on contiguously.
+// weight: [channel tile][input block][BLOCKS][input lane] rows of four output lanes, so that a tile reads on contiguously; input blocks are
+// padded to an even number with zeros. UNROLL (1 or 2) input blocks are under way at a time.
 // One invocation: PIXELS pixels of BLOCKS output blocks, in registers. One workgroup: WG * PIXELS pixels of one channel tile;
 // all its weights have addresses uniform over the workgroup (scalar loads on AMD, one load for all lanes on lavapipe).
 // With POOL one workgroup walks over the whole map and writes only its mean: [n][block].
@@ -25,7 +26,6 @@ struct Params {
     output_stride: u32,
     residual_offset: u32,
     residual_stride: u32,
-    activation: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -76,40 +76,51 @@ fn main(
     var a${p}_${b} = bias[block + ${b}u];
 #endfor
 #endfor
-    var w = channel_tile * params.blocks_in * ${BLOCKS * 4}u;
-    for (var i = 0u; i < params.blocks_in; i++) {
-#if GATE
-        let g = gate[n * params.blocks_in + i];
-#for p in 0..PIXELS
-        let x${p} = unpack(input[at${p}]) * g;
-#endfor
+    var w = channel_tile * ((params.blocks_in + 1u) / 2u) * ${BLOCKS * 8}u;
+    for (var i = 0u; i < params.blocks_in; i += ${UNROLL}u) {
+#for u in 0..UNROLL
+#if u == 0
+        let i0 = i;
+        let step0 = 0u;
 #else
-#for p in 0..PIXELS
-        let x${p} = unpack(input[at${p}]);
-#endfor
+        // Past the last input block the weights are zero; reading that block again keeps the index inside.
+        let i${u} = min(i + ${u}u, params.blocks_in - 1u);
+        let step${u} = (i${u} - i) * params.pixels;
 #endif
+#if GATE
+        let g${u} = gate[n * params.blocks_in + i${u}];
+#endif
+#for p in 0..PIXELS
+#if GATE
+        let x${u}_${p} = unpack(input[at${p} + step${u}]) * g${u};
+#else
+        let x${u}_${p} = unpack(input[at${p} + step${u}]);
+#endif
+#endfor
+#endfor
+#for u in 0..UNROLL
 #for b in 0..BLOCKS
-        let w${b}_0 = unpack(weight[w + ${b * 4}u]);
-        let w${b}_1 = unpack(weight[w + ${b * 4 + 1}u]);
-        let w${b}_2 = unpack(weight[w + ${b * 4 + 2}u]);
-        let w${b}_3 = unpack(weight[w + ${b * 4 + 3}u]);
-#for p in 0..PIXELS
-        a${p}_${b} = fma(vec4<f32>(x${p}.x), w${b}_0, a${p}_${b});
-        a${p}_${b} = fma(vec4<f32>(x${p}.y), w${b}_1, a${p}_${b});
-        a${p}_${b} = fma(vec4<f32>(x${p}.z), w${b}_2, a${p}_${b});
-        a${p}_${b} = fma(vec4<f32>(x${p}.w), w${b}_3, a${p}_${b});
-#endfor
+#for j in 0..4
+        let w${u}_${b}_${j} = unpack(weight[w + ${(u * BLOCKS + b) * 4 + j}u]);
 #endfor
 #for p in 0..PIXELS
-        at${p} += params.pixels;
+        a${p}_${b} = fma(vec4<f32>(x${u}_${p}.x), w${u}_${b}_0, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(x${u}_${p}.y), w${u}_${b}_1, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(x${u}_${p}.z), w${u}_${b}_2, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(x${u}_${p}.w), w${u}_${b}_3, a${p}_${b});
 #endfor
-        w += ${BLOCKS * 4}u;
+#endfor
+#endfor
+#for p in 0..PIXELS
+        at${p} += ${UNROLL}u * params.pixels;
+#endfor
+        w += ${UNROLL * BLOCKS * 4}u;
     }
 #if POOL
 #for p in 0..PIXELS
     if first + ${p * WG}u < params.pixels {
 #for b in 0..BLOCKS
-        pooled${b} += activate(a${p}_${b}, params.activation);
+        pooled${b} += activate${ACTIVATION}(a${p}_${b});
 #endfor
     }
 #endfor
@@ -133,9 +144,9 @@ fn main(
         if block + ${b}u < params.blocks_out {
             let out_at = (block + ${b}u) * params.pixels + first + ${p * WG}u;
 #if RESIDUAL
-            output[output_base + out_at] = pack(activate(a${p}_${b}, params.activation) + unpack(residual[residual_base + out_at]));
+            output[output_base + out_at] = pack(activate${ACTIVATION}(a${p}_${b}) + unpack(residual[residual_base + out_at]));
 #else
-            output[output_base + out_at] = pack(activate(a${p}_${b}, params.activation));
+            output[output_base + out_at] = pack(activate${ACTIVATION}(a${p}_${b}));
 #endif
         }
 #endfor

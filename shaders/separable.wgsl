@@ -3,7 +3,7 @@
 //   y[n, i, p] = depthwise_bias[i] + sum_t D[i, t] * in[n, i, p * stride - pad + t]
 //   out[n, o, p] = activate(bias[o] + sum_i W[o, i] * act1(y[n, i, p]))
 //
-// input, output: [n][block][pixel] blocks of four channels. weight: the 1x1 as in pointwise, then depthwise [block][KH * KW] at
+// input, output: [n][block][pixel] blocks of four channels. weight: the 1x1 as in pointwise (padded as there), then depthwise [block][KH * KW] at
 // depthwise_offset. bias: 1x1 [block], then depthwise [block] at depthwise_bias_offset.
 // One invocation: one output pixel of BLOCKS output blocks; the depthwise value of each input block is made on the way and used at
 // once, so nothing goes through memory. It is made again for each channel tile: BLOCKS is chosen large.
@@ -30,8 +30,6 @@ struct Params {
     input_stride: u32,
     output_offset: u32,
     output_stride: u32,
-    depthwise_activation: u32,
-    activation: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -60,32 +58,34 @@ fn main(
     let pixel = min(first, params.pixels_out - 1u);
     let y = (pixel / params.width_out) * ${STRIDE_Y}u;
     let x = (pixel % params.width_out) * ${STRIDE_X}u;
-    // Each tap's offset in the plane, and 0 or 1 to blank it where it falls outside the map.
+    // Each tap's offset in the plane, and whether it falls on the map; outside, the subtraction wraps round and fails the comparison.
 #for ky in 0..KH
     let iy${ky} = y + ${ky}u - params.pad_y;
 #endfor
 #for kx in 0..KW
     let ix${kx} = x + ${kx}u - params.pad_x;
 #endfor
+#for ky in 0..KH
+#for kx in 0..KW
+    let ok${ky}_${kx} = iy${ky} < params.height_in && ix${kx} < params.width_in;
+    let tap${ky}_${kx} = select(0u, iy${ky} * params.width_in + ix${kx}, ok${ky}_${kx});
+#endfor
+#endfor
     let plane = params.width_in * params.height_in;
     var base = params.input_offset + n * params.input_stride;
 #for b in 0..BLOCKS
     var a${b} = bias[block + ${b}u];
 #endfor
-    var w = channel_tile * params.blocks_in * ${BLOCKS * 4}u;
+    var w = channel_tile * ((params.blocks_in + 1u) / 2u) * ${BLOCKS * 8}u;
     var d = params.depthwise_offset;
     for (var i = 0u; i < params.blocks_in; i++) {
         var v = bias[params.depthwise_bias_offset + i];
 #for ky in 0..KH
 #for kx in 0..KW
-        {
-            let ok = iy${ky} < params.height_in && ix${kx} < params.width_in;
-            let tap = unpack(input[base + select(0u, iy${ky} * params.width_in + ix${kx}, ok)]);
-            v = fma(select(vec4<f32>(0.0), tap, ok), unpack(weight[d + ${ky * KW + kx}u]), v);
-        }
+        v = fma(select(vec4<f32>(0.0), unpack(input[base + tap${ky}_${kx}]), ok${ky}_${kx}), unpack(weight[d + ${ky * KW + kx}u]), v);
 #endfor
 #endfor
-        v = activate(v, params.depthwise_activation);
+        v = activate${DEPTHWISE_ACTIVATION}(v);
 #for b in 0..BLOCKS
         a${b} = fma(vec4<f32>(v.x), unpack(weight[w + ${b * 4}u]), a${b});
         a${b} = fma(vec4<f32>(v.y), unpack(weight[w + ${b * 4 + 1}u]), a${b});
@@ -100,7 +100,7 @@ fn main(
         let output_base = params.output_offset + n * params.output_stride;
 #for b in 0..BLOCKS
         if block + ${b}u < params.blocks_out {
-            output[output_base + (block + ${b}u) * params.pixels_out + pixel] = pack(activate(a${b}, params.activation));
+            output[output_base + (block + ${b}u) * params.pixels_out + pixel] = pack(activate${ACTIVATION}(a${b}));
         }
 #endfor
     }

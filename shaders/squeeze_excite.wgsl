@@ -21,8 +21,6 @@ struct Params {
     expand_offset: u32,
     expand_bias_offset: u32,
     workgroups: u32,
-    reduce_activation: u32,
-    gate_activation: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -79,7 +77,7 @@ fn main(
             for (var s = 0u; s < params.slices; s++) {
                 all += partial[lane + s];
             }
-            reduced[r] = activate(all, params.reduce_activation);
+            reduced[r] = activate${REDUCE_ACTIVATION}(all);
         }
         workgroupBarrier();
     }
@@ -94,6 +92,6 @@ fn main(
             total = fma(vec4<f32>(h.z), unpack(weight[w + 2u]), total);
             total = fma(vec4<f32>(h.w), unpack(weight[w + 3u]), total);
         }
-        gate[n * params.blocks + block] = activate(total, params.gate_activation);
+        gate[n * params.blocks + block] = activate${GATE_ACTIVATION}(total);
     }
 }

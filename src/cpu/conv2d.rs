@@ -5,13 +5,21 @@ use crate::kernels::Conv2dParams;
 use rayon::prelude::*;
 
 /// `blocks` is BLOCKS.
-pub(crate) fn conv2d(params: &Conv2dParams, blocks: usize, input: &[Block], weight: &[Block], bias: &[Block], output: &mut [Block]) {
+pub(crate) fn conv2d(
+    params: &Conv2dParams,
+    blocks: usize,
+    activation: u32,
+    input: &[Block],
+    weight: &[Block],
+    bias: &[Block],
+    output: &mut [Block],
+) {
     let [pixels, blocks_out] = [params.pixels_out, params.blocks_out].map(|v| v as usize);
     let count = (params.workgroups / (params.tiles_pixel * params.tiles_channel)) as usize;
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
     to.images(output, count, blocks_out * pixels).enumerate().for_each(|(n, image)| {
-        let layer = Layer { params, tile: blocks, input: from.image(input, n), weight, bias };
+        let layer = Layer { params, activation, tile: blocks, input: from.image(input, n), weight, bias };
         for_each_run(image, pixels, blocks, |block, first, planes| match planes {
             [one] => layer.planes::<1>(block, first, [one]),
             [one, two] => layer.planes::<2>(block, first, [one, two]),
@@ -23,6 +31,7 @@ pub(crate) fn conv2d(params: &Conv2dParams, blocks: usize, input: &[Block], weig
 /// The convolution's constants, and one image.
 struct Layer<'a> {
     params: &'a Conv2dParams,
+    activation: u32,
     tile: usize,
     input: &'a [Block],
     weight: &'a [Block],
@@ -33,7 +42,7 @@ impl Layer<'_> {
     /// A run of pixels of `B` output blocks.
     fn planes<const B: usize>(&self, block: usize, first: usize, planes: [&mut [Block]; B]) {
         let count = planes[0].len();
-        let mut write = |p: usize, sums: [Block; B]| (0..B).for_each(|b| planes[b][p] = activate(sums[b], self.params.activation));
+        let mut write = |p: usize, sums: [Block; B]| (0..B).for_each(|b| planes[b][p] = activate(sums[b], self.activation));
         let whole = count / PIXELS * PIXELS;
         for p in (0..whole).step_by(PIXELS) {
             let sums = self.sums::<PIXELS, B>(block, first + p);

@@ -11,6 +11,7 @@ pub(crate) fn depthwise(
     params: &DepthwiseParams,
     window: &Window,
     [run, runs]: [usize; 2],
+    activation: u32,
     input: Option<&[Block]>,
     weight: &[Block],
     bias: &[Block],
@@ -21,7 +22,7 @@ pub(crate) fn depthwise(
     let count = params.workgroups as usize / (tiles * blocks_out);
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
-    let filters = Filters { blocks_in, weight, bias, activation: params.activation };
+    let filters = Filters { blocks_in, weight, bias, activation };
     let pixels = window.width_out * window.height_out;
     let len = blocks_out * pixels;
     match input {

@@ -5,7 +5,7 @@ use crate::kernels::ElementwiseParams;
 use rayon::prelude::*;
 
 /// `op` is OP: 0 none, 1 add, 2 multiply.
-pub(crate) fn elementwise(params: &ElementwiseParams, op: usize, a: &[Block], b: Option<&[Block]>, output: &mut [Block]) {
+pub(crate) fn elementwise(params: &ElementwiseParams, op: usize, activation: u32, a: &[Block], b: Option<&[Block]>, output: &mut [Block]) {
     let [pixels, blocks] = [params.pixels, params.blocks].map(|v| v as usize);
     let count = params.outputs as usize / (pixels * blocks);
     let to = View::new(params.output_offset, params.output_stride);
@@ -22,7 +22,7 @@ pub(crate) fn elementwise(params: &ElementwiseParams, op: usize, a: &[Block], b:
                     (2, Some(b)) => multiply(a[at], other(b)),
                     _ => a[at],
                 };
-                *out = activate(value, params.activation);
+                *out = activate(value, activation);
             }
         });
     });

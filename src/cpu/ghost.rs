@@ -25,6 +25,7 @@ pub(crate) struct Extra<'a> {
 pub(crate) fn ghost(
     params: &GhostParams,
     [blocks, d]: [usize; 2],
+    [activation, cheap_activation]: [u32; 2],
     input: &[Block],
     weight: &[Block],
     bias: &[Block],
@@ -38,12 +39,12 @@ pub(crate) fn ghost(
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
     let residual_at = View::new(params.residual_offset, params.residual_stride);
-    let layer = Layer { blocks_in, tile: blocks, weight, bias, activation: params.activation };
+    let layer = Layer { blocks_in, tile: blocks, weight, bias, activation };
     let cheap = Filters {
         blocks_in: primary,
         weight: &weight[params.cheap_offset as usize..],
         bias: &bias[params.cheap_bias_offset as usize..],
-        activation: params.cheap_activation,
+        activation: cheap_activation,
     };
     let window = Window {
         width_in: width,

@@ -4,7 +4,7 @@ use super::block::{Block, View, ZERO, activate, add, multiply_add};
 use crate::kernels::LinearParams;
 use rayon::prelude::*;
 
-pub(crate) fn linear(params: &LinearParams, input: &[Block], weight: &[Block], bias: &[Block], output: &mut [Block]) {
+pub(crate) fn linear(params: &LinearParams, activation: u32, input: &[Block], weight: &[Block], bias: &[Block], output: &mut [Block]) {
     let [blocks_in, blocks_out] = [params.blocks_in, params.blocks_out].map(|v| v as usize);
     let count = params.workgroups as usize / blocks_out;
     let from = View::new(params.input_offset, params.input_stride);
@@ -13,7 +13,7 @@ pub(crate) fn linear(params: &LinearParams, input: &[Block], weight: &[Block], b
         let x = &from.image(input, n)[..blocks_in];
         image.par_iter_mut().enumerate().for_each(|(block, out)| {
             let sum = add(row(x, &weight[block * blocks_in * 4..]), bias[block]);
-            *out = activate(sum, params.activation);
+            *out = activate(sum, activation);
         });
     });
 }

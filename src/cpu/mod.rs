@@ -98,6 +98,7 @@ impl Prepared {
         let kernel = key.kernel;
         let define = |name| key.define(name).map_or(0, |v| v as usize);
         let [blocks, has_sums] = ["BLOCKS", "SUMS"].map(define);
+        let activation = |name| define(name) as u32;
 
         // What the step writes is taken out while it runs, so that the rest can be read.
         let slot_of = |name| match find(step, name) {
@@ -125,24 +126,58 @@ impl Prepared {
 
         let dispatch = &step.dispatch;
         match kernel {
-            Kernel::Conv2d => conv2d::conv2d(&dispatch.params(), blocks, read("input"), read("weight"), read("bias"), output),
+            Kernel::Conv2d => {
+                conv2d::conv2d(&dispatch.params(), blocks, activation("ACTIVATION"), read("input"), read("weight"), read("bias"), output)
+            }
             Kernel::Depthwise => {
                 let params: DepthwiseParams = dispatch.params();
                 let size_in = [params.height_in, params.width_in];
                 let window = window(dispatch, size_in, [params.height_out, params.width_out], [params.pad_y, params.pad_x]);
                 let run = ["PIXELS", "WG"].map(define);
-                depthwise::depthwise(&params, &window, run, maybe("input"), read("weight"), read("bias"), output, sums);
+                depthwise::depthwise(
+                    &params,
+                    &window,
+                    run,
+                    activation("ACTIVATION"),
+                    maybe("input"),
+                    read("weight"),
+                    read("bias"),
+                    output,
+                    sums,
+                );
             }
-            Kernel::Elementwise => elementwise::elementwise(&dispatch.params(), define("OP"), read("a"), maybe("b"), output),
+            Kernel::Elementwise => {
+                elementwise::elementwise(&dispatch.params(), define("OP"), activation("ACTIVATION"), read("a"), maybe("b"), output)
+            }
             Kernel::Ghost => {
                 let extra = ghost::Extra { gate: maybe("gate"), residual: maybe("residual"), sums };
                 let constants = [blocks, define("D")];
-                ghost::ghost(&dispatch.params(), constants, read("input"), read("weight"), read("bias"), extra, output);
+                ghost::ghost(
+                    &dispatch.params(),
+                    constants,
+                    ["ACTIVATION", "CHEAP_ACTIVATION"].map(activation),
+                    read("input"),
+                    read("weight"),
+                    read("bias"),
+                    extra,
+                    output,
+                );
             }
-            Kernel::Linear => linear::linear(&dispatch.params(), read("input"), read("weight"), read("bias"), output),
+            Kernel::Linear => {
+                linear::linear(&dispatch.params(), activation("ACTIVATION"), read("input"), read("weight"), read("bias"), output)
+            }
             Kernel::Pointwise => {
                 let extra = pointwise::Extra { gate: maybe("gate"), residual: maybe("residual"), pool: define("POOL") != 0 };
-                pointwise::pointwise(&dispatch.params(), blocks, read("input"), read("weight"), read("bias"), extra, output);
+                pointwise::pointwise(
+                    &dispatch.params(),
+                    blocks,
+                    activation("ACTIVATION"),
+                    read("input"),
+                    read("weight"),
+                    read("bias"),
+                    extra,
+                    output,
+                );
             }
             Kernel::Pool => pool::pool(&dispatch.params(), define("WINDOW") != 0, has_sums != 0, read("input"), output),
             Kernel::Preprocess => {
@@ -154,11 +189,29 @@ impl Prepared {
                 let size_in = [params.height_in, params.width_in];
                 let size_out = [params.pixels_out / params.width_out, params.width_out];
                 let window = window(dispatch, size_in, size_out, [params.pad_y, params.pad_x]);
-                separable::separable(&params, blocks, &window, read("input"), read("weight"), read("bias"), scratch, output);
+                separable::separable(
+                    &params,
+                    blocks,
+                    &window,
+                    ["DEPTHWISE_ACTIVATION", "ACTIVATION"].map(activation),
+                    read("input"),
+                    read("weight"),
+                    read("bias"),
+                    scratch,
+                    output,
+                );
             }
             Kernel::SoftmaxTopK => softmax_top_k::softmax_top_k(&dispatch.params(), read("input"), bytemuck::cast_slice_mut(output)),
             Kernel::SqueezeExcite => {
-                squeeze_excite::squeeze_excite(&dispatch.params(), read("sums"), read("weight"), read("bias"), scratch, output);
+                squeeze_excite::squeeze_excite(
+                    &dispatch.params(),
+                    ["REDUCE_ACTIVATION", "GATE_ACTIVATION"].map(activation),
+                    read("sums"),
+                    read("weight"),
+                    read("bias"),
+                    scratch,
+                    output,
+                );
             }
         }
 

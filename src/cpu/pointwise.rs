@@ -1,7 +1,7 @@
 //! Twin of `shaders/pointwise.wgsl`.
 
 use super::block::{Block, PIXELS, View, ZERO, activate, add, for_each_run, matrices, multiply, scale};
-use crate::kernels::PointwiseParams;
+use crate::kernels::{PointwiseParams, padded};
 use rayon::prelude::*;
 
 /// The buffers that a variant of the kernel has or has not.
@@ -18,6 +18,7 @@ pub(crate) struct Extra<'a> {
 pub(crate) fn pointwise(
     params: &PointwiseParams,
     blocks: usize,
+    activation: u32,
     input: &[Block],
     weight: &[Block],
     bias: &[Block],
@@ -32,7 +33,7 @@ pub(crate) fn pointwise(
     let residual_at = View::new(params.residual_offset, params.residual_stride);
     to.images(output, count, blocks_out * if extra.pool { 1 } else { pixels }).enumerate().for_each(|(n, image)| {
         let gate = extra.gate.map(|gate| &gate[n * blocks_in..][..blocks_in]);
-        let layer = Layer { blocks_in, tile: blocks, weight, bias, activation: params.activation };
+        let layer = Layer { blocks_in, tile: blocks, weight, bias, activation };
         let maps = Maps { input: from.image(input, n), pixels, gate };
         if extra.pool {
             layer.means(&maps, image);
@@ -110,7 +111,7 @@ impl Layer<'_> {
     fn sums<const P: usize, const B: usize>(&self, maps: &Maps, block: usize, pixel: usize) -> [[Block; B]; P] {
         let mut sums = [std::array::from_fn(|b| self.bias[block + b]); P];
         let rows = self.tile * 4;
-        let tile = &self.weight[block / self.tile * self.blocks_in * rows..][..self.blocks_in * rows];
+        let tile = &self.weight[block / self.tile * padded(self.blocks_in) * rows..][..self.blocks_in * rows];
         for (i, weight) in tile.chunks_exact(rows).enumerate() {
             let mut x: [Block; P] = std::array::from_fn(|p| maps.input[i * maps.pixels + pixel + p]);
             if let Some(gate) = maps.gate {

@@ -21,6 +21,7 @@ pub(crate) fn separable(
     params: &SeparableParams,
     blocks: usize,
     window: &Window,
+    [depthwise_activation, activation]: [u32; 2],
     input: &[Block],
     weight: &[Block],
     bias: &[Block],
@@ -35,9 +36,9 @@ pub(crate) fn separable(
         blocks_in,
         weight: &weight[params.depthwise_offset as usize..],
         bias: &bias[params.depthwise_bias_offset as usize..],
-        activation: params.depthwise_activation,
+        activation: depthwise_activation,
     };
-    let pointwise = Layer { blocks_in, tile: blocks, weight, bias, activation: params.activation };
+    let pointwise = Layer { blocks_in, tile: blocks, weight, bias, activation };
     let middle_len = middle_len(params);
     to.images(output, count, blocks_out * pixels).zip(middle.par_chunks_mut(middle_len)).enumerate().for_each(|(n, (image, middle))| {
         depthwise.run(window, from.image(input, n), middle);

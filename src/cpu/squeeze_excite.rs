@@ -15,6 +15,7 @@ pub(crate) fn hidden_len(params: &SqueezeExciteParams) -> usize {
 /// `hidden` holds all images' means and reduced layers.
 pub(crate) fn squeeze_excite(
     params: &SqueezeExciteParams,
+    [reduce_activation, gate_activation]: [u32; 2],
     sums: &[Block],
     weight: &[Block],
     bias: &[Block],
@@ -34,7 +35,7 @@ pub(crate) fn squeeze_excite(
         mean.iter_mut().for_each(|mean| *mean = scale(*mean, 1.0 / params.pixels as f32));
         let mean = &*mean;
         reduced.par_iter_mut().enumerate().for_each(|(r, out)| {
-            *out = activate(add(row(mean, &weight[r * blocks * 4..]), bias[r]), params.reduce_activation);
+            *out = activate(add(row(mean, &weight[r * blocks * 4..]), bias[r]), reduce_activation);
         });
         let reduced = &*reduced;
         gate.par_iter_mut().enumerate().for_each(|(block, out)| {
@@ -42,7 +43,7 @@ pub(crate) fn squeeze_excite(
             for (r, &x) in reduced.iter().enumerate() {
                 matrices(&mut sum, [x], &expand_weight[(r * blocks + block) * 4..]);
             }
-            *out = activate(sum[0][0], params.gate_activation);
+            *out = activate(sum[0][0], gate_activation);
         });
     });
 }

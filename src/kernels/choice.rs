@@ -19,6 +19,14 @@ pub struct Tile {
     pub pixels: u32,
     /// Output blocks (of four channels) of one invocation.
     pub blocks: u32,
+    /// Input blocks whose loads are under way at a time (`pointwise` and `ghost`): 1 or 2.
+    pub unroll: u32,
+}
+
+impl Tile {
+    const fn new(invocations: u32, pixels: u32, blocks: u32, unroll: u32) -> Self {
+        Self { invocations, pixels, blocks, unroll }
+    }
 }
 
 /// Everything that may differ between devices.
@@ -38,30 +46,39 @@ impl Choice {
         Self { class, fuse_ghost: true, fuse_separable: true }
     }
 
-    /// For `pointwise`: a map of `pixels`, `blocks_out` output blocks.
-    pub fn pointwise(&self, pixels: usize, blocks_out: usize) -> Tile {
-        let _ = blocks_out;
+    /// For `pointwise`: a map of `pixels`.
+    pub fn pointwise(&self, pixels: usize) -> Tile {
+        if let Some(t) = env("GN_POINTWISE") {
+            return t;
+        }
         match self.class {
-            DeviceClass::Gpu => Tile { invocations: 64, pixels: if pixels > 256 { 2 } else { 1 }, blocks: 2 },
-            DeviceClass::Software => Tile { invocations: 32, pixels: 2, blocks: 4 },
+            DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
+            DeviceClass::Software => Tile::new(32, 2, 4, 1),
         }
     }
 
-    /// For `ghost`: a tile whose halo included has `cells` cells.
-    pub fn ghost(&self, cells: usize) -> Tile {
+    /// For `ghost`: a tile of which `region` pixels lie on the map, halo included; with or without a gate.
+    pub fn ghost(&self, region: usize, gate: bool) -> Tile {
+        if region > 64 {
+            if let Some(t) = env("GN_GHOST") {
+                return t;
+            }
+        } else if let Some(t) = env("GN_GHOST7") {
+            return t;
+        }
         match self.class {
-            DeviceClass::Gpu => match cells {
-                0..=64 => Tile { invocations: 64, pixels: 1, blocks: 2 },
-                65..=128 => Tile { invocations: 128, pixels: 1, blocks: 2 },
-                _ => Tile { invocations: 128, pixels: 2, blocks: 2 },
+            DeviceClass::Gpu => match region {
+                0..=64 => Tile::new(64, 1, if gate { 4 } else { 2 }, 2),
+                65..=128 => Tile::new(128, 1, 2, 2),
+                _ => Tile::new(128, 2, 2, 2),
             },
-            DeviceClass::Software => Tile { invocations: 32, pixels: cells.div_ceil(32).next_power_of_two().min(8) as u32, blocks: 2 },
+            DeviceClass::Software => Tile::new(32, region.div_ceil(32).next_power_of_two() as u32, 2, 1),
         }
     }
 
     /// For `conv2d`.
     pub fn conv2d(&self, blocks_out: usize) -> Tile {
-        Tile { invocations: 64, pixels: 1, blocks: if blocks_out >= 4 { 4 } else { blocks_out.max(1).next_power_of_two() as u32 } }
+        Tile::new(64, 1, if blocks_out >= 4 { 4 } else { blocks_out.next_power_of_two() as u32 }, 1)
     }
 
     /// For `separable`.
@@ -70,13 +87,12 @@ impl Choice {
             DeviceClass::Gpu => 4,
             DeviceClass::Software => 8,
         };
-        Tile { invocations: 64, pixels: 1, blocks: (blocks_out.next_power_of_two() as u32).min(blocks) }
+        Tile::new(64, 1, (blocks_out.next_power_of_two() as u32).min(blocks), 1)
     }
 
-    /// For `depthwise`: neighbouring pixels of one invocation.
-    pub fn depthwise(&self, width_out: usize, kernel: usize) -> Tile {
-        let pixels = if kernel > 9 || width_out < 2 { 1 } else { 2 };
-        Tile { invocations: 64, pixels, blocks: 1 }
+    /// For `depthwise` with a kernel of `taps` taps: neighbouring pixels of one invocation.
+    pub fn depthwise(&self, width_out: usize, taps: usize) -> Tile {
+        Tile::new(64, if taps > 9 || width_out < 2 { 1 } else { 2 }, 1, 1)
     }
 
     /// Invocations of `linear`.
@@ -88,4 +104,10 @@ impl Choice {
     pub fn squeeze_excite(&self) -> u32 {
         256
     }
+}
+
+fn env(name: &str) -> Option<Tile> {
+    let v = std::env::var(name).ok()?;
+    let v: Vec<u32> = v.split(',').map(|x| x.parse().unwrap()).collect();
+    Some(Tile::new(v[0], v[1], v[2], v[3]))
 }

@@ -11,7 +11,7 @@ params! {
     Conv2dParams {
         width_in, height_in, width_out, pixels_out, kernel_y, kernel_x, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x,
         blocks_window, blocks_out, first_offset, tiles_pixel, tiles_channel, workgroups, input_offset, input_stride, output_offset,
-        output_stride, activation,
+        output_stride,
     }
 }
 
@@ -56,8 +56,13 @@ pub fn conv2d(
         input_stride: input.stride,
         output_offset: output.offset,
         output_stride: output.stride,
-        activation: activation as u32,
     };
-    let defines = [("WG", tile.invocations.into()), ("PIXELS", tile.pixels.into()), ("BLOCKS", tile.blocks.into()), ("F16", f16.into())];
+    let defines = [
+        ("WG", tile.invocations.into()),
+        ("PIXELS", tile.pixels.into()),
+        ("BLOCKS", tile.blocks.into()),
+        ("ACTIVATION", activation as i64),
+        ("F16", f16.into()),
+    ];
     Dispatch::new(Kernel::Conv2d, &defines[..], &params, workgroups)
 }

@@ -7,7 +7,7 @@ params! {
     /// Parameters of `depthwise`.
     DepthwiseParams {
         width_in, height_in, width_out, height_out, pad_x, pad_y, blocks_in, blocks_out, tiles, workgroups, input_offset, input_stride,
-        output_offset, output_stride, activation,
+        output_offset, output_stride,
     }
 }
 
@@ -44,7 +44,6 @@ pub fn depthwise(
         input_stride: input.stride,
         output_offset: output.offset,
         output_stride: output.stride,
-        activation: activation as u32,
     };
     let defines = [
         ("WG", tile.invocations.into()),
@@ -56,6 +55,7 @@ pub fn depthwise(
         ("SAME", same.into()),
         ("SUMS", sums.into()),
         ("SUMS_PER_LANE", 1),
+        ("ACTIVATION", activation as i64),
         ("F16", f16.into()),
     ];
     Dispatch::new(Kernel::Depthwise, &defines[..], &params, workgroups)

@@ -7,7 +7,6 @@ params! {
     /// Parameters of `elementwise`.
     ElementwiseParams {
         pixels, blocks, outputs, workgroups, a_offset, a_stride, b_offset, b_stride, output_offset, output_stride, b_is_gate,
-        activation,
     }
 }
 
@@ -52,12 +51,12 @@ pub fn elementwise(
         output_offset: output.offset,
         output_stride: output.stride,
         b_is_gate: b.is_some_and(|b| b.one_pixel).into(),
-        activation: activation as u32,
     };
     let defines = [
         ("WG", INVOCATIONS.into()),
         ("OP", b.map_or(0, |b| 1 + i64::from(b.multiply))),
         ("GATE", b.is_some_and(|b| b.gate).into()),
+        ("ACTIVATION", activation as i64),
         ("F16", f16.into()),
     ];
     Dispatch::new(Kernel::Elementwise, &defines[..], &params, workgroups)

@@ -1,6 +1,6 @@
 //! Host side of `shaders/ghost.wgsl`.
 
-use super::{Dispatch, Kernel, choice::Tile};
+use super::{Dispatch, Kernel, choice::Tile, padded};
 use crate::{graph::Activation, plan::Place};
 
 params! {
@@ -8,7 +8,6 @@ params! {
     GhostParams {
         width, height, blocks_in, blocks_primary, tile_width, tile_height, tiles_x, tiles_y, tiles_channel, workgroups, input_offset,
         input_stride, output_offset, output_stride, residual_offset, residual_stride, cheap_offset, cheap_bias_offset, ghost_groups,
-        activation, cheap_activation,
     }
 }
 
@@ -21,6 +20,8 @@ pub struct GhostTiles {
     pub count: [usize; 2],
     /// Cells of workgroup memory for one block: the tile with a border of d / 2 on all sides.
     pub cells: usize,
+    /// Pixels of the largest tile with its halo, as far as they lie on the map: what the primary convolution computes.
+    pub region: usize,
 }
 
 /// Cells of workgroup memory that a tile may take for one block; with 2 blocks 8 KiB of WebGPU's 16.
@@ -42,7 +43,8 @@ pub fn ghost_tiles(width: usize, height: usize, d: usize) -> Option<GhostTiles> 
             let count = [width.div_ceil(size_x), height.div_ceil(size_y)];
             let work = cells * count[0] * count[1];
             if best.is_none_or(|(least, _)| work < least) {
-                best = Some((work, GhostTiles { size: [size_x, size_y], count, cells }));
+                let region = (size_x + halo).min(width) * (size_y + halo).min(height);
+                best = Some((work, GhostTiles { size: [size_x, size_y], count, cells, region }));
             }
             break; // more columns only add halo
         }
@@ -84,22 +86,23 @@ pub fn ghost(
         output_stride: output.stride,
         residual_offset: residual.map_or(0, |p| p.offset),
         residual_stride: residual.map_or(0, |p| p.stride),
-        cheap_offset: tiles_channel * blocks_in as u32 * tile.blocks * 4,
+        cheap_offset: tiles_channel * padded(blocks_in) as u32 * tile.blocks * 4,
         cheap_bias_offset: tiles_channel * tile.blocks,
         ghost_groups: ghost_groups as u32,
-        activation: activation as u32,
-        cheap_activation: cheap_activation as u32,
     };
     let defines = [
         ("WG", tile.invocations.into()),
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
-        ("CELLS", (tile.invocations * tile.pixels).max(tiles.cells as u32).into()),
+        ("CELLS", tiles.cells.next_multiple_of(64) as i64),
         ("D", d as i64),
+        ("UNROLL", tile.unroll.into()),
         ("GATE", gate.into()),
         ("RESIDUAL", residual.is_some().into()),
         ("SUMS", sums.into()),
         ("SUMS_PER_LANE", (2 * tile.blocks).into()),
+        ("ACTIVATION", activation as i64),
+        ("CHEAP_ACTIVATION", cheap_activation as i64),
         ("F16", f16.into()),
     ];
     Dispatch::new(Kernel::Ghost, &defines[..], &params, workgroups)

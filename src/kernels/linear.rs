@@ -5,7 +5,7 @@ use crate::{graph::Activation, plan::Place};
 
 params! {
     /// Parameters of `linear`.
-    LinearParams { blocks_in, blocks_out, workgroups, input_offset, input_stride, output_offset, output_stride, activation }
+    LinearParams { blocks_in, blocks_out, workgroups, input_offset, input_stride, output_offset, output_stride, }
 }
 
 /// A linear layer on `n` one-pixel maps.
@@ -27,8 +27,7 @@ pub fn linear(
         input_stride: input.stride,
         output_offset: output.offset,
         output_stride: output.stride,
-        activation: activation as u32,
     };
-    let defines = [("WG", invocations.into()), ("SUMS_PER_LANE", 1), ("F16", f16.into())];
+    let defines = [("WG", invocations.into()), ("SUMS_PER_LANE", 1), ("ACTIVATION", activation as i64), ("F16", f16.into())];
     Dispatch::new(Kernel::Linear, &defines[..], &params, workgroups)
 }

@@ -190,6 +190,12 @@ impl Dispatch {
     }
 }
 
+/// Input blocks of packed weights of `pointwise`, `ghost` and `separable`: padded with zeros to an even number, so that a kernel may take
+/// two at a time.
+pub const fn padded(blocks_in: usize) -> usize {
+    blocks_in.next_multiple_of(2)
+}
+
 /// Workgroups folded into a grid whose sides stay at or below 65535, WebGPU's default limit.
 pub fn grid(workgroups: u32) -> [u32; 3] {
     const SIDE: u32 = 65535;

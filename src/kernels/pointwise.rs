@@ -7,7 +7,7 @@ params! {
     /// Parameters of `pointwise`.
     PointwiseParams {
         pixels, blocks_in, blocks_out, tiles_pixel, tiles_channel, workgroups, input_offset, input_stride, output_offset,
-        output_stride, residual_offset, residual_stride, activation,
+        output_stride, residual_offset, residual_stride,
     }
 }
 
@@ -40,16 +40,17 @@ pub fn pointwise(
         output_stride: output.stride,
         residual_offset: residual.map_or(0, |p| p.offset),
         residual_stride: residual.map_or(0, |p| p.stride),
-        activation: activation as u32,
     };
     let defines = [
         ("WG", tile.invocations.into()),
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
+        ("UNROLL", tile.unroll.into()),
         ("GATE", gate.into()),
         ("RESIDUAL", residual.is_some().into()),
         ("POOL", pool.into()),
         ("SUMS_PER_LANE", tile.blocks.into()),
+        ("ACTIVATION", activation as i64),
         ("F16", f16.into()),
     ];
     Dispatch::new(Kernel::Pointwise, &defines[..], &params, workgroups)

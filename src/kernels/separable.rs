@@ -1,14 +1,13 @@
 //! Host side of `shaders/separable.wgsl`.
 
-use super::{Dispatch, Kernel, choice::Tile};
+use super::{Dispatch, Kernel, choice::Tile, padded};
 use crate::{graph::Activation, plan::Place};
 
 params! {
     /// Parameters of `separable`.
     SeparableParams {
         width_in, height_in, width_out, pixels_out, pad_y, pad_x, blocks_in, blocks_out, depthwise_offset, depthwise_bias_offset,
-        tiles_pixel, tiles_channel, workgroups, input_offset, input_stride, output_offset, output_stride, depthwise_activation,
-        activation,
+        tiles_pixel, tiles_channel, workgroups, input_offset, input_stride, output_offset, output_stride,
     }
 }
 
@@ -38,7 +37,7 @@ pub fn separable(
         pad_x: pad[1] as u32,
         blocks_in: blocks_in as u32,
         blocks_out: blocks_out as u32,
-        depthwise_offset: tiles_channel * blocks_in as u32 * tile.blocks * 4,
+        depthwise_offset: tiles_channel * padded(blocks_in) as u32 * tile.blocks * 4,
         depthwise_bias_offset: tiles_channel * tile.blocks,
         tiles_pixel,
         tiles_channel,
@@ -47,8 +46,6 @@ pub fn separable(
         input_stride: input.stride,
         output_offset: output.offset,
         output_stride: output.stride,
-        depthwise_activation: depthwise_activation as u32,
-        activation: activation as u32,
     };
     let defines = [
         ("WG", tile.invocations.into()),
@@ -57,6 +54,8 @@ pub fn separable(
         ("KW", kernel[1] as i64),
         ("STRIDE_Y", stride[0] as i64),
         ("STRIDE_X", stride[1] as i64),
+        ("DEPTHWISE_ACTIVATION", depthwise_activation as i64),
+        ("ACTIVATION", activation as i64),
         ("F16", f16.into()),
     ];
     Dispatch::new(Kernel::Separable, &defines[..], &params, workgroups)

@@ -6,8 +6,7 @@ use crate::graph::Activation;
 params! {
     /// Parameters of `squeeze_excite`.
     SqueezeExciteParams {
-        blocks, blocks_reduced, tiles, pixels, slices, expand_offset, expand_bias_offset, workgroups, reduce_activation,
-        gate_activation,
+        blocks, blocks_reduced, tiles, pixels, slices, expand_offset, expand_bias_offset, workgroups,
     }
 }
 
@@ -43,11 +42,16 @@ pub fn squeeze_excite(
         expand_offset: (blocks * blocks_reduced * 4) as u32,
         expand_bias_offset: blocks_reduced as u32,
         workgroups: n as u32,
-        reduce_activation: reduce_activation as u32,
-        gate_activation: gate_activation as u32,
     };
     let [max_blocks, max_reduced] =
         *SIZES.iter().find(|[c, r]| blocks <= *c && blocks_reduced <= *r).expect("fuse_squeeze_excite checks the size");
-    let defines = [("WG", invocations.into()), ("MAX_BLOCKS", max_blocks as i64), ("MAX_REDUCED", max_reduced as i64), ("F16", f16.into())];
+    let defines = [
+        ("WG", invocations.into()),
+        ("MAX_BLOCKS", max_blocks as i64),
+        ("MAX_REDUCED", max_reduced as i64),
+        ("REDUCE_ACTIVATION", reduce_activation as i64),
+        ("GATE_ACTIVATION", gate_activation as i64),
+        ("F16", f16.into()),
+    ];
     Dispatch::new(Kernel::SqueezeExcite, &defines[..], &params, n as u32)
 }

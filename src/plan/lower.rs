@@ -486,7 +486,7 @@ impl Lowering<'_> {
         let weight = graph.constant(conv.weight);
         let (layout_in, layout_out) = (self.layouts[input.0].clone(), self.layouts[id.0].clone());
         let c_in = graph.channels(input);
-        let matrix = self.constant(id, "weight", 1, true, || pack::matrix(&weight.data, &layout_in, &layout_out, 1, c_in));
+        let matrix = self.constant(id, "linear_weight", 1, true, || pack::matrix(&weight.data, &layout_in, &layout_out, c_in));
         let bias = conv.bias.map(|b| &graph.constant(b).data[..]);
         let bias = self.constant(id, "bias", 1, false, || pack::vector(bias, layout_out.lanes(), 1));
         let (from, to) = (self.view(input), self.output_view(id));
@@ -505,10 +505,10 @@ impl Lowering<'_> {
         let (view, layout_in, shape_in) = from;
         let weight = graph.constant(conv.weight);
         let layout_out = self.layouts[id.0].clone();
-        let tile = self.options.choice.pointwise(shape_in.pixels(), layout_out.blocks());
+        let tile = self.options.choice.pointwise(shape_in.pixels());
         let blocks = tile.blocks as usize;
         let c_in = shape_in.c;
-        let matrix = self.constant(id, "weight", blocks, true, || pack::matrix(&weight.data, &layout_in, &layout_out, blocks, c_in));
+        let matrix = self.constant(id, "weight", blocks, true, || pack::tiled_matrix(&weight.data, &layout_in, &layout_out, blocks, c_in));
         let bias = conv.bias.map(|b| &graph.constant(b).data[..]);
         let bias = self.constant(id, "bias", blocks, false, || pack::vector(bias, layout_out.lanes(), blocks));
         let mut bindings = vec![("input", Resource::Slot(view.storage)), ("weight", matrix), ("bias", bias)];
@@ -652,10 +652,10 @@ impl Lowering<'_> {
         let ghosts = &layout_out.lanes()[intrinsic.lanes().len()..];
         // The cheap operation's own channels are numbered from 0.
         let ghosts: Vec<u32> = ghosts.iter().map(|&c| if c == layout::PAD { c } else { c - m as u32 }).collect();
-        let tile = self.options.choice.ghost(tiles.cells);
+        let tile = self.options.choice.ghost(tiles.region, ghost.gate);
         let blocks = tile.blocks as usize;
         let weight = self.constant(id, "weight", blocks, true, || {
-            let mut weight = pack::matrix(&primary.data, &layout_in, &intrinsic, blocks, shape_in.c);
+            let mut weight = pack::tiled_matrix(&primary.data, &layout_in, &intrinsic, blocks, shape_in.c);
             weight.extend(pack::depthwise(&cheap.data, &ghosts, d * d));
             weight
         });
@@ -755,10 +755,10 @@ impl Lowering<'_> {
         let (view, layout_in, shape_in) = from;
         let (to, layout_out) = to;
         let weight = graph.constant(conv.weight);
-        let tile = self.options.choice.pointwise(shape_in.pixels(), layout_out.blocks());
+        let tile = self.options.choice.pointwise(shape_in.pixels());
         let blocks = tile.blocks as usize;
-        let matrix =
-            self.constant(id, "primary_weight", blocks, true, || pack::matrix(&weight.data, &layout_in, layout_out, blocks, shape_in.c));
+        let matrix = self
+            .constant(id, "primary_weight", blocks, true, || pack::tiled_matrix(&weight.data, &layout_in, layout_out, blocks, shape_in.c));
         let bias = conv.bias.map(|b| &graph.constant(b).data[..]);
         let bias = self.constant(id, "primary_bias", blocks, false, || pack::vector(bias, layout_out.lanes(), blocks));
         let mut bindings = vec![("input", Resource::Slot(view.storage)), ("weight", matrix), ("bias", bias)];
@@ -808,7 +808,7 @@ impl Lowering<'_> {
         let tile = self.options.choice.separable(layout_out.blocks());
         let blocks = tile.blocks as usize;
         let weight = self.constant(id, "separable_weight", blocks, true, || {
-            let mut weight = pack::matrix(&graph.constant(pointwise.weight).data, &layout_in, &layout_out, blocks, shape_in.c);
+            let mut weight = pack::tiled_matrix(&graph.constant(pointwise.weight).data, &layout_in, &layout_out, blocks, shape_in.c);
             weight.extend(pack::depthwise(&filters.data, layout_in.lanes(), kernel[0] * kernel[1]));
             weight
         });
@@ -859,7 +859,7 @@ impl Lowering<'_> {
         let (reduce, expand) = (graph.constant(se.reduce), graph.constant(se.expand));
         let reduced = Layout::plain(reduce.shape[0]);
         let weight = self.constant(id, "weight", 1, true, || {
-            let mut weight = pack::matrix(&reduce.data, &layout, &reduced, 1, shape_in.c);
+            let mut weight = pack::matrix(&reduce.data, &layout, &reduced, shape_in.c);
             weight.extend(pack::matrix_by_input(&expand.data, &reduced, &layout, reduce.shape[0]));
             weight
         });

@@ -1,15 +1,22 @@
 //! Weights in the order in which the kernels read them: permuted to the physical lanes, padding lanes zero.
 
 use super::layout::{Layout, PAD};
+use crate::kernels::padded;
 
-/// A matrix `[c_out][c_in]` for `pointwise`, `ghost` and `linear`: `[tile][input block][block of tile][input lane][output lane]`.
-pub(crate) fn matrix(values: &[f32], input: &Layout, output: &Layout, tile: usize, c_in: usize) -> Vec<f32> {
-    conv2d(values, input, output, tile, c_in, 1, 1, &Windows::whole(input.blocks(), output.blocks().div_ceil(tile)))
+/// A matrix `[c_out][c_in]` for `linear` and `squeeze_excite`: `[output block][input block][input lane][output lane]`.
+pub(crate) fn matrix(values: &[f32], input: &Layout, output: &Layout, c_in: usize) -> Vec<f32> {
+    conv2d(values, input, output, 1, c_in, 1, 1, &Windows::whole(input.blocks(), output.blocks()))
+}
+
+/// A matrix `[c_out][c_in]` for `pointwise`, `ghost` and `separable`: `[tile][input block][block of tile][input lane][output lane]`, input
+/// blocks padded as [`padded`] says.
+pub(crate) fn tiled_matrix(values: &[f32], input: &Layout, output: &Layout, tile: usize, c_in: usize) -> Vec<f32> {
+    conv2d(values, input, output, tile, c_in, 1, 1, &Windows::whole(padded(input.blocks()), output.blocks().div_ceil(tile)))
 }
 
 /// As [`matrix`] with one block a tile, but input block by input block: `[input block][output block][input lane][output lane]`.
 pub(crate) fn matrix_by_input(values: &[f32], input: &Layout, output: &Layout, c_in: usize) -> Vec<f32> {
-    let by_output = matrix(values, input, output, 1, c_in);
+    let by_output = matrix(values, input, output, c_in);
     let (ins, outs) = (input.blocks(), output.blocks());
     (0..ins).flat_map(|i| (0..outs).map(move |o| (o * ins + i) * 16)).flat_map(|at| by_output[at..at + 16].iter().copied()).collect()
 }

@@ -1,0 +1,121 @@
+use super::{
+    options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
+    output::{adapter, bold, number, print, print_json, progress},
+};
+use anyhow::Result;
+use ghostnet::{Precision, Tensor, median, plan::Form};
+use serde_json::json;
+use std::time::Instant;
+
+/// Untimed runs between the first and the timed ones.
+const WARM_UP: usize = 2;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A run takes a normalised tensor to the device and brings its logits back. Architectures without weights run with
+random ones, which take as long. With --json:
+  {\"model\", \"backend\", \"adapter\", \"driver\", \"precision\", \"batch\",
+   \"startup_ms\": {\"device\", \"weights\", \"pipelines\", \"first_run\", \"total\"},
+   \"latency_ms\": {\"min\", \"median\", \"p90\"}, \"images_per_s\"}")]
+pub struct Args {
+    /// A network, path to weights, or hub repository pulled before
+    #[arg(value_name = "M", default_value = ghostnet::model::EMBEDDED)]
+    model: String,
+    #[command(flatten)]
+    weights: WeightsOption,
+    /// Images of one run
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    batch: usize,
+    /// Timed runs, after the first and 2 more
+    #[arg(long, value_name = "K", default_value = "30", value_parser = positive)]
+    iters: usize,
+    /// Rows and columns of the input [default: the model's]
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    size: Option<[usize; 2]>,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceOptions,
+}
+
+fn ms(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+pub fn precision_name(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "f32",
+        Precision::F16 => "f16",
+    }
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        self.device.check();
+        if let Some(size) = self.size {
+            check_input(self.batch, size)?;
+        }
+        let start = Instant::now();
+        let engine = self.device.engine()?;
+        let device = ms(start);
+
+        let loading = Instant::now();
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
+        let (title, [h, w]) = (chosen.title(), self.size.unwrap_or(chosen.size));
+        check_input(self.batch, [h, w])?;
+        let model = engine.load(chosen.network)?;
+        let loaded = ms(loading);
+        let prepared = model.prepare(self.batch, h, w, Form::Tensors)?;
+        let (weights, pipelines) = (loaded + prepared.weights, prepared.pipelines);
+
+        let shape = [self.batch, 3, h, w];
+        let values = (0..shape.iter().product::<usize>()).map(|at| (at % 251) as f32 / 125.0 - 1.0).collect();
+        let input = Tensor::new(&shape, values)?;
+        let first = Instant::now();
+        model.run(&input)?;
+        let first_run = ms(first);
+        let total = device + weights + pipelines + first_run;
+
+        for _ in 0..WARM_UP {
+            model.run(&input)?;
+        }
+        let bar = progress(self.iters as u64, "{wide_bar} run {pos} of {len}");
+        let mut times = Vec::with_capacity(self.iters);
+        for _ in 0..self.iters {
+            let start = Instant::now();
+            model.run(&input)?;
+            times.push(ms(start));
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+
+        times.sort_by(f64::total_cmp);
+        let (min, p90) = (times[0], times[(times.len() * 9).div_ceil(10) - 1]);
+        let median = median(times);
+        let images_per_s = self.batch as f64 * 1e3 / median;
+        let info = engine.adapter();
+        let precision = precision_name(engine.precision());
+        if self.json {
+            return print_json(&json!({
+                "model": chosen.name, "backend": engine.backend(), "adapter": info.name, "driver": info.driver, "precision": precision,
+                "batch": self.batch,
+                "startup_ms": {
+                    "device": device, "weights": weights, "pipelines": pipelines, "first_run": first_run, "total": total,
+                },
+                "latency_ms": { "min": min, "median": median, "p90": p90 }, "images_per_s": images_per_s,
+            }));
+        }
+        let [device, weights, pipelines, first_run, total] = [device, weights, pipelines, first_run, total].map(number);
+        let [min, median, p90] = [min, median, p90].map(number);
+        print(&bold(&format!("{title}, batch {}, {h} x {w}, {precision}", self.batch)))?;
+        print(&format!("on          {}, {}", adapter(info), info.driver))?;
+        print(&format!(
+            "start-up    {total} ms: device {device}, weights {weights}, pipelines {pipelines}, first run {first_run}\n\
+             latency     {median} ms median, {min} at best, {p90} or less in 90 % of {} runs\n\
+             throughput  {} images/s",
+            self.iters,
+            number(images_per_s)
+        ))
+    }
+}

@@ -1,0 +1,140 @@
+use super::{
+    options::{DeviceOptions, Unweighted, WeightsOption, network, positive, size},
+    output::{Align, bold, bytes, count, macs, print, print_json, table, write_file},
+};
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use ghostnet::{
+    graph::{Shape, passes},
+    kernels::{
+        choice::{Choice, DeviceClass},
+        grid,
+    },
+    plan::{ConstantCache, Form, Plan, PlanOptions},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Opens no device, unless --adapter names one. With --json:
+  {\"model\", \"params\", \"macs\", \"dispatches\", \"pipelines\", \"weight_bytes\", \"activation_bytes\",
+   \"steps\": [{\"name\", \"kernel\", \"shader\", \"entry\", \"overrides\", \"workgroups\", \"macs\", \"read_bytes\", \"write_bytes\"}]}
+
+Example:
+  ghostnet inspect ghostnet_100 --batch 4 --dump-shaders wgsl/")]
+pub struct Args {
+    /// A network, path to weights, or hub repository pulled before
+    #[arg(value_name = "M", default_value = ghostnet::model::EMBEDDED)]
+    model: String,
+    #[command(flatten)]
+    weights: WeightsOption,
+    /// Images of one run
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    batch: usize,
+    /// Rows and columns of the input [default: the model's]
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    size: Option<[usize; 2]>,
+    /// Write every WGSL file of the plan here; the directory is made if need be
+    #[arg(long, value_name = "DIR")]
+    dump_shaders: Option<PathBuf>,
+    /// The device to plan for: `gpu`, or `software` for a driver on the CPU [default: gpu; software for --backend cpu]
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "gpu|software")]
+    device_class: Option<Class>,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceOptions,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Class {
+    Gpu,
+    Software,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        self.device.check();
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
+        let [h, w] = self.size.unwrap_or(chosen.size);
+        let choice = match self.device_class {
+            Some(Class::Gpu) => Choice::new(DeviceClass::Gpu),
+            Some(Class::Software) => Choice::new(DeviceClass::Software),
+            None if self.device.is_cpu() => Choice::new(DeviceClass::Software),
+            None if self.device.names_adapter() => self.device.engine()?.choice(),
+            None => Choice::new(DeviceClass::Gpu),
+        };
+        let mut graph = chosen.network.graph()?;
+        passes::run(&mut graph, passes::REQUIRED);
+        passes::run(&mut graph, passes::FUSING);
+        let options = PlanOptions { form: Form::Tensors, precision: self.device.precision(), choice, normalise: [[0.0; 3]; 2] };
+        let plan = Plan::new(&graph, Shape::new(self.batch, 3, h, w), &options, &mut ConstantCache::new())?;
+        if let Some(directory) = &self.dump_shaders {
+            dump(&plan, directory)?;
+        }
+        let params = chosen.network.summary()?.params;
+        if self.json {
+            return print_json(&json!({
+                "model": chosen.name, "params": params, "macs": plan.macs(), "dispatches": plan.steps.len(),
+                "pipelines": plan.pipelines(), "weight_bytes": plan.weight_bytes(), "activation_bytes": plan.activation_bytes(),
+                "steps": steps(&plan),
+            }));
+        }
+        let title = format!("{}, batch {}, {h} x {w}", chosen.title(), self.batch);
+        print(&format!("{}\n{}\n", bold(&title), totals(&plan, params)))?;
+        print(&listing(&plan))
+    }
+}
+
+fn steps(plan: &Plan) -> Vec<Value> {
+    let step = |step: &ghostnet::plan::Step| {
+        json!({
+            "name": step.name, "kernel": step.dispatch.key.kernel.name(), "shader": step.dispatch.key.file_name(), "entry": "main",
+            "overrides": {}, "workgroups": grid(step.dispatch.workgroups), "macs": step.macs, "read_bytes": step.read_bytes,
+            "write_bytes": step.write_bytes,
+        })
+    };
+    plan.steps.iter().map(step).collect()
+}
+
+fn totals(plan: &Plan, params: u64) -> String {
+    format!(
+        "{} parameters, {} multiply-adds; {} dispatches of {} pipelines; weights {}, activations {}",
+        count(params),
+        macs(plan.macs()),
+        plan.steps.len(),
+        plan.pipelines(),
+        bytes(plan.weight_bytes() as u64),
+        bytes(plan.activation_bytes() as u64),
+    )
+}
+
+fn listing(plan: &Plan) -> String {
+    use Align::{Left, Right};
+    let head = [("step", Left), ("kernel", Left), ("workgroups", Right), ("MACs", Right), ("read", Right), ("written", Right)];
+    let rows: Vec<Vec<String>> = plan
+        .steps
+        .iter()
+        .map(|step| {
+            let workgroups = count(u64::from(step.dispatch.workgroups));
+            let kernel = step.dispatch.key.kernel.name().to_string();
+            vec![step.name.clone(), kernel, workgroups, macs(step.macs), bytes(step.read_bytes), bytes(step.write_bytes)]
+        })
+        .collect();
+    table(&head, &rows)
+}
+
+fn dump(plan: &Plan, directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("making the directory {}", directory.display()))?;
+    let keys: BTreeSet<_> = plan.steps.iter().map(|step| &step.dispatch.key).collect();
+    for key in keys {
+        write_file(&directory.join(key.file_name()), key.source().as_bytes())?;
+    }
+    Ok(())
+}

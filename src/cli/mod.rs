@@ -1,0 +1,81 @@
+//! Arguments: one file a command, what several share in [`options`] and [`output`].
+
+mod adapters;
+mod bench;
+mod chart;
+mod classify;
+mod eval;
+mod inspect;
+mod models;
+mod options;
+pub mod output;
+mod profile;
+#[cfg(feature = "hub")]
+mod pull;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// GhostNet on any GPU: classify images, run tensors, and see what a network costs.
+#[derive(Debug, Parser)]
+#[command(name = "ghostnet", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ghostnet classify cat.jpg                          the embedded network, ten classes
+  ghostnet pull timm/ghostnet_100.in1k               ImageNet's 1000 classes: pull once, then
+  ghostnet classify --model timm/ghostnet_100.in1k *.jpg
+  ghostnet bench ghostnet_100 --batch 8              latency and images per second
+  ghostnet profile ghostnet_100 --chart time.svg     where the time goes
+
+A model M is an architecture (ghostnet_050, ghostnet_100, ghostnet_130), the embedded network ghostnet_050_cifar10,
+a path to weights (safetensors with timm's names, or an official .pth), or a hub repository pulled before.
+
+Exit status: 0 done, 1 an error (one line on stderr), 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Name what images show
+    Classify(classify::Args),
+    /// Run a network on a tensor: .npy in, logits as .npy out
+    Run(run::Args),
+    /// List the networks that need no file
+    Models(models::Args),
+    /// Show the plan of a network: its dispatches and what each costs
+    Inspect(inspect::Args),
+    /// Measure start-up, latency and throughput
+    Bench(bench::Args),
+    /// Measure each step of a network
+    Profile(profile::Args),
+    /// Measure accuracy on a directory of labelled images
+    Eval(eval::Args),
+    /// List the GPU adapters
+    Adapters(adapters::Args),
+    /// Download a model's weights from a Hugging Face hub
+    #[cfg(feature = "hub")]
+    Pull(pull::Args),
+}
+
+impl Command {
+    /// Runs it. The status is a failure's where some of the work failed and was reported, and the rest was done.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Command::Classify(args) => return args.run(),
+            Command::Eval(args) => return args.run(),
+            Command::Run(args) => args.run(),
+            Command::Models(args) => args.run(),
+            Command::Inspect(args) => args.run(),
+            Command::Bench(args) => args.run(),
+            Command::Profile(args) => args.run(),
+            Command::Adapters(args) => args.run(),
+            #[cfg(feature = "hub")]
+            Command::Pull(args) => args.run(),
+        }?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,108 @@
+use super::{
+    bench::precision_name,
+    chart::{self, Bar, Chart},
+    options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
+    output::{Align, adapter, bold, dim, number, print, print_json, table, write_file},
+};
+use anyhow::Result;
+use ghostnet::plan::Step;
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each step is timed in a compute pass of its own, by the GPU's timestamps (on the CPU by the clock): the times say which
+steps cost what, and their sum is more than a run takes; for that, `ghostnet bench`. With --json:
+  {\"model\", \"backend\", \"adapter\", \"driver\", \"precision\", \"batch\", \"total_ms\",
+   \"steps\": [{\"name\", \"kernel\", \"ms\", \"share\", \"gflops\", \"gb_per_s\"}]}
+
+Example:
+  ghostnet profile ghostnet_100 --chart time.svg")]
+pub struct Args {
+    /// A network, path to weights, or hub repository pulled before
+    #[arg(value_name = "M", default_value = ghostnet::model::EMBEDDED)]
+    model: String,
+    #[command(flatten)]
+    weights: WeightsOption,
+    /// Draw the steps by time
+    #[arg(long, value_name = "FILE.svg")]
+    chart: Option<PathBuf>,
+    /// Images of one run
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    batch: usize,
+    /// Timed runs, of which each step's median counts
+    #[arg(long, value_name = "K", default_value = "20", value_parser = positive)]
+    iters: usize,
+    /// Rows and columns of the input [default: the model's]
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    size: Option<[usize; 2]>,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceOptions,
+}
+
+/// Billions per second.
+fn rate(count: f64, ms: f64) -> f64 {
+    if ms > 0.0 { count / ms / 1e6 } else { 0.0 }
+}
+
+/// A multiply-add counts as two operations.
+fn gflops(step: &Step, ms: f64) -> f64 {
+    rate(2.0 * step.macs as f64, ms)
+}
+
+fn gb_per_s(step: &Step, ms: f64) -> f64 {
+    rate((step.read_bytes + step.write_bytes) as f64, ms)
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        self.device.check();
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
+        let (title, [h, w]) = (chosen.title(), self.size.unwrap_or(chosen.size));
+        check_input(self.batch, [h, w])?;
+        let engine = self.device.engine()?;
+        let model = engine.load(chosen.network)?;
+        let (plan, times) = model.profile(self.batch, h, w, self.iters)?;
+        let total: f64 = times.iter().sum();
+        let share = |ms: f64| if total > 0.0 { ms / total } else { 0.0 };
+        let timed = || plan.steps.iter().zip(times.iter().copied());
+        let (info, precision) = (engine.adapter(), precision_name(engine.precision()));
+        let title = format!("{title}, batch {}, {h} x {w}, {precision}", self.batch);
+        if let Some(file) = &self.chart {
+            let bars = timed().map(|(step, ms)| Bar { name: step.name.clone(), kernel: step.dispatch.key.kernel, ms }).collect();
+            let subtitle = format!("{}, {}", adapter(info), info.driver);
+            write_file(file, chart::svg(Chart { title: title.clone(), subtitle, bars })?.as_bytes())?;
+        }
+        if self.json {
+            let steps = timed().map(|(step, ms)| {
+                json!({
+                    "name": step.name, "kernel": step.dispatch.key.kernel.name(), "ms": ms, "share": share(ms),
+                    "gflops": gflops(step, ms), "gb_per_s": gb_per_s(step, ms),
+                })
+            });
+            return print_json(&json!({
+                "model": chosen.name, "backend": engine.backend(), "adapter": info.name, "driver": info.driver, "precision": precision,
+                "batch": self.batch, "total_ms": total, "steps": steps.collect::<Vec<_>>(),
+            }));
+        }
+        use Align::{Left, Right};
+        let head = [("step", Left), ("kernel", Left), ("ms", Right), ("share", Right), ("GFLOP/s", Right), ("GB/s", Right)];
+        let row = |(step, ms): (&Step, f64)| {
+            let kernel = step.dispatch.key.kernel.name().to_string();
+            let flops = if step.macs == 0 { "-".into() } else { number(gflops(step, ms)) };
+            vec![step.name.clone(), kernel, number(ms), format!("{:.1} %", 100.0 * share(ms)), flops, number(gb_per_s(step, ms))]
+        };
+        let mut rows: Vec<Vec<String>> = timed().map(row).collect();
+        let (flops, bytes) =
+            timed().fold((0.0, 0.0), |(f, b), (s, _)| (f + 2.0 * s.macs as f64, b + (s.read_bytes + s.write_bytes) as f64));
+        let (flops, bytes) = (number(rate(flops, total)), number(rate(bytes, total)));
+        rows.push(vec![format!("total of {}", times.len()), String::new(), number(total), "100.0 %".into(), flops, bytes]);
+        print(&format!("{}\non {}, {}\n", bold(&title), adapter(info), info.driver))?;
+        print(&table(&head, &rows))?;
+        let runs = if self.iters == 1 { "one run".into() } else { format!("medians of {} runs", self.iters) };
+        print(&dim(&format!("{runs}, each step in a pass of its own: for comparing steps; a run takes less than the total")))
+    }
+}

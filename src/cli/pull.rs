@@ -1,0 +1,41 @@
+use super::output::{print, print_json, progress};
+use anyhow::Result;
+use ghostnet::hub;
+use serde_json::json;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The cache is the one of the Python tools (HF_HOME, HF_HUB_CACHE); HF_ENDPOINT names another hub, HF_TOKEN a token for
+private models. With --json: {\"weights\", \"config\"}, paths, or null for no config.json
+
+Example:
+  ghostnet pull timm/ghostnet_100.in1k")]
+pub struct Args {
+    /// The model's repository
+    #[arg(value_name = "OWNER/NAME")]
+    repo: String,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        let bar = progress(0, "{msg}  {wide_bar} {bytes} of {total_bytes}  {bytes_per_sec}");
+        let pulled = hub::pull(&self.repo, |file, done, total| {
+            if bar.message() != file {
+                bar.set_message(file.to_string());
+                bar.reset();
+            }
+            bar.set_length(total);
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        let pulled = pulled?;
+        if self.json {
+            let config = pulled.config.as_ref().map(|path| path.to_string_lossy());
+            return print_json(&json!({ "weights": pulled.weights.to_string_lossy(), "config": config }));
+        }
+        print(&format!("{}\nuse it with: ghostnet classify --model {} IMAGE...", pulled.weights.display(), self.repo))
+    }
+}

@@ -1,0 +1,485 @@
+//! The command `ghostnet` from outside: the contracts of its JSON, its exit status, and one line for every error.
+#![cfg(feature = "cli")]
+
+use ghostnet::npy;
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
+};
+
+const CAT: &str = "assets/images/chelsea.png";
+const HORSE: &str = "assets/images/horse.png";
+const WEIGHTS: &str = "assets/ghostnet_050_cifar10.safetensors";
+
+/// A directory of one test, removed at its end.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(test: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("ghostnet-cli-{test}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).expect("the temporary directory is writable");
+        Dir(dir)
+    }
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().expect("the temporary directory's name is text").to_string()
+    }
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("the directory exists");
+        let mut names: Vec<_> = entries.map(|e| e.expect("readable").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ghostnet"));
+    // Without it Mesa's Vulkan layer writes to stderr, unless the command sees to it.
+    command.args(args).env_remove("XDG_RUNTIME_DIR").env("NO_COLOR", "1").env("HF_HOME", "/nonexistent");
+    command
+}
+
+fn ghostnet(args: &[&str]) -> Output {
+    command(args).output().expect("the command starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("the output is text")
+}
+
+fn stdout(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// The one JSON value on stdout.
+fn value(args: &[&str]) -> Value {
+    let out = stdout(&ghostnet(args));
+    serde_json::from_str(&out).unwrap_or_else(|e| panic!("{args:?}: {e}: {out}"))
+}
+
+/// The one line of an error.
+fn refused(output: &Output) -> String {
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert_eq!(text(&output.stdout), "");
+    stderr.trim_end().strip_prefix("error: ").unwrap_or_else(|| panic!("{stderr}")).to_string()
+}
+
+/// What a field must be.
+#[derive(Clone, Copy)]
+enum Is {
+    Text,
+    Whole,
+    Number,
+    Array,
+    Object,
+}
+
+/// Exactly these fields, of these types.
+fn check(value: &Value, fields: &[(&str, Is)]) {
+    let object = value.as_object().unwrap_or_else(|| panic!("not an object: {value}"));
+    for (name, is) in fields {
+        let field = object.get(*name).unwrap_or_else(|| panic!("no {name}: {value}"));
+        let right = match is {
+            Is::Text => field.as_str().is_some_and(|s| !s.is_empty()),
+            Is::Whole => field.is_u64(),
+            Is::Number => field.as_f64().is_some_and(|n| n.is_finite() && n >= 0.0),
+            Is::Array => field.is_array(),
+            Is::Object => field.is_object(),
+        };
+        assert!(right, "{name}: {field}");
+    }
+    assert_eq!(object.len(), fields.len(), "{value}");
+}
+
+fn list(value: &Value) -> &Vec<Value> {
+    value.as_array().unwrap_or_else(|| panic!("not an array: {value}"))
+}
+
+/// Asked of the command, which keeps Mesa's Vulkan layer quiet.
+fn has_gpu() -> bool {
+    static GPU: OnceLock<bool> = OnceLock::new();
+    *GPU.get_or_init(|| value(&["adapters", "--json"]) != json!([]))
+}
+
+/// The backends that this machine has.
+fn backends() -> &'static [&'static str] {
+    if has_gpu() { &["cpu", "gpu"] } else { &["cpu"] }
+}
+
+#[test]
+fn classify_names_the_cat_on_every_backend() {
+    for backend in backends() {
+        let answer = value(&["classify", "--json", "--backend", backend, CAT]);
+        check(&answer, &[("image", Is::Text), ("model", Is::Text), ("backend", Is::Text), ("adapter", Is::Text), ("top", Is::Array)]);
+        assert_eq!(
+            (&answer["image"], &answer["model"], &answer["backend"]),
+            (&json!(CAT), &json!("ghostnet_050_cifar10"), &json!(backend))
+        );
+        let top = list(&answer["top"]);
+        assert_eq!(top.len(), 5);
+        top.iter().for_each(|class| check(class, &[("index", Is::Whole), ("label", Is::Text), ("probability", Is::Number)]));
+        assert_eq!((&top[0]["index"], &top[0]["label"]), (&json!(3), &json!("cat")));
+        assert!(top.is_sorted_by_key(|class| std::cmp::Reverse((class["probability"].as_f64().unwrap() * 1e6) as i64)));
+    }
+}
+
+#[test]
+fn classify_goes_on_after_a_bad_image() {
+    let dir = Dir::new("bad-image");
+    let (fake, missing) = (dir.path("text.jpg"), dir.path("none.png"));
+    fs::write(&fake, "this is no image").unwrap();
+    let output = ghostnet(&["classify", "--json", "--top", "2", CAT, &fake, &missing, HORSE]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said: Vec<_> = lines.iter().map(|line| (line["image"].as_str().unwrap(), line["top"][0]["label"].as_str().unwrap())).collect();
+    assert_eq!(said, [(CAT, "cat"), (HORSE, "horse")]);
+    assert!(lines.iter().all(|line| list(&line["top"]).len() == 2));
+    let errors = text(&output.stderr);
+    let errors: Vec<&str> = errors.lines().collect();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors[0].starts_with("error: ") && errors[0].contains(&fake), "{errors:?}");
+    assert_eq!(errors[1], format!("error: {missing}: no such file"));
+    // For people: the same, and no JSON.
+    let output = ghostnet(&["classify", CAT, &missing]);
+    assert_eq!(output.status.code(), Some(1));
+    let out = text(&output.stdout);
+    assert!(out.lines().nth(1).is_some_and(|line| line.ends_with("  cat") && line.contains(" %  ")), "{out}");
+    assert_eq!(out.lines().count(), 1 + 5 + 1);
+}
+
+#[test]
+fn classify_takes_weights_of_the_model_only() {
+    let answer = value(&["classify", "--json", "--weights", WEIGHTS, "--backend", "cpu", "--top", "99", CAT]);
+    assert_eq!((&answer["top"][0]["label"], list(&answer["top"]).len()), (&json!("cat"), 10));
+    let answer = value(&["classify", "--json", "--model", "ghostnet_050", "--weights", WEIGHTS, "--backend", "cpu", CAT]);
+    assert_eq!(answer["top"][0]["label"], "cat");
+    let error = refused(&ghostnet(&["classify", "--model", "ghostnet_100", "--weights", WEIGHTS, CAT]));
+    assert!(error.contains("ghostnet_100") && error.contains("ghostnet_050"), "{error}");
+    let error = refused(&ghostnet(&["classify", "--model", "ghostnet_100", CAT]));
+    assert!(error.contains("--weights FILE"), "{error}");
+    let random = ghostnet(&["classify", "--json", "--model", "ghostnet_050", "--weights", "random", "--backend", "cpu", CAT]);
+    assert_eq!(text(&random.stderr), "note: random weights, the answers mean nothing\n");
+    let answer: Value = serde_json::from_str(&stdout(&random)).unwrap();
+    assert_eq!((&answer["model"], list(&answer["top"]).len()), (&json!("ghostnet_050"), 5));
+}
+
+#[test]
+fn run_writes_logits() {
+    let dir = Dir::new("run");
+    let (input, output) = (dir.path("x.npy"), dir.path("y.npy"));
+    let data: Vec<f32> = (0..2 * 3 * 32 * 48).map(|at| (at % 97) as f32 / 48.0 - 1.0).collect();
+    npy::write(Path::new(&input), &[2, 3, 32, 48], &data).unwrap();
+    let mut logits = Vec::new();
+    for backend in backends() {
+        let args = ["run", "--json", "--model", "ghostnet_050_cifar10", "--backend", backend, "--input", &input, "--output", &output];
+        let answer = value(&args);
+        check(&answer, &[("backend", Is::Text), ("adapter", Is::Text), ("shape", Is::Array), ("ms", Is::Number)]);
+        assert_eq!((&answer["shape"], &answer["backend"]), (&json!([2, 10]), &json!(backend)));
+        let (shape, data) = npy::read(Path::new(&output)).unwrap();
+        assert_eq!(shape, [2, 10]);
+        logits.push(data);
+    }
+    let largest = logits[0].iter().fold(0f32, |m, v| m.max(v.abs()));
+    for (a, b) in logits[0].iter().zip(&logits[logits.len() - 1]) {
+        assert!((a - b).abs() <= 1e-4 * largest, "{a} {b}");
+    }
+    assert_eq!(dir.names(), ["x.npy", "y.npy"]);
+}
+
+#[test]
+fn run_leaves_no_output_after_an_error() {
+    let dir = Dir::new("run-errors");
+    let (output, good) = (dir.path("y.npy"), dir.path("good.npy"));
+    npy::write(Path::new(&good), &[1, 3, 32, 32], &[0.5; 3 * 32 * 32]).unwrap();
+    let input = |name: &str, shape: &[usize]| {
+        let path = dir.path(name);
+        npy::write(Path::new(&path), shape, &vec![0.5; shape.iter().product()]).unwrap();
+        path
+    };
+    let whole_numbers = dir.path("whole_numbers.npy");
+    let header = format!("{:<117}\n", "{'descr': '<i8', 'fortran_order': False, 'shape': (1, 3, 32, 32), }");
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    bytes.extend(header.bytes().chain(vec![0; 8 * 3 * 32 * 32]));
+    fs::write(&whole_numbers, bytes).unwrap();
+    let (half, not_finite) = (dir.path("half.npy"), dir.path("not_finite.npy"));
+    let bytes = fs::read(&good).unwrap();
+    fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
+    npy::write(Path::new(&not_finite), &[1, 3, 32, 32], &[f32::NAN; 3 * 32 * 32]).unwrap();
+    for (file, says) in [
+        (input("channels.npy", &[1, 4, 32, 32]), "[n, 3, h, w]"),
+        (input("dimensions.npy", &[3, 32, 32]), "[n, 3, h, w]"),
+        (input("none.npy", &[0, 3, 32, 32]), "0"),
+        (input("small.npy", &[1, 3, 31, 32]), "31 x 32"),
+        (input("flat.npy", &[1, 3, 0, 32]), "0 x 32"),
+        (whole_numbers, "int64"),
+        (half, "truncated"),
+        (not_finite, "NaN"),
+        (dir.path("missing.npy"), "no such file"),
+    ] {
+        let error = refused(&ghostnet(&["run", "--backend", "cpu", "--weights", WEIGHTS, "--input", &file, "--output", &output]));
+        assert!(error.contains(says), "{file}: {error}");
+        assert!(!Path::new(&output).exists(), "{file}");
+    }
+    let error = refused(&ghostnet(&["run", "--weights", WEIGHTS, "--input", &good, "--output", &dir.path("none/y.npy")]));
+    assert!(error.contains("no such directory"), "{error}");
+    assert!(dir.names().iter().all(|name| name.ends_with(".npy") && name != "y.npy"), "{:?}", dir.names());
+}
+
+#[test]
+fn bad_weights_are_refused() {
+    let dir = Dir::new("weights");
+    let half = dir.path("half.safetensors");
+    let bytes = fs::read(WEIGHTS).unwrap();
+    fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
+    let text = dir.path("text.safetensors");
+    fs::write(&text, "these are no weights").unwrap();
+    let missing = dir.path("missing.safetensors");
+    for file in [&half, &text, &missing, &dir.path("")] {
+        for args in [["classify", CAT, "--model", file], ["classify", CAT, "--weights", file], ["inspect", file, "--batch", "1"]] {
+            let error = refused(&ghostnet(&args));
+            assert!(error.starts_with(file.as_str()), "{args:?}: {error}");
+        }
+    }
+    for unknown in ["ghostnet_200", "owner/name", "", "..", "-"] {
+        refused(&ghostnet(&["inspect", unknown]));
+    }
+}
+
+#[test]
+fn models_lists_four() {
+    let models = value(&["models", "--json"]);
+    let models = list(&models);
+    models.iter().for_each(|m| check(m, &[("name", Is::Text), ("input", Is::Array), ("params", Is::Whole), ("macs", Is::Whole)]));
+    let listed: Vec<_> = models.iter().map(|m| (m["name"].as_str().unwrap(), m["params"].as_u64().unwrap())).collect();
+    let expected =
+        [("ghostnet_050", 2_587_292), ("ghostnet_100", 5_182_508), ("ghostnet_130", 7_358_820), ("ghostnet_050_cifar10", 1_319_102)];
+    assert_eq!(listed, expected);
+    assert_eq!((&models[1]["input"], &models[3]["input"]), (&json!([3, 224, 224]), &json!([3, 32, 32])));
+    let out = stdout(&ghostnet(&["models"]));
+    assert!(expected.iter().all(|(name, _)| out.contains(name)) && out.contains("5,182,508") && out.contains("73.9 / 91.4"), "{out}");
+}
+
+#[test]
+fn inspect_lists_the_plan_and_dumps_its_shaders() {
+    let dir = Dir::new("inspect");
+    let shaders = dir.path("a/b");
+    let plan = value(&["inspect", "ghostnet_050", "--json", "--batch", "2", "--size", "64x96", "--dump-shaders", &shaders]);
+    let numbers = ["params", "macs", "dispatches", "pipelines", "weight_bytes", "activation_bytes"].map(|name| (name, Is::Whole));
+    check(&plan, &[&numbers[..], &[("model", Is::Text), ("steps", Is::Array)]].concat());
+    let steps = list(&plan["steps"]);
+    assert_eq!(plan["dispatches"], steps.len());
+    let mut files: Vec<&str> = Vec::new();
+    for step in steps {
+        let texts = ["name", "kernel", "shader", "entry"].map(|name| (name, Is::Text));
+        let numbers = ["macs", "read_bytes", "write_bytes"].map(|name| (name, Is::Whole));
+        check(step, &[&texts[..], &numbers, &[("overrides", Is::Object), ("workgroups", Is::Array)]].concat());
+        assert!(list(&step["workgroups"]).iter().all(|side| side.as_u64().is_some_and(|n| (1..=65535).contains(&n))));
+        assert_eq!(list(&step["workgroups"]).len(), 3);
+        files.push(step["shader"].as_str().unwrap());
+        let source = fs::read_to_string(Path::new(&shaders).join(files[files.len() - 1])).unwrap();
+        assert!(source.contains(&format!("fn {}(", step["entry"].as_str().unwrap())));
+    }
+    files.sort_unstable();
+    files.dedup();
+    assert_eq!((files.len() as u64, fs::read_dir(&shaders).unwrap().count()), (plan["pipelines"].as_u64().unwrap(), files.len()));
+    let out = stdout(&ghostnet(&["inspect", "--device-class", "software"]));
+    assert!(out.starts_with("ghostnet_050_cifar10, batch 1, 32 x 32\n") && out.contains("conv_stem"), "{out}");
+}
+
+#[test]
+fn bench_reports_start_up_and_latency() {
+    for backend in backends() {
+        let bench = value(&["bench", "--json", "--iters", "3", "--batch", "2", "--backend", backend]);
+        let texts = ["model", "backend", "adapter", "driver", "precision"].map(|name| (name, Is::Text));
+        let others = [("batch", Is::Whole), ("startup_ms", Is::Object), ("latency_ms", Is::Object), ("images_per_s", Is::Number)];
+        check(&bench, &[&texts[..], &others].concat());
+        check(&bench["startup_ms"], &["device", "weights", "pipelines", "first_run", "total"].map(|name| (name, Is::Number)));
+        check(&bench["latency_ms"], &["min", "median", "p90"].map(|name| (name, Is::Number)));
+        assert_eq!((&bench["batch"], &bench["backend"], &bench["precision"]), (&json!(2), &json!(backend), &json!("f32")));
+        let [min, median, p90] = ["min", "median", "p90"].map(|name| bench["latency_ms"][name].as_f64().unwrap());
+        assert!(0.0 < min && min <= median && median <= p90);
+        assert!((bench["images_per_s"].as_f64().unwrap() * median / 2000.0 - 1.0).abs() < 1e-6);
+    }
+    let output = ghostnet(&["bench", "ghostnet_050", "--size", "32", "--iters", "1", "--backend", "cpu"]);
+    assert_eq!(text(&output.stderr), "note: random weights, for timing only\n");
+    assert!(stdout(&output).contains("images/s"));
+}
+
+#[test]
+fn profile_times_every_step() {
+    let dir = Dir::new("profile");
+    let chart = dir.path("time.svg");
+    for backend in backends() {
+        let profile = value(&["profile", "--json", "--iters", "2", "--chart", &chart, "--backend", backend]);
+        let texts = ["model", "backend", "adapter", "driver", "precision"].map(|name| (name, Is::Text));
+        check(&profile, &[&texts[..], &[("batch", Is::Whole), ("total_ms", Is::Number), ("steps", Is::Array)]].concat());
+        let steps = list(&profile["steps"]);
+        let numbers = ["ms", "share", "gflops", "gb_per_s"].map(|name| (name, Is::Number));
+        steps.iter().for_each(|step| check(step, &[&[("name", Is::Text), ("kernel", Is::Text)][..], &numbers].concat()));
+        let sum: f64 = steps.iter().map(|step| step["share"].as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+        let drawn = fs::read_to_string(&chart).unwrap();
+        assert!(drawn.starts_with("<svg") && drawn.contains("blocks.0.0.ghost1") && drawn.trim_end().ends_with("</svg>"));
+    }
+    let out = stdout(&ghostnet(&["profile", "--iters", "1", "--backend", "cpu"]));
+    assert!(out.contains("total of") && out.contains("GFLOP/s"), "{out}");
+    let error = refused(&ghostnet(&["profile", "--iters", "1", "--backend", "cpu", "--chart", &dir.path("none/time.svg")]));
+    assert!(error.contains("no such directory"), "{error}");
+    assert_eq!(dir.names(), ["time.svg"]);
+}
+
+#[test]
+fn eval_counts_what_is_right() {
+    let dir = Dir::new("eval");
+    for (class, from) in [("Cat", CAT), ("horse", HORSE), ("ship", HORSE)] {
+        fs::create_dir(dir.path(class)).unwrap();
+        fs::copy(from, dir.path(&format!("{class}/1.png"))).unwrap();
+    }
+    fs::copy(HORSE, dir.path("horse/2.PNG")).unwrap();
+    fs::write(dir.path("horse/readme.txt"), "no image").unwrap();
+    let fields = [("images", Is::Whole), ("top1", Is::Number), ("top5", Is::Number), ("images_per_s", Is::Number)];
+    for backend in backends() {
+        let eval = value(&["eval", &dir.path(""), "--json", "--batch", "3", "--backend", backend]);
+        check(&eval, &fields);
+        assert_eq!((&eval["images"], &eval["top1"]), (&json!(4), &json!(0.75)));
+    }
+    assert_eq!(value(&["eval", &dir.path(""), "--json", "--limit", "3", "--backend", "cpu"])["images"], 3);
+    // A damaged image is named; the others count.
+    fs::write(dir.path("horse/3.jpg"), "no image").unwrap();
+    let output = ghostnet(&["eval", &dir.path(""), "--json", "--backend", "cpu"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["images"], 4);
+    assert_eq!(text(&output.stderr).lines().count(), 1);
+    assert!(text(&output.stderr).contains("3.jpg"));
+    fs::rename(dir.path("ship"), dir.path("boat")).unwrap();
+    let error = refused(&ghostnet(&["eval", &dir.path(""), "--backend", "cpu"]));
+    assert!(error.contains("`boat` is no class"), "{error}");
+    let error = refused(&ghostnet(&["eval", &dir.path("horse")]));
+    assert!(error.contains("one per class"), "{error}");
+    let error = refused(&ghostnet(&["eval", &dir.path("none")]));
+    assert!(error.ends_with("no such directory"), "{error}");
+}
+
+#[test]
+fn adapters_are_listed() {
+    let adapters = value(&["adapters", "--json"]);
+    let texts = ["name", "backend", "type"].map(|name| (name, Is::Text));
+    for adapter in list(&adapters) {
+        let mut adapter = adapter.clone();
+        assert!(adapter["driver"].is_string(), "{adapter}");
+        adapter.as_object_mut().unwrap().remove("driver");
+        check(&adapter, &[&texts[..], &[("features", Is::Array)]].concat());
+    }
+    stdout(&ghostnet(&["adapters"]));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_driver_the_cpu_runs() {
+    let without = |args: &[&str]| {
+        let nowhere = [("VK_ICD_FILENAMES", "/nonexistent"), ("VK_DRIVER_FILES", "/nonexistent")];
+        command(args).envs(nowhere).output().expect("the command starts")
+    };
+    let answer: Value = serde_json::from_str(&stdout(&without(&["classify", "--json", CAT]))).unwrap();
+    assert_eq!((&answer["backend"], &answer["top"][0]["label"]), (&json!("cpu"), &json!("cat")));
+    let error = refused(&without(&["classify", "--backend", "gpu", CAT]));
+    assert!(error.starts_with("no GPU adapter"), "{error}");
+    assert_eq!(stdout(&without(&["adapters", "--json"])), "[]\n");
+    assert!(stdout(&without(&["adapters"])).starts_with("no GPU adapter"));
+}
+
+#[test]
+fn what_the_device_cannot_do_is_refused() {
+    let error = refused(&ghostnet(&["classify", "--precision", "f16", CAT]));
+    assert!(error.contains("f16"), "{error}");
+    let error = refused(&ghostnet(&["classify", "--adapter", "nosuch", CAT]));
+    assert!(error.starts_with("no GPU adapter"), "{error}");
+    let error = refused(&ghostnet(&["bench", "--backend", "cpu", "--size", "31x32"]));
+    assert!(error.contains("31 x 32"), "{error}");
+    let error = refused(&ghostnet(&["bench", "--backend", "cpu", "--size", "16384x16384", "--batch", "1000000"]));
+    assert!(error.contains("is the most"), "{error}");
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    for args in [
+        &[][..],
+        &["nosuch"],
+        &["classify"],
+        &["classify", "--nosuch", CAT],
+        &["classify", "--top", "0", CAT],
+        &["classify", "--backend", "tpu", CAT],
+        &["classify", "--precision", "f64", CAT],
+        &["classify", "--backend", "cpu", "--adapter", "x", CAT],
+        &["run", "--input", "x.npy", "--output", "y.npy"],
+        &["run", "--model", "ghostnet_050", "--input", "x.npy"],
+        &["inspect", "--batch", "-1"],
+        &["inspect", "--size", "0x32"],
+        &["bench", "--size", "99999999999999999999x1"],
+        &["bench", "--iters", "many"],
+        &["eval"],
+    ] {
+        let output = ghostnet(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    assert_eq!(stdout(&ghostnet(&["--version"])), concat!("ghostnet ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert!(stdout(&ghostnet(&["--help"])).contains("Examples:"));
+    for name in ["classify", "run", "models", "inspect", "bench", "profile", "eval", "adapters"] {
+        assert!(stdout(&ghostnet(&[name, "--help"])).contains("--json"), "{name}");
+    }
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn pull_fails_in_one_line() {
+    let dir = Dir::new("pull");
+    let pull = |repo: &str| {
+        // Nothing listens on port 9 of this machine, or it discards.
+        let nowhere = [("HF_ENDPOINT", "http://127.0.0.1:9"), ("HF_HUB_CACHE", &dir.path("hub"))];
+        command(&["pull", repo]).envs(nowhere).env("NO_PROXY", "127.0.0.1").output().expect("the command starts")
+    };
+    assert!(refused(&pull("timm/ghostnet_100.in1k")).contains("127.0.0.1:9"));
+    assert!(refused(&pull("../x")).contains("OWNER/NAME"));
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn a_pulled_model_is_found_by_its_repository() {
+    let dir = Dir::new("cached");
+    let model = dir.0.join("models--owner--name");
+    fs::create_dir_all(model.join("refs")).unwrap();
+    fs::write(model.join("refs/main"), "abc").unwrap();
+    fs::create_dir_all(model.join("snapshots/abc")).unwrap();
+    fs::copy(WEIGHTS, model.join("snapshots/abc/model.safetensors")).unwrap();
+    let args = ["classify", "--json", "--backend", "cpu", "--model", "owner/name", CAT];
+    let output = command(&args).env("HF_HUB_CACHE", &dir.0).output().expect("the command starts");
+    assert_eq!(serde_json::from_str::<Value>(&stdout(&output)).unwrap()["top"][0]["label"], "cat");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    for args in [&["models"][..], &["models", "--json"], &["inspect"], &["classify", "--backend", "cpu", CAT, CAT], &["--help"]] {
+        let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("the command ends");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{args:?}");
+    }
+}
