@@ -406,8 +406,10 @@ fn what_the_device_cannot_do_is_refused() {
     assert!(error.contains("f16"), "{error}");
     let error = refused(&ghostnet(&["classify", "--adapter", "nosuch", CAT]));
     assert!(error.starts_with("no GPU adapter"), "{error}");
-    let error = refused(&ghostnet(&["bench", "--backend", "cpu", "--size", "31x32"]));
-    assert!(error.contains("31 x 32"), "{error}");
+    for name in ["bench", "inspect", "profile"] {
+        let error = refused(&ghostnet(&[name, "--backend", "cpu", "--size", "31x32"]));
+        assert!(error.contains("31 x 32"), "{error}");
+    }
     let error = refused(&ghostnet(&["bench", "--backend", "cpu", "--size", "16384x16384", "--batch", "1000000"]));
     assert!(error.contains("is the most"), "{error}");
 }

@@ -141,7 +141,7 @@ fn draw(chart: Chart, document: &mut String) -> Result<(), Box<dyn std::error::E
         write(words, (MARGIN, y), text(14, INK, HPos::Left, VPos::Top))?;
         y += 18;
     }
-    let words = format!("{steps} steps, {} ms: each timed in a pass of its own, for comparing steps; a run takes less.", number(total));
+    let words = format!("{steps} steps, {} ms; each timed by itself, for comparing steps: the sum is not the time of a run", number(total));
     write(words, (MARGIN, y), text(14, FAINT, HPos::Left, VPos::Top))?;
     area.present()?;
     Ok(())

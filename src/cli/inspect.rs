@@ -2,9 +2,10 @@ use super::{
     options::{DeviceOptions, Unweighted, WeightsOption, network, positive, size},
     output::{Align, bold, bytes, count, macs, print, print_json, table, write_file},
 };
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use ghostnet::{
+    MIN_SIDE,
     graph::{Shape, passes},
     kernels::{
         choice::{Choice, DeviceClass},
@@ -63,6 +64,9 @@ impl Args {
         self.device.check();
         let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
         let [h, w] = self.size.unwrap_or(chosen.size);
+        if h.min(w) < MIN_SIDE {
+            bail!("input: {h} x {w} pixels, at least {MIN_SIDE} x {MIN_SIDE} are needed");
+        }
         let choice = match self.device_class {
             Some(Class::Gpu) => Choice::new(DeviceClass::Gpu),
             Some(Class::Software) => Choice::new(DeviceClass::Software),

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each step is timed in a compute pass of its own, by the GPU's timestamps (on the CPU by the clock): the times say which
-steps cost what, and their sum is more than a run takes; for that, `ghostnet bench`. With --json:
+Each step is timed in a compute pass of its own, by the GPU's timestamps (on the CPU by the clock). That says which steps
+cost what; their sum is not the time of a run, which `ghostnet bench` measures. With --json:
   {\"model\", \"backend\", \"adapter\", \"driver\", \"precision\", \"batch\", \"total_ms\",
    \"steps\": [{\"name\", \"kernel\", \"ms\", \"share\", \"gflops\", \"gb_per_s\"}]}
 
@@ -103,6 +103,6 @@ impl Args {
         print(&format!("{}\non {}, {}\n", bold(&title), adapter(info), info.driver))?;
         print(&table(&head, &rows))?;
         let runs = if self.iters == 1 { "one run".into() } else { format!("medians of {} runs", self.iters) };
-        print(&dim(&format!("{runs}, each step in a pass of its own: for comparing steps; a run takes less than the total")))
+        print(&dim(&format!("{runs}, each step timed by itself: for comparing steps; `ghostnet bench` times whole runs")))
     }
 }

@@ -72,7 +72,10 @@ impl Choice {
                 65..=128 => Tile::new(128, 1, 2, 2),
                 _ => Tile::new(128, 2, 2, 2),
             },
-            DeviceClass::Software => Tile::new(32, region.div_ceil(32).next_power_of_two() as u32, 2, 1),
+            DeviceClass::Software => {
+                let invocations = region.next_power_of_two().clamp(8, 32) as u32;
+                Tile::new(invocations, (region as u32).div_ceil(invocations).next_power_of_two(), 2, 1)
+            }
         }
     }
 

@@ -177,7 +177,7 @@ impl GhostModule {
 
     /// Adds the module to a graph; tensors `NAME.primary_conv.{0,1}.*` and `NAME.cheap_operation.{0,1}.*` as timm's `GhostModule`.
     pub fn add(&self, graph: &mut Graph, source: &mut Source<'_>, name: &str, input: NodeId) -> Result<NodeId> {
-        if self.ratio == 0 || self.kernel % 2 == 0 || self.cheap_kernel % 2 == 0 {
+        if self.ratio == 0 || self.kernel.is_multiple_of(2) || self.cheap_kernel.is_multiple_of(2) {
             let what = format!("ratio {} must be at least 1, kernels {} and {} odd", self.ratio, self.kernel, self.cheap_kernel);
             return Err(Error::shape(name, what));
         }

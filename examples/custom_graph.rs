@@ -1,0 +1,33 @@
+//! A network of one's own from ghost modules: the passes fuse it without knowing its name. `cargo run --release --example custom_graph`.
+
+use ghostnet::{
+    Engine, EngineOptions, Tensor,
+    graph::{Activation, Conv, Graph, Op, Shape},
+    model::ghostnet::{GhostModule, Source},
+};
+
+fn main() -> anyhow::Result<()> {
+    let mut graph = Graph::new();
+    // Weights by name: from a formula here, `Source::checkpoint` takes a file's.
+    let mut weights = Source::formula(0);
+    let image = graph.add_input(3)?;
+    let stem = weights.constant(&mut graph, "stem.weight", &[16, 3, 3, 3])?;
+    let x = graph.add("stem", Op::Conv(Conv::new(stem).stride(2).pad(1)), &[image])?;
+    let x = graph.add("stem.act", Op::Activate(Activation::Silu), &[x])?;
+    // A ghost module with ratio 3: one real map makes two ghosts.
+    let wide = GhostModule { ratio: 3, ..GhostModule::new(16, 48) }.add(&mut graph, &mut weights, "wide", x)?;
+    let narrow = GhostModule { relu: false, ..GhostModule::new(48, 16) }.add(&mut graph, &mut weights, "narrow", wide)?;
+    let sum = graph.add("sum", Op::Add, &[narrow, x])?;
+    graph.add_output("maps", sum);
+
+    let engine = Engine::blocking(EngineOptions::default())?;
+    let model = engine.load_graph(graph)?;
+    for step in model.plan(Shape::new(1, 3, 64, 64))?.steps {
+        println!("{:8} {:10} {:7} multiply-adds", step.name, step.dispatch.key.kernel, step.macs);
+    }
+    let input = Tensor::new(&[1, 3, 64, 64], vec![0.5; 3 * 64 * 64])?;
+    for (name, maps) in model.run(&input)? {
+        println!("{name}: {:?} on {}", maps.shape, engine.adapter().name);
+    }
+    Ok(())
+}
