@@ -78,7 +78,7 @@ pub fn cyan(text: &str) -> String {
 
 /// Columns of the terminal that stdout is; `None` where it is none, and lines may be as long as they like.
 pub fn width() -> Option<usize> {
-    let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let columns = || console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
     io::stdout().is_terminal().then(|| columns().unwrap_or(80).max(20))
 }
 
