@@ -143,11 +143,9 @@ pub fn network(model: Option<&str>, weights: &WeightsOption, unweighted: Unweigh
             found
         }
     };
-    if chosen.network.is_random() {
-        note(match unweighted {
-            Unweighted::Random => "note: random weights, for timing only",
-            Unweighted::Refuse => "note: random weights, the answers mean nothing",
-        });
+    // What only measures says so in its output; an error's one line on stderr stays alone.
+    if chosen.network.is_random() && unweighted == Unweighted::Refuse {
+        note("note: random weights, the answers mean nothing");
     }
     Ok(chosen)
 }

@@ -54,7 +54,7 @@ pub fn depthwise(
         ("STRIDE_X", stride[1] as i64),
         ("SAME", same.into()),
         ("SUMS", sums.into()),
-        ("SUMS_PER_LANE", 1),
+        ("SUMS_PER_LANE", sums.into()),
         ("ACTIVATION", activation as i64),
         ("F16", f16.into()),
     ];

@@ -100,7 +100,7 @@ pub fn ghost(
         ("GATE", gate.into()),
         ("RESIDUAL", residual.is_some().into()),
         ("SUMS", sums.into()),
-        ("SUMS_PER_LANE", (2 * tile.blocks).into()),
+        ("SUMS_PER_LANE", if sums { 2 * i64::from(tile.blocks) } else { 0 }),
         ("ACTIVATION", activation as i64),
         ("CHEAP_ACTIVATION", cheap_activation as i64),
         ("F16", f16.into()),

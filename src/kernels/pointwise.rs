@@ -49,7 +49,7 @@ pub fn pointwise(
         ("GATE", gate.into()),
         ("RESIDUAL", residual.is_some().into()),
         ("POOL", pool.into()),
-        ("SUMS_PER_LANE", tile.blocks.into()),
+        ("SUMS_PER_LANE", if pool { tile.blocks.into() } else { 0 }),
         ("ACTIVATION", activation as i64),
         ("F16", f16.into()),
     ];
