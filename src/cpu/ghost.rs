@@ -22,6 +22,7 @@ pub(crate) struct Extra<'a> {
 }
 
 /// `blocks` is BLOCKS, `d` is D.
+#[allow(clippy::too_many_arguments)] // the shader's bindings and constants
 pub(crate) fn ghost(
     params: &GhostParams,
     [blocks, d]: [usize; 2],

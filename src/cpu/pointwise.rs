@@ -15,6 +15,7 @@ pub(crate) struct Extra<'a> {
 }
 
 /// `blocks` is BLOCKS.
+#[allow(clippy::too_many_arguments)] // the shader's bindings and constants
 pub(crate) fn pointwise(
     params: &PointwiseParams,
     blocks: usize,
