@@ -72,7 +72,7 @@ pub struct Tensor {
 impl Tensor {
     /// A tensor; an error if `data` is not as long as `shape` says.
     pub fn new(shape: &[usize], data: Vec<f32>) -> Result<Self> {
-        let count: usize = shape.iter().product();
+        let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side)).unwrap_or(usize::MAX);
         if count != data.len() {
             return Err(Error::shape("tensor", format!("shape {shape:?} has {count} values, {} were given", data.len())));
         }
@@ -348,8 +348,9 @@ impl Part {
             return Err(Error::shape("input", format!("has shape {:?}, [n, c, h, w] is needed", input.shape)));
         };
         let shape = Shape::new(n, c, h, w);
-        if shape.count() != input.data.len() {
-            return Err(Error::shape("input", format!("shape {shape} has {} values, {} were given", shape.count(), input.data.len())));
+        let count = shape.checked_count().unwrap_or(usize::MAX);
+        if count != input.data.len() {
+            return Err(Error::shape("input", format!("shape {shape} has {count} values, {} were given", input.data.len())));
         }
         if let Some(at) = input.data.iter().position(|v| !v.is_finite()) {
             return Err(Error::shape("input", format!("value {at} is {}", input.data[at])));

@@ -136,7 +136,8 @@ impl Context {
         let lost = Arc::new(Mutex::new(None));
         let sink = lost.clone();
         device.set_device_lost_callback(move |_, message| {
-            *sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(message);
+            let reason = if message.is_empty() { "its driver gives no reason".into() } else { message };
+            *sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(reason);
         });
         let class = if info.device_type == "cpu" { DeviceClass::Software } else { DeviceClass::Gpu };
         Self { device, queue, info, class, lost, pipelines: PipelineCache::default() }

@@ -96,7 +96,7 @@ impl Graph {
     /// Adds weights. `data.len()` must be the product of `shape`.
     pub fn add_constant(&mut self, name: impl Into<String>, shape: &[usize], data: impl Into<Arc<[f32]>>) -> Result<ConstId> {
         let (name, data) = (name.into(), data.into());
-        let count: usize = shape.iter().product();
+        let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side)).unwrap_or(usize::MAX);
         if count != data.len() {
             return Err(Error::shape(name, format!("shape {shape:?} has {count} values, {} were given", data.len())));
         }
@@ -132,6 +132,11 @@ impl Graph {
 
     /// The shape of every node's output for an input of shape `input` (`[n, c, h, w]`).
     pub fn shapes(&self, input: Shape) -> Result<Vec<Shape>> {
+        let largest = [input.n, input.h, input.w].into_iter().max().unwrap_or(0);
+        if largest >= op::LARGEST || input.checked_count().is_none() {
+            let what = format!("input {input}: the longest side");
+            return Err(Error::Limit { what, needed: largest as u64, limit: op::LARGEST as u64 });
+        }
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
         for (node, &channels) in self.nodes.iter().zip(&self.channels) {
             let inputs: Vec<Shape> = node.inputs.iter().map(|id| shapes[id.0]).collect();

@@ -242,8 +242,19 @@ pub enum Op {
     Separable(Separable),
 }
 
+/// Strides, padding and dilation go up to here, as do the sides of maps and the images of a batch: products of two do not overflow.
+pub(super) const LARGEST: usize = 1 << 31;
+
+fn below_largest(what: &str, values: [usize; 2]) -> Result<(), String> {
+    match values.into_iter().find(|v| *v >= LARGEST) {
+        Some(value) => Err(format!("{what} {value} is too large, {LARGEST} is the limit")),
+        None => Ok(()),
+    }
+}
+
 /// Output size of a window of `kernel` taps, `dilation` apart, over `size` values.
 fn windows(size: usize, kernel: usize, stride: usize, pad: usize, dilation: usize) -> Result<usize, String> {
+    // `add` keeps all of these below LARGEST, so nothing overflows.
     let span = dilation * (kernel - 1) + 1;
     match (size + 2 * pad).checked_sub(span) {
         Some(rest) => Ok(rest / stride + 1),
@@ -317,6 +328,10 @@ impl Op {
                 if c_out * kh * kw == 0 || conv.stride.contains(&0) || conv.dilation.contains(&0) {
                     return Err("channels, kernel, stride and dilation must be at least 1".into());
                 }
+                below_largest("stride", conv.stride)?;
+                below_largest("padding", conv.pad)?;
+                // The filter lies in memory, so its sides are smaller than that already.
+                below_largest("dilation", conv.dilation.map(|d| d.saturating_mul(kh.max(kw))))?;
                 conv.bias.iter().try_for_each(|b| vector(b, c_out))?;
                 Ok(c_out)
             }
@@ -331,6 +346,8 @@ impl Op {
                     if p.kernel.contains(&0) || p.stride.contains(&0) {
                         return Err("window and stride must be at least 1".into());
                     }
+                    below_largest("stride", p.stride)?;
+                    below_largest("window", p.kernel)?;
                     if p.pad[0] >= p.kernel[0] || p.pad[1] >= p.kernel[1] {
                         return Err(format!("padding {:?} must be less than the window {:?}", p.pad, p.kernel));
                     }
@@ -350,8 +367,8 @@ impl Op {
             },
             Op::Slice { start, len } => {
                 arity(1)?;
-                if *len == 0 || start + len > inputs[0] {
-                    return Err(format!("channels {start}..{} of {} cannot be taken", start + len, inputs[0]));
+                if *len == 0 || start.checked_add(*len).is_none_or(|end| end > inputs[0]) {
+                    return Err(format!("channels {start}..{} of {} cannot be taken", start.saturating_add(*len), inputs[0]));
                 }
                 Ok(*len)
             }

@@ -24,6 +24,11 @@ impl Shape {
         self.h * self.w
     }
 
+    /// The number of values, if this machine can count them.
+    pub fn checked_count(&self) -> Option<usize> {
+        [self.c, self.h, self.w].iter().try_fold(self.n, |count, side| count.checked_mul(*side))
+    }
+
     /// Values of the whole tensor.
     pub const fn count(&self) -> usize {
         self.n * self.c * self.h * self.w

@@ -66,6 +66,9 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
         return Err(Error::NoKernel(unsupported));
     }
     let input_id = graph.input()?;
+    if graph.outputs().is_empty() {
+        return Err(Error::Model("the graph has no result".into()));
+    }
     let count = graph.nodes().len();
     let mut lowering = Lowering {
         graph,
@@ -246,8 +249,10 @@ impl Lowering<'_> {
             from = aside;
         }
         let shape = self.shapes[id.0];
-        // Tables differ by use, not by node: the step's number tells them apart.
-        let key = ConstantKey { node: usize::MAX, role: "relayout", variant: usize::MAX - self.constants.len() };
+        // A node may be copied in several ways: the key names the table by its contents.
+        let hash = |hash: u64, lane: &f32| (hash ^ u64::from(lane.to_bits())).wrapping_mul(0x100_0000_01B3);
+        let variant = table.iter().fold(0xCBF2_9CE4_8422_2325, hash) as usize;
+        let key = ConstantKey { node: id.0, role: "relayout", variant };
         self.constants.push(PackedConstant { key, data: table.into(), stored: false });
         let table = Resource::Constant(self.constants.len() - 1);
         let dispatch = kernels::relayout(shape.n, shape.pixels(), blocks, self.f16 && !self.is_gate(id), from.place, to.place);

@@ -1,8 +1,13 @@
 //! What the tests share: one device per test binary, opened at WebGPU's default limits.
 #![allow(dead_code)] // each test binary uses its own part
 
-use ghostnet::{Backend, Engine, EngineOptions};
-use std::{path::PathBuf, sync::OnceLock};
+pub mod net;
+
+use ghostnet::{Backend, Engine, EngineOptions, Result, gpu::Context};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 pub fn path(relative: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(relative)
@@ -12,22 +17,39 @@ fn options() -> EngineOptions {
     EngineOptions { backend: Backend::Gpu, adapter: std::env::var("GHOSTNET_ADAPTER").ok(), default_limits: true, ..Default::default() }
 }
 
-/// The GPU engine of this test binary. Without an adapter the tests fail, unless GHOSTNET_SKIP_GPU_TESTS is set and CI is not.
-pub fn gpu() -> Option<&'static Engine> {
-    static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
-    let engine = ENGINE.get_or_init(|| match Engine::blocking(options()) {
-        Ok(engine) => {
-            eprintln!("adapter: {} ({})", engine.adapter().name, engine.adapter().driver);
-            Some(engine)
-        }
+/// Without an adapter the tests fail, unless GHOSTNET_SKIP_GPU_TESTS is set and CI is not.
+fn opened<T>(result: Result<T>) -> Option<T> {
+    match result {
+        Ok(opened) => Some(opened),
         Err(error) => {
             let skip = std::env::var_os("GHOSTNET_SKIP_GPU_TESTS").is_some() && std::env::var_os("CI").is_none();
             assert!(skip, "{error} (set GHOSTNET_SKIP_GPU_TESTS to leave the GPU tests out)");
             eprintln!("no adapter: GPU tests left out, as GHOSTNET_SKIP_GPU_TESTS asks");
             None
         }
+    }
+}
+
+/// The GPU engine of this test binary.
+pub fn gpu() -> Option<&'static Engine> {
+    static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
+    let engine = ENGINE.get_or_init(|| {
+        let engine = opened(Engine::blocking(options()))?;
+        eprintln!("adapter: {} ({})", engine.adapter().name, engine.adapter().driver);
+        Some(engine)
     });
     engine.as_ref()
+}
+
+/// The device of a test binary that works below the engine.
+pub fn context() -> Option<&'static Arc<Context>> {
+    static CONTEXT: OnceLock<Option<Arc<Context>>> = OnceLock::new();
+    let context = CONTEXT.get_or_init(|| {
+        let context = opened(pollster::block_on(Context::new(options().adapter.as_deref(), true)))?;
+        eprintln!("adapter: {} ({})", context.info().name, context.info().driver);
+        Some(Arc::new(context))
+    });
+    context.as_ref()
 }
 
 /// An engine on the same adapter with other options.
@@ -45,6 +67,9 @@ pub fn cpu() -> &'static Engine {
 
 /// Named tolerances, each relative to the largest magnitude of the expected values.
 pub mod tolerance {
+    /// One kernel on the same numbers: sums in another order, with and without fused multiply-adds; WGSL's `exp` is good to
+    /// 3 + 2 |x| units in the last place.
+    pub const KERNEL: f32 = 1e-5;
     /// Sums in another order, f32: the same network, fused or not.
     pub const REORDERED: f32 = 1e-5;
     /// Another implementation in f32, over a whole network.

@@ -1,0 +1,352 @@
+//! The passes match as often as GhostNet implies, leave alone what they must, and change no result.
+
+mod common;
+
+use common::{
+    net::{self, CLASSES, Fusing, Net, Random},
+    relative_difference, tolerance,
+};
+use ghostnet::{
+    Network, Precision, Tensor,
+    graph::{
+        Activation, Conv, Graph, Op, Shape,
+        passes::{self, Pass},
+    },
+    kernels::choice::DeviceClass,
+    model::ghostnet::GhostNet,
+    plan::{ConstantCache, Form, Plan},
+};
+use std::sync::Arc;
+
+fn ghostnet(name: &str) -> Graph {
+    Network::random(name, 0).unwrap().graph().unwrap()
+}
+
+/// Results on the CPU of a graph as it stands after `passes`.
+fn results(graph: &Graph, passes: &[Pass], shape: Shape, input: &[f32]) -> Vec<Vec<f32>> {
+    let mut graph = graph.clone();
+    passes::run(&mut graph, passes::REQUIRED);
+    passes::run(&mut graph, passes);
+    let options = net::options(DeviceClass::Software, Fusing::All, Form::Tensors, Precision::F32);
+    let plan = Plan::new(&graph, shape, &options, &mut ConstantCache::new()).unwrap();
+    net::run_on_cpu(&Arc::new(plan), input)
+}
+
+#[test]
+fn passes_match_as_often_as_the_network_implies() {
+    // Table 1 of the paper: 16 bottlenecks of two ghost modules each; 7 with squeeze-and-excite, 4 of stride 2, and 5 shortcuts of a
+    // depthwise and a 1x1 convolution (the strided ones and the step from 80 to 112 channels).
+    let (bottlenecks, gates, strided, shortcuts) = (16, 7, 4, 5);
+    let modules = 2 * bottlenecks;
+    for name in ["ghostnet_050", "ghostnet_100", "ghostnet_130"] {
+        let mut graph = ghostnet(name);
+        // The stem's, two a ghost module, one a strided depthwise convolution, two a shortcut, the last 1x1 convolution's.
+        assert_eq!(passes::run(&mut graph, passes::REQUIRED), [("fold_batch_norm", 1 + 2 * modules + strided + 2 * shortcuts + 1)]);
+        let matches = passes::run(&mut graph, passes::FUSING);
+        let expected = [
+            // The stem's, both parts of each bottleneck's first module, both layers of each gate, the last 1x1's, the head's.
+            ("fuse_activation", 1 + 2 * bottlenecks + 2 * gates + 1 + 1),
+            ("fuse_squeeze_excite", gates),
+            ("fuse_ghost", modules),
+            ("fuse_gate", gates),
+            ("fuse_residual", bottlenecks),
+            ("fuse_separable", shortcuts),
+            ("fuse_pool", 1),
+        ];
+        assert_eq!(matches, expected, "{name}");
+        // Input, stem, modules, strided depthwise, gates, shortcuts, last 1x1 with its mean, head, classifier.
+        assert_eq!(graph.nodes().len(), 1 + 1 + modules + strided + gates + shortcuts + 1 + 1 + 1, "{name}:\n{graph}");
+    }
+}
+
+#[test]
+fn passes_match_nothing_twice() {
+    let mut graph = ghostnet("ghostnet_050");
+    passes::run(&mut graph, passes::REQUIRED);
+    passes::run(&mut graph, passes::FUSING);
+    for (name, count) in passes::run(&mut graph, passes::REQUIRED).into_iter().chain(passes::run(&mut graph, passes::FUSING)) {
+        assert_eq!(count, 0, "{name}");
+    }
+}
+
+#[test]
+fn other_ratios_and_cheap_kernels_fuse_too() {
+    for (ratio, cheap_kernel, modules) in [(3, 3, 32), (2, 5, 32), (4, 1, 32), (1, 3, 0)] {
+        let network = Network::random_of(GhostNet { ratio, cheap_kernel, ..GhostNet::new(0.5) }, 0);
+        let mut graph = network.graph().unwrap();
+        passes::run(&mut graph, passes::REQUIRED);
+        let matches = passes::run(&mut graph, passes::FUSING);
+        assert_eq!(matches[2], ("fuse_ghost", modules), "ratio {ratio}, kernel {cheap_kernel}");
+        assert!(!graph.nodes().iter().any(|node| matches!(node.op, Op::Slice { .. } | Op::Concat)), "ratio {ratio}:\n{graph}");
+    }
+}
+
+#[test]
+fn every_prefix_of_the_passes_computes_the_same() {
+    let shape = Shape::new(1, 3, 64, 64);
+    let input = Random(3).values(shape.count());
+    let graph = ghostnet("ghostnet_100");
+    let expected = results(&graph, &[], shape, &input).remove(0);
+    for count in 1..=passes::FUSING.len() {
+        let logits = results(&graph, &passes::FUSING[..count], shape, &input).remove(0);
+        let difference = relative_difference(&logits, &expected);
+        println!("up to {}: {difference:.1e}", passes::FUSING[count - 1].name);
+        assert!(difference <= tolerance::REORDERED, "up to {}: {difference:.1e}", passes::FUSING[count - 1].name);
+    }
+}
+
+#[test]
+fn fused_and_unfused_agree_on_the_gpu() {
+    let (Some(fused), Some(unfused)) = (common::gpu(), common::gpu_with(|options| options.unfused = true)) else { return };
+    let shape = [1, 3, 64, 64];
+    let input = Tensor::new(&shape, Random(3).values(shape.iter().product())).unwrap();
+    let network = Network::random("ghostnet_100", 0).unwrap();
+    let [one, other] = [fused, &unfused].map(|engine| engine.load(network.clone()).unwrap());
+    assert!(other.graph().nodes().len() > 2 * one.graph().nodes().len(), "the second is not fused");
+    let difference = relative_difference(&one.run(&input).unwrap().data, &other.run(&input).unwrap().data);
+    println!("{difference:.1e}");
+    assert!(difference <= tolerance::REORDERED, "{difference:.1e}");
+}
+
+#[test]
+fn ghostnet_takes_52_dispatches() {
+    let shape = Shape::new(1, 3, 224, 224);
+    for name in ["ghostnet_050", "ghostnet_100", "ghostnet_130"] {
+        let graph = net::after_passes(ghostnet(name), true);
+        let mut cache = ConstantCache::new();
+        for class in CLASSES {
+            let mut dispatches = |form: &Form, separable: bool, ghost: bool| {
+                let mut options = net::options(class, Fusing::All, form.clone(), Precision::F32);
+                options.choice.fuse_separable = separable;
+                options.choice.fuse_ghost = ghost;
+                Plan::new(&graph, shape, &options, &mut cache).unwrap().steps.len()
+            };
+            let tensors = Form::Tensors;
+            assert_eq!(dispatches(&tensors, true, true), 52, "{name}, {class:?}");
+            assert_eq!(dispatches(&tensors, false, true), 52 + 5, "{name}, {class:?}: shortcuts in two");
+            // Each module in two, and a third for the sum with the shortcut, which waits for both.
+            assert_eq!(dispatches(&tensors, true, false), 52 + 32 + 16 + sums(&graph), "{name}, {class:?}: ghost modules in two");
+            // Pixels to input, logits to classes.
+            assert_eq!(dispatches(&Form::Classify { k: 5 }, true, true), 52 + 2, "{name}, {class:?}: classify");
+        }
+    }
+}
+
+/// Squeeze-and-excites that follow a ghost module directly: without the fused kernel a pool of their own makes their sums.
+fn sums(graph: &Graph) -> usize {
+    let follows = |node: &&ghostnet::graph::Node| matches!(node.op, Op::SqueezeExcite(_)) && matches!(graph.node(node.inputs[0]).op, Op::Ghost(_));
+    graph.nodes().iter().filter(follows).count()
+}
+
+/// A graph that a pass has to leave alone: how often `pass` matches, and whether all passes keep the results.
+fn check(pass: &str, expected: usize, net: Net, shape: Shape) {
+    let mut graph = net.graph.clone();
+    passes::run(&mut graph, passes::REQUIRED);
+    let matches = passes::run(&mut graph, passes::FUSING);
+    let count = matches.iter().find(|(name, _)| *name == pass).expect("the pass is there").1;
+    assert_eq!(count, expected, "{pass} on\n{}became\n{graph}", net.graph);
+    let input = Random(5).values(shape.count());
+    let plain = results(&net.graph, &[], shape, &input);
+    let fused = results(&net.graph, passes::FUSING, shape, &input);
+    assert_eq!(plain.len(), net.graph.outputs().len());
+    for ((plain, fused), (name, _)) in plain.iter().zip(&fused).zip(net.graph.outputs()) {
+        let difference = relative_difference(fused, plain);
+        assert!(difference <= tolerance::REORDERED, "{pass}, `{name}`: {difference:.1e}\n{graph}");
+    }
+}
+
+const SHAPE: Shape = Shape::new(2, 6, 5, 7);
+
+/// A primary convolution and its cheap operation.
+fn halves(net: &mut Net, edit: impl Fn(Conv) -> Conv) -> [ghostnet::graph::NodeId; 2] {
+    let input = ghostnet::graph::NodeId(0);
+    let primary = net.pointwise(input, 6);
+    [primary, net.conv(primary, 6, [3, 3], 6, |conv| edit(conv.pad(1)))]
+}
+
+#[test]
+fn a_plain_ghost_module_fuses() {
+    // What the graphs below differ from.
+    let (mut net, _) = Net::new(6);
+    let halves = halves(&mut net, |conv| conv);
+    let both = net.add(Op::Concat, &halves);
+    net.output(both);
+    check("fuse_ghost", 1, net, SHAPE);
+}
+
+#[test]
+fn a_primary_convolution_that_something_else_uses_stays() {
+    let (mut net, _) = Net::new(6);
+    let halves = halves(&mut net, |conv| conv);
+    let both = net.add(Op::Concat, &halves);
+    let other = net.activate(halves[0], Activation::Sigmoid);
+    net.output(both);
+    net.output(other);
+    check("fuse_ghost", 0, net, SHAPE);
+}
+
+#[test]
+fn a_result_in_the_middle_of_a_ghost_module_stays() {
+    for half in 0..2 {
+        let (mut net, _) = Net::new(6);
+        let halves = halves(&mut net, |conv| conv);
+        let both = net.add(Op::Concat, &halves);
+        net.output(halves[half]);
+        net.output(both);
+        check("fuse_ghost", 0, net, SHAPE);
+    }
+}
+
+#[test]
+fn a_strided_or_dilated_cheap_operation_stays() {
+    // On one pixel a stride or a dilation keeps the size.
+    for edit in [|conv: Conv| conv.stride(2), |conv: Conv| conv.dilation(2).pad(2)] {
+        let (mut net, _) = Net::new(6);
+        let halves = halves(&mut net, edit);
+        let both = net.add(Op::Concat, &halves);
+        net.output(both);
+        check("fuse_ghost", 0, net, Shape { h: 1, w: 1, ..SHAPE });
+    }
+}
+
+#[test]
+fn a_concatenation_in_the_other_order_stays() {
+    let (mut net, _) = Net::new(6);
+    let [primary, cheap] = halves(&mut net, |conv| conv);
+    let both = net.add(Op::Concat, &[cheap, primary]);
+    net.output(both);
+    check("fuse_ghost", 0, net, SHAPE);
+}
+
+#[test]
+fn a_cheap_operation_of_another_tensor_stays() {
+    let (mut net, input) = Net::new(6);
+    let [primary, _] = halves(&mut net, |conv| conv);
+    let cheap = net.depthwise(input, 3, 1);
+    let both = net.add(Op::Concat, &[primary, cheap]);
+    net.output(both);
+    check("fuse_ghost", 0, net, SHAPE);
+}
+
+#[test]
+fn a_slice_into_the_intrinsic_maps_stays() {
+    let (mut net, _) = Net::new(6);
+    let halves = halves(&mut net, |conv| conv);
+    let both = net.add(Op::Concat, &halves);
+    let cut = net.add(Op::Slice { start: 0, len: 5 }, &[both]);
+    net.output(cut);
+    check("fuse_ghost", 1, net, SHAPE);
+}
+
+#[test]
+fn activations_fuse_only_into_what_they_alone_use() {
+    // Two activations of one convolution: neither may change it for the other.
+    let (mut net, input) = Net::new(6);
+    let x = net.pointwise(input, 5);
+    for activation in [Activation::Relu, Activation::HardSwish] {
+        let y = net.activate(x, activation);
+        net.output(y);
+    }
+    check("fuse_activation", 0, net, SHAPE);
+    // An activation with two consumers.
+    let (mut net, input) = Net::new(6);
+    let x = net.pointwise(input, 5);
+    let x = net.activate(x, Activation::Relu);
+    let y = net.pointwise(x, 5);
+    let y = net.add(Op::Add, &[x, y]);
+    net.output(y);
+    check("fuse_activation", 1, net, SHAPE);
+    // A second activation after the first.
+    let (mut net, input) = Net::new(6);
+    let x = net.pointwise(input, 5);
+    let x = net.activate(x, Activation::HardSwish);
+    let x = net.activate(x, Activation::Sigmoid);
+    net.output(x);
+    check("fuse_activation", 1, net, SHAPE);
+    // One after a sum, which a residual must not move it before.
+    let (mut net, input) = Net::new(6);
+    let x = net.pointwise(input, 6);
+    let x = net.add(Op::Add, &[x, input]);
+    let x = net.activate(x, Activation::Relu);
+    net.output(x);
+    check("fuse_activation", 0, net, SHAPE);
+}
+
+#[test]
+fn gates_that_are_results_or_too_large_stay() {
+    let (mut net, input) = Net::new(6);
+    let gate = net.gate(input, 3);
+    let x = net.add(Op::Multiply, &[input, gate]);
+    net.output(x);
+    net.output(gate);
+    check("fuse_squeeze_excite", 0, net, SHAPE);
+    // 2052 channels are a block more than the kernel holds.
+    for (c, expected) in [(2048, 1), (2052, 0)] {
+        let (mut net, input) = Net::new(c);
+        let x = net.squeeze_excite(input, 4);
+        net.output(x);
+        check("fuse_squeeze_excite", expected, net, Shape::new(1, c, 1, 2));
+    }
+}
+
+#[test]
+fn products_that_something_else_uses_stay() {
+    let (mut net, input) = Net::new(6);
+    let x = net.squeeze_excite(input, 3);
+    let y = net.pointwise(x, 4);
+    net.output(x);
+    net.output(y);
+    check("fuse_gate", 0, net, SHAPE);
+}
+
+#[test]
+fn sums_fuse_once() {
+    // A tensor with itself.
+    let (mut net, input) = Net::new(6);
+    let x = net.pointwise(input, 6);
+    let x = net.add(Op::Add, &[x, x]);
+    net.output(x);
+    check("fuse_residual", 0, net, SHAPE);
+    // Two ghost modules: one takes the other as its residual.
+    let (mut net, input) = Net::new(6);
+    let [a, b] = [3, 5].map(|d| net.ghost(input, 10, 2, d, Activation::Relu));
+    let x = net.add(Op::Add, &[a, b]);
+    net.output(x);
+    check("fuse_residual", 1, net, SHAPE);
+    // Three terms.
+    let (mut net, input) = Net::new(6);
+    let [a, b] = [0, 1].map(|_| net.pointwise(input, 6));
+    let x = net.add(Op::Add, &[a, b]);
+    let x = net.add(Op::Add, &[x, input]);
+    net.output(x);
+    check("fuse_residual", 1, net, SHAPE);
+}
+
+#[test]
+fn depthwise_convolutions_that_the_kernel_cannot_take_stay() {
+    for (multiplier, dilation, expected) in [(1, 1, 1), (2, 1, 0), (1, 2, 0)] {
+        let (mut net, input) = Net::new(6);
+        let x = net.conv(input, 6 * multiplier, [3, 3], 6, |conv| conv.pad(dilation).dilation(dilation));
+        let x = net.pointwise(x, 9);
+        net.output(x);
+        check("fuse_separable", expected, net, SHAPE);
+    }
+    // Used twice.
+    let (mut net, input) = Net::new(6);
+    let x = net.depthwise(input, 3, 1);
+    for c_out in [4, 9] {
+        let y = net.pointwise(x, c_out);
+        net.output(y);
+    }
+    check("fuse_separable", 0, net, SHAPE);
+}
+
+#[test]
+fn means_of_what_is_also_a_map_stay() {
+    let (mut net, input) = Net::new(6);
+    let x = net.pointwise(input, 9);
+    let mean = net.add(Op::GlobalPool, &[x]);
+    net.output(x);
+    net.output(mean);
+    check("fuse_pool", 0, net, SHAPE);
+}

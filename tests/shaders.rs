@@ -1,0 +1,240 @@
+//! Every shader that any plan composes: valid, within WebGPU's default limits, and translatable to what each system's driver takes.
+
+mod common;
+
+use common::net::{self, CLASSES, FUSINGS};
+use ghostnet::{
+    Precision,
+    graph::Shape,
+    kernels::{self, Binding, Kernel, PipelineKey},
+    plan::{Form, Plan},
+};
+use naga::{
+    AddressSpace, Module, ShaderStage, StorageAccess,
+    back::{hlsl, msl, spv},
+    proc::Layouter,
+    valid::{Capabilities, ModuleInfo, ValidationFlags, Validator},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::OnceLock,
+};
+
+// WebGPU's default limits (https://www.w3.org/TR/webgpu/#limits), by their names there.
+const MAX_COMPUTE_INVOCATIONS_PER_WORKGROUP: u32 = 256;
+const MAX_COMPUTE_WORKGROUP_SIZE: [u32; 3] = [256, 256, 64];
+const MAX_COMPUTE_WORKGROUP_STORAGE_SIZE: u32 = 16384;
+const MAX_COMPUTE_WORKGROUPS_PER_DIMENSION: u32 = 65535;
+const MAX_STORAGE_BUFFERS_PER_SHADER_STAGE: usize = 8;
+const MAX_UNIFORM_BUFFER_BINDING_SIZE: u32 = 65536;
+
+/// Pipelines of GhostNet 1.0 from an input to logits: each costs start-up time. Raise it only for what the time buys.
+const MAX_PIPELINES: usize = 24;
+
+/// The composed shaders of all plans, and the names that each plan's steps bind to them.
+fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
+    static SHADERS: OnceLock<BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>>> = OnceLock::new();
+    SHADERS.get_or_init(|| {
+        let mut shaders: BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> = BTreeMap::new();
+        let mut add = |plan: Plan| {
+            for step in plan.steps {
+                assert_eq!(step.dispatch.params.len(), 4 * step.dispatch.key.kernel.params().len(), "`{}`", step.name);
+                let side = kernels::grid(step.dispatch.workgroups).into_iter().max();
+                assert!(side <= Some(MAX_COMPUTE_WORKGROUPS_PER_DIMENSION), "`{}`: {side:?} workgroups", step.name);
+                let mut names: Vec<&str> = step.bindings.iter().map(|(name, _)| *name).collect();
+                names.sort_unstable();
+                shaders.entry(step.dispatch.key).or_default().insert(names);
+            }
+        };
+        let networks = net::networks().into_iter().flat_map(|(network, shape)| {
+            let forms = [Form::Tensors, Form::Classify { k: 5 }];
+            let graphs = [network.graph().unwrap(), network.feature_graph().unwrap()];
+            let wanted = [(0, 0), (0, 1), (1, 0)];
+            wanted.map(|(graph, form)| (graphs[graph].clone(), shape, forms[form].clone()))
+        });
+        let small = net::SHAPES.map(|shape| (net::every_operation(shape.c), shape, Form::Tensors));
+        let wide = net::SHAPES.map(|shape| (net::wide_ghosts(shape.c), shape, Form::Tensors));
+        let squeeze_excites = net::squeeze_excites().into_iter().map(|(graph, shape)| (graph, shape, Form::Tensors));
+        for (graph, shape, form) in networks.chain(small).chain(wide).chain(squeeze_excites) {
+            for class in CLASSES {
+                for fusing in FUSINGS {
+                    for precision in [Precision::F32, Precision::F16] {
+                        add(net::plan(&graph, shape, class, fusing, form.clone(), precision));
+                    }
+                }
+            }
+        }
+        let kernels: HashSet<Kernel> = shaders.keys().map(|key| key.kernel).collect();
+        assert_eq!(kernels.len(), Kernel::ALL.len(), "the plans use every kernel");
+        println!("{} shaders", shaders.len());
+        shaders
+    })
+}
+
+/// Parses and validates a shader, with no capability beyond WebGPU's own: `unpack2x16float` is core WGSL, for naga a capability.
+fn validated(key: &PipelineKey) -> (Module, ModuleInfo) {
+    let (name, source) = (key.file_name(), key.source());
+    let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&source)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32).validate(&module);
+    let info = info.unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&source)));
+    (module, info)
+}
+
+#[test]
+fn shaders_are_valid_and_translate_to_spirv_metal_and_hlsl() {
+    for key in shaders().keys() {
+        let (module, info) = validated(key);
+        let name = key.file_name();
+        let words = spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
+        assert!(!words.is_empty(), "{name}");
+        let (metal, entries) = msl::write_string(&module, &info, &msl::Options::default(), &msl::PipelineOptions::default())
+            .unwrap_or_else(|e| panic!("{name}: Metal: {e}"));
+        assert!(metal.contains("kernel void") && entries.entry_point_names.iter().all(Result::is_ok), "{name}: Metal");
+        let mut out = String::new();
+        let (options, pipeline) = (hlsl::Options::default(), hlsl::PipelineOptions::default());
+        let entries = hlsl::Writer::new(&mut out, &options, &pipeline).write(&module, &info, None).unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
+        assert!(out.contains("numthreads") && entries.entry_point_names.iter().all(Result::is_ok), "{name}: HLSL");
+    }
+}
+
+#[test]
+fn shaders_pass_tint() {
+    let folder = std::env::temp_dir().join(format!("ghostnet-shaders-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut refused = Vec::new();
+    for key in shaders().keys() {
+        let file = folder.join(key.file_name());
+        std::fs::write(&file, key.source()).unwrap();
+        match std::process::Command::new("tint").args(["--format", "wgsl"]).arg(&file).output() {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => refused.push(format!("{}: {}", key.file_name(), String::from_utf8_lossy(&output.stderr).trim())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                eprintln!("no command `tint`: Chromium's compiler has not seen the shaders");
+                break;
+            }
+            Err(error) => panic!("tint: {error}"),
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+#[test]
+fn shaders_are_within_webgpus_default_limits() {
+    let mut most_memory = (0, String::new());
+    for key in shaders().keys() {
+        let (module, info) = validated(key);
+        let name = key.file_name();
+        let [entry] = &module.entry_points[..] else { panic!("{name}: {} entry points", module.entry_points.len()) };
+        assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{name}");
+        assert!(entry.workgroup_size_overrides.is_none() && module.overrides.is_empty(), "{name}: sizes are not known before a pipeline is made");
+        let size = entry.workgroup_size;
+        assert!(size.iter().zip(MAX_COMPUTE_WORKGROUP_SIZE).all(|(s, most)| (1..=most).contains(s)), "{name}: {size:?}");
+        assert!(size.iter().product::<u32>() <= MAX_COMPUTE_INVOCATIONS_PER_WORKGROUP, "{name}: {size:?}");
+
+        let mut layouter = Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let used = info.get_entry_point(0);
+        let (mut memory, mut storage_buffers) = (0, 0);
+        for (handle, variable) in module.global_variables.iter().filter(|(handle, _)| !used[*handle].is_empty()) {
+            let bytes = layouter[variable.ty].size;
+            let what = || variable.name.clone().unwrap_or_else(|| format!("{handle:?}"));
+            match variable.space {
+                // Rounded up one by one, as WebGPU's rules for maxComputeWorkgroupStorageSize say.
+                AddressSpace::WorkGroup => memory += bytes.next_multiple_of(16),
+                AddressSpace::Storage { .. } => storage_buffers += 1,
+                AddressSpace::Uniform => assert!(bytes <= MAX_UNIFORM_BUFFER_BINDING_SIZE, "{name}: {} has {bytes} bytes", what()),
+                other => assert_eq!(other, AddressSpace::Private, "{name}: {}", what()),
+            }
+        }
+        assert!(memory <= MAX_COMPUTE_WORKGROUP_STORAGE_SIZE, "{name}: {memory} bytes of workgroup memory");
+        assert!(storage_buffers <= MAX_STORAGE_BUFFERS_PER_SHADER_STAGE, "{name}: {storage_buffers} storage buffers");
+        most_memory = most_memory.max((memory, name));
+    }
+    println!("most workgroup memory: {} bytes, {}", most_memory.0, most_memory.1);
+}
+
+#[test]
+fn bindings_are_what_naga_sees_and_plans_bind() {
+    for (key, bound) in shaders() {
+        let (module, _) = validated(key);
+        let name = key.file_name();
+        let mut uniforms = Vec::new();
+        let mut seen = Vec::new();
+        for (_, variable) in module.global_variables.iter() {
+            let Some(at) = &variable.binding else { continue };
+            assert_eq!(at.group, 0, "{name}");
+            let variable_name = variable.name.clone().unwrap();
+            match variable.space {
+                AddressSpace::Storage { access } => {
+                    assert!(access.contains(StorageAccess::LOAD), "{name}: {variable_name}");
+                    seen.push(Binding { index: at.binding, name: variable_name, writes: access.contains(StorageAccess::STORE) });
+                }
+                AddressSpace::Uniform => uniforms.push((at.binding, variable_name)),
+                other => panic!("{name}: {variable_name} is in {other:?}"),
+            }
+        }
+        assert_eq!(uniforms, [(0, "params".to_string())], "{name}");
+        let mut declared = kernels::bindings(&key.source());
+        let by_index = |b: &Binding| b.index;
+        seen.sort_by_key(by_index);
+        declared.sort_by_key(by_index);
+        assert_eq!(declared, seen, "{name}");
+        assert!(seen.windows(2).all(|pair| pair[0].index < pair[1].index), "{name}: {seen:?}");
+        let mut names: Vec<&str> = seen.iter().map(|b| b.name.as_str()).collect();
+        names.sort_unstable();
+        for step in bound {
+            assert_eq!(*step, names, "{name}: a step binds these");
+        }
+    }
+}
+
+#[test]
+fn ghostnet_needs_few_pipelines() {
+    let (network, shape) = net::networks().swap_remove(1);
+    assert_eq!(network.name(), "ghostnet_100");
+    let graph = network.graph().unwrap();
+    for class in CLASSES {
+        for shape in [shape, Shape { n: 8, ..shape }] {
+            let plan = net::plan(&graph, shape, class, net::Fusing::All, Form::Tensors, Precision::F32);
+            println!("{class:?}, batch {}: {} pipelines", shape.n, plan.pipelines());
+            assert!(plan.pipelines() <= MAX_PIPELINES, "{class:?}: {} pipelines", plan.pipelines());
+        }
+    }
+}
+
+fn stems(folder: &str) -> BTreeSet<String> {
+    let files = std::fs::read_dir(common::path(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.is_file());
+    files
+        .map(|path| {
+            assert_eq!(path.extension().and_then(|e| e.to_str()), Some("wgsl"), "{}", path.display());
+            path.file_stem().unwrap().to_str().unwrap().to_string()
+        })
+        .collect()
+}
+
+#[test]
+fn every_shader_file_is_a_kernels_and_says_what_it_does() {
+    let kernels: BTreeSet<String> = Kernel::ALL.iter().map(|kernel| kernel.name().to_string()).collect();
+    assert_eq!(stems("shaders"), kernels);
+    let mut imported = BTreeSet::new();
+    for stem in &kernels {
+        let source = std::fs::read_to_string(common::path(&format!("shaders/{stem}.wgsl"))).unwrap();
+        let head = format!("// {stem}: ");
+        assert!(source.starts_with(&head), "{stem}.wgsl does not begin with `{head}`");
+        imported.extend(source.lines().filter_map(|line| Some(line.trim().strip_prefix("#import ")?.to_string())));
+    }
+    let shared = stems("shaders/shared");
+    assert_eq!(imported, shared);
+    for stem in &shared {
+        let source = std::fs::read_to_string(common::path(&format!("shaders/shared/{stem}.wgsl"))).unwrap();
+        assert!(source.starts_with("// "), "shared/{stem}.wgsl has no head comment");
+    }
+}
+
+#[test]
+fn file_names_tell_shaders_apart() {
+    let names: HashSet<String> = shaders().keys().map(PipelineKey::file_name).collect();
+    assert_eq!(names.len(), shaders().len());
+}
