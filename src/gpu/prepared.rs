@@ -14,8 +14,10 @@ use std::{
 /// Packed weights on the device, shared by all plans of one graph.
 #[derive(Debug, Default)]
 pub struct Weights {
-    uploaded: Mutex<HashMap<(ConstantKey, Precision), (wgpu::Buffer, Range<u64>)>>,
+    uploaded: Mutex<HashMap<(ConstantKey, Precision), Uploaded>>,
 }
+
+type Uploaded = (wgpu::Buffer, Range<u64>);
 
 /// Offsets of bindings are multiples of this: WebGPU's default `min_storage_buffer_offset_alignment`, the largest it may be.
 const ALIGNMENT: u64 = 256;
