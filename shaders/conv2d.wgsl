@@ -82,7 +82,7 @@ fn main(
                 let iy${p} = y${p} + dy - params.pad_y;
                 let ix${p} = x${p} + dx - params.pad_x;
                 let ok${p} = iy${p} < params.height_in && ix${p} < params.width_in;
-                let v${p} = select(vec4<f32>(0.0), unpack(input[plane + select(0u, iy${p} * params.width_in + ix${p}, ok${p})]), ok${p});
+                let v${p} = unpack(select(Stored(), input[plane + select(0u, iy${p} * params.width_in + ix${p}, ok${p})], ok${p}));
 #endfor
 #for b in 0..BLOCKS
                 let w${b}_0 = unpack(weight[w + ${b * 4}u]);

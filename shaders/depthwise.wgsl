@@ -47,11 +47,11 @@ const WG = ${WG}u;
 #import reduce
 #endif
 
-fn load(at: u32) -> vec4<f32> {
+fn load(at: u32) -> Stored {
 #if SAME
-    return unpack(output[at]);
+    return output[at];
 #else
-    return unpack(input[at]);
+    return input[at];
 #endif
 }
 
@@ -94,7 +94,7 @@ fn main(
             {
                 let ix = x * ${STRIDE_X}u + ${column}u - params.pad_x;
                 let ok = row_ok && ix < params.width_in;
-                let v = select(vec4<f32>(0.0), load(row_at + select(0u, ix, ok)), ok);
+                let v = unpack(select(Stored(), load(row_at + select(0u, ix, ok)), ok));
 #for p in 0..PIXELS
 #if column >= p * STRIDE_X && column - p * STRIDE_X < KW
                 a${p} = fma(v, w${column - p * STRIDE_X}, a${p});

@@ -82,7 +82,7 @@ fn main(
         var v = bias[params.depthwise_bias_offset + i];
 #for ky in 0..KH
 #for kx in 0..KW
-        v = fma(select(vec4<f32>(0.0), unpack(input[base + tap${ky}_${kx}]), ok${ky}_${kx}), unpack(weight[d + ${ky * KW + kx}u]), v);
+        v = fma(unpack(select(Stored(), input[base + tap${ky}_${kx}], ok${ky}_${kx})), unpack(weight[d + ${ky * KW + kx}u]), v);
 #endfor
 #endfor
         v = activate${DEPTHWISE_ACTIVATION}(v);

@@ -8,7 +8,10 @@ use crate::{
     plan::{ConstantCache, Form, Plan, PlanOptions, Precision},
 };
 use image::DynamicImage;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
 pub use crate::gpu::AdapterInfo;
 
@@ -31,7 +34,7 @@ pub struct EngineOptions {
     pub backend: Backend,
     /// Part of the wanted adapter's name, driver or API, in any letter case. No part: the best adapter.
     pub adapter: Option<String>,
-    /// How weights and activations are stored.
+    /// How weights and activations are stored. [`Precision::F16`] needs a GPU, any: the CPU computes in f32.
     pub precision: Precision,
     /// Ask the device for WebGPU's default limits and no more, as a browser would.
     pub default_limits: bool,
@@ -114,18 +117,24 @@ pub struct PrepareTimes {
 impl Engine {
     /// Opens a device. On native targets this blocks while drivers load; see [`Engine::blocking`] for a form without `async`.
     ///
-    /// Errors: [`Error::NoAdapter`] if no adapter matches, [`Error::Unsupported`] if it lacks a limit.
+    /// Errors: [`Error::NoAdapter`] if no adapter matches, [`Error::Unsupported`] if it lacks a limit, or if the CPU is asked for f16.
     pub async fn new(options: EngineOptions) -> Result<Self> {
-        if options.precision == Precision::F16 {
-            return Err(Error::Model("precision f16 is not there yet; use f32".into()));
-        }
         let gpu = match options.backend {
+            Backend::Cpu if options.precision.is_f16() => {
+                let what = "computes in f32; leave out precision f16".into();
+                return Err(Error::Unsupported { adapter: cpu_info().name, what });
+            }
             Backend::Cpu => None,
             Backend::Gpu => Some(gpu::Context::new(options.adapter.as_deref(), options.default_limits).await?),
             Backend::Auto => match gpu::Context::new(options.adapter.as_deref(), options.default_limits).await {
                 Ok(context) => Some(context),
                 // A wish for an adapter is not met by the CPU.
                 Err(error) if options.adapter.is_some() => return Err(error),
+                // Nor is one for halves.
+                Err(Error::NoAdapter(why)) if options.precision.is_f16() => {
+                    return Err(Error::NoAdapter(format!("{why}; the CPU computes in f32, without precision f16")));
+                }
+                Err(error) if options.precision.is_f16() => return Err(error),
                 Err(error) => {
                     log::info!("running on the CPU: {error}");
                     None
@@ -257,27 +266,29 @@ enum Input<'a> {
     Pixels(&'a [u32]),
 }
 
-/// What comes out of a run: the values of each output's slot.
+/// What comes out of a run: the values of each output's slot, f32 whatever the precision.
 type Slots = Vec<Vec<u32>>;
 
 impl Runner {
     async fn run(&mut self, input: Input<'_>) -> Result<Slots> {
         let mut packed = Vec::new();
-        let words: &[u32] = match input {
-            Input::Pixels(pixels) => pixels,
+        let bytes = match input {
+            Input::Pixels(pixels) => Cow::Borrowed(bytemuck::cast_slice(pixels)),
             Input::Tensor(values) => {
                 self.plan.pack_input(values, &mut packed);
-                bytemuck::cast_slice(&packed)
+                self.plan.precision.to_bytes(&packed)
             }
         };
         match &mut self.kind {
             RunnerKind::Gpu(prepared) => {
-                let outputs = prepared.run(bytemuck::cast_slice(words)).await?;
-                Ok(outputs.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect())
+                let outputs = prepared.run(&bytes).await?;
+                // A table of classes is of whole words in any precision.
+                let precision = if self.plan.form == Form::Tensors { self.plan.precision } else { Precision::F32 };
+                Ok(outputs.iter().map(|bytes| bytemuck::cast_vec(precision.from_bytes(bytes))).collect())
             }
             RunnerKind::Cpu(prepared) => {
-                let slot = prepared.input_mut();
-                slot[..words.len()].copy_from_slice(bytemuck::cast_slice(words));
+                let slot: &mut [u8] = bytemuck::cast_slice_mut(prepared.input_mut());
+                slot[..bytes.len()].copy_from_slice(&bytes);
                 prepared.run();
                 Ok(self.plan.outputs.iter().map(|o| bytemuck::cast_slice(prepared.slot(o.slot)).to_vec()).collect())
             }
@@ -354,6 +365,12 @@ impl Part {
         }
         if let Some(at) = input.data.iter().position(|v| !v.is_finite()) {
             return Err(Error::shape("input", format!("value {at} is {}", input.data[at])));
+        }
+        let largest = half::f16::MAX.to_f32();
+        if engine.precision().is_f16()
+            && let Some(at) = input.data.iter().position(|v| v.abs() > largest)
+        {
+            return Err(Error::shape("input", format!("value {at} is {}, f16 holds up to {largest}", input.data[at])));
         }
         let (plan, slots) = self.run(engine, shape, Form::Tensors, [[0.0; 3]; 2], Input::Tensor(&input.data)).await?;
         let outputs = plan.outputs.iter().zip(&slots);

@@ -396,14 +396,14 @@ fn without_a_driver_the_cpu_runs() {
     assert_eq!((&answer["backend"], &answer["top"][0]["label"]), (&json!("cpu"), &json!("cat")));
     let error = refused(&without(&["classify", "--backend", "gpu", CAT]));
     assert!(error.starts_with("no GPU adapter"), "{error}");
+    let error = refused(&without(&["classify", "--precision", "f16", CAT]));
+    assert!(error.starts_with("no GPU adapter") && error.contains("f16"), "{error}");
     assert_eq!(stdout(&without(&["adapters", "--json"])), "[]\n");
     assert!(stdout(&without(&["adapters"])).starts_with("no GPU adapter"));
 }
 
 #[test]
 fn what_the_device_cannot_do_is_refused() {
-    let error = refused(&ghostnet(&["classify", "--precision", "f16", CAT]));
-    assert!(error.contains("f16"), "{error}");
     let error = refused(&ghostnet(&["classify", "--adapter", "nosuch", CAT]));
     assert!(error.starts_with("no GPU adapter"), "{error}");
     for name in ["bench", "inspect", "profile"] {
@@ -425,6 +425,8 @@ fn wrong_usage_exits_with_2() {
         &["classify", "--backend", "tpu", CAT],
         &["classify", "--precision", "f64", CAT],
         &["classify", "--backend", "cpu", "--adapter", "x", CAT],
+        &["classify", "--backend", "cpu", "--precision", "f16", CAT],
+        &["inspect", "--backend", "cpu", "--precision", "f16"],
         &["run", "--input", "x.npy", "--output", "y.npy"],
         &["run", "--model", "ghostnet_050", "--input", "x.npy"],
         &["inspect", "--batch", "-1"],

@@ -38,7 +38,7 @@ pub struct DeviceOptions {
     /// Only a GPU whose name, driver or API contains this, in any letter case
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Option<String>,
-    /// How weights and activations are stored
+    /// How weights and activations are stored: `f16` halves memory and traffic on any GPU (arithmetic stays f32); not on the CPU
     #[arg(long, value_enum, default_value = "f32", hide_possible_values = true, value_name = "f32|f16")]
     precision: PrecisionName,
 }
@@ -74,6 +74,9 @@ impl DeviceOptions {
     pub fn check(&self) {
         if self.is_cpu() && self.names_adapter() {
             wrong_usage("--adapter chooses among GPUs and cannot be used with --backend cpu");
+        }
+        if self.is_cpu() && self.precision() == Precision::F16 {
+            wrong_usage("the CPU computes in f32; leave out --precision f16");
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Context, Pipeline};
 use crate::{
     Error, PrepareTimes, Result, clock, kernels,
-    plan::{ConstantKey, Plan, Resource},
+    plan::{ConstantKey, PackedConstant, Plan, Precision, Resource},
 };
 use std::{
     collections::HashMap,
@@ -14,8 +14,10 @@ use std::{
 /// Packed weights on the device, shared by all plans of one graph.
 #[derive(Debug, Default)]
 pub struct Weights {
-    uploaded: Mutex<HashMap<ConstantKey, (wgpu::Buffer, Range<u64>)>>,
+    uploaded: Mutex<HashMap<(ConstantKey, Precision), Uploaded>>,
 }
+
+type Uploaded = (wgpu::Buffer, Range<u64>);
 
 /// Offsets of bindings are multiples of this: WebGPU's default `min_storage_buffer_offset_alignment`, the largest it may be.
 const ALIGNMENT: u64 = 256;
@@ -43,7 +45,8 @@ impl Weights {
     /// Uploads the constants that are not there yet, in as few buffers as the device's limits allow.
     fn upload(&self, context: &Context, plan: &Plan) -> Result<()> {
         let mut uploaded = self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing: Vec<_> = plan.constants.iter().filter(|c| !uploaded.contains_key(&c.key)).collect();
+        let place = |c: &PackedConstant| (c.key.clone(), plan.precision_of(c));
+        let missing: Vec<_> = plan.constants.iter().filter(|c| !uploaded.contains_key(&place(c))).collect();
         let limit = context.max_binding();
         let mut start = 0;
         while start < missing.len() {
@@ -73,21 +76,14 @@ impl Weights {
             });
             {
                 let mut view = buffer.get_mapped_range_mut(..).map_err(|e| Error::OutOfMemory(format!("weights: {e}")))?;
-                let mut halves: Vec<half::f16> = Vec::new();
                 for (constant, range) in missing[start..].iter().zip(&offsets) {
-                    let bytes: &[u8] = if plan.element_bytes(constant) == 4 {
-                        bytemuck::cast_slice(&constant.data)
-                    } else {
-                        halves.clear();
-                        halves.extend(constant.data.iter().map(|&v| half::f16::from_f32(v)));
-                        bytemuck::cast_slice(&halves)
-                    };
-                    view.slice(range.start as usize..range.start as usize + bytes.len()).copy_from_slice(bytes);
+                    let bytes = plan.precision_of(constant).to_bytes(&constant.data);
+                    view.slice(range.start as usize..range.start as usize + bytes.len()).copy_from_slice(&bytes);
                 }
             }
             buffer.unmap();
             for (constant, range) in missing[start..].iter().zip(&offsets) {
-                uploaded.insert(constant.key.clone(), (buffer.clone(), range.clone()));
+                uploaded.insert(place(constant), (buffer.clone(), range.clone()));
             }
             start += offsets.len();
         }
@@ -169,7 +165,8 @@ impl Prepared {
                     let resource = match *resource {
                         Resource::Slot(slot) => slots[slot].as_entire_buffer_binding(),
                         Resource::Constant(constant) => {
-                            let (buffer, range) = &uploaded[&plan.constants[constant].key];
+                            let constant = &plan.constants[constant];
+                            let (buffer, range) = &uploaded[&(constant.key.clone(), plan.precision_of(constant))];
                             wgpu::BufferBinding { buffer, offset: range.start, size: wgpu::BufferSize::new(range.end - range.start) }
                         }
                     };

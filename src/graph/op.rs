@@ -434,6 +434,18 @@ impl Op {
         }
     }
 
+    /// The constants that inputs are multiplied by: all but biases, and those of a BatchNorm.
+    pub(crate) fn weights(&self) -> Vec<ConstId> {
+        match self {
+            Op::Conv(c) => vec![c.weight],
+            Op::Linear { weight, .. } => vec![*weight],
+            Op::Ghost(g) => vec![g.primary, g.cheap],
+            Op::SqueezeExcite(s) => vec![s.reduce, s.expand],
+            Op::Separable(s) => vec![s.depthwise.weight, s.pointwise.weight],
+            _ => Vec::new(),
+        }
+    }
+
     pub(crate) fn constants_mut(&mut self) -> Vec<&mut ConstId> {
         fn conv(c: &mut Conv) -> Vec<&mut ConstId> {
             std::iter::once(&mut c.weight).chain(c.bias.as_mut()).collect()

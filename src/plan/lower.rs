@@ -11,6 +11,7 @@ use crate::{
     graph::{Activation, Conv, Ghost, Graph, NodeId, Op, Separable, Shape, SqueezeExcite},
     kernels::{self, Dispatch, Operand},
 };
+use half::f16;
 
 /// A buffer before it has a slot.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +87,7 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
         steps: Vec::new(),
     };
     lowering.check_sizes()?;
+    lowering.check_weights()?;
     lowering.place_concatenations();
     for node in graph.nodes() {
         if matches!(node.op, Op::SqueezeExcite(_)) {
@@ -135,6 +137,23 @@ impl Lowering<'_> {
             if blocks > u128::from(u32::MAX / 2) {
                 let what = format!("`{}` {shape}: blocks of four channels", self.graph.nodes()[at].name);
                 return Err(Error::Limit { what, needed: u64::try_from(blocks).unwrap_or(u64::MAX), limit: (u32::MAX / 2).into() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Weights that halves cannot hold would become infinite.
+    fn check_weights(&self) -> Result<()> {
+        if !self.f16 {
+            return Ok(());
+        }
+        for id in self.graph.nodes().iter().flat_map(|node| node.op.weights()) {
+            let weight = self.graph.constant(id);
+            let largest = weight.data.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            if largest > f16::MAX.to_f32() {
+                let folded = "once batch normalisation is folded into it";
+                let what = format!("`{}` has a weight of magnitude {largest} ({folded}), f16 holds up to {}", weight.name, f16::MAX);
+                return Err(Error::Model(format!("{what}; leave out precision f16")));
             }
         }
         Ok(())

@@ -15,8 +15,9 @@ use crate::{
     graph::{Graph, Shape},
     kernels::{Dispatch, choice::Choice},
 };
+use half::{f16, slice::HalfFloatSliceExt as _};
 use layout::Layout;
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 /// Where a tensor starts in its buffer, and how far apart its images are; in blocks (four channels of one pixel).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,7 +34,9 @@ pub enum Precision {
     /// 32-bit floats: the reference.
     #[default]
     F32,
-    /// Weights and activations stored as halves, computed in f32.
+    /// Weights and activations stored as halves, on a GPU only: half the memory and half the traffic. Needs no feature of the device, for
+    /// the arithmetic stays f32, as do biases, and sums and gates of squeeze-and-excites. Activations beyond 65504 are stored as 65504;
+    /// such a weight or input is refused.
     F16,
 }
 
@@ -43,6 +46,26 @@ impl Precision {
         match self {
             Precision::F32 => 16,
             Precision::F16 => 8,
+        }
+    }
+
+    /// The values as a kernel reads them.
+    pub fn to_bytes(self, values: &[f32]) -> Cow<'_, [u8]> {
+        match self {
+            Precision::F32 => Cow::Borrowed(bytemuck::cast_slice(values)),
+            Precision::F16 => {
+                let mut halves = vec![f16::ZERO; values.len()];
+                halves.convert_from_f32_slice(values);
+                Cow::Owned(bytemuck::pod_collect_to_vec(&halves))
+            }
+        }
+    }
+
+    /// The values that a kernel wrote.
+    pub fn from_bytes(self, bytes: &[u8]) -> Vec<f32> {
+        match self {
+            Precision::F32 => bytemuck::pod_collect_to_vec(bytes),
+            Precision::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(bytes).to_f32_vec(),
         }
     }
 
@@ -225,12 +248,17 @@ impl Plan {
         self.steps.iter().map(|s| s.macs).sum()
     }
 
-    /// Bytes of one value of a constant.
-    pub fn element_bytes(&self, constant: &PackedConstant) -> usize {
-        if constant.stored { self.precision.block_bytes() / 4 } else { 4 }
+    /// How a constant is stored.
+    pub fn precision_of(&self, constant: &PackedConstant) -> Precision {
+        if constant.stored { self.precision } else { Precision::F32 }
     }
 
-    /// Puts a `[n, c, h, w]` tensor into the input's blocks.
+    /// Bytes of one value of a constant.
+    pub fn element_bytes(&self, constant: &PackedConstant) -> usize {
+        self.precision_of(constant).block_bytes() / 4
+    }
+
+    /// Puts a `[n, c, h, w]` tensor into the input's blocks; [`Precision::to_bytes`] then makes them what the kernels read.
     pub fn pack_input(&self, values: &[f32], out: &mut Vec<f32>) {
         let Shape { n, c, .. } = self.input.shape;
         let pixels = self.input.shape.pixels();
@@ -250,7 +278,7 @@ impl Plan {
 }
 
 impl PlanOutput {
-    /// Takes the `[n, c, h, w]` tensor out of its slot's values.
+    /// Takes the `[n, c, h, w]` tensor out of its slot's values, which [`Precision::from_bytes`] makes of its bytes.
     pub fn unpack(&self, slot: &[f32]) -> Vec<f32> {
         let Shape { n, c, .. } = self.shape;
         let pixels = self.shape.pixels();

@@ -76,6 +76,12 @@ pub mod tolerance {
     pub const NETWORK: f32 = 1e-4;
     /// As NETWORK, from a photograph: preprocessing may differ by 1/255 in a pixel.
     pub const PHOTOGRAPH: f32 = 1e-2;
+    /// A value stored as a half, relative to itself: rounded to 11 bits, in whichever direction the driver rounds.
+    pub const HALF: f32 = 1.0 / 1024.0;
+    /// The smallest normal half, absolute: below it a driver may store zero.
+    pub const SMALLEST_HALF: f32 = 1.0 / 16384.0;
+    /// A whole network on halves.
+    pub const HALVES: f32 = 2e-2;
 }
 
 /// Largest difference over the largest magnitude of `expected`.

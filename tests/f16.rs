@@ -1,0 +1,282 @@
+//! Precision f16: each kernel on halves against its CPU twin on the same values, and whole networks against f32.
+
+mod common;
+
+use common::{relative_difference, tolerance};
+use ghostnet::{
+    Backend, Engine, EngineOptions, Network, Precision, Tensor, cpu, gpu,
+    graph::{Conv, Graph, Op, Pool, PoolKind, Shape, passes},
+    image_input,
+    kernels::{
+        PipelineKey,
+        choice::{Choice, DeviceClass},
+    },
+    model::{
+        formula,
+        ghostnet::{GhostModule, GhostNet, Source},
+    },
+    npy,
+    plan::{ConstantCache, Form, Plan, PlanOptions, Resource},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+fn halves() -> Option<Engine> {
+    common::gpu_with(|options| options.precision = Precision::F16)
+}
+
+fn context() -> Option<Arc<gpu::Context>> {
+    common::gpu()?;
+    let adapter = std::env::var("GHOSTNET_ADAPTER").ok();
+    Some(Arc::new(pollster::block_on(gpu::Context::new(adapter.as_deref(), true)).expect("the adapter opened before")))
+}
+
+/// The values as halves hold them.
+fn halved(values: &[f32]) -> Vec<f32> {
+    Precision::F16.from_bytes(&Precision::F16.to_bytes(values))
+}
+
+fn plans(graph: &Graph, shape: Shape, choice: Choice, form: &Form) -> [Plan; 2] {
+    [Precision::F32, Precision::F16].map(|precision| {
+        let options = PlanOptions { form: form.clone(), precision, choice, normalise: [[0.5; 3]; 2] };
+        Plan::new(graph, shape, &options, &mut ConstantCache::new()).unwrap()
+    })
+}
+
+/// What a shader declares a variable's elements to be.
+fn element(key: &PipelineKey, variable: &str) -> &'static str {
+    let source = key.source();
+    let declared = source.lines().find_map(|line| line.split_once(&format!("> {variable}: array<"))).expect("bound, so declared").1;
+    match declared.trim_end_matches(">;").trim_end_matches('>') {
+        "Stored" if key.define("F16") == Some(1) => "half",
+        "Stored" | "vec4<f32" => "float",
+        "u32" | "vec2<u32" => "word",
+        other => panic!("{key:?}: `{variable}` is of {other}"),
+    }
+}
+
+/// Runs every step of a plan that has a pipeline not seen before on random values: halves on the GPU, the same values in the CPU twin.
+fn steps_match(context: &Arc<gpu::Context>, graph: &Graph, shape: Shape, choice: Choice, form: &Form, seen: &mut BTreeSet<PipelineKey>) {
+    let [full, half] = plans(graph, shape, choice, form);
+    assert_eq!(full.steps.len(), half.steps.len());
+    for at in 0..full.steps.len() {
+        let (mut full, half) = (full.only(at), half.only(at));
+        let step = half.steps[0].clone();
+        let key = &step.dispatch.key;
+        if !seen.insert(key.clone()) {
+            continue;
+        }
+        for constant in full.constants.iter_mut().filter(|c| c.stored) {
+            constant.data = halved(&constant.data).into();
+        }
+        let elements: BTreeMap<usize, (&str, &str)> = step
+            .bindings
+            .iter()
+            .filter_map(|(name, resource)| match resource {
+                Resource::Slot(slot) => Some((*slot, (*name, element(key, name)))),
+                Resource::Constant(_) => None,
+            })
+            .collect();
+        let mut on_cpu = cpu::Prepared::new(Arc::new(full.clone()));
+        let mut slots = Vec::new();
+        for (slot, (name, element)) in &elements {
+            let values = halved(&formula::values(name, 1, &[on_cpu.slot(*slot).len()]));
+            let values = if *element == "word" { values.iter().map(|v| f32::from_bits((v * 1e9) as i32 as u32)).collect() } else { values };
+            on_cpu.slot_mut(*slot).copy_from_slice(&values);
+            let precision = if *element == "half" { Precision::F16 } else { Precision::F32 };
+            let mut bytes = precision.to_bytes(&values).into_owned();
+            bytes.resize(half.slots[*slot], 0);
+            slots.push(bytes);
+        }
+        on_cpu.run();
+        let mut on_gpu = pollster::block_on(gpu::Prepared::new(context, Arc::new(half), &gpu::Weights::default())).unwrap().0;
+        let results = pollster::block_on(on_gpu.run_slots(&slots)).unwrap();
+        for (slot, (name, element)) in &elements {
+            let precision = if *element == "half" { Precision::F16 } else { Precision::F32 };
+            let (actual, expected) = (precision.from_bytes(&results[*slot]), on_cpu.slot(*slot));
+            let what = format!("`{}` ({}): `{name}`", step.name, key.file_name());
+            if *element == "word" {
+                for (a, e) in actual.chunks(2).zip(expected.chunks(2)) {
+                    // Class and probability, or a pixel that nobody wrote.
+                    assert_eq!(a[0].to_bits(), e[0].to_bits(), "{what}");
+                    assert!(a[1].to_bits() == e[1].to_bits() || (a[1] - e[1]).abs() < 1e-5, "{what}");
+                }
+                continue;
+            }
+            let largest = expected.iter().fold(1.0f32, |m, v| m.max(v.abs()));
+            for (at, (a, e)) in actual.iter().zip(expected).enumerate() {
+                let stored = if *element == "half" { e.abs() * tolerance::HALF + tolerance::SMALLEST_HALF } else { 0.0 };
+                let allowed = stored + largest * tolerance::REORDERED;
+                assert!((a - e).abs() <= allowed, "{what}[{at}]: {a}, should be {e}");
+            }
+        }
+    }
+}
+
+/// Ghost modules of odd widths, a slice across blocks, and pools.
+fn odd_graph() -> Graph {
+    let mut graph = Graph::new();
+    let mut source = Source::formula(0);
+    let input = graph.add_input(6).unwrap();
+    let ghost = GhostModule { ratio: 3, ..GhostModule::new(6, 19) };
+    let x = ghost.add(&mut graph, &mut source, "ghost", input).unwrap();
+    let x = graph.add("slice", Op::Slice { start: 3, len: 7 }, &[x]).unwrap();
+    let max = Pool { kind: PoolKind::Max, kernel: [3, 3], stride: [2, 2], pad: [1, 1] };
+    let x = graph.add("max", Op::Pool(max), &[x]).unwrap();
+    let weight = graph.add_constant("grouped", &[14, 1, 3, 3], formula::values("grouped", 0, &[14 * 9])).unwrap();
+    let x = graph.add("grouped", Op::Conv(Conv::new(weight).pad(1).groups(7)), &[x]).unwrap();
+    let x = graph.add("mean", Op::GlobalPool, &[x]).unwrap();
+    graph.add_output("mean", x);
+    graph
+}
+
+#[test]
+fn kernels_on_halves_match_the_cpu() {
+    let Some(context) = context() else { return };
+    let mut seen = BTreeSet::new();
+    let shape = Shape::new(2, 3, 64, 96);
+    let network = Network::random_of(GhostNet { classes: 30, ..GhostNet::new(1.3) }, 0);
+    for class in [DeviceClass::Gpu, DeviceClass::Software] {
+        let mut graph = network.graph().unwrap();
+        passes::run(&mut graph, passes::REQUIRED);
+        let plain = graph.clone();
+        passes::run(&mut graph, passes::FUSING);
+        let choice = Choice::new(class);
+        let apart = Choice { fuse_ghost: false, fuse_separable: false, ..choice };
+        steps_match(&context, &graph, shape, choice, &Form::Classify { k: 5 }, &mut seen);
+        steps_match(&context, &graph, shape, apart, &Form::Tensors, &mut seen);
+        steps_match(&context, &plain, shape, choice, &Form::Tensors, &mut seen);
+        let mut graph = odd_graph();
+        passes::run(&mut graph, passes::REQUIRED);
+        steps_match(&context, &graph, Shape::new(2, 6, 9, 11), choice, &Form::Tensors, &mut seen);
+    }
+    let kernels: BTreeSet<_> = seen.iter().map(|key| key.kernel).collect();
+    println!("{} pipelines of {} kernels", seen.len(), kernels.len());
+    assert_eq!(kernels.len(), ghostnet::kernels::Kernel::ALL.len(), "{kernels:?}");
+}
+
+#[test]
+fn logits_of_the_three_widths() {
+    let Some(engine) = halves() else { return };
+    let directory = common::path("tests/data/golden");
+    for (width, file) in [
+        (0.5, "ghostnet_050_1x3x224x224"),
+        (1.0, "ghostnet_100_3x3x224x224"),
+        (1.3, "ghostnet_130_2x3x192x256"),
+        (1.0, "ghostnet_100_1x3x65x97"),
+    ] {
+        let shape: Vec<usize> = file.rsplit('_').next().unwrap().split('x').map(|side| side.parse().unwrap()).collect();
+        let model = engine.load(Network::random_of(GhostNet::new(width), 0)).unwrap();
+        let logits = model.run(&Tensor::new(&shape, formula::values("input", 0, &shape)).unwrap()).unwrap();
+        let (expected_shape, expected) = npy::read(&directory.join(format!("{file}.npy"))).unwrap();
+        assert_eq!(logits.shape, expected_shape);
+        let difference = relative_difference(&logits.data, &expected);
+        println!("{file}: {difference:.1e}");
+        assert!(difference <= tolerance::HALVES, "{file}: {difference:.2e}");
+    }
+}
+
+#[test]
+fn features() {
+    let Some(engine) = halves() else { return };
+    let shape = [1, 3, 96, 65];
+    let input = Tensor::new(&shape, formula::values("input", 0, &shape)).unwrap();
+    let [actual, expected] =
+        [&engine, common::cpu()].map(|e| e.load(Network::random("ghostnet_130", 0).unwrap()).unwrap().features(&input).unwrap());
+    assert_eq!(actual.len(), expected.len());
+    for (a, e) in actual.iter().zip(&expected) {
+        assert_eq!((&a.name, &a.tensor.shape), (&e.name, &e.tensor.shape));
+        let difference = relative_difference(&a.tensor.data, &e.tensor.data);
+        println!("{}: {difference:.1e}", a.name);
+        assert!(difference <= tolerance::HALVES, "{}: {difference:.2e}", a.name);
+    }
+}
+
+#[test]
+fn the_embedded_network_answers_as_in_f32() {
+    let Some(engine) = halves() else { return };
+    assert_eq!(engine.precision(), Precision::F16);
+    let [half, full] = [&engine, common::cpu()].map(|e| e.load(Network::embedded().unwrap()).unwrap());
+    let mut files: Vec<_> = std::fs::read_dir(common::path("assets/images")).unwrap().map(|e| e.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == "png" || e == "jpg"));
+    files.sort();
+    assert!(files.len() > 4);
+    let images: Vec<_> = files.iter().map(|file| image_input::decode_file(file).unwrap()).collect();
+    let answers = half.classify_batch(&images, 10).unwrap();
+    for ((file, classes), expected) in files.iter().zip(answers).zip(full.classify_batch(&images, 10).unwrap()) {
+        let of = |index: usize| expected.iter().find(|c| c.index == index).unwrap().probability;
+        let difference = classes.iter().map(|c| (c.probability - of(c.index)).abs()).fold(0.0, f32::max);
+        println!("{}: {}, largest difference {difference:.1e}", file.display(), classes[0].label);
+        assert_eq!(classes[0].label, expected[0].label, "{}", file.display());
+        assert!(difference <= tolerance::HALVES, "{}: {difference:.2e}", file.display());
+    }
+}
+
+/// A graph of one 1x1 convolution with one weight.
+fn scaling(weight: f32) -> Graph {
+    let mut graph = Graph::new();
+    let input = graph.add_input(1).unwrap();
+    let weight = graph.add_constant("scaling.weight", &[1, 1, 1, 1], [weight]).unwrap();
+    let x = graph.add("scaling", Op::Conv(Conv::new(weight)), &[input]).unwrap();
+    graph.add_output("scaled", x);
+    graph
+}
+
+#[test]
+fn what_halves_cannot_hold() {
+    let Some(engine) = halves() else { return };
+    let run = |weight, values: &[f32]| {
+        let input = Tensor::new(&[1, 1, 1, values.len()], values.to_vec()).unwrap();
+        engine.load_graph(scaling(weight)).unwrap().run(&input).map(|mut outputs| outputs.remove(0).1.data)
+    };
+    assert_eq!(run(1e3, &[1e3, -1e3, 0.5]).unwrap(), [65504.0, -65504.0, 500.0]);
+    assert_eq!(run(65504.0, &[1.0, 65504.0]).unwrap(), [65504.0, 65504.0]);
+    let error = run(7e4, &[1.0]).unwrap_err().to_string();
+    assert!(error.contains("`scaling.weight`") && error.contains("70000") && error.contains("65504"), "{error}");
+    let error = run(1.0, &[1.0, -7e4]).unwrap_err().to_string();
+    assert!(error.contains("value 1 is -70000"), "{error}");
+}
+
+#[test]
+fn the_cpu_refuses_halves() {
+    let options = EngineOptions { backend: Backend::Cpu, precision: Precision::F16, ..Default::default() };
+    let error = Engine::blocking(options).unwrap_err().to_string();
+    assert!(error.contains("computes in f32; leave out precision f16"), "{error}");
+}
+
+#[test]
+fn uploaded_weights_serve_both_precisions() {
+    let Some(context) = context() else { return };
+    let graph = scaling(0.1);
+    let [full, half] = plans(&graph, Shape::new(1, 1, 2, 2), Choice::new(DeviceClass::Gpu), &Form::Tensors);
+    let weights = gpu::Weights::default();
+    for plan in [full, half] {
+        let plan = Arc::new(plan);
+        let mut blocks = Vec::new();
+        plan.pack_input(&[1.0, 2.0, 3.0, 4.0], &mut blocks);
+        let mut prepared = pollster::block_on(gpu::Prepared::new(&context, plan.clone(), &weights)).unwrap().0;
+        let outputs = pollster::block_on(prepared.run(&plan.precision.to_bytes(&blocks))).unwrap();
+        let scaled = plan.outputs[0].unpack(&plan.precision.from_bytes(&outputs[0]));
+        assert!(relative_difference(&scaled, &[0.1, 0.2, 0.3, 0.4]) <= tolerance::HALF, "{:?}: {scaled:?}", plan.precision);
+    }
+}
+
+#[test]
+fn memory_and_traffic_halve() {
+    let network = Network::random("ghostnet_100", 0).unwrap();
+    let mut graph = network.graph().unwrap();
+    passes::run(&mut graph, passes::REQUIRED);
+    passes::run(&mut graph, passes::FUSING);
+    let [full, half] = plans(&graph, Shape::new(1, 3, 224, 224), Choice::new(DeviceClass::Gpu), &Form::Tensors);
+    let traffic = |plan: &Plan| plan.steps.iter().map(|s| s.read_bytes + s.write_bytes).sum::<u64>() as usize;
+    for (what, of) in
+        [("weights", &Plan::weight_bytes as &dyn Fn(&Plan) -> usize), ("activations", &Plan::activation_bytes), ("traffic", &traffic)]
+    {
+        let (full, half) = (of(&full), of(&half));
+        println!("{what}: {full} bytes, {half} as halves");
+        // Biases, sums and gates stay f32.
+        assert!(half * 2 >= full && half * 100 <= full * 51, "{what}: {full} bytes, {half} as halves");
+    }
+}
