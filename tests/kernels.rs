@@ -17,6 +17,9 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
+/// What makes a case: a pipeline and its parameters.
+type Launch = (PipelineKey, Vec<u8>);
+
 /// What has been compared: by kernel, how often and with what largest difference.
 #[derive(Default)]
 struct Compared {
@@ -42,7 +45,7 @@ impl Compared {
     }
 
     fn step(&mut self, context: &Arc<gpu::Context>, plan: &Plan, step: usize) {
-        static DONE: OnceLock<Mutex<HashSet<(PipelineKey, Vec<u8>)>>> = OnceLock::new();
+        static DONE: OnceLock<Mutex<HashSet<Launch>>> = OnceLock::new();
         let dispatch = &plan.steps[step].dispatch;
         if !DONE.get_or_init(Mutex::default).lock().unwrap().insert((dispatch.key.clone(), dispatch.params.clone())) {
             return;
@@ -225,7 +228,8 @@ fn dispatches_of_three_rows() {
     for result in results.into_iter().chain([x, y]) {
         net.output(result);
     }
-    let plan = net::plan(&net.graph, Shape::new(2 * ROW as usize + 9, 3, 1, 2), DeviceClass::Software, Fusing::All, Form::Tensors, Precision::F32);
+    let plan =
+        net::plan(&net.graph, Shape::new(2 * ROW as usize + 9, 3, 1, 2), DeviceClass::Software, Fusing::All, Form::Tensors, Precision::F32);
     assert!(plan.steps.iter().all(|step| kernels::grid(step.dispatch.workgroups)[1] == 3), "{:?}", plan.steps);
     compared.plan(context, &plan);
     assert_eq!(compared.kernels.len(), 7, "conv2d, depthwise, ghost, linear, pointwise, pool and separable");
