@@ -1,8 +1,8 @@
 //! A profile as an SVG: a bar per step, longest first, coloured by kernel.
 
-use super::output::number;
+use super::text::{fit, number, one_line};
+use crate::kernels::Kernel;
 use anyhow::{Result, anyhow};
-use ghostnet::kernels::Kernel;
 use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
@@ -148,7 +148,7 @@ fn draw(chart: Chart, document: &mut String) -> Result<(), Box<dyn std::error::E
 }
 
 fn cut(text: &str, width: usize) -> String {
-    super::output::fit(&super::output::one_line(text), width)
+    fit(&one_line(text), width)
 }
 
 /// A round distance of four to eight marks up to `longest`.
