@@ -229,6 +229,7 @@ impl Case {
 
     fn bar(&self, total: bool) -> Speedup {
         let label = format!("{} of {} x, {} us", number(self.speedup()), number(self.promise()), us(self.fused.ms));
-        Speedup { name: self.name.clone(), speedup: self.speedup(), promise: self.promise(), label, total }
+        let in_two = self.plain.ms / self.unfused.ms;
+        Speedup { name: self.name.clone(), speedup: self.speedup(), promise: self.promise(), in_two, label, total }
     }
 }

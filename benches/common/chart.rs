@@ -124,26 +124,40 @@ pub fn roofline(title: &str, subtitle: &str, roof: &Roofline, points: &[Point]) 
 
         let mut order: Vec<&Point> = points.iter().filter(|p| p.intensity > 0.0 && p.gflops > 0.0).collect();
         order.sort_by(|a, b| b.share.total_cmp(&a.share));
+        let radius = |p: &Point| 3 + (p.share.max(0.0).sqrt() * 40.0).round() as i32;
         // Large points first, so that small ones are not hidden.
         for point in &order {
-            let radius = 3 + (point.share.max(0.0).sqrt() * 40.0).round() as i32;
             let at = (x.at(point.intensity), y.at(point.gflops));
+            let radius = radius(point);
             area.draw(&Circle::new(at, radius, colour(point.kernel).mix(0.75).filled()))?;
             area.draw(&Circle::new(at, radius, WHITE))?;
         }
-        let mut taken: Vec<[i32; 4]> = Vec::new();
+        // A name stands where it hides neither a point nor another name, or not at all.
+        let mut taken: Vec<[i32; 4]> = order
+            .iter()
+            .map(|p| (x.at(p.intensity), y.at(p.gflops), radius(p)))
+            .map(|(px, py, r)| [px - r, px + r, py - r, py + r])
+            .collect();
         for point in order.iter().take(NAMED) {
-            let radius = 3 + (point.share.max(0.0).sqrt() * 40.0).round() as i32;
-            let (px, py) = (x.at(point.intensity), y.at(point.gflops));
+            let (px, py, r) = (x.at(point.intensity), y.at(point.gflops), radius(point));
             let long = point.name.chars().count() as i32 * CHARACTER;
-            let (h, from) =
-                if px + radius + long + 8 > right { (HPos::Right, px - radius - 4 - long) } else { (HPos::Left, px + radius + 4) };
-            let free = |line: i32| taken.iter().all(|t| from > t[1] || from + long < t[0] || line - 8 > t[3] || line + 8 < t[2]);
-            let lines = [0, -16, 16, -32, 32, -48, 48].map(|d| py + d);
-            let Some(line) = lines.into_iter().find(|line| free(*line)) else { continue };
-            taken.push([from, from + long, line - 8, line + 8]);
-            let at = if matches!(h, HPos::Right) { from + long } else { from };
-            write(point.name.clone(), (at, line), 13, INK, h, VPos::Center)?;
+            let free = |[from, to, up, down]: [i32; 4]| {
+                from > left
+                    && to < right
+                    && up > top
+                    && down < bottom
+                    && taken.iter().all(|t| from > t[1] || to < t[0] || up > t[3] || down < t[2])
+            };
+            let beside = [px + r + 4, px - r - 4 - long].map(|from| (from, py));
+            let around = [24, 44, 64, 84, 104].into_iter().flat_map(|d| [-d, d].map(|d| (px - long / 2, py + d)));
+            let boxed = |(from, middle): (i32, i32)| ([from, from + long, middle - 8, middle + 8], middle);
+            let Some((label, middle)) = beside.into_iter().chain(around).map(boxed).find(|(label, _)| free(*label)) else { continue };
+            taken.push(label);
+            if middle != py {
+                let toward = (py - middle).signum();
+                area.draw(&PathElement::new([(px, middle + 8 * toward), (px, py - r * toward)], FAINT))?;
+            }
+            write(point.name.clone(), (label[0], middle), 13, INK, HPos::Left, VPos::Center)?;
         }
 
         let mut kernels: Vec<Kernel> = Vec::new();
@@ -171,6 +185,8 @@ pub struct Speedup {
     pub speedup: f64,
     /// By multiply-adds alone.
     pub promise: f64,
+    /// As `speedup`, of the module in two dispatches.
+    pub in_two: f64,
     /// What stands right of the bar.
     pub label: String,
     /// A sum rather than a module.
@@ -183,7 +199,7 @@ pub fn speedups(title: &str, subtitle: &str, rows: &[Speedup]) -> Result<String>
     const LABEL: i32 = 170;
     let (top, bars) = (MARGIN + 112, rows.len() as i32);
     let bottom = top + bars * ROW;
-    let longest = rows.iter().map(|r| r.speedup.max(r.promise)).filter(|v| v.is_finite()).fold(1.0, f64::max);
+    let longest = rows.iter().map(|r| r.speedup.max(r.promise).max(r.in_two)).filter(|v| v.is_finite()).fold(1.0, f64::max);
     let left = MARGIN + rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0) as i32 * CHARACTER + 10;
     let x_of = |value: f64| left + (value / longest * f64::from(WIDTH - MARGIN - LABEL - left)).round() as i32;
     let (faster, slower, total) = (RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115));
@@ -200,6 +216,10 @@ pub fn speedups(title: &str, subtitle: &str, rows: &[Speedup]) -> Result<String>
         }
         area.draw(&Rectangle::new([(at + 4, legend - 7), (at + 8, legend + 7)], INK.filled()))?;
         write("what multiply-adds promise".into(), (at + 18, legend), 14, INK, HPos::Left, VPos::Center)?;
+
+        at += 36 + 26 * CHARACTER;
+        area.draw(&Circle::new((at + 6, legend), 4, INK))?;
+        write("in two dispatches".into(), (at + 18, legend), 14, INK, HPos::Left, VPos::Center)?;
 
         let step = tick(longest);
         for value in (0..=8).map(|n| f64::from(n) * step).filter(|v| *v <= longest) {
@@ -219,6 +239,9 @@ pub fn speedups(title: &str, subtitle: &str, rows: &[Speedup]) -> Result<String>
             let mark = x_of(row.promise.min(longest));
             area.draw(&Rectangle::new([(mark - 3, y + 1), (mark + 3, y + ROW - 1)], WHITE.filled()))?;
             area.draw(&Rectangle::new([(mark - 2, y + 2), (mark + 2, y + ROW - 2)], INK.filled()))?;
+            let two = (x_of(row.in_two.min(longest)), middle);
+            area.draw(&Circle::new(two, 4, WHITE.filled()))?;
+            area.draw(&Circle::new(two, 4, INK))?;
             write(row.label.clone(), (WIDTH - MARGIN, middle), 13, FAINT, HPos::Right, VPos::Center)?;
         }
         // Equal to the plain convolution.

@@ -34,6 +34,9 @@ pub struct Args {
     /// Few and short repetitions: to see that it works, or for a first impression
     #[arg(long)]
     pub quick: bool,
+    /// Many repetitions: the default of all but the report
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
     /// Part of the wanted adapter's name, driver or API
     #[arg(long, value_name = "SUBSTRING")]
     pub adapter: Option<String>,
