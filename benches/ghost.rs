@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 /// Milliseconds of a pass, rounds.
 const FULL: (f64, usize) = (15.0, 21);
-const QUICK: (f64, usize) = (5.0, 3);
+const QUICK: (f64, usize) = (5.0, 7);
 
 const SIDE: usize = 224;
 

@@ -44,7 +44,7 @@ fn main() -> Result<()> {
         }
     }
     write_file(&file, text.as_bytes())?;
-    println!("{}", file.display());
+    println!("{} (attach the charts beside it too)", file.display());
     Ok(())
 }
 

@@ -25,10 +25,10 @@ fn main() -> Result<()> {
     let info = engine.adapter();
     let processes = args.pick(FULL, QUICK);
     // A cache of this bench's own: what else ran on this machine does not matter.
-    let cache = args.file("shader_cache")?;
-    let _ = fs::remove_dir_all(&cache);
-    fs::create_dir_all(&cache)?;
-    let cache = cache.to_string_lossy().into_owned();
+    let directory = args.file("shader_cache")?;
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory)?;
+    let cache = directory.to_string_lossy().into_owned();
     let kinds: Vec<(&str, Vec<(&str, &str)>)> = if info.driver.contains("Mesa") {
         vec![
             ("no shader cache", vec![("MESA_SHADER_CACHE_DISABLE", "true")]),
@@ -44,6 +44,7 @@ fn main() -> Result<()> {
         let all = (0..processes).map(|_| start(&args, variables)).collect::<Result<Vec<_>>>()?;
         rows.push(row(name, &all));
     }
+    fs::remove_dir_all(&directory)?;
     use Align::{Left, Right};
     let findings = Findings {
         name: "startup",

@@ -104,7 +104,7 @@ pub fn roofline(title: &str, subtitle: &str, roof: &Roofline, points: &[Point]) 
         let fastest = roof.copies.iter().max_by(|a, b| a.gb_per_s.total_cmp(&b.gb_per_s));
         let mut lines: Vec<_> = fastest.into_iter().chain(largest).collect();
         lines.dedup();
-        for copy in lines {
+        for (at, copy) in lines.into_iter().enumerate() {
             let ridge = (roof.gflops / copy.gb_per_s).clamp(x.low, x.high);
             let rising = |v: f64| v * copy.gb_per_s;
             let start = x.low.max(y.low / copy.gb_per_s).min(ridge);
@@ -114,8 +114,11 @@ pub fn roofline(title: &str, subtitle: &str, roof: &Roofline, points: &[Point]) 
             ))?;
             let words = format!("{} GB/s, {} copied", number(copy.gb_per_s), bytes(copy.bytes));
             let place = (start * ridge).sqrt();
-            let style = text(13, INK, HPos::Right, VPos::Bottom);
-            area.draw(&Text::new(words, (x.at(place) - 6, y.at(rising(place)) - 3), style))?;
+            let (px, py) = (x.at(place), y.at(rising(place)));
+            // Above the upper line, below the lower.
+            let above = at == 0;
+            let style = if above { text(13, INK, HPos::Right, VPos::Bottom) } else { text(13, INK, HPos::Left, VPos::Top) };
+            area.draw(&Text::new(words, if above { (px - 6, py - 3) } else { (px + 6, py + 3) }, style))?;
         }
         let start = fastest.map_or(x.low, |c| (roof.gflops / c.gb_per_s).clamp(x.low, x.high));
         area.draw(&PathElement::new([(x.at(start), y.at(roof.gflops)), (right, y.at(roof.gflops))], INK.stroke_width(2)))?;
@@ -138,6 +141,7 @@ pub fn roofline(title: &str, subtitle: &str, roof: &Roofline, points: &[Point]) 
             .map(|p| (x.at(p.intensity), y.at(p.gflops), radius(p)))
             .map(|(px, py, r)| [px - r, px + r, py - r, py + r])
             .collect();
+        let mut names: Vec<[i32; 4]> = Vec::new();
         for point in order.iter().take(NAMED) {
             let (px, py, r) = (x.at(point.intensity), y.at(point.gflops), radius(point));
             let long = point.name.chars().count() as i32 * CHARACTER;
@@ -151,8 +155,12 @@ pub fn roofline(title: &str, subtitle: &str, roof: &Roofline, points: &[Point]) 
             let beside = [px + r + 4, px - r - 4 - long].map(|from| (from, py));
             let around = [24, 44, 64, 84, 104].into_iter().flat_map(|d| [-d, d].map(|d| (px - long / 2, py + d)));
             let boxed = |(from, middle): (i32, i32)| ([from, from + long, middle - 8, middle + 8], middle);
-            let Some((label, middle)) = beside.into_iter().chain(around).map(boxed).find(|(label, _)| free(*label)) else { continue };
+            // A line to the point, where the name is not beside it, crosses no other name.
+            let clear = |middle: i32| names.iter().all(|t| px < t[0] || px > t[1] || middle.max(py) < t[2] || middle.min(py) > t[3]);
+            let fits = |(label, middle): &([i32; 4], i32)| free(*label) && clear(*middle);
+            let Some((label, middle)) = beside.into_iter().chain(around).map(boxed).find(fits) else { continue };
             taken.push(label);
+            names.push(label);
             if middle != py {
                 let toward = (py - middle).signum();
                 area.draw(&PathElement::new([(px, middle + 8 * toward), (px, py - r * toward)], FAINT))?;
@@ -226,6 +234,7 @@ pub fn speedups(title: &str, subtitle: &str, rows: &[Speedup]) -> Result<String>
             area.draw(&PathElement::new([(x_of(value), top - 6), (x_of(value), bottom)], GRID))?;
             write(format!("{} x", trimmed(value)), (x_of(value), top - 10), 13, FAINT, HPos::Center, VPos::Bottom)?;
         }
+        write("speedup of promise, time".into(), (WIDTH - MARGIN, top - 10), 13, FAINT, HPos::Right, VPos::Bottom)?;
         for (row, y) in rows.iter().zip((top..).step_by(ROW as usize)) {
             let middle = y + ROW / 2;
             write(row.name.clone(), (left - 8, middle), 14, INK, HPos::Right, VPos::Center)?;
