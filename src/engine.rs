@@ -184,6 +184,14 @@ impl Engine {
         self.inner.choice
     }
 
+    /// The open GPU device, to run plans by hand with [`gpu::Prepared`]; `None` on the CPU.
+    pub fn gpu(&self) -> Option<&Arc<gpu::Context>> {
+        match &self.inner.device {
+            Device::Gpu(context) => Some(context),
+            Device::Cpu(_) => None,
+        }
+    }
+
     /// Puts a network on the device: runs the passes on its graph. Weights go up and pipelines are compiled when first needed, or by
     /// [`Model::prepare`].
     pub fn load(&self, network: Network) -> Result<Model> {

@@ -35,6 +35,10 @@ pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod npy;
 pub mod plan;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod report;
+mod stats;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::adapters;
@@ -42,13 +46,4 @@ pub use engine::{AdapterInfo, Backend, Class, Engine, EngineOptions, Feature, Gr
 pub use error::{Error, Result};
 pub use model::Network;
 pub use plan::Precision;
-
-/// The middle value (the mean of the middle two); 0 of none.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => values[n / 2],
-        n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
-    }
-}
+pub use stats::{median, percentile};

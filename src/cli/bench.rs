@@ -3,7 +3,7 @@ use super::{
     output::{adapter, bold, number, print, print_json, progress},
 };
 use anyhow::Result;
-use ghostnet::{Precision, Tensor, median, plan::Form};
+use ghostnet::{Precision, Tensor, median, percentile, plan::Form};
 use serde_json::json;
 use std::time::Instant;
 
@@ -90,8 +90,7 @@ impl Args {
         }
         bar.finish_and_clear();
 
-        times.sort_by(f64::total_cmp);
-        let (min, p90) = (times[0], times[(times.len() * 9).div_ceil(10) - 1]);
+        let [min, p90] = [0, 90].map(|p| percentile(times.clone(), p));
         let median = median(times);
         let images_per_s = self.batch as f64 * 1e3 / median;
         let info = engine.adapter();

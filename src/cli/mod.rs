@@ -2,7 +2,6 @@
 
 mod adapters;
 mod bench;
-mod chart;
 mod classify;
 mod eval;
 mod inspect;

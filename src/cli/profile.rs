@@ -1,11 +1,16 @@
 use super::{
     bench::precision_name,
-    chart::{self, Bar, Chart},
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
     output::{Align, adapter, bold, dim, number, print, print_json, table, write_file},
 };
 use anyhow::Result;
-use ghostnet::plan::Step;
+use ghostnet::{
+    plan::Step,
+    report::{
+        chart::{self, Bar, Chart},
+        gb_per_s, gflops, rate,
+    },
+};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -41,20 +46,6 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     device: DeviceOptions,
-}
-
-/// Billions per second.
-fn rate(count: f64, ms: f64) -> f64 {
-    if ms > 0.0 { count / ms / 1e6 } else { 0.0 }
-}
-
-/// A multiply-add counts as two operations.
-fn gflops(step: &Step, ms: f64) -> f64 {
-    rate(2.0 * step.macs as f64, ms)
-}
-
-fn gb_per_s(step: &Step, ms: f64) -> f64 {
-    rate((step.read_bytes + step.write_bytes) as f64, ms)
 }
 
 impl Args {

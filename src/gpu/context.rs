@@ -49,6 +49,17 @@ impl AdapterInfo {
     }
 }
 
+/// A limit as WebGPU names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Its name in WebGPU's snake case.
+    pub name: &'static str,
+    /// What the adapter could grant.
+    pub adapter: u64,
+    /// What the open device has.
+    pub device: u64,
+}
+
 fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     // GL is left out: its compute shaders lack what WebGPU promises. The rest is what each system's driver offers.
@@ -87,6 +98,7 @@ pub struct Context {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     info: AdapterInfo,
+    adapter_limits: wgpu::Limits,
     class: DeviceClass,
     lost: Arc<Mutex<Option<String>>>,
     pipelines: PipelineCache,
@@ -129,10 +141,10 @@ impl Context {
             .request_device(&descriptor)
             .await
             .map_err(|error| Error::Unsupported { adapter: info.name.clone(), what: format!("cannot be opened: {error}") })?;
-        Ok(Self::from_device(device, queue, info))
+        Ok(Self::from_device(device, queue, info, adapter.limits()))
     }
 
-    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo) -> Self {
+    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, adapter_limits: wgpu::Limits) -> Self {
         let lost = Arc::new(Mutex::new(None));
         let sink = lost.clone();
         device.set_device_lost_callback(move |_, message| {
@@ -140,12 +152,28 @@ impl Context {
             *sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(reason);
         });
         let class = if info.device_type == "cpu" { DeviceClass::Software } else { DeviceClass::Gpu };
-        Self { device, queue, info, class, lost, pipelines: PipelineCache::default() }
+        Self { device, queue, info, adapter_limits, class, lost, pipelines: PipelineCache::default() }
     }
 
     /// The adapter.
     pub fn info(&self) -> &AdapterInfo {
         &self.info
+    }
+
+    /// The limits that matter to this library.
+    pub fn limits(&self) -> Vec<Limit> {
+        let (has, granted) = (&self.adapter_limits, self.device.limits());
+        let limit = |name, of: fn(&wgpu::Limits) -> u64| Limit { name, adapter: of(has), device: of(&granted) };
+        vec![
+            limit("max_buffer_size", |l| l.max_buffer_size),
+            limit("max_storage_buffer_binding_size", |l| l.max_storage_buffer_binding_size),
+            limit("max_storage_buffers_per_shader_stage", |l| l.max_storage_buffers_per_shader_stage.into()),
+            limit("max_compute_workgroup_storage_size", |l| l.max_compute_workgroup_storage_size.into()),
+            limit("max_compute_invocations_per_workgroup", |l| l.max_compute_invocations_per_workgroup.into()),
+            limit("max_compute_workgroups_per_dimension", |l| l.max_compute_workgroups_per_dimension.into()),
+            limit("min_uniform_buffer_offset_alignment", |l| l.min_uniform_buffer_offset_alignment.into()),
+            limit("min_storage_buffer_offset_alignment", |l| l.min_storage_buffer_offset_alignment.into()),
+        ]
     }
 
     /// The class of device that kernels are chosen for.

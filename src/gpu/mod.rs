@@ -9,8 +9,9 @@ mod context;
 mod pipelines;
 mod prepared;
 mod profiler;
+pub mod roofline;
 
-pub use context::{AdapterInfo, Context, adapters};
+pub use context::{AdapterInfo, Context, Limit, adapters};
 pub use pipelines::Pipeline;
 pub use prepared::{Prepared, Weights};
 

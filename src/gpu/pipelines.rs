@@ -54,11 +54,14 @@ async fn compile_all(device: &wgpu::Device, keys: &[&PipelineKey]) -> Result<Vec
 }
 
 async fn compile(device: &wgpu::Device, key: &PipelineKey) -> Result<Pipeline> {
-    let name = key.file_name();
-    let source = key.source();
+    compile_source(device, &key.file_name(), key.source()).await
+}
+
+/// Compiles one shader of this crate.
+pub(super) async fn compile_source(device: &wgpu::Device, name: &str, source: String) -> Result<Pipeline> {
     let bindings = kernels::bindings(&source);
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&name), source: wgpu::ShaderSource::Wgsl(source.into()) };
+    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
     let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
     // SAFETY: every loop in shaders/ counts an integer up or down to a bound that does not change in the loop, so none is infinite;
     // all other checks stay. The counters that bounding adds to each loop keep drivers from unrolling it.
@@ -73,14 +76,14 @@ async fn compile(device: &wgpu::Device, key: &PipelineKey) -> Result<Pipeline> {
     };
     let mut entries = vec![buffer(0, wgpu::BufferBindingType::Uniform, true)];
     entries.extend(bindings.iter().map(|b| buffer(b.index, wgpu::BufferBindingType::Storage { read_only: !b.writes }, false)));
-    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&name), entries: &entries });
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
     let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: Some(&name),
+        label: Some(name),
         bind_group_layouts: &[Some(&layout)],
         immediate_size: 0,
     });
     let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some(&name),
+        label: Some(name),
         layout: Some(&pipeline_layout),
         module: &module,
         entry_point: Some("main"),

@@ -229,9 +229,9 @@ impl Prepared {
         }
         self.context.queue.submit([encoder.finish()]);
         let (read, write) = (map(&self.readback, wgpu::MapMode::Read), map(&self.upload, wgpu::MapMode::Write));
-        self.wait();
-        self.mapped(read.await)?;
-        self.mapped(write.await)?;
+        wait(&self.context);
+        mapped(&self.context, read.await)?;
+        mapped(&self.context, write.await)?;
         let outputs = {
             let view = self.readback.get_mapped_range(..).map_err(|e| Error::Gpu(format!("readback: {e}")))?;
             self.ranges.iter().map(|range| view[range.start as usize..range.end as usize].to_vec()).collect()
@@ -263,8 +263,8 @@ impl Prepared {
         }
         self.context.queue.submit([encoder.finish()]);
         let mapping = map(&readable, wgpu::MapMode::Read);
-        self.wait();
-        self.mapped(mapping.await)?;
+        wait(&self.context);
+        mapped(&self.context, mapping.await)?;
         let view = readable.get_mapped_range(..).map_err(|e| Error::Gpu(format!("slots: {e}")))?;
         let mut rest = &view[..];
         Ok(self.slots.iter().map(|buffer| rest.split_off(..buffer.size() as usize).unwrap_or_default().to_vec()).collect())
@@ -288,22 +288,6 @@ impl Prepared {
     pub(super) fn encoder(&self) -> wgpu::CommandEncoder {
         self.context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") })
     }
-
-    /// Blocks until the device is done; in a browser returns at once, and awaiting a map does the waiting.
-    pub(super) fn wait(&self) {
-        // A failure shows as an unmapped buffer or a lost device, with a better message.
-        let _ = self.context.device.poll(wgpu::PollType::wait_indefinitely());
-    }
-
-    pub(super) fn mapped(&self, result: Result<Result<(), wgpu::BufferAsyncError>, futures_channel::oneshot::Canceled>) -> Result<()> {
-        match result {
-            Ok(Ok(())) => Ok(()),
-            _ => {
-                self.context.check_lost()?;
-                Err(Error::DeviceLost("a result buffer could not be mapped".into()))
-            }
-        }
-    }
 }
 
 impl PreparedStep {
@@ -326,7 +310,26 @@ pub(super) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapping {
     receiver
 }
 
-fn filled(device: &wgpu::Device, label: &str, usage: wgpu::BufferUsages, bytes: &[u8]) -> Result<wgpu::Buffer> {
+/// Blocks until the device is done; in a browser returns at once, and awaiting a map does the waiting.
+pub(super) fn wait(context: &Context) {
+    // A failure shows as an unmapped buffer or a lost device, with a better message.
+    let _ = context.device.poll(wgpu::PollType::wait_indefinitely());
+}
+
+pub(super) fn mapped(
+    context: &Context,
+    result: Result<Result<(), wgpu::BufferAsyncError>, futures_channel::oneshot::Canceled>,
+) -> Result<()> {
+    match result {
+        Ok(Ok(())) => Ok(()),
+        _ => {
+            context.check_lost()?;
+            Err(Error::DeviceLost("a result buffer could not be mapped".into()))
+        }
+    }
+}
+
+pub(super) fn filled(device: &wgpu::Device, label: &str, usage: wgpu::BufferUsages, bytes: &[u8]) -> Result<wgpu::Buffer> {
     let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes.len() as u64, usage, mapped_at_creation: true };
     let buffer = device.create_buffer(&descriptor);
     buffer.get_mapped_range_mut(..).map_err(|e| Error::OutOfMemory(format!("{label}: {e}")))?.copy_from_slice(bytes);

@@ -1,42 +1,55 @@
 //! A profile as an SVG: a bar per step, longest first, coloured by kernel.
 
-use super::output::number;
+use super::text::{fit, number, one_line};
+use crate::kernels::Kernel;
 use anyhow::{Result, anyhow};
-use ghostnet::kernels::Kernel;
 use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
 };
 
+/// A step.
 pub struct Bar {
+    /// Its name.
     pub name: String,
+    /// Its colour.
     pub kernel: Kernel,
+    /// Its length.
     pub ms: f64,
 }
 
+/// A profile.
 pub struct Chart {
+    /// What was measured.
     pub title: String,
+    /// Where.
     pub subtitle: String,
+    /// The steps, in any order.
     pub bars: Vec<Bar>,
 }
 
 /// Steps beyond these are summed up: a chart longer than two screens is not read.
 const MOST_BARS: usize = 60;
 
-const WIDTH: i32 = 1100;
-const MARGIN: i32 = 24;
+/// Of every chart.
+pub const WIDTH: i32 = 1100;
+/// Around everything.
+pub const MARGIN: i32 = 24;
 const ROW: i32 = 20;
 /// Of a character at the size of the labels, by the widest of the usual sans-serif fonts.
-const CHARACTER: i32 = 7;
+pub const CHARACTER: i32 = 7;
 /// Right of the longest bar, for its time and share.
 const VALUE: i32 = 120;
 
-const INK: RGBColor = RGBColor(32, 33, 36);
-const FAINT: RGBColor = RGBColor(95, 99, 104);
-const GRID: RGBColor = RGBColor(224, 224, 224);
+/// Text.
+pub const INK: RGBColor = RGBColor(32, 33, 36);
+/// Text of less weight.
+pub const FAINT: RGBColor = RGBColor(95, 99, 104);
+/// Lines behind the data.
+pub const GRID: RGBColor = RGBColor(224, 224, 224);
 
 /// Told apart by people with any colour vision as far as twelve can be; the most frequent kernels have the most different ones.
-fn colour(kernel: Kernel) -> RGBColor {
+pub fn colour(kernel: Kernel) -> RGBColor {
     match kernel {
         Kernel::Ghost => RGBColor(0, 114, 178),
         Kernel::Depthwise => RGBColor(230, 159, 0),
@@ -53,7 +66,8 @@ fn colour(kernel: Kernel) -> RGBColor {
     }
 }
 
-fn text(size: i32, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
+/// A text's size, colour and which of its points is at its position.
+pub fn text(size: i32, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&colour).pos(Pos::new(h, v))
 }
 
@@ -147,12 +161,13 @@ fn draw(chart: Chart, document: &mut String) -> Result<(), Box<dyn std::error::E
     Ok(())
 }
 
-fn cut(text: &str, width: usize) -> String {
-    super::output::fit(&super::output::one_line(text), width)
+/// `text` without control characters, in at most `width` of them.
+pub fn cut(text: &str, width: usize) -> String {
+    fit(&one_line(text), width)
 }
 
 /// A round distance of four to eight marks up to `longest`.
-fn tick(longest: f64) -> f64 {
+pub fn tick(longest: f64) -> f64 {
     if longest <= 0.0 {
         return 0.0;
     }
@@ -160,7 +175,8 @@ fn tick(longest: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|step| longest / step <= 8.0).unwrap_or(longest)
 }
 
-fn trimmed(value: f64) -> String {
+/// A number without zeros at its end.
+pub fn trimmed(value: f64) -> String {
     let text = format!("{value:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }

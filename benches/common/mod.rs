@@ -1,0 +1,283 @@
+//! What the benches share: options, the device, timing on it, and how results leave.
+#![allow(dead_code)] // each bench uses its own part
+
+pub mod chart;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Parser;
+use ghostnet::{
+    AdapterInfo, Backend, Engine, EngineOptions,
+    gpu::{
+        Prepared, Weights,
+        roofline::{MOST_REPEATS, next_repeats},
+    },
+    median, percentile,
+    plan::Plan,
+    report::text::{Align, adapter, bold, dim, number, table, write_file},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Options of every bench, after `cargo bench --bench NAME --`.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "cargo bench --", disable_version_flag = true)]
+pub struct Args {
+    /// Print a JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Few and short repetitions: to see that it works, or for a first impression
+    #[arg(long)]
+    pub quick: bool,
+    /// Many repetitions: the default of all but the report
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
+    /// Part of the wanted adapter's name, driver or API
+    #[arg(long, value_name = "SUBSTRING")]
+    pub adapter: Option<String>,
+    /// Compare with a file that --save wrote: a column with the ratio of each row's time to what it was
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Write the JSON object to a file
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Directory of charts and reports
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench"))]
+    pub out: PathBuf,
+    /// What `cargo bench` says to every bench
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Args {
+    /// The options; `None` where nothing is to be measured: `cargo test --all-targets` runs benches, without `--bench`.
+    pub fn parse_for_bench() -> Option<Self> {
+        // The bench is run by hand or by `cargo test` if that option is missing; neither may take minutes by surprise.
+        let args = Self::parse();
+        if !args.bench {
+            eprintln!("nothing measured: use `cargo bench`");
+        }
+        args.bench.then_some(args)
+    }
+
+    /// `full`, or `quick` with --quick.
+    pub fn pick<T>(&self, full: T, quick: T) -> T {
+        if self.quick { quick } else { full }
+    }
+
+    /// The wanted GPU; the benches measure shaders, so the CPU does not stand in.
+    pub fn engine(&self) -> Result<Engine> {
+        let options = EngineOptions { backend: Backend::Gpu, adapter: self.adapter.clone(), ..Default::default() };
+        Ok(Engine::blocking(options)?)
+    }
+
+    /// Where a chart goes; the directory is there then.
+    pub fn file(&self, name: &str) -> Result<PathBuf> {
+        fs::create_dir_all(&self.out).with_context(|| format!("making the directory {}", self.out.display()))?;
+        Ok(self.out.join(name))
+    }
+
+    pub fn write_chart(&self, name: &str, svg: &str) -> Result<()> {
+        let file = self.file(name)?;
+        write_file(&file, svg.as_bytes())?;
+        if !self.json {
+            println!("{}", dim(&format!("chart: {}", file.display())));
+        }
+        Ok(())
+    }
+}
+
+/// Steps of a plan on the device, ready to be timed.
+pub struct Timed {
+    prepared: Prepared,
+    steps: Range<usize>,
+    repeats: usize,
+    /// Milliseconds of each round.
+    pub ms: Vec<f64>,
+}
+
+impl Timed {
+    /// Puts a plan on the device, fills its buffers and finds how many repetitions take `pass_ms`; the search is the warm-up.
+    pub fn new(engine: &Engine, plan: Plan, pass_ms: f64) -> Result<Self> {
+        let context = engine.gpu().ok_or_else(|| anyhow!("the benches need a GPU adapter"))?;
+        let steps = 0..plan.steps.len();
+        let (mut prepared, _) = pollster::block_on(Prepared::new(context, Arc::new(plan), &Weights::default()))?;
+        // Zeros would let hardware save power, and so run faster than with values.
+        let values = |bytes: &usize| (0..bytes / 4).flat_map(|at| ((at * 7919 % 251) as f32 / 125.0 - 1.0).to_le_bytes()).collect();
+        let slots: Vec<Vec<u8>> = prepared.plan().slots.iter().map(values).collect();
+        pollster::block_on(prepared.run_slots(&slots))?;
+        let mut timed = Self { prepared, steps, repeats: 1, ms: Vec::new() };
+        loop {
+            let ms = timed.pass()? * timed.repeats as f64;
+            if ms >= pass_ms / 2.0 || timed.repeats >= MOST_REPEATS {
+                return Ok(timed);
+            }
+            timed.repeats = next_repeats(timed.repeats, ms, pass_ms);
+        }
+    }
+
+    fn pass(&mut self) -> Result<f64> {
+        let times = pollster::block_on(self.prepared.time_steps(self.steps.clone(), self.repeats, 1))?;
+        Ok(times[0])
+    }
+
+    /// Measures one more round.
+    pub fn round(&mut self) -> Result<()> {
+        let ms = self.pass()?;
+        self.ms.push(ms);
+        Ok(())
+    }
+
+    pub fn plan(&self) -> &Plan {
+        self.prepared.plan()
+    }
+
+    pub fn repeats(&self) -> usize {
+        self.repeats
+    }
+
+    pub fn median(&self) -> f64 {
+        median(self.ms.clone())
+    }
+
+    pub fn spread(&self) -> [f64; 2] {
+        spread(&self.ms)
+    }
+}
+
+/// Measures `rounds` rounds of each in turn, A B C A B C, so that what disturbs the machine for a while disturbs all.
+pub fn alternate(timed: &mut [&mut Timed], rounds: usize) -> Result<()> {
+    for _ in 0..rounds {
+        for one in timed.iter_mut() {
+            one.round()?;
+        }
+    }
+    Ok(())
+}
+
+/// What a tenth of the rounds stayed below, and what a tenth exceeded.
+pub fn spread(ms: &[f64]) -> [f64; 2] {
+    [10, 90].map(|p| percentile(ms.to_vec(), p))
+}
+
+/// Bytes of activations and weights that a plan's steps read and write.
+pub fn bytes(plan: &Plan) -> u64 {
+    plan.steps.iter().map(|s| s.read_bytes + s.write_bytes).sum()
+}
+
+/// How the GPU's time is measured.
+pub fn clock(engine: &Engine) -> &'static str {
+    match engine.gpu() {
+        Some(context) if context.has_timestamps() => "GPU timestamps",
+        _ => "wall clock around submission and wait, for there are no GPU timestamps",
+    }
+}
+
+/// Columns of a table: a name, and where the text stands.
+pub type Head = [(&'static str, Align)];
+
+/// A row: its name, unique in its bench, its time, what the JSON holds, and what the table shows.
+pub struct Row {
+    pub name: String,
+    pub ms: f64,
+    pub json: Value,
+    pub cells: Vec<String>,
+}
+
+/// What a bench found.
+pub struct Findings<'a> {
+    /// The bench.
+    pub name: &'static str,
+    /// What was measured and how: warm-up, repetitions, clock.
+    pub method: String,
+    pub info: &'a AdapterInfo,
+    pub head: &'a Head,
+    pub rows: Vec<Row>,
+    /// What else the JSON holds.
+    pub more: Value,
+    /// Lines below the table.
+    pub notes: Vec<String>,
+}
+
+impl Findings<'_> {
+    /// Compares, prints and saves.
+    pub fn finish(mut self, args: &Args) -> Result<()> {
+        let mut head = self.head.to_vec();
+        if let Some(file) = &args.baseline {
+            let baseline = Baseline::read(file, self.name)?;
+            head.push(("x baseline", Align::Right));
+            for row in &mut self.rows {
+                let ratio = baseline.ms.get(&row.name).map(|before| row.ms / before);
+                row.json["ratio_to_baseline"] = json!(ratio);
+                row.cells.push(ratio.map_or("-".into(), |r| format!("{r:.2}")));
+            }
+            let ratios: Vec<f64> = self.rows.iter().filter_map(|row| row.json["ratio_to_baseline"].as_f64()).collect();
+            if baseline.adapter != self.info.name {
+                self.notes.push(format!("the baseline is of another adapter: {}", baseline.adapter));
+            }
+            self.notes.push(format!("against {}: median ratio {:.3} of {} rows", file.display(), median(ratios.clone()), ratios.len()));
+        }
+        let mut object = json!({
+            "bench": self.name, "version": env!("CARGO_PKG_VERSION"), "backend": self.info.backend, "adapter": self.info.name,
+            "driver": self.info.driver, "method": self.method, "quick": args.quick,
+        });
+        if let (Some(object), Value::Object(more)) = (object.as_object_mut(), self.more) {
+            object.extend(more);
+        }
+        let rows = self.rows.iter().map(|row| {
+            let mut value = json!({ "name": row.name, "ms": row.ms });
+            if let (Some(value), Value::Object(more)) = (value.as_object_mut(), row.json.clone()) {
+                value.extend(more);
+            }
+            value
+        });
+        object["rows"] = rows.collect();
+        if let Some(file) = &args.save {
+            write_file(file, format!("{object:#}\n").as_bytes())?;
+        }
+        if args.json {
+            println!("{object}");
+            return Ok(());
+        }
+        let cells: Vec<Vec<String>> = self.rows.into_iter().map(|row| row.cells).collect();
+        println!("{}\non {}, {}\n{}\n", bold(self.name), adapter(self.info), self.info.driver, self.method);
+        println!("{}\n", table(&head, &cells));
+        for note in self.notes {
+            println!("{}", dim(&note));
+        }
+        Ok(())
+    }
+}
+
+/// What a bench found before.
+struct Baseline {
+    adapter: String,
+    ms: HashMap<String, f64>,
+}
+
+impl Baseline {
+    fn read(file: &Path, bench: &str) -> Result<Self> {
+        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        let saved: Value = serde_json::from_str(&text).with_context(|| format!("reading {}", file.display()))?;
+        if saved["bench"] != bench {
+            return Err(anyhow!("{} is of the bench {}, not {bench}", file.display(), saved["bench"]));
+        }
+        let time = |row: &Value| Some((row["name"].as_str()?.to_string(), row["ms"].as_f64()?));
+        let ms = saved["rows"].as_array().into_iter().flatten().filter_map(time).collect();
+        Ok(Self { adapter: saved["adapter"].as_str().unwrap_or_default().into(), ms })
+    }
+}
+
+/// Microseconds with three digits.
+pub fn us(ms: f64) -> String {
+    number(1e3 * ms)
+}
+
+pub fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
