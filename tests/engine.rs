@@ -70,7 +70,8 @@ fn engines_and_models_go_between_threads() {
 #[test]
 fn several_models_share_a_device() {
     for engine in engines() {
-        let networks = [small(), Network::random_of(GhostNet { classes: 7, ..GhostNet::new(0.5) }, 1), Network::random("ghostnet_050", 2).unwrap()];
+        let networks =
+            [small(), Network::random_of(GhostNet { classes: 7, ..GhostNet::new(0.5) }, 1), Network::random("ghostnet_050", 2).unwrap()];
         let x = input([1, 3, 40, 36], 1);
         let alone: Vec<Tensor> = networks.iter().map(|network| engine.load(network.clone()).unwrap().run(&x).unwrap()).collect();
         let models: Vec<Model> = networks.iter().map(|network| engine.load(network.clone()).unwrap()).collect();
@@ -341,6 +342,9 @@ fn features_halve_the_map_from_stage_to_stage() {
     }
 }
 
+/// One way of using a model; what comes out.
+type Run<'a> = &'a dyn Fn(&Model) -> Vec<f32>;
+
 /// Logits, classes and features of one model must not spoil each other's weights.
 #[test]
 fn forms_and_sizes_of_one_model_do_not_mix() {
@@ -349,8 +353,8 @@ fn forms_and_sizes_of_one_model_do_not_mix() {
     let network = || Network::random_of(GhostNet { ratio: 3, classes: 9, ..GhostNet::new(0.5) }, 3);
     for engine in [fused, &unfused] {
         let (x, larger, photo) = (input([1, 3, 32, 32], 9), input([1, 3, 40, 64], 9), photo(3));
-        let alone = |run: &dyn Fn(&Model) -> Vec<f32>| run(&engine.load(network()).unwrap());
-        let runs: [&dyn Fn(&Model) -> Vec<f32>; 4] = [
+        let alone = |run: Run<'_>| run(&engine.load(network()).unwrap());
+        let runs: [Run<'_>; 4] = [
             &|model| model.run(&x).unwrap().data,
             &|model| model.classify(&photo, 9).unwrap().iter().flat_map(|c| [c.index as f32, c.probability]).collect(),
             &|model| model.run(&larger).unwrap().data,

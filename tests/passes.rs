@@ -134,7 +134,8 @@ fn ghostnet_takes_52_dispatches() {
 
 /// Squeeze-and-excites that follow a ghost module directly: without the fused kernel a pool of their own makes their sums.
 fn sums(graph: &Graph) -> usize {
-    let follows = |node: &&ghostnet::graph::Node| matches!(node.op, Op::SqueezeExcite(_)) && matches!(graph.node(node.inputs[0]).op, Op::Ghost(_));
+    let follows =
+        |node: &&ghostnet::graph::Node| matches!(node.op, Op::SqueezeExcite(_)) && matches!(graph.node(node.inputs[0]).op, Op::Ghost(_));
     graph.nodes().iter().filter(follows).count()
 }
 

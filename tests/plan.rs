@@ -135,7 +135,9 @@ fn graph_constant(graph: &Graph, at: usize) -> Option<(usize, usize)> {
         Op::Linear { weight, bias, .. } => [Some(*weight), *bias].into_iter().flatten().collect(),
         Op::Ghost(g) => [Some(g.primary), g.primary_bias, Some(g.cheap), g.cheap_bias].into_iter().flatten().collect(),
         Op::SqueezeExcite(s) => [Some(s.reduce), s.reduce_bias, Some(s.expand), s.expand_bias].into_iter().flatten().collect(),
-        Op::Separable(s) => [Some(s.depthwise.weight), s.depthwise.bias, Some(s.pointwise.weight), s.pointwise.bias].into_iter().flatten().collect(),
+        Op::Separable(s) => {
+            [Some(s.depthwise.weight), s.depthwise.bias, Some(s.pointwise.weight), s.pointwise.bias].into_iter().flatten().collect()
+        }
         _ => Vec::new(),
     });
     let id = ids.into_iter().nth(at)?;
@@ -237,8 +239,8 @@ fn a_key_names_one_constant_in_all_plans_of_a_graph() {
 #[test]
 fn half_precision_halves_activations() {
     let graph = ghostnet_100();
-    let [whole, half] =
-        [Precision::F32, Precision::F16].map(|p| ghostnet_plan(&graph, 224, Form::Tensors, p, &mut ConstantCache::new()).activation_bytes());
+    let [whole, half] = [Precision::F32, Precision::F16]
+        .map(|p| ghostnet_plan(&graph, 224, Form::Tensors, p, &mut ConstantCache::new()).activation_bytes());
     assert!(half * 20 <= whole * 11, "{half} bytes of {whole}");
 }
 

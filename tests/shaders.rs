@@ -92,7 +92,8 @@ fn shaders_are_valid_and_translate_to_spirv_metal_and_hlsl() {
         assert!(metal.contains("kernel void") && entries.entry_point_names.iter().all(Result::is_ok), "{name}: Metal");
         let mut out = String::new();
         let (options, pipeline) = (hlsl::Options::default(), hlsl::PipelineOptions::default());
-        let entries = hlsl::Writer::new(&mut out, &options, &pipeline).write(&module, &info, None).unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
+        let entries =
+            hlsl::Writer::new(&mut out, &options, &pipeline).write(&module, &info, None).unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
         assert!(out.contains("numthreads") && entries.entry_point_names.iter().all(Result::is_ok), "{name}: HLSL");
     }
 }
@@ -127,7 +128,10 @@ fn shaders_are_within_webgpus_default_limits() {
         let name = key.file_name();
         let [entry] = &module.entry_points[..] else { panic!("{name}: {} entry points", module.entry_points.len()) };
         assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{name}");
-        assert!(entry.workgroup_size_overrides.is_none() && module.overrides.is_empty(), "{name}: sizes are not known before a pipeline is made");
+        assert!(
+            entry.workgroup_size_overrides.is_none() && module.overrides.is_empty(),
+            "{name}: sizes are not known before a pipeline is made"
+        );
         let size = entry.workgroup_size;
         assert!(size.iter().zip(MAX_COMPUTE_WORKGROUP_SIZE).all(|(s, most)| (1..=most).contains(s)), "{name}: {size:?}");
         assert!(size.iter().product::<u32>() <= MAX_COMPUTE_INVOCATIONS_PER_WORKGROUP, "{name}: {size:?}");

@@ -313,7 +313,8 @@ pub fn plans<'a>(graph: &'a Graph, shape: Shape, form: &'a Form) -> impl Iterato
 
 /// The three networks at their usual size, and the one for small images.
 pub fn networks() -> Vec<(Network, Shape)> {
-    let usual = ["ghostnet_050", "ghostnet_100", "ghostnet_130"].map(|name| (Network::random(name, 0).unwrap(), Shape::new(1, 3, 224, 224)));
+    let usual =
+        ["ghostnet_050", "ghostnet_100", "ghostnet_130"].map(|name| (Network::random(name, 0).unwrap(), Shape::new(1, 3, 224, 224)));
     let small = Network::random_of(GhostNet { classes: 10, stem_stride: 1, ..GhostNet::new(0.5) }, 0);
     usual.into_iter().chain([(small, Shape::new(1, 3, 32, 32))]).collect()
 }
