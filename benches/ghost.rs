@@ -44,7 +44,7 @@ struct Side {
 }
 
 fn main() -> Result<()> {
-    let Some(args) = Args::parse_for_bench() else { return Ok(()) };
+    let Some(args) = Args::parse_for("ghost")? else { return Ok(()) };
     let engine = args.engine()?;
     let (pass_ms, rounds) = args.pick(FULL, QUICK);
     let mut cases = Vec::new();

@@ -36,7 +36,7 @@ struct Layer {
 }
 
 fn main() -> Result<()> {
-    let Some(args) = Args::parse_for_bench() else { return Ok(()) };
+    let Some(args) = Args::parse_for("kernels")? else { return Ok(()) };
     let engine = args.engine()?;
     let context = engine.gpu().ok_or_else(|| anyhow!("no GPU"))?;
     let model = engine.load(Network::random("ghostnet_100", 0)?)?;

@@ -22,7 +22,7 @@ const LEAST: usize = 3;
 const TIME: Duration = Duration::from_secs(20);
 
 fn main() -> Result<()> {
-    let Some(args) = Args::parse_for_bench() else { return Ok(()) };
+    let Some(args) = Args::parse_for("model")? else { return Ok(()) };
     let engine = args.engine()?;
     let most = args.pick(FULL, QUICK);
     let mut rows = Vec::new();

@@ -25,7 +25,7 @@ const BENCHES: [(&str, &str, Option<&str>); 4] = [
 ];
 
 fn main() -> Result<()> {
-    let Some(args) = Args::parse_for_bench() else { return Ok(()) };
+    let Some(args) = Args::parse_for("report")? else { return Ok(()) };
     if args.json || args.save.is_some() || args.baseline.is_some() {
         bail!("the report is Markdown; --json, --save and --baseline are options of the benches (`cargo bench --bench kernels`)");
     }

@@ -20,7 +20,7 @@ const FULL: usize = 7;
 const QUICK: usize = 2;
 
 fn main() -> Result<()> {
-    let Some(args) = Args::parse_for_bench() else { return Ok(()) };
+    let Some(args) = Args::parse_for("startup")? else { return Ok(()) };
     let engine = args.engine()?;
     let info = engine.adapter();
     let processes = args.pick(FULL, QUICK);

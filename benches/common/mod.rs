@@ -55,14 +55,18 @@ pub struct Args {
 }
 
 impl Args {
-    /// The options; `None` where nothing is to be measured: `cargo test --all-targets` runs benches, without `--bench`.
-    pub fn parse_for_bench() -> Option<Self> {
-        // The bench is run by hand or by `cargo test` if that option is missing; neither may take minutes by surprise.
+    /// The options of the bench `name`; `None` where nothing is to be measured: `cargo test --all-targets` runs benches, without `--bench`.
+    pub fn parse_for(name: &str) -> Result<Option<Self>> {
         let args = Self::parse();
         if !args.bench {
             eprintln!("nothing measured: use `cargo bench`");
+            return Ok(None);
         }
-        args.bench.then_some(args)
+        // Before minutes of measuring, not after.
+        if let Some(file) = &args.baseline {
+            Baseline::read(file, name)?;
+        }
+        Ok(Some(args))
     }
 
     /// `full`, or `quick` with --quick.
