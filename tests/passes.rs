@@ -308,6 +308,13 @@ fn sums_fuse_once() {
     let x = net.add(Op::Add, &[x, x]);
     net.output(x);
     check("fuse_residual", 0, net, SHAPE);
+    // A summand that is a result as well.
+    let (mut net, input) = Net::new(6);
+    let x = net.pointwise(input, 6);
+    let sum = net.add(Op::Add, &[x, input]);
+    net.output(x);
+    net.output(sum);
+    check("fuse_residual", 0, net, SHAPE);
     // Two ghost modules: one takes the other as its residual.
     let (mut net, input) = Net::new(6);
     let [a, b] = [3, 5].map(|d| net.ghost(input, 10, 2, d, Activation::Relu));

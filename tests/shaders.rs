@@ -5,6 +5,7 @@ mod common;
 use common::net::{self, CLASSES, FUSINGS};
 use ghostnet::{
     Precision,
+    gpu::roofline,
     graph::Shape,
     kernels::{self, Binding, Kernel, PipelineKey},
     plan::{Form, Plan},
@@ -71,20 +72,23 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
     })
 }
 
+/// File name and WGSL of every shader: the kernels' and those that measure the device.
+fn sources() -> impl Iterator<Item = (String, String)> {
+    shaders().keys().map(|key| (key.file_name(), key.source())).chain(roofline::shaders())
+}
+
 /// Parses and validates a shader, with no capability beyond WebGPU's own: `unpack2x16float` is core WGSL, for naga a capability.
-fn validated(key: &PipelineKey) -> (Module, ModuleInfo) {
-    let (name, source) = (key.file_name(), key.source());
-    let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&source)));
+fn validated(name: &str, source: &str) -> (Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
     let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32).validate(&module);
-    let info = info.unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&source)));
+    let info = info.unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
     (module, info)
 }
 
 #[test]
 fn shaders_are_valid_and_translate_to_spirv_metal_and_hlsl() {
-    for key in shaders().keys() {
-        let (module, info) = validated(key);
-        let name = key.file_name();
+    for (name, source) in sources() {
+        let (module, info) = validated(&name, &source);
         let words = spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
         assert!(!words.is_empty(), "{name}");
         let (metal, entries) = msl::write_string(&module, &info, &msl::Options::default(), &msl::PipelineOptions::default())
@@ -103,12 +107,12 @@ fn shaders_pass_tint() {
     let folder = std::env::temp_dir().join(format!("ghostnet-shaders-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let mut refused = Vec::new();
-    for key in shaders().keys() {
-        let file = folder.join(key.file_name());
-        std::fs::write(&file, key.source()).unwrap();
+    for (name, source) in sources() {
+        let file = folder.join(&name);
+        std::fs::write(&file, source).unwrap();
         match std::process::Command::new("tint").args(["--format", "wgsl"]).arg(&file).output() {
             Ok(output) if output.status.success() => {}
-            Ok(output) => refused.push(format!("{}: {}", key.file_name(), String::from_utf8_lossy(&output.stderr).trim())),
+            Ok(output) => refused.push(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 eprintln!("no command `tint`: Chromium's compiler has not seen the shaders");
                 break;
@@ -123,9 +127,8 @@ fn shaders_pass_tint() {
 #[test]
 fn shaders_are_within_webgpus_default_limits() {
     let mut most_memory = (0, String::new());
-    for key in shaders().keys() {
-        let (module, info) = validated(key);
-        let name = key.file_name();
+    for (name, source) in sources() {
+        let (module, info) = validated(&name, &source);
         let [entry] = &module.entry_points[..] else { panic!("{name}: {} entry points", module.entry_points.len()) };
         assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{name}");
         assert!(
@@ -161,8 +164,8 @@ fn shaders_are_within_webgpus_default_limits() {
 #[test]
 fn bindings_are_what_naga_sees_and_plans_bind() {
     for (key, bound) in shaders() {
-        let (module, _) = validated(key);
         let name = key.file_name();
+        let (module, _) = validated(&name, &key.source());
         let mut uniforms = Vec::new();
         let mut seen = Vec::new();
         for (_, variable) in module.global_variables.iter() {
@@ -219,11 +222,13 @@ fn stems(folder: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_shader_file_is_a_kernels_and_says_what_it_does() {
-    let kernels: BTreeSet<String> = Kernel::ALL.iter().map(|kernel| kernel.name().to_string()).collect();
-    assert_eq!(stems("shaders"), kernels);
+fn every_shader_file_is_used_and_says_what_it_does() {
+    let kernels = Kernel::ALL.iter().map(|kernel| kernel.name().to_string());
+    let measuring = roofline::shaders().into_iter().map(|(file, _)| file.trim_end_matches(".wgsl").to_string());
+    let used: BTreeSet<String> = kernels.chain(measuring).collect();
+    assert_eq!(stems("shaders"), used);
     let mut imported = BTreeSet::new();
-    for stem in &kernels {
+    for stem in &used {
         let source = std::fs::read_to_string(common::path(&format!("shaders/{stem}.wgsl"))).unwrap();
         let head = format!("// {stem}: ");
         assert!(source.starts_with(&head), "{stem}.wgsl does not begin with `{head}`");
