@@ -525,7 +525,10 @@ impl Model {
         let [h, w] = self.inner.network.preprocess().size;
         let shape = self.input_shape(n, h, w)?;
         if pixels.len() != n * shape.pixels() {
-            return Err(Error::shape("input", format!("{n} images of {h} x {w} have {} pixels, {} were given", n * h * w, pixels.len())));
+            return Err(Error::shape(
+                "input",
+                format!("a batch of {n} at {h} x {w} has {} pixels, {} were given", n * h * w, pixels.len()),
+            ));
         }
         let k = top.clamp(1, self.inner.network.classes());
         let part = &self.inner.logits;

@@ -48,9 +48,6 @@ impl Choice {
 
     /// For `pointwise`: a map of `pixels`.
     pub fn pointwise(&self, pixels: usize) -> Tile {
-        if let Some(t) = env("GN_POINTWISE") {
-            return t;
-        }
         match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
             DeviceClass::Software => Tile::new(32, 2, 4, 1),
@@ -59,13 +56,6 @@ impl Choice {
 
     /// For `ghost`: a tile of which `region` pixels lie on the map, halo included; with or without a gate.
     pub fn ghost(&self, region: usize, gate: bool) -> Tile {
-        if region > 64 {
-            if let Some(t) = env("GN_GHOST") {
-                return t;
-            }
-        } else if let Some(t) = env("GN_GHOST7") {
-            return t;
-        }
         match self.class {
             DeviceClass::Gpu => match region {
                 0..=64 => Tile::new(64, 1, if gate { 4 } else { 2 }, 2),
@@ -107,10 +97,4 @@ impl Choice {
     pub fn squeeze_excite(&self) -> u32 {
         256
     }
-}
-
-fn env(name: &str) -> Option<Tile> {
-    let v = std::env::var(name).ok()?;
-    let v: Vec<u32> = v.split(',').map(|x| x.parse().unwrap()).collect();
-    Some(Tile::new(v[0], v[1], v[2], v[3]))
 }
