@@ -10,7 +10,7 @@
 // bias: primary [block], then cheap [ghost group][block] at cheap_bias_offset. sums (SUMS): [n][tile][block], f32, sums of the output
 // over the tile's pixels, for a squeeze-and-excite that follows.
 // One workgroup: BLOCKS intrinsic blocks on one tile of the map; its intrinsic maps, halo included, stay in workgroup memory.
-// One invocation: PIXELS pixels of the tile plus halo in the first phase, PIXELS pixels of the tile in the second.
+// One invocation: PIXELS pixels of the tile plus halo in the first phase, strips of STRIP pixels of the tile in the second.
 // Workgroup memory: BLOCKS * CELLS * 16 bytes, plus WG * 2 * BLOCKS * 16 with SUMS (RATIO 2).
 #import dtype
 #import activation
@@ -168,47 +168,69 @@ fn main(
     let residual_base = params.residual_offset + n * params.residual_stride;
 #endif
     let tile_width = right - left;
-    let tile_pixels = tile_width * (bottom - top);
 #for s in 0..SUMS * 2 * BLOCKS
     var sum${s} = vec4<f32>(0.0);
 #endfor
     // A loop, not PIXELS copies: all its values come from workgroup memory, and drivers that unroll everything compile long.
-    for (var q = lane; q < tile_pixels; q += WG) {
-        let ty = q / tile_width;
-        let tx = q - ty * tile_width;
+    // Each turn makes STRIP neighbours of one row, which share most of the cells they need.
+    let strips_x = (tile_width + ${STRIP - 1}u) / ${STRIP}u;
+    let strips = strips_x * (bottom - top);
+    for (var q = lane; q < strips; q += WG) {
+        let ty = q / strips_x;
+        let tx = (q - ty * strips_x) * ${STRIP}u;
         let corner = ty * row + tx;
         let pixel = (top + ty) * params.width + left + tx;
 #for b in 0..BLOCKS
         if block + ${b}u < params.blocks_primary {
-            let intrinsic = maps[${b}u * CELLS + corner + ${D / 2}u * row + ${D / 2}u];
             let intrinsic_at = (block + ${b}u) * pixels + pixel;
+#for s in 0..STRIP
+            if tx + ${s}u < tile_width {
+                let intrinsic = maps[${b}u * CELLS + corner + ${D / 2}u * row + ${D / 2 + s}u];
 #if RESIDUAL
-            output[output_base + intrinsic_at] = pack(intrinsic + unpack(residual[residual_base + intrinsic_at]));
+                output[output_base + intrinsic_at + ${s}u] = pack(intrinsic + unpack(residual[residual_base + intrinsic_at + ${s}u]));
 #else
-            output[output_base + intrinsic_at] = pack(intrinsic);
+                output[output_base + intrinsic_at + ${s}u] = pack(intrinsic);
 #endif
 #if SUMS
-            sum${b} += intrinsic;
+                sum${b} += intrinsic;
 #endif
+            }
+#endfor
             for (var r = 0u; r < params.ghost_groups; r++) {
                 let ghost_block = r * params.blocks_primary + block + ${b}u;
-                var z = bias[params.cheap_bias_offset + ghost_block];
+                let cheap_bias = bias[params.cheap_bias_offset + ghost_block];
+#for s in 0..STRIP
+                var z${s} = cheap_bias;
+#endfor
                 let c = params.cheap_offset + ghost_block * ${D * D}u;
                 for (var ky = 0u; ky < ${D}u; ky++) {
+                    let cells_at = ${b}u * CELLS + corner + ky * row;
 #for kx in 0..D
-                    z = fma(maps[${b}u * CELLS + corner + ky * row + ${kx}u], unpack(weight[c + ky * ${D}u + ${kx}u]), z);
+                    let c${kx} = unpack(weight[c + ky * ${D}u + ${kx}u]);
+#endfor
+#for column in 0..STRIP + D - 1
+                    let v${column} = maps[cells_at + ${column}u];
+#for s in 0..STRIP
+#if column >= s && column - s < D
+                    z${s} = fma(v${column}, c${column - s}, z${s});
+#endif
+#endfor
 #endfor
                 }
-                z = activate${CHEAP_ACTIVATION}(z);
                 let ghost_at = (params.blocks_primary + ghost_block) * pixels + pixel;
+#for s in 0..STRIP
+                if tx + ${s}u < tile_width {
+                    z${s} = activate${CHEAP_ACTIVATION}(z${s});
 #if RESIDUAL
-                output[output_base + ghost_at] = pack(z + unpack(residual[residual_base + ghost_at]));
+                    output[output_base + ghost_at + ${s}u] = pack(z${s} + unpack(residual[residual_base + ghost_at + ${s}u]));
 #else
-                output[output_base + ghost_at] = pack(z);
+                    output[output_base + ghost_at + ${s}u] = pack(z${s});
 #endif
 #if SUMS
-                sum${BLOCKS + b} += z;
+                    sum${BLOCKS + b} += z${s};
 #endif
+                }
+#endfor
             }
         }
 #endfor

@@ -18,11 +18,14 @@ pub struct GhostTiles {
     pub size: [usize; 2],
     /// Tiles in a row and in a column.
     pub count: [usize; 2],
-    /// Cells of workgroup memory for one block: the tile with a border of d / 2 on all sides.
+    /// Cells of workgroup memory for one block: the tile with a border of d / 2 on all sides, and what strips read past it.
     pub cells: usize,
     /// Pixels of the largest tile with its halo, as far as they lie on the map: what the primary convolution computes.
     pub region: usize,
 }
+
+/// Pixels of a row whose ghosts one invocation makes at a time.
+const STRIP: usize = 2;
 
 /// Cells of workgroup memory that a tile may take for one block; with 2 blocks 8 KiB of WebGPU's 16.
 const MAX_CELLS: usize = 256;
@@ -35,7 +38,8 @@ pub fn ghost_tiles(width: usize, height: usize, d: usize) -> Option<GhostTiles> 
         let size_y = height.div_ceil(rows);
         for columns in 1..=width {
             let size_x = width.div_ceil(columns);
-            let cells = (size_x + halo) * (size_y + halo);
+            // The last strip of the last row may read past the tile; what it reads there is not used.
+            let cells = (size_x + halo) * (size_y + halo) + size_x.next_multiple_of(STRIP) - size_x;
             if cells > MAX_CELLS {
                 continue;
             }
@@ -95,6 +99,7 @@ pub fn ghost(
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
         ("CELLS", tiles.cells.next_multiple_of(64) as i64),
+        ("STRIP", STRIP as i64),
         ("D", d as i64),
         ("UNROLL", tile.unroll.into()),
         ("GATE", gate.into()),
