@@ -101,6 +101,7 @@ fn shared(name: &str) -> Option<&'static str> {
         "dtype" => include_str!("../../shaders/shared/dtype.wgsl"),
         "grid" => include_str!("../../shaders/shared/grid.wgsl"),
         "reduce" => include_str!("../../shaders/shared/reduce.wgsl"),
+        "sum_over_input" => include_str!("../../shaders/shared/sum_over_input.wgsl"),
         _ => return None,
     })
 }

@@ -1,0 +1,42 @@
+    // The sum over input blocks of `pointwise` and `ghost`: pasted into `main`, where for PIXELS pixels p and BLOCKS output blocks b the
+    // index at{p} of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n` and `pixels`.
+    var w = channel_tile * ((params.blocks_in + 1u) / 2u) * ${BLOCKS * 8}u;
+    for (var i = 0u; i < params.blocks_in; i += ${UNROLL}u) {
+#for u in 0..UNROLL
+#if u == 0
+        let i0 = i;
+        let step0 = 0u;
+#else
+        // Past the last input block the weights are zero; reading that block again keeps the index inside.
+        let i${u} = min(i + ${u}u, params.blocks_in - 1u);
+        let step${u} = (i${u} - i) * pixels;
+#endif
+#if GATE
+        let g${u} = gate[n * params.blocks_in + i${u}];
+#endif
+#for p in 0..PIXELS
+#if GATE
+        let v${u}_${p} = unpack(input[at${p} + step${u}]) * g${u};
+#else
+        let v${u}_${p} = unpack(input[at${p} + step${u}]);
+#endif
+#endfor
+#endfor
+#for u in 0..UNROLL
+#for b in 0..BLOCKS
+#for j in 0..4
+        let w${u}_${b}_${j} = unpack(weight[w + ${(u * BLOCKS + b) * 4 + j}u]);
+#endfor
+#for p in 0..PIXELS
+        a${p}_${b} = fma(vec4<f32>(v${u}_${p}.x), w${u}_${b}_0, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(v${u}_${p}.y), w${u}_${b}_1, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(v${u}_${p}.z), w${u}_${b}_2, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(v${u}_${p}.w), w${u}_${b}_3, a${p}_${b});
+#endfor
+#endfor
+#endfor
+#for p in 0..PIXELS
+        at${p} += ${UNROLL}u * pixels;
+#endfor
+        w += ${UNROLL * BLOCKS * 4}u;
+    }
