@@ -1,5 +1,5 @@
-    // The sum over input blocks of `pointwise` and `ghost`: pasted into `main`, where for PIXELS pixels p and BLOCKS output blocks b the
-    // index at{p} of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n` and `pixels`.
+// The sum over input blocks of `pointwise` and `ghost`: pasted into `main`, where for PIXELS pixels p and BLOCKS output blocks b the
+// index at{p} of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n` and `pixels`.
     var w = channel_tile * ((params.blocks_in + 1u) / 2u) * ${BLOCKS * 8}u;
     for (var i = 0u; i < params.blocks_in; i += ${UNROLL}u) {
 #for u in 0..UNROLL
