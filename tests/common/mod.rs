@@ -24,10 +24,17 @@ fn opened<T>(result: Result<T>) -> Option<T> {
         Err(error) => {
             let skip = std::env::var_os("GHOSTNET_SKIP_GPU_TESTS").is_some() && std::env::var_os("CI").is_none();
             assert!(skip, "{error} (set GHOSTNET_SKIP_GPU_TESTS to leave the GPU tests out)");
-            eprintln!("no adapter: GPU tests left out, as GHOSTNET_SKIP_GPU_TESTS asks");
+            say("no adapter: GPU tests left out, as GHOSTNET_SKIP_GPU_TESTS asks");
             None
         }
     }
+}
+
+/// A line on stderr that the test runner does not hold back: the log of every run names its adapter.
+fn say(line: &str) {
+    use std::io::Write as _;
+    // A closed stderr is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The GPU engine of this test binary.
@@ -35,7 +42,7 @@ pub fn gpu() -> Option<&'static Engine> {
     static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
     let engine = ENGINE.get_or_init(|| {
         let engine = opened(Engine::blocking(options()))?;
-        eprintln!("adapter: {} ({})", engine.adapter().name, engine.adapter().driver);
+        say(&format!("adapter: {} ({})", engine.adapter().name, engine.adapter().driver));
         Some(engine)
     });
     engine.as_ref()
@@ -46,7 +53,7 @@ pub fn context() -> Option<&'static Arc<Context>> {
     static CONTEXT: OnceLock<Option<Arc<Context>>> = OnceLock::new();
     let context = CONTEXT.get_or_init(|| {
         let context = opened(pollster::block_on(Context::new(options().adapter.as_deref(), true)))?;
-        eprintln!("adapter: {} ({})", context.info().name, context.info().driver);
+        say(&format!("adapter: {} ({})", context.info().name, context.info().driver));
         Some(Arc::new(context))
     });
     context.as_ref()
