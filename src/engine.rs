@@ -274,7 +274,7 @@ enum Input<'a> {
     Pixels(&'a [u32]),
 }
 
-/// What comes out of a run: the values of each output's slot, f32 whatever the precision.
+/// What comes out of a run: the values of each output's slot up to the output's end, f32 whatever the precision.
 type Slots = Vec<Vec<u32>>;
 
 impl Runner {
@@ -298,7 +298,7 @@ impl Runner {
                 let slot: &mut [u8] = bytemuck::cast_slice_mut(prepared.input_mut());
                 slot[..bytes.len()].copy_from_slice(&bytes);
                 prepared.run();
-                Ok(self.plan.outputs.iter().map(|o| bytemuck::cast_slice(prepared.slot(o.slot)).to_vec()).collect())
+                Ok(self.plan.outputs.iter().map(|o| bytemuck::cast_slice(&prepared.slot(o.slot)[..o.bytes / 4]).to_vec()).collect())
             }
         }
     }

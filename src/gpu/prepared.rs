@@ -191,9 +191,8 @@ impl Prepared {
             .outputs
             .iter()
             .map(|output| {
-                let bytes = plan.slots[output.slot] as u64;
-                let range = size..size + bytes;
-                size = range.end;
+                let range = size..size + output.bytes as u64;
+                size = range.end.next_multiple_of(wgpu::MAP_ALIGNMENT);
                 range
             })
             .collect();
@@ -217,7 +216,8 @@ impl Prepared {
         &self.plan
     }
 
-    /// Runs the plan on `input`, the bytes of its input slot (fewer leave the rest as it was); returns each output slot's bytes.
+    /// Runs the plan on `input`, the bytes of its input slot (fewer leave the rest as it was); returns each output's slot
+    /// up to the output's end.
     pub async fn run(&mut self, input: &[u8]) -> Result<Vec<Vec<u8>>> {
         self.context.check_lost()?;
         self.write_input(input)?;

@@ -329,12 +329,12 @@ impl Lowering<'_> {
     }
 
     fn outputs(&mut self, input: Shape) -> Result<Vec<PlanOutput>> {
-        let output = |this: &Self, name: &str, id: NodeId, view: View| PlanOutput {
-            name: name.to_string(),
-            slot: view.storage,
-            place: view.place,
-            shape: this.shapes[id.0],
-            layout: this.layouts[id.0].clone(),
+        let output = |this: &Self, name: &str, id: NodeId, view: View| {
+            let (shape, layout) = (this.shapes[id.0], this.layouts[id.0].clone());
+            let Place { offset, stride } = view.place;
+            let blocks = offset as usize + (shape.n - 1) * stride as usize + layout.blocks() * shape.pixels();
+            let bytes = blocks * this.options.precision.block_bytes();
+            PlanOutput { name: name.to_string(), slot: view.storage, place: view.place, bytes, shape, layout }
         };
         let Form::Classify { k } = self.options.form else {
             return Ok(self.graph.outputs().iter().map(|(name, id)| output(self, name, *id, self.view(*id))).collect());
@@ -355,7 +355,7 @@ impl Lowering<'_> {
         let read = self.tensor_bytes(id);
         self.step("softmax_top_k".into(), dispatch, &bindings, 0, read, bytes as u64);
         let shape = Shape::new(input.n, k, 1, 2);
-        Ok(vec![PlanOutput { name: "top_k".into(), slot: storage, place: Place::default(), shape, layout: Layout::plain(k) }])
+        Ok(vec![PlanOutput { name: "top_k".into(), slot: storage, place: Place::default(), bytes, shape, layout: Layout::plain(k) }])
     }
 
     fn node(&mut self, id: NodeId) -> Result<()> {

@@ -159,6 +159,8 @@ pub struct PlanOutput {
     pub slot: usize,
     /// Where in the slot.
     pub place: Place,
+    /// Bytes from the slot's start to the tensor's end: what is read back. The slot, which others used before, may be far larger.
+    pub bytes: usize,
     /// Its shape.
     pub shape: Shape,
     /// Its channels' order.
