@@ -163,8 +163,8 @@ const spoken = (classes) => classes.map(({ label, probability }) => `${label} ${
 /** Classifies what is shown, if anything is. */
 const look = () => guard(async () => {
   if (!net || !source || camera) return;
-  const { blob, bitmap } = source;
   await inLine(async () => {
+    const { blob, bitmap } = source;
     const classes = await classify(blob);
     showClasses(classes, false);
     $('status').textContent = spoken(classes.slice(0, 3));
@@ -183,8 +183,10 @@ async function open(blob, name) {
   } catch {
     throw new Error(`${name}: the browser cannot read this as a picture (${blob.type || 'unknown type'}, ${bytes(blob.size)})`);
   }
-  source?.bitmap.close();
+  const before = source;
   source = { blob, bitmap };
+  // After what is still looking at it.
+  if (before) inLine(() => before.bitmap.close());
   const picture = $('picture');
   URL.revokeObjectURL(picture.src);
   picture.src = URL.createObjectURL(blob);
@@ -288,9 +290,8 @@ function whenSeen(section, fill) {
 }
 
 const fillMaps = () => guard(async () => {
-  const input = camera ? $('camera') : source?.bitmap;
-  if (!net || !input) return;
-  showMaps(await inLine(() => net.maps(input, $('module').value)));
+  if (!net || !source) return;
+  showMaps(await inLine(() => net.maps(camera ? $('camera') : source.bitmap, $('module').value)));
 }, fillMaps);
 const mapsAreOld = whenSeen($('ghosts'), fillMaps);
 
