@@ -181,7 +181,7 @@ async function open(blob, name) {
   try {
     bitmap = await createImageBitmap(blob);
   } catch {
-    throw new Error(`${name}: the browser cannot read this as a picture (${blob.type || 'unknown type'}, ${bytes(blob.size)})`);
+    throw new Error(`${name}: not an image that this browser can decode (${blob.type || 'unknown type'}, ${bytes(blob.size)})`);
   }
   const before = source;
   source = { blob, bitmap };
