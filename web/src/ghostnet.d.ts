@@ -4,7 +4,7 @@
  * Every function that fails throws an `Error` (or rejects with one) whose message is one line: what went wrong, on which file or node.
  */
 
-/** What can be classified. A file is a Blob. The picture is read when `classify` is called, so a video may play on. */
+/** What can be classified. A file is a Blob. A picture is read when its call's turn comes: at once, if no other call is in flight. */
 export type ImageSource =
   | ImageBitmap
   | ImageData
@@ -119,7 +119,7 @@ export interface GhostMaps {
   width: number;
   /** Row-major, `height * width` values each. */
   intrinsic: Float32Array<ArrayBuffer>[];
-  /** `ghost[i]` is derived from `intrinsic[Math.floor(i * intrinsic.length / all)]`; with GhostNet's ratio of 2, from `intrinsic[i]`. */
+  /** With the ratio s of the module, `ghost[i]` is derived from `intrinsic[floor(i / (s - 1))]`: in GhostNet (s = 2) from `intrinsic[i]`. */
   ghost: Float32Array<ArrayBuffer>[];
 }
 
