@@ -3,8 +3,8 @@
 mod common;
 
 use anyhow::Result;
-use common::{Args, Findings, Row, spread};
-use ghostnet::{Network, Tensor, median, model, plan::Form, report::text::Align, report::text::number};
+use common::{Args, Findings, Row};
+use ghostnet::{Network, Tensor, median, model, plan::Form, report::spread, report::text::Align, report::text::number};
 use serde_json::json;
 use std::time::{Duration, Instant};
 

@@ -4,10 +4,13 @@
 mod common;
 
 use anyhow::{Context as _, Result, bail};
-use common::{Args, Findings, Row, spread};
+use common::{Args, Findings, Row};
 use ghostnet::{
     median,
-    report::text::{Align, number},
+    report::{
+        spread,
+        text::{Align, number},
+    },
 };
 use serde_json::{Value, json};
 use std::{fs, process::Command};

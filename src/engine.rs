@@ -10,6 +10,7 @@ use crate::{
 use image::DynamicImage;
 use std::{
     borrow::Cow,
+    ops::Range,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -105,6 +106,15 @@ pub struct Feature {
     pub tensor: Tensor,
 }
 
+/// What a ghost module made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GhostMaps {
+    /// The maps of the primary convolution: `[n, m, h, w]`.
+    pub intrinsic: Tensor,
+    /// The maps that the cheap operation derives from them: `[n, c_out - m, h, w]`.
+    pub ghost: Tensor,
+}
+
 /// How long it took to get ready, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct PrepareTimes {
@@ -196,7 +206,8 @@ impl Engine {
     /// [`Model::prepare`].
     pub fn load(&self, network: Network) -> Result<Model> {
         let part = Part::new(self.fuse(network.graph()?));
-        Ok(Model { inner: Arc::new(ModelInner { engine: self.clone(), network, logits: part, features: OnceLock::new() }) })
+        let inner = ModelInner { engine: self.clone(), network, logits: part, features: OnceLock::new(), ghosts: Mutex::default() };
+        Ok(Model { inner: Arc::new(inner) })
     }
 
     /// Puts any graph on the device.
@@ -210,6 +221,11 @@ impl Engine {
             passes::run(&mut graph, passes::FUSING);
         }
         graph
+    }
+
+    /// Whether the GPU device was lost (driver reset, unplugged): a new engine is needed then.
+    pub fn is_lost(&self) -> bool {
+        self.gpu().is_some_and(|context| context.is_lost())
     }
 
     /// Loses the GPU device on purpose, as a driver reset would; what uses it then fails with [`Error::DeviceLost`].
@@ -228,7 +244,7 @@ pub fn adapters() -> Vec<AdapterInfo> {
 }
 
 fn cpu_info() -> AdapterInfo {
-    let threads = rayon::current_num_threads();
+    let threads = crate::parallel::current_num_threads();
     AdapterInfo {
         name: format!("CPU ({}, {threads} thread{})", std::env::consts::ARCH, if threads == 1 { "" } else { "s" }),
         backend: "cpu".into(),
@@ -419,6 +435,15 @@ struct ModelInner {
     network: Network,
     logits: Part,
     features: OnceLock<Part>,
+    /// Up to the module that was asked for last.
+    ghosts: Mutex<Option<Arc<GhostPart>>>,
+}
+
+#[derive(Debug)]
+struct GhostPart {
+    module: String,
+    part: Part,
+    intrinsic: usize,
 }
 
 /// The smallest input side of GhostNet: its last maps are then of one pixel, with the usual stem.
@@ -500,6 +525,32 @@ impl Model {
         Ok(results.into_iter().enumerate().map(|(at, (name, tensor))| Feature { name, reduction: stem << at, tensor }).collect())
     }
 
+    /// The maps of one of [`Network::ghost_modules`] for a normalised input `[n, 3, h, w]`. A module that is asked for again is ready.
+    pub async fn ghost_maps_async(&self, input: &Tensor, module: &str) -> Result<GhostMaps> {
+        let &[n, _, h, w] = &input.shape[..] else {
+            return Err(Error::shape("input", format!("has shape {:?}, [n, 3, h, w] is needed", input.shape)));
+        };
+        self.input_shape(n, h, w)?;
+        let lock = || self.inner.ghosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let ready = lock().clone().filter(|ready| ready.module == module);
+        let ready = match ready {
+            Some(ready) => ready,
+            None => {
+                let (graph, intrinsic) = self.inner.network.ghost_graph(module)?;
+                let part = Part::new(self.engine().fuse(graph));
+                lock().insert(Arc::new(GhostPart { module: module.into(), part, intrinsic })).clone()
+            }
+        };
+        let mut results = ready.part.run_tensors(self.engine(), input).await?;
+        let (_, maps) = results.pop().ok_or_else(|| Error::Model("the graph has no result".into()))?;
+        let [n, c, h, w] = maps.shape[..] else { unreachable!("results are [n, c, h, w]") };
+        let channels = |range: Range<usize>| {
+            let image = |n: usize| &maps.data[(n * c + range.start) * h * w..(n * c + range.end) * h * w];
+            Tensor { shape: vec![n, range.len(), h, w], data: (0..n).flat_map(image).copied().collect() }
+        };
+        Ok(GhostMaps { intrinsic: channels(0..ready.intrinsic), ghost: channels(ready.intrinsic..c) })
+    }
+
     /// The `top` most probable classes of an image, best first (all classes, if there are fewer).
     pub async fn classify_async(&self, image: &DynamicImage, top: usize) -> Result<Vec<Class>> {
         Ok(self.classify_batch_async(std::slice::from_ref(image), top).await?.remove(0))
@@ -562,6 +613,11 @@ impl Model {
     /// As [`Model::features_async`].
     pub fn features(&self, input: &Tensor) -> Result<Vec<Feature>> {
         pollster::block_on(self.features_async(input))
+    }
+
+    /// As [`Model::ghost_maps_async`].
+    pub fn ghost_maps(&self, input: &Tensor, module: &str) -> Result<GhostMaps> {
+        pollster::block_on(self.ghost_maps_async(input, module))
     }
 
     /// As [`Model::classify_async`].
