@@ -2,16 +2,18 @@
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { CPU_FLAGS, GPU_FLAGS, launch, serve } from './helper.mjs';
+import { serve } from '../tools/server.mjs';
+import { dist, launch, root } from './browser.mjs';
 
-const file = (path) => new URL(`../../${path}`, import.meta.url).pathname;
-const WEIGHTS = file('assets/ghostnet_050_cifar10.safetensors');
+const WEIGHTS = join(root, 'assets/ghostnet_050_cifar10.safetensors');
+const HORSE = join(root, 'assets/images/horse.png');
 const CAMERA = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
-const axe = await readFile(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+const axe = await readFile(join(root, 'web/node_modules/axe-core/axe.min.js'), 'utf8');
 
 let server;
-before(async () => (server = await serve()));
+before(async () => (server = await serve(dist)));
 after(() => server.close());
 
 /** A page whose every complaint and request is kept. */
@@ -24,7 +26,7 @@ async function open(browser, path = 'index.html', options = {}) {
   page.on('request', (request) => {
     if (!request.url().startsWith(server.url) && !request.url().startsWith('blob:')) page.complaints.push(`asks ${request.url()}`);
   });
-  page.setDefaultTimeout(Number(process.env.PAGE_TIMEOUT ?? 60_000));
+  page.setDefaultTimeout(60_000);
   await options.prepare?.(page);
   await page.goto(server.url + path);
   return page;
@@ -72,7 +74,7 @@ const overflow = (page) => page.evaluate(() => document.documentElement.scrollWi
 describe('with WebGPU', () => {
   let browser;
   let page;
-  before(async () => (browser = await launch([...GPU_FLAGS, ...CAMERA])));
+  before(async () => (browser = await launch({ args: CAMERA })));
   after(() => browser.close());
   afterEach(async () => {
     const complaints = page?.complaints ?? [];
@@ -122,7 +124,7 @@ describe('with WebGPU', () => {
     const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
     assert.equal(outline, 'solid', 'what has the focus shows it');
     await page.keyboard.press('Enter');
-    await (await chooser).setFiles(file('assets/images/horse.png'));
+    await (await chooser).setFiles(HORSE);
     await shows(page, 'horse');
     assert.equal(await page.locator('#picture').getAttribute('alt'), 'horse.png');
     // And on, out of the page's end: no trap.
@@ -367,7 +369,7 @@ describe('with WebGPU', () => {
 
 describe('without WebGPU', () => {
   let browser;
-  before(async () => (browser = await launch([...CPU_FLAGS])));
+  before(async () => (browser = await launch({ webgpu: false })));
   after(() => browser.close());
 
   test('the CPU does it, and the page says so', async () => {
