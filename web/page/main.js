@@ -69,8 +69,13 @@ const load = (file) => inLine(async () => {
   $('loading-progress').removeAttribute('value');
   for (const id of ['weights-button', 'embedded', 'backend-choice', 'precision-choice', 'measure', 'module']) $(id).disabled = true;
   const onProgress = (loaded, total) => {
-    if (total) [$('loading-progress').max, $('loading-progress').value] = [total, loaded];
-    $('loading-text').textContent = `Loading ${file?.name ?? 'the network'}: ${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}`;
+    if (loaded === total) {
+      $('loading-progress').removeAttribute('value');
+      $('loading-text').textContent = 'Preparing the network…';
+    } else {
+      if (total) [$('loading-progress').max, $('loading-progress').value] = [total, loaded];
+      $('loading-text').textContent = `Loading ${file?.name ?? 'the network'}: ${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}`;
+    }
   };
   try {
     const options = { backend: $('backend-choice').value, precision: $('precision-choice').value };
