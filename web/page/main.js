@@ -105,7 +105,8 @@ function showNetwork() {
   const modules = $('module');
   const chosen = modules.value;
   modules.replaceChildren(...net.modules().map((name) => element('option', {}, name)));
-  if (net.modules().includes(chosen)) modules.value = chosen;
+  // The second block's expansion has more maps than the first's, and they are still large.
+  modules.value = net.modules().includes(chosen) ? chosen : net.modules()[2];
   clearSteps();
   showFacts();
 }
@@ -232,7 +233,10 @@ function closeCamera() {
 
 async function watch() {
   const video = $('camera');
-  const session = { close: await openCamera(video, closeCamera) };
+  // Asking may take a while, and one camera is enough.
+  $('camera-button').disabled = true;
+  const close = await openCamera(video, closeCamera).finally(() => ($('camera-button').disabled = false));
+  const session = { close };
   camera = session;
   $('camera-button').textContent = 'Close the camera';
   $('camera-button').setAttribute('aria-pressed', 'true');
