@@ -3,11 +3,15 @@
 use crate::{
     Error, Network, Result, cpu, gpu,
     graph::{Graph, Shape, passes},
-    image_input::Preprocess,
-    kernels::choice::{Choice, DeviceClass},
+    image_input::{Preprocess, Readable},
+    kernels::{
+        Resize,
+        choice::{Choice, DeviceClass},
+    },
     plan::{ConstantCache, Form, Plan, PlanOptions, Precision},
 };
 use image::DynamicImage;
+use rayon::prelude::*;
 use std::{
     borrow::Cow,
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -42,6 +46,9 @@ pub struct EngineOptions {
     pub unfused: bool,
     /// Kernels and tiles other than those of the device's class.
     pub choice: Option<Choice>,
+    /// Whether a GPU resizes images itself, rather than the CPU for it. Not said: as measured for the device's class. Both give the same
+    /// pixels.
+    pub resize_on_device: Option<bool>,
 }
 
 /// A device that runs networks: a GPU adapter opened through wgpu, or the CPU. Cheap to clone; may be shared between threads.
@@ -196,7 +203,15 @@ impl Engine {
     /// [`Model::prepare`].
     pub fn load(&self, network: Network) -> Result<Model> {
         let part = Part::new(self.fuse(network.graph()?));
-        Ok(Model { inner: Arc::new(ModelInner { engine: self.clone(), network, logits: part, features: OnceLock::new() }) })
+        Ok(Model {
+            inner: Arc::new(ModelInner {
+                engine: self.clone(),
+                network,
+                logits: part,
+                features: OnceLock::new(),
+                resizes: Mutex::default(),
+            }),
+        })
     }
 
     /// Puts any graph on the device.
@@ -272,6 +287,8 @@ impl std::fmt::Debug for Runner {
 enum Input<'a> {
     Tensor(&'a [f32]),
     Pixels(&'a [u32]),
+    /// For the GPU alone.
+    Images(&'a [gpu::Image<'a>]),
 }
 
 /// What comes out of a run: the values of each output's slot up to the output's end, f32 whatever the precision.
@@ -280,9 +297,14 @@ type Slots = Vec<Vec<u32>>;
 impl Runner {
     async fn run(&mut self, input: Input<'_>) -> Result<Slots> {
         let mut packed = Vec::new();
-        let bytes = match input {
-            Input::Pixels(pixels) => Cow::Borrowed(bytemuck::cast_slice(pixels)),
-            Input::Tensor(values) => {
+        let bytes = match (input, &mut self.kind) {
+            (Input::Images(images), RunnerKind::Gpu(prepared)) => {
+                let outputs = prepared.run_images(images).await?;
+                return Ok(outputs.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect());
+            }
+            (Input::Images(_), RunnerKind::Cpu(_)) => return Err(Error::shape("input", "the CPU takes pixels")),
+            (Input::Pixels(pixels), _) => Cow::Borrowed(bytemuck::cast_slice(pixels)),
+            (Input::Tensor(values), _) => {
                 self.plan.pack_input(values, &mut packed);
                 self.plan.precision.to_bytes(&packed)
             }
@@ -419,6 +441,17 @@ struct ModelInner {
     network: Network,
     logits: Part,
     features: OnceLock<Part>,
+    /// How images of the last sizes are resized, the newest last.
+    resizes: Mutex<Vec<Arc<Resize>>>,
+}
+
+/// Sizes of images that are kept.
+const MAX_RESIZES: usize = 8;
+
+/// The image resized and cropped by the CPU: one RGBA8 word a pixel.
+fn words(resize: &Resize, image: &DynamicImage) -> Vec<u32> {
+    let rgb = cpu::resize(resize, &Readable::new(image));
+    rgb.as_chunks().0.iter().map(|&[r, g, b]| u32::from_le_bytes([r, g, b, 255])).collect()
 }
 
 /// The smallest input side of GhostNet: its last maps are then of one pixel, with the usual stem.
@@ -507,14 +540,59 @@ impl Model {
 
     /// As [`Model::classify_async`] for several images in one run.
     pub async fn classify_batch_async(&self, images: &[DynamicImage], top: usize) -> Result<Vec<Vec<Class>>> {
-        let pixels = images.iter().map(|image| self.pixels(image)).collect::<Result<Vec<_>>>()?;
+        let resizes = images.iter().map(|image| self.resize(image.height(), image.width())).collect::<Result<Vec<_>>>()?;
+        let engine = &self.inner.engine.inner;
+        if let Device::Gpu(context) = &engine.device
+            && engine.options.resize_on_device.unwrap_or(engine.choice.resize_on_device())
+            && resizes.iter().all(|resize| context.takes(resize))
+        {
+            let readable: Vec<_> = images.iter().map(Readable::new).collect();
+            let images: Vec<gpu::Image<'_>> = resizes
+                .into_iter()
+                .zip(&readable)
+                .map(|(resize, image)| gpu::Image { resize, source: gpu::Source::Buffer(image) })
+                .collect();
+            return self.classes(Input::Images(&images), images.len(), top).await;
+        }
+        let pixels: Vec<Vec<u32>> = images.par_iter().zip(&resizes).map(|(image, resize)| words(resize, image)).collect();
         self.classify_pixels_async(&pixels.concat(), images.len(), top).await
+    }
+
+    /// The `top` most probable classes of what a browser holds, of `width` x `height` pixels: an image, a canvas, a frame of a video. The
+    /// GPU resizes it; none of its pixels passes through this program's memory.
+    ///
+    /// Errors: [`Error::Unsupported`] on the CPU, [`Error::Limit`] where the part that the crop needs is larger than a texture may be.
+    #[cfg(target_arch = "wasm32")]
+    pub async fn classify_external_async(
+        &self,
+        source: &wgpu::ExternalImageSource,
+        width: u32,
+        height: u32,
+        top: usize,
+    ) -> Result<Vec<Class>> {
+        let image = gpu::Image { resize: self.resize(height, width)?, source: gpu::Source::External(source) };
+        Ok(self.classes(Input::Images(&[image]), 1, top).await?.remove(0))
+    }
+
+    /// How images of a size become the network's input.
+    fn resize(&self, height: u32, width: u32) -> Result<Arc<Resize>> {
+        let size = [height as usize, width as usize];
+        let lock = || self.inner.resizes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(resize) = lock().iter().find(|resize| resize.source() == size) {
+            return Ok(resize.clone());
+        }
+        let resize = Arc::new(self.inner.network.preprocess().resize(size)?);
+        let mut resizes = lock();
+        resizes.push(resize.clone());
+        if resizes.len() > MAX_RESIZES {
+            resizes.remove(0);
+        }
+        Ok(resize)
     }
 
     /// An image resized and cropped to the network's input, one RGBA8 word a pixel (red lowest).
     pub fn pixels(&self, image: &DynamicImage) -> Result<Vec<u32>> {
-        let rgb = self.inner.network.preprocess().resize_and_crop(image)?;
-        Ok(rgb.pixels().map(|p| u32::from_le_bytes([p[0], p[1], p[2], 255])).collect())
+        Ok(words(&*self.resize(image.height(), image.width())?, image))
     }
 
     /// Classifies `n` images that [`Model::pixels`] has made, one after the other in `pixels`.
@@ -530,9 +608,19 @@ impl Model {
                 format!("a batch of {n} at {h} x {w} has {} pixels, {} were given", n * h * w, pixels.len()),
             ));
         }
+        self.classes(Input::Pixels(pixels), n, top).await
+    }
+
+    /// The `top` most probable classes of each of `n` images.
+    async fn classes(&self, input: Input<'_>, n: usize, top: usize) -> Result<Vec<Vec<Class>>> {
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let [h, w] = self.inner.network.preprocess().size;
+        let shape = self.input_shape(n, h, w)?;
         let k = top.clamp(1, self.inner.network.classes());
         let part = &self.inner.logits;
-        let (_, slots) = part.run(self.engine(), shape, Form::Classify { k }, self.normalise(), Input::Pixels(pixels)).await?;
+        let (_, slots) = part.run(self.engine(), shape, Form::Classify { k }, self.normalise(), input).await?;
         let class = |pair: &[u32]| {
             let index = pair[0] as usize;
             Class { index, label: self.inner.network.label(index), probability: f32::from_bits(pair[1]) }

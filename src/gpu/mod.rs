@@ -9,11 +9,13 @@ mod context;
 mod pipelines;
 mod prepared;
 mod profiler;
+mod resize;
 pub mod roofline;
 
 pub use context::{AdapterInfo, Context, Limit, adapters};
 pub use pipelines::Pipeline;
 pub use prepared::{Prepared, Weights};
+pub use resize::{Image, Source};
 
 use crate::Error;
 

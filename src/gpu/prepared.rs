@@ -1,6 +1,6 @@
 //! A plan with everything it needs on the device, and its run.
 
-use super::{Context, Pipeline};
+use super::{Context, Image, Pipeline, Source, resize::Resizer};
 use crate::{
     Error, PrepareTimes, Result, clock, kernels,
     plan::{ConstantKey, PackedConstant, Plan, Precision, Resource},
@@ -20,7 +20,7 @@ pub struct Weights {
 type Uploaded = (wgpu::Buffer, Range<u64>);
 
 /// Offsets of bindings are multiples of this: WebGPU's default `min_storage_buffer_offset_alignment`, the largest it may be.
-const ALIGNMENT: u64 = 256;
+pub(super) const ALIGNMENT: u64 = 256;
 
 pub(super) struct PreparedStep {
     pub(super) pipeline: Arc<Pipeline>,
@@ -35,6 +35,8 @@ pub struct Prepared {
     plan: Arc<Plan>,
     slots: Vec<wgpu::Buffer>,
     pub(super) steps: Vec<PreparedStep>,
+    /// For a plan that takes pixels.
+    resizer: Option<Resizer>,
     upload: wgpu::Buffer,
     readback: wgpu::Buffer,
     /// Bytes of each output in `readback`, in the plan's order.
@@ -145,6 +147,14 @@ impl Prepared {
         }
         let params_buffer = filled(device, "params", wgpu::BufferUsages::UNIFORM, &params)?;
 
+        let bound = |resource: Resource| match resource {
+            Resource::Slot(slot) => (&slots[slot], 0..slots[slot].size()),
+            Resource::Constant(constant) => {
+                let constant = &plan.constants[constant];
+                let (buffer, range) = &uploaded[&(constant.key.clone(), plan.precision_of(constant))];
+                (buffer, range.clone())
+            }
+        };
         let steps = plan
             .steps
             .iter()
@@ -162,14 +172,9 @@ impl Prepared {
                             binding.name
                         ))
                     })?;
-                    let resource = match *resource {
-                        Resource::Slot(slot) => slots[slot].as_entire_buffer_binding(),
-                        Resource::Constant(constant) => {
-                            let constant = &plan.constants[constant];
-                            let (buffer, range) = &uploaded[&(constant.key.clone(), plan.precision_of(constant))];
-                            wgpu::BufferBinding { buffer, offset: range.start, size: wgpu::BufferSize::new(range.end - range.start) }
-                        }
-                    };
+                    let (buffer, range) = bound(*resource);
+                    let size = wgpu::BufferSize::new(range.end - range.start);
+                    let resource = wgpu::BufferBinding { buffer, offset: range.start, size };
                     entries.push(wgpu::BindGroupEntry { binding: binding.index, resource: wgpu::BindingResource::Buffer(resource) });
                 }
                 let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -185,6 +190,11 @@ impl Prepared {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
+        let resizer = Resizer::new(&plan, |name| {
+            let (_, resource) = plan.steps[0].bindings.iter().find(|(n, _)| *n == name)?;
+            let (buffer, range) = bound(*resource);
+            Some((buffer.clone(), range))
+        });
 
         let mut size = 0;
         let ranges: Vec<Range<u64>> = plan
@@ -208,7 +218,7 @@ impl Prepared {
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Ok(Self { context: context.clone(), plan, slots, steps, upload, readback, ranges })
+        Ok(Self { context: context.clone(), plan, slots, steps, resizer, upload, readback, ranges })
     }
 
     /// The plan.
@@ -223,15 +233,80 @@ impl Prepared {
         self.write_input(input)?;
         let mut encoder = self.encoder();
         encoder.copy_buffer_to_buffer(&self.upload, 0, &self.slots[self.plan.input.slot], 0, input.len() as u64);
-        self.encode_steps(&mut encoder);
+        encode_steps(&mut encoder, &self.steps);
+        self.finish(encoder, Some(&self.upload)).await
+    }
+
+    /// As [`Prepared::run`], from one image for each place in the batch, which the device resizes: for plans of
+    /// [`Form::Classify`](crate::plan::Form::Classify). One image is one submission; a batch is one for each, so that the largest image
+    /// decides what memory it takes.
+    ///
+    /// Errors: [`Error::Limit`] where the part of an image that the crop needs is larger than the device's buffers or textures may be.
+    pub async fn run_images(&mut self, images: &[Image<'_>]) -> Result<Vec<Vec<u8>>> {
+        let (encoder, upload) = self.encode_images(images, 1..self.steps.len()).await?;
+        self.finish(encoder, upload.as_ref()).await
+    }
+
+    /// The bytes of the network's input, as the device makes it of images: for tests. Unlike [`Prepared::run_images`] it makes a buffer.
+    pub async fn resize_images(&mut self, images: &[Image<'_>]) -> Result<Vec<u8>> {
+        let (mut encoder, upload) = self.encode_images(images, 0..0).await?;
+        let Some(input) = self.resizer.as_ref().map(Resizer::output) else { return Ok(Vec::new()) };
+        let readable = self.readable(input.size());
+        encoder.copy_buffer_to_buffer(input, 0, &readable, 0, input.size());
+        self.context.queue.submit([encoder.finish()]);
+        self.map_again(upload.as_ref()).await?;
+        let mapping = map(&readable, wgpu::MapMode::Read);
+        wait(&self.context);
+        mapped(&self.context, mapping.await)?;
+        Ok(readable.get_mapped_range(..).map_err(|e| Error::Gpu(format!("input: {e}")))?.to_vec())
+    }
+
+    /// Encodes what brings images to the device and resizes them, then `steps`; what comes before the last image is submitted. Also
+    /// returns the buffer to map again.
+    async fn encode_images(&mut self, images: &[Image<'_>], steps: Range<usize>) -> Result<(wgpu::CommandEncoder, Option<wgpu::Buffer>)> {
+        self.context.check_lost()?;
+        let batch = self.plan.input.shape.n;
+        if images.len() != batch {
+            return Err(Error::shape("input", format!("{} images for a batch of {batch}", images.len())));
+        }
+        let mut before = None;
+        for (n, image) in images.iter().enumerate() {
+            if let Some((encoder, upload)) = before.take() {
+                let encoder: wgpu::CommandEncoder = encoder;
+                self.context.queue.submit([encoder.finish()]);
+                self.map_again(Option::as_ref(&upload)).await?;
+            }
+            let mut encoder = self.encoder();
+            let no_images = || Error::shape("input", "the plan takes a tensor, not images");
+            let resizer = self.resizer.as_mut().ok_or_else(no_images)?;
+            let resize = resizer.stage(&self.context, &mut encoder, n, image).await?;
+            let rest = if n + 1 == batch { &self.steps[steps.clone()] } else { &[] };
+            encode_steps(&mut encoder, [resize].into_iter().chain(rest));
+            before = Some((encoder, resizer.upload().filter(|_| matches!(image.source, Source::Buffer(_))).cloned()));
+        }
+        before.ok_or_else(|| Error::shape("input", "a batch of 0 images"))
+    }
+
+    /// Maps a buffer for the next upload, when the device has read it.
+    async fn map_again(&self, upload: Option<&wgpu::Buffer>) -> Result<()> {
+        let Some(upload) = upload else { return Ok(()) };
+        let mapping = map(upload, wgpu::MapMode::Write);
+        wait(&self.context);
+        mapped(&self.context, mapping.await)
+    }
+
+    /// Submits a run and reads its outputs back; maps the buffer through which its input went again.
+    async fn finish(&self, mut encoder: wgpu::CommandEncoder, upload: Option<&wgpu::Buffer>) -> Result<Vec<Vec<u8>>> {
         for (output, range) in self.plan.outputs.iter().zip(&self.ranges) {
             encoder.copy_buffer_to_buffer(&self.slots[output.slot], 0, &self.readback, range.start, range.end - range.start);
         }
         self.context.queue.submit([encoder.finish()]);
-        let (read, write) = (map(&self.readback, wgpu::MapMode::Read), map(&self.upload, wgpu::MapMode::Write));
+        let (read, write) = (map(&self.readback, wgpu::MapMode::Read), upload.map(|upload| map(upload, wgpu::MapMode::Write)));
         wait(&self.context);
         mapped(&self.context, read.await)?;
-        mapped(&self.context, write.await)?;
+        if let Some(write) = write {
+            mapped(&self.context, write.await)?;
+        }
         let outputs = {
             let view = self.readback.get_mapped_range(..).map_err(|e| Error::Gpu(format!("readback: {e}")))?;
             self.ranges.iter().map(|range| view[range.start as usize..range.end as usize].to_vec()).collect()
@@ -248,14 +323,9 @@ impl Prepared {
             self.context.queue.write_buffer(buffer, 0, bytes);
         }
         let size: u64 = self.slots.iter().map(wgpu::Buffer::size).sum();
-        let readable = self.context.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("slots"),
-            size,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let readable = self.readable(size);
         let mut encoder = self.encoder();
-        self.encode_steps(&mut encoder);
+        encode_steps(&mut encoder, &self.steps);
         let mut offset = 0;
         for buffer in &self.slots {
             encoder.copy_buffer_to_buffer(buffer, 0, &readable, offset, buffer.size());
@@ -270,11 +340,13 @@ impl Prepared {
         Ok(self.slots.iter().map(|buffer| rest.split_off(..buffer.size() as usize).unwrap_or_default().to_vec()).collect())
     }
 
-    fn encode_steps(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("run"), timestamp_writes: None });
-        for step in &self.steps {
-            step.encode(&mut pass);
-        }
+    fn readable(&self, size: u64) -> wgpu::Buffer {
+        self.context.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("slots"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
     }
 
     fn write_input(&self, input: &[u8]) -> Result<()> {
@@ -287,6 +359,13 @@ impl Prepared {
 
     pub(super) fn encoder(&self) -> wgpu::CommandEncoder {
         self.context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") })
+    }
+}
+
+fn encode_steps<'a>(encoder: &mut wgpu::CommandEncoder, steps: impl IntoIterator<Item = &'a PreparedStep>) {
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("run"), timestamp_writes: None });
+    for step in steps {
+        step.encode(&mut pass);
     }
 }
 
