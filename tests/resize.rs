@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::net::{self, Fusing, Net, Random};
+use common::{
+    net::{self, Fusing, Net, Random},
+    tolerance,
+};
 use ghostnet::{
     Backend, Class, EngineOptions, Error, Network, Precision, gpu,
     gpu::{Image, Source},
@@ -177,6 +180,31 @@ fn photographs_of_every_kind_are_classified_alike() {
         assert_eq!(probabilities(one), probabilities(other));
     }
     assert_eq!(one.len(), images.len());
+
+    // Several runs in flight, each of up to three images.
+    let chunks: Vec<&[DynamicImage]> = images.chunks(3).chain(images.chunks(2)).collect();
+    for model in [&on_device, &on_cpu] {
+        assert_eq!(model.engine().resizes_on_device(), std::ptr::eq(model, &on_device));
+        let mut session = model.session(3, 32, 32, Form::Classify { k: 10 }, 2).unwrap();
+        let pending: Vec<_> = chunks.iter().map(|chunk| session.submit_images(chunk).unwrap()).collect();
+        for (chunk, pending) in chunks.iter().zip(pending) {
+            let classes = pending.wait().unwrap();
+            let expected: Vec<_> = chunk.iter().map(|image| model.classify(image, 10).unwrap()).collect();
+            for (one, other) in classes.iter().zip(&expected) {
+                for ((index, probability), (wanted, close)) in probabilities(one).into_iter().zip(probabilities(other)) {
+                    assert!(index == wanted && (probability - close).abs() <= tolerance::REORDERED, "{one:?}, not {other:?}");
+                }
+            }
+            assert_eq!(classes.len(), chunk.len());
+        }
+        for wrong in [&images[..4], &[]] {
+            session.submit_images(wrong).unwrap_err();
+        }
+        let mut other_size = model.session(1, 40, 32, Form::Classify { k: 1 }, 1).unwrap();
+        other_size.submit_images(&images[..1]).unwrap_err();
+        let mut tensors = model.session(1, 32, 32, Form::Tensors, 1).unwrap();
+        tensors.submit_images(&images[..1]).unwrap_err();
+    }
 }
 
 #[test]
@@ -193,6 +221,9 @@ fn what_a_device_cannot_take_is_refused() {
     assert_eq!(refused(&[of(&how, [8193, 8192], &image, false)]), (8193 * 8192 * 4, 128 << 20));
     let error = pollster::block_on(prepared.resize_images(&[])).unwrap_err().to_string();
     assert_eq!(error, "input: 0 images for a batch of 1");
+    let other = Image { resize: Arc::new(square(33, 1.0).resize([10, 10]).unwrap()), source: Source::Buffer(&image) };
+    let error = pollster::block_on(prepared.resize_images(&[other])).unwrap_err().to_string();
+    assert_eq!(error, "input: an image becomes 33 x 33, the plan takes 32 x 32");
     // And it still works.
     compare(&mut prepared, &how, &[noise(10, 20)], false);
 }

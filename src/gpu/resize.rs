@@ -2,7 +2,7 @@
 
 use super::{
     Context,
-    prepared::{ALIGNMENT, PreparedStep, filled},
+    prepared::{ALIGNMENT, PreparedStep, checked, filled},
 };
 use crate::{
     Error, Result,
@@ -42,15 +42,11 @@ pub(super) struct Resizer {
     output: wgpu::Buffer,
     place: Place,
     scale_shift: (wgpu::Buffer, Range<u64>),
-    /// What images go through; both as large as the largest so far.
-    words: Option<Words>,
+    /// What images are read from; both as large as the largest so far.
+    words: Option<wgpu::Buffer>,
     texture: Option<wgpu::Texture>,
+    /// The newest last.
     ready: Vec<Ready>,
-}
-
-struct Words {
-    upload: wgpu::Buffer,
-    source: wgpu::Buffer,
 }
 
 /// The dispatch for images of one size: one for each place in the batch.
@@ -58,12 +54,6 @@ struct Ready {
     resize: Arc<Resize>,
     texture: bool,
     steps: Vec<PreparedStep>,
-}
-
-impl Source<'_> {
-    fn is_texture(&self) -> bool {
-        !matches!(self, Source::Buffer(_))
-    }
 }
 
 impl Context {
@@ -98,77 +88,89 @@ impl Resizer {
         })
     }
 
-    /// Takes the `n`-th image of a batch to the device, by commands in `encoder` or at once; returns the dispatch that resizes it.
+    /// Takes the `n`-th image of a batch to the device, by commands in `encoder` or at once. Gives the dispatch that resizes it, and
+    /// `upload`, made or made larger where need be, if the image goes through it.
     pub(super) async fn stage(
         &mut self,
         context: &Context,
         encoder: &mut wgpu::CommandEncoder,
+        upload: &mut Option<wgpu::Buffer>,
         n: usize,
         image: &Image<'_>,
-    ) -> Result<&PreparedStep> {
+    ) -> Result<(&PreparedStep, Option<wgpu::Buffer>)> {
         let resize = &image.resize;
-        self.make_room(context, resize, image.source.is_texture()).await?;
         let (rows, columns) = (resize.source_rows(), resize.source_columns());
-        let (width, height) = (columns.len() as u32, rows.len() as u32);
-        match image.source {
-            Source::Buffer(pixels) => {
-                let words = self.words.as_ref().expect("`make_room` made them");
-                let row_bytes = width as usize * 4;
-                let mut view = words.upload.get_mapped_range_mut(..).map_err(|e| Error::Gpu(format!("upload: {e}")))?;
+        let size = extent(columns.len(), rows.len());
+        let row_bytes = columns.len() * 4;
+        let bytes = words(resize) * 4;
+        let texture = match image.source {
+            Source::Buffer(_) => None,
+            _ => Some(self.texture(context, size).await?.clone()),
+        };
+        if texture.is_none() {
+            self.make_words(context, bytes).await?;
+            grow(context, upload, "image upload", bytes, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC).await?;
+        }
+        let ready = self.ready(context, resize, texture.is_some()).await?;
+        // Nothing is awaited from here on: a run that is given up leaves `upload` mapped, or on its way to be.
+        let mut used = None;
+        match (image.source, &texture) {
+            (Source::Buffer(pixels), _) => {
+                let (upload, words) = upload.as_ref().zip(self.words.as_ref()).expect("made above");
+                let mut view = upload.get_mapped_range_mut(..).map_err(|e| Error::Gpu(format!("image upload: {e}")))?;
                 each_row(pixels, resize, |at, row| view.slice(at * row_bytes..(at + 1) * row_bytes).copy_from_slice(row));
                 drop(view);
-                words.upload.unmap();
-                encoder.copy_buffer_to_buffer(&words.upload, 0, &words.source, 0, u64::from(height) * row_bytes as u64);
+                upload.unmap();
+                encoder.copy_buffer_to_buffer(upload, 0, words, 0, bytes);
+                used = Some(upload.clone());
             }
-            Source::Texture(pixels) => {
-                let texture = self.texture.as_ref().expect("`make_room` made it");
+            (Source::Texture(pixels), Some(texture)) => {
                 let mut bytes = Vec::new();
                 each_row(pixels, resize, |_, row| bytes.extend(row));
-                let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(width * 4), rows_per_image: None };
-                context.queue.write_texture(texture.as_image_copy(), &bytes, layout, extent(width, height));
+                let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row_bytes as u32), rows_per_image: None };
+                context.queue.write_texture(texture.as_image_copy(), &bytes, layout, size);
             }
             #[cfg(target_arch = "wasm32")]
-            Source::External(source) => {
+            (Source::External(source), Some(texture)) => {
                 let origin = wgpu::Origin2d { x: columns.start as u32, y: rows.start as u32 };
                 let source = wgpu::CopyExternalImageSourceInfo { source: source.clone(), origin, flip_y: false };
-                let texture = self.texture.as_ref().expect("`make_room` made it").clone();
-                let to = wgpu::CopyExternalImageDestInfo {
-                    texture: &texture,
-                    mip_level: 0,
-                    origin: wgpu::Origin3d::ZERO,
-                    aspect: wgpu::TextureAspect::All,
-                    color_space: wgpu::PredefinedColorSpace::Srgb,
-                    // Alpha is dropped, not blended.
-                    premultiplied_alpha: false,
-                };
-                context.queue.copy_external_image_to_texture(&source, to, extent(width, height));
+                // Alpha is dropped, not blended.
+                let (color_space, premultiplied_alpha) = (wgpu::PredefinedColorSpace::Srgb, false);
+                let to = texture.as_image_copy().to_tagged(color_space, premultiplied_alpha);
+                context.queue.copy_external_image_to_texture(&source, to, size);
             }
+            (_, None) => unreachable!("made above"),
         }
-        let ready = self.ready(context, resize, image.source.is_texture()).await?;
-        Ok(&self.ready[ready].steps[n])
+        Ok((&self.ready[ready].steps[n], used))
     }
 
-    /// Makes the buffers or the texture as large as the image needs them.
-    async fn make_room(&mut self, context: &Context, resize: &Resize, texture: bool) -> Result<()> {
-        let device = &context.device;
-        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        if texture {
-            let [mut height, mut width] = [resize.source_rows(), resize.source_columns()].map(|range| range.len() as u32);
-            let limit = device.limits().max_texture_dimension_2d;
-            let needed = height.max(width);
-            if needed > limit {
-                let what = "image: side of the texture that holds what the crop needs of it".into();
-                return Err(Error::Limit { what, needed: needed.into(), limit: limit.into() });
-            }
-            if let Some(texture) = &self.texture {
-                if width <= texture.width() && height <= texture.height() {
-                    return Ok(());
-                }
-                (width, height) = (width.max(texture.width()), height.max(texture.height()));
-            }
-            self.texture = Some(device.create_texture(&wgpu::TextureDescriptor {
+    /// Makes the buffer that images are read from, or makes it larger.
+    async fn make_words(&mut self, context: &Context, bytes: u64) -> Result<()> {
+        let limit = context.max_binding();
+        if bytes > limit {
+            return Err(Error::Limit { what: "image: bytes of one buffer".into(), needed: bytes, limit });
+        }
+        if grow(context, &mut self.words, "image", bytes, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST).await? {
+            // These bind the one before.
+            self.ready.retain(|ready| ready.texture);
+        }
+        Ok(())
+    }
+
+    /// The texture that images are read from, of at least this size.
+    async fn texture(&mut self, context: &Context, size: wgpu::Extent3d) -> Result<&wgpu::Texture> {
+        let limit = context.device.limits().max_texture_dimension_2d;
+        let needed = size.width.max(size.height);
+        if needed > limit {
+            let what = "image: side of the texture that holds what the crop needs".into();
+            return Err(Error::Limit { what, needed: needed.into(), limit: limit.into() });
+        }
+        let had = self.texture.as_ref().map_or(extent(0, 0), wgpu::Texture::size);
+        let (width, height) = (size.width.max(had.width), size.height.max(had.height));
+        if self.texture.is_none() || width > had.width || height > had.height {
+            let descriptor = wgpu::TextureDescriptor {
                 label: Some("image"),
-                size: extent(width, height),
+                size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
                 mip_level_count: 1,
                 sample_count: 1,
                 dimension: wgpu::TextureDimension::D2,
@@ -176,30 +178,12 @@ impl Resizer {
                 // A browser draws into it to copy a canvas or a frame.
                 usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::RENDER_ATTACHMENT,
                 view_formats: &[],
-            }));
-        } else {
-            let needed = words(resize) * 4;
-            let limit = context.max_binding();
-            if needed > limit {
-                return Err(Error::Limit { what: "image: bytes of one buffer".into(), needed, limit });
-            }
-            if self.words.as_ref().is_some_and(|words| needed <= words.source.size()) {
-                return Ok(());
-            }
-            let buffer = |label, usage, mapped_at_creation| {
-                device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: needed, usage, mapped_at_creation })
             };
-            self.words = Some(Words {
-                upload: buffer("image upload", wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC, true),
-                source: buffer("image", wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST, false),
-            });
+            self.texture = Some(checked(&context.device, || Ok(context.device.create_texture(&descriptor))).await?);
+            // These bind the one before.
+            self.ready.retain(|ready| !ready.texture);
         }
-        // These bind what was before.
-        self.ready.retain(|ready| ready.texture != texture);
-        match memory.pop().await {
-            Some(error) => Err(error.into()),
-            None => Ok(()),
-        }
+        Ok(self.texture.as_ref().expect("made above"))
     }
 
     /// The place in `self.ready` of what images of one size need, made if it is not there.
@@ -224,7 +208,7 @@ impl Resizer {
             .map(|binding| {
                 let resource = match (binding.name.as_str(), &view, &self.words) {
                     ("source", Some(view), _) => wgpu::BindingResource::TextureView(view),
-                    ("source", None, Some(words)) => words.source.as_entire_binding(),
+                    ("source", None, Some(words)) => words.as_entire_binding(),
                     ("table", ..) => table.as_entire_binding(),
                     ("scale_shift", ..) => {
                         let (buffer, range) = &self.scale_shift;
@@ -268,15 +252,21 @@ impl Resizer {
     pub(super) fn output(&self) -> &wgpu::Buffer {
         &self.output
     }
-
-    /// The buffer that has to be mapped again after a run, if images went through it.
-    pub(super) fn upload(&self) -> Option<&wgpu::Buffer> {
-        self.words.as_ref().map(|words| &words.upload)
-    }
 }
 
-fn extent(width: u32, height: u32) -> wgpu::Extent3d {
-    wgpu::Extent3d { width, height, depth_or_array_layers: 1 }
+/// Makes a buffer, or a larger one in its place; whether it did.
+async fn grow(context: &Context, buffer: &mut Option<wgpu::Buffer>, label: &str, size: u64, usage: wgpu::BufferUsages) -> Result<bool> {
+    if buffer.as_ref().is_some_and(|buffer| size <= buffer.size()) {
+        return Ok(false);
+    }
+    let mapped_at_creation = usage.contains(wgpu::BufferUsages::MAP_WRITE);
+    let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation };
+    *buffer = Some(checked(&context.device, || Ok(context.device.create_buffer(&descriptor))).await?);
+    Ok(true)
+}
+
+fn extent(width: usize, height: usize) -> wgpu::Extent3d {
+    wgpu::Extent3d { width: width as u32, height: height as u32, depth_or_array_layers: 1 }
 }
 
 /// Gives each row that the crop needs as RGBA8.

@@ -250,7 +250,7 @@ pub use pointwise::{PointwiseParams, pointwise};
 pub use pool::{PoolParams, pool};
 pub use preprocess::{PreprocessParams, preprocess};
 pub use relayout::{RelayoutParams, relayout};
-pub use resize::{Interpolation, Resize, ResizeParams, Rows, resize};
+pub use resize::{Interpolation, Resize, ResizeParams, Rows, resize, resize_key};
 pub(crate) use resize::{PRECISION_BITS, ROUND, Taps};
 pub use separable::{SeparableParams, separable};
 pub use softmax_top_k::{SoftmaxTopKParams, softmax_top_k};

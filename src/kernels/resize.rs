@@ -1,7 +1,7 @@
 //! Host side of `shaders/resize.wgsl`, and the weights that it and its twin resize with: Pillow's (`src/libImaging/Resample.c` of version
 //! 13), bit for bit.
 
-use super::{Dispatch, Kernel};
+use super::{Dispatch, Kernel, PipelineKey};
 use std::ops::Range;
 
 params! {
@@ -39,8 +39,12 @@ pub fn resize(resize: &Resize, f16: bool, texture: bool, output_offset: u32) -> 
         across_first: across_first.into(),
         output_offset,
     };
-    let defines = [("TILE", TILE as i64), ("F16", f16.into()), ("TEXTURE", texture.into())];
-    Dispatch::new(Kernel::Resize, &defines, &params, workgroups)
+    Dispatch { key: resize_key(f16, texture), params: bytemuck::bytes_of(&params).to_vec(), workgroups }
+}
+
+/// The pipeline of [`resize`]: one for images of all sizes.
+pub fn resize_key(f16: bool, texture: bool) -> PipelineKey {
+    PipelineKey::new(Kernel::Resize, &[("TILE", TILE as i64), ("F16", f16.into()), ("TEXTURE", texture.into())])
 }
 
 /// An image in memory, as far as resizing it needs to know.
