@@ -5,7 +5,7 @@ use crate::{
     graph::{Graph, Shape, passes},
     image_input::{Preprocess, Readable},
     kernels::{
-        Resize,
+        Resize, Rows,
         choice::{Choice, DeviceClass},
     },
     parallel::*,
@@ -635,7 +635,7 @@ impl Model {
     #[cfg(target_arch = "wasm32")]
     pub async fn classify_external_async(
         &self,
-        source: &wgpu::ExternalImageSource,
+        source: &gpu::ExternalImageSource,
         width: u32,
         height: u32,
         top: usize,

@@ -3,7 +3,9 @@
 //! Structured results cross as JSON, numbers as typed arrays. Errors are JavaScript `Error`s with this library's messages; that of a lost
 //! device is named `GhostNetDeviceLost`.
 
-use crate::{Backend, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, kernels::Rows, plan::Form};
+use crate::{
+    Backend, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, gpu::ExternalImageSource, kernels::Rows, plan::Form,
+};
 use js_sys::{Array, Float32Array};
 use serde_json::json;
 use std::{cell::RefCell, ops::Range};
@@ -239,8 +241,8 @@ impl Rows for Rgba {
 }
 
 /// What a texture can be filled from.
-fn external(source: JsValue) -> Result<wgpu::ExternalImageSource> {
-    use wgpu::ExternalImageSource::*;
+fn external(source: JsValue) -> Result<ExternalImageSource> {
+    use ExternalImageSource::*;
     let unknown = |_| Error::Model("a picture of a kind that no texture takes".into());
     let source = source.dyn_into().map(ImageBitmap);
     let source = source.or_else(|s| s.dyn_into().map(HTMLVideoElement));
