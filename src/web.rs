@@ -5,8 +5,9 @@
 
 use crate::{
     Backend, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, gpu::ExternalImageSource, kernels::Rows, plan::Form,
+    report::kernels,
 };
-use js_sys::{Array, Float32Array};
+use js_sys::{Array, Float32Array, Function};
 use serde_json::json;
 use std::{cell::RefCell, ops::Range};
 use wasm_bindgen::prelude::*;
@@ -74,6 +75,22 @@ pub fn no_weights(name: &str) -> JsValue {
         Ok(_) => Error::Model(format!("{name} has no weights: give some with `weights`")).into(),
         Err(unknown) => unknown.into(),
     }
+}
+
+/// `cargo bench --bench kernels` for the network `name`: its JSON. `progress` is called with how many of how many parts are done and what
+/// comes next; what it throws ends the measurement.
+#[wasm_bindgen]
+pub async fn bench_kernels(name: String, quick: bool, progress: Function) -> Result<String, JsValue> {
+    let engine = Engine::new(EngineOptions { backend: Backend::Gpu, ..Default::default() }).await?;
+    let mut thrown = JsValue::UNDEFINED;
+    let go_on = |done: usize, total: usize, what: &str| {
+        let called = progress.call3(&JsValue::UNDEFINED, &done.into(), &total.into(), &what.into());
+        called.map_err(|error| thrown = error).is_ok()
+    };
+    let found = kernels::measure(&engine, &name, quick, go_on).await;
+    let json = found.map(|found| found.map(|found| found.json(&engine, quick).to_string()));
+    engine.lose_device();
+    json?.ok_or(thrown)
 }
 
 /// A network on a device.

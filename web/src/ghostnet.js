@@ -1,6 +1,7 @@
 // GhostNet in the browser. Types and what everything does: ghostnet.d.ts. The engine itself is ../../src, compiled to engine_bg.wasm.
 
-import init, { Device, Net, no_weights } from './engine.js';
+import { Device, Net, no_weights } from './engine.js';
+import { fetched, start } from './start.js';
 
 const EMBEDDED = 'ghostnet_050_cifar10';
 const CACHE = 'ghostnet-weights';
@@ -136,33 +137,6 @@ export class GhostNet {
 
 /** Keeps people from `new GhostNet()`. */
 const CONSTRUCT = Symbol('load');
-
-let started;
-
-/** Fetches and starts the module, once; resolves to its size in bytes. */
-function start() {
-  started ??= (async () => {
-    const bytes = await (await fetched(new URL('./engine_bg.wasm', import.meta.url))).arrayBuffer();
-    await init({ module_or_path: bytes });
-    return bytes.byteLength;
-  })().catch((error) => {
-    // The next call may have better luck.
-    started = undefined;
-    throw error;
-  });
-  return started;
-}
-
-async function fetched(url) {
-  let response;
-  try {
-    response = await fetch(url);
-  } catch (error) {
-    throw new Error(`${url}: cannot be fetched: ${error.message}`, { cause: error });
-  }
-  if (!response.ok) throw new Error(`${url}: the server answers ${response.status} ${response.statusText}`.trimEnd());
-  return response;
-}
 
 /** The bytes of weights, what messages call them, and how to forget them in case they are of no use. */
 async function read(wasm, weights, model, cache, onProgress) {
