@@ -16,7 +16,7 @@ use ghostnet::{
     model::ghostnet::{GhostModule, GhostNet, Source},
     plan::{ConstantCache, Form, Plan, PlanOptions},
     report::{
-        Timed, alternate, clock,
+        Timed, alternate, clock_of,
         text::{self, Align, adapter, number},
     },
 };
@@ -80,7 +80,7 @@ fn main() -> Result<()> {
              with the same input, output and activation, without gates and shortcuts; repeated in one compute pass of about {pass_ms} ms; \
              warm-up: passes of 1 and more repetitions up to that length; then {rounds} rounds, the three sides in turn; medians; {}; caches \
              are warm",
-            clock(&engine)
+            clock_of(&engine)
         ),
         info,
         head: &[

@@ -46,7 +46,8 @@ mod web;
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::adapters;
 pub use engine::{
-    AdapterInfo, Backend, Class, Engine, EngineOptions, Feature, GhostMaps, GraphModel, MIN_SIDE, Model, PrepareTimes, Tensor,
+    AdapterInfo, Backend, Class, Engine, EngineOptions, Feature, GhostMaps, GraphModel, IN_FLIGHT, MIN_SIDE, Model, Pending, PrepareTimes,
+    Session, Tensor,
 };
 pub use error::{Error, Result};
 pub use model::Network;

@@ -9,7 +9,7 @@ pub(crate) use one_thread::*;
 #[cfg(target_arch = "wasm32")]
 mod one_thread {
     pub(crate) use std::iter::Iterator as IndexedParallelIterator;
-    use std::slice::{Chunks, ChunksMut, IterMut};
+    use std::slice::{Chunks, ChunksMut, Iter, IterMut};
 
     pub(crate) fn current_num_threads() -> usize {
         1
@@ -26,6 +26,7 @@ mod one_thread {
     pub(crate) trait ParallelSlice<T> {
         fn par_chunks(&self, size: usize) -> Chunks<'_, T>;
         fn par_chunks_mut(&mut self, size: usize) -> ChunksMut<'_, T>;
+        fn par_iter(&self) -> Iter<'_, T>;
         fn par_iter_mut(&mut self) -> IterMut<'_, T>;
     }
 
@@ -36,6 +37,10 @@ mod one_thread {
 
         fn par_chunks_mut(&mut self, size: usize) -> ChunksMut<'_, T> {
             self.chunks_mut(size)
+        }
+
+        fn par_iter(&self) -> Iter<'_, T> {
+            self.iter()
         }
 
         fn par_iter_mut(&mut self) -> IterMut<'_, T> {

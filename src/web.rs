@@ -3,11 +3,13 @@
 //! Structured results cross as JSON, numbers as typed arrays. Errors are JavaScript `Error`s with this library's messages; that of a lost
 //! device is named `GhostNetDeviceLost`.
 
-use crate::{Backend, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, plan::Form, report::kernels};
-use image::{DynamicImage, RgbaImage};
+use crate::{
+    Backend, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, gpu::ExternalImageSource, kernels::Rows, plan::Form,
+    report::kernels,
+};
 use js_sys::{Array, Float32Array, Function};
 use serde_json::json;
-use std::cell::RefCell;
+use std::{cell::RefCell, ops::Range};
 use wasm_bindgen::prelude::*;
 
 /// The seed of made-up weights; the command's.
@@ -149,11 +151,19 @@ impl Net {
         Ok(vec![times.weights, times.pipelines])
     }
 
+    /// The `top` classes of what the browser holds, best first, as JSON. On a GPU only; no pixel comes here.
+    pub async fn classify(&self, source: JsValue, width: u32, height: u32, top: usize) -> Result<String, JsValue> {
+        let source = external(source)?;
+        let model = self.model().await?;
+        let classes = self.checked(model.classify_external_async(&source, width, height, top).await)?;
+        Ok(json!(classes).to_string())
+    }
+
     /// The `top` classes of an image of RGBA bytes, best first, as JSON.
     pub async fn classify_pixels(&self, pixels: Vec<u8>, width: u32, height: u32, top: usize) -> Result<String, JsValue> {
-        let image = rgba(pixels, width, height)?;
         let model = self.model().await?;
-        let classes = self.checked(model.classify_async(&image, top).await)?;
+        let pixels = model.pixels_of_rows(&Rgba::new(pixels, width, height)?, height, width)?;
+        let classes = self.checked(model.classify_pixels_async(&pixels, 1, top).await)?;
         Ok(json!(classes).to_string())
     }
 
@@ -185,8 +195,13 @@ impl Net {
     pub async fn maps_of_pixels(&self, pixels: Vec<u8>, width: u32, height: u32, module: String) -> Result<Array, JsValue> {
         let preprocess = self.network.preprocess();
         let [h, w] = preprocess.size;
-        let input = Tensor::new(&[1, 3, h, w], preprocess.tensor(&rgba(pixels, width, height)?)?)?;
         let model = self.model().await?;
+        let words = model.pixels_of_rows(&Rgba::new(pixels, width, height)?, height, width)?;
+        let normalised = |c: usize| {
+            let (mean, std) = (preprocess.mean[c], preprocess.std[c]);
+            words.iter().map(move |word| (f32::from(word.to_le_bytes()[c]) / 255.0 - mean) / std)
+        };
+        let input = Tensor::new(&[1, 3, h, w], (0..3).flat_map(normalised).collect())?;
         let maps = self.checked(model.ghost_maps_async(&input, &module).await)?;
         Ok(Array::of2(&array(&maps.intrinsic), &array(&maps.ghost)))
     }
@@ -217,11 +232,40 @@ impl Net {
     }
 }
 
-fn rgba(pixels: Vec<u8>, width: u32, height: u32) -> Result<DynamicImage> {
-    let count = pixels.len();
-    let image = RgbaImage::from_raw(width, height, pixels);
-    let what = || Error::shape("image", format!("{width} x {height} has not {count} bytes"));
-    image.map(DynamicImage::ImageRgba8).ok_or_else(what)
+/// An image of RGBA bytes.
+struct Rgba {
+    pixels: Vec<u8>,
+    width: usize,
+}
+
+impl Rgba {
+    fn new(pixels: Vec<u8>, width: u32, height: u32) -> Result<Self> {
+        if pixels.len() as u64 != u64::from(width) * u64::from(height) * 4 {
+            return Err(Error::shape("image", format!("{width} x {height} has not {} bytes", pixels.len())));
+        }
+        Ok(Self { pixels, width: width as usize })
+    }
+}
+
+impl Rows for Rgba {
+    fn row<'a>(&'a self, y: usize, x: Range<usize>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        let start = y * self.width;
+        scratch.clear();
+        let pixels = &self.pixels.as_chunks::<4>().0[start + x.start..start + x.end];
+        scratch.extend(pixels.iter().flat_map(|&[r, g, b, _]| [r, g, b]));
+        scratch
+    }
+}
+
+/// What a texture can be filled from.
+fn external(source: JsValue) -> Result<ExternalImageSource> {
+    use ExternalImageSource::*;
+    let unknown = |_| Error::Model("a picture of a kind that no texture takes".into());
+    let source = source.dyn_into().map(ImageBitmap);
+    let source = source.or_else(|s| s.dyn_into().map(HTMLVideoElement));
+    let source = source.or_else(|s| s.dyn_into().map(HTMLCanvasElement));
+    let source = source.or_else(|s| s.dyn_into().map(OffscreenCanvas));
+    source.or_else(|s| s.dyn_into().map(VideoFrame)).map_err(unknown)
 }
 
 fn array(tensor: &Tensor) -> Array {

@@ -14,6 +14,7 @@ mod pointwise;
 mod pool;
 mod preprocess;
 mod relayout;
+mod resize;
 mod separable;
 mod softmax_top_k;
 mod squeeze_excite;
@@ -28,6 +29,7 @@ use crate::{
 };
 use block::Block;
 use depthwise::Window;
+pub(crate) use resize::resize;
 use std::sync::Arc;
 
 /// A plan with its buffers, ready to run on the CPU.
@@ -186,6 +188,7 @@ impl Prepared {
                 preprocess::preprocess(&dispatch.params(), bytemuck::cast_slice(read("pixels")), read("scale_shift"), output);
             }
             Kernel::Relayout => relayout::relayout(&dispatch.params(), read("input"), read("table"), output),
+            Kernel::Resize => unreachable!("no plan resizes: how depends on each image"),
             Kernel::Separable => {
                 let params: SeparableParams = dispatch.params();
                 let size_in = [params.height_in, params.width_in];

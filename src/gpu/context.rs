@@ -85,6 +85,7 @@ async fn enumerate(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterInfo
     if let Some((_, info)) = adapters.first_mut() {
         info.name = browser::adapter_name().await.unwrap_or_default();
     }
+    #[cfg(not(target_arch = "wasm32"))]
     adapters.sort_by_key(|(_, info)| {
         ["discrete", "integrated", "virtual", "other", "cpu"].iter().position(|t| *t == info.device_type).unwrap_or(usize::MAX)
     });
@@ -143,8 +144,8 @@ impl Context {
         let chosen = match filter {
             None => all.into_iter().next(),
             Some(filter) => {
-                let wanted = filter.to_lowercase();
-                let matches = |i: &AdapterInfo| [&i.name, &i.driver, &i.backend].iter().any(|t| t.to_lowercase().contains(&wanted));
+                let wanted = filter.to_ascii_lowercase();
+                let matches = |i: &AdapterInfo| [&i.name, &i.driver, &i.backend].iter().any(|t| t.to_ascii_lowercase().contains(&wanted));
                 all.into_iter().find(|(_, info)| matches(info))
             }
         };
@@ -178,8 +179,14 @@ impl Context {
         let sink = lost.clone();
         device.set_device_lost_callback(move |_, message| {
             let reason = if message.is_empty() { "its driver gives no reason".into() } else { message };
-            *sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(reason);
+            sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(reason);
         });
+        let sink = lost.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            // wgpu destroys the buffers of a lost device under the runs that use them; those fail with the loss.
+            let is_lost = sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
+            assert!(is_lost, "{error}");
+        }));
         let class = if info.device_type == "cpu" { DeviceClass::Software } else { DeviceClass::Gpu };
         Self { device, queue, info, adapter_limits, class, lost, pipelines: PipelineCache::default() }
     }
@@ -242,6 +249,8 @@ impl Context {
     /// Loses the device on purpose, as a driver reset would.
     #[doc(hidden)]
     pub fn destroy(&self) {
+        // wgpu would tell only when nothing is under way any more.
+        self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert("it was destroyed".into());
         self.device.destroy();
     }
 }

@@ -93,6 +93,11 @@ impl Choice {
         64
     }
 
+    /// Whether images are resized on the device rather than on the CPU.
+    pub fn resize_on_device(&self) -> bool {
+        self.class == DeviceClass::Gpu
+    }
+
     /// Invocations of `squeeze_excite`.
     pub fn squeeze_excite(&self) -> u32 {
         256

@@ -1,6 +1,6 @@
 //! Every distinct layer of a GhostNet, alone: time of a dispatch, and how close it comes to what the device can do.
 
-use super::{Timed, alternate, clock, document, gb_per_s, gflops};
+use super::{Timed, alternate, clock_of, document, gb_per_s, gflops};
 use crate::{
     Engine, Error, Network, Result,
     gpu::roofline::{self, Roofline},
@@ -91,7 +91,7 @@ pub async fn measure(
     let method = format!(
         "{name}, batch 1, {SIDE} x {SIDE}; each layer's dispatch repeated in one compute pass of about {pass_ms} ms; warm-up: passes \
          of 1 and more dispatches up to that length; then {rounds} rounds over all layers in turn; {}; caches are warm",
-        clock(engine)
+        clock_of(engine)
     );
     let layers = kinds.into_iter().zip(&timed).map(layer).collect();
     Ok(Some(Kernels { layers, pass_ms, rounds, total, steps: plan.steps.len(), method, roof }))

@@ -7,7 +7,9 @@ pub mod kernels;
 pub mod text;
 mod timed;
 
-pub use timed::{Timed, alternate, clock, spread};
+#[cfg(not(target_arch = "wasm32"))]
+pub use timed::ms_in_flight;
+pub use timed::{Timed, alternate, clock_of, spread};
 
 use crate::{AdapterInfo, plan::Step};
 use serde_json::{Value, json};

@@ -60,8 +60,17 @@ export class GhostNet {
   classify(source, { top = 5 } = {}) {
     if (!(Number.isInteger(top) && top > 0)) return Promise.reject(new RangeError(`top is ${top}, a whole number from 1 on is needed`));
     return this.#first(async (net) => {
-      const { data, width, height } = await pixels(source);
-      return JSON.parse(await net.classify_pixels(data, width, height, top));
+      if (this.info.backend === 'cpu') {
+        const { data, width, height } = await pixels(source);
+        return JSON.parse(await net.classify_pixels(data, width, height, top));
+      }
+      // Straight to a texture.
+      const { picture, width, height, close } = await drawable(source);
+      try {
+        return JSON.parse(await net.classify(picture, width, height, top));
+      } finally {
+        close();
+      }
     });
   }
 
@@ -200,7 +209,6 @@ async function pixels(source) {
   }
   const { picture, width, height, close } = await drawable(source);
   try {
-    if (!(width && height)) throw new Error(`image: ${width} x ${height} has no pixels`);
     const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
     context.drawImage(picture, 0, 0, width, height);
     return { data: new Uint8Array(context.getImageData(0, 0, width, height).data.buffer), width, height };
@@ -209,32 +217,47 @@ async function pixels(source) {
   }
 }
 
-/** What can be drawn and uploaded, and its size. */
+/** What can be drawn or copied to a texture, with its size, and what closes it if it was made here. */
 async function drawable(source) {
-  const as = (picture, width, height, close = () => {}) => ({ picture, width, height, close });
   switch (kind(source)) {
     case 'Blob':
     case 'File':
-    case 'HTMLImageElement': {
+    case 'HTMLImageElement':
+    case 'ImageData': {
       // Like the command: turned as EXIF says, colour profiles ignored, alpha dropped rather than blended.
       const options = { imageOrientation: 'from-image', colorSpaceConversion: 'none', premultiplyAlpha: 'none' };
       const bitmap = await createImageBitmap(source, options).catch((error) => {
         throw new Error(`${source.name || source.src || 'image'}: not an image that this browser can decode`, { cause: error });
       });
-      return as(bitmap, bitmap.width, bitmap.height, () => bitmap.close());
+      return { picture: bitmap, width: bitmap.width, height: bitmap.height, close: () => bitmap.close() };
     }
     case 'HTMLVideoElement':
-      return as(source, source.videoWidth, source.videoHeight);
+      return sized(source, source.videoWidth, source.videoHeight);
     case 'VideoFrame':
-      return as(source, source.displayWidth, source.displayHeight);
+      return sized(source, source.displayWidth, source.displayHeight);
     case 'ImageBitmap':
-    case 'ImageData':
     case 'HTMLCanvasElement':
     case 'OffscreenCanvas':
-      return as(source, source.width, source.height);
+      return sized(source, source.width, source.height);
     default:
       throw new TypeError(`a picture is an ImageBitmap, ImageData, image, video, canvas, VideoFrame or Blob, not ${kind(source)}`);
   }
+}
+
+/** Pictures whose pixels this page may read. */
+const readable = new WeakSet();
+
+/** A picture of the caller's: a video has no size before its first frame, and a closed bitmap none either. */
+function sized(picture, width, height) {
+  if (!(width && height)) throw new Error(`image: ${width} x ${height} has no pixels`);
+  // Pixels of another site are refused by a texture too, but the module would not survive that.
+  if (!readable.has(picture)) {
+    const context = new OffscreenCanvas(1, 1).getContext('2d');
+    context.drawImage(picture, 0, 0, 1, 1);
+    context.getImageData(0, 0, 1, 1);
+    readable.add(picture);
+  }
+  return { picture, width, height, close() {} };
 }
 
 const tensor = ([data, shape]) => ({ data, shape });
