@@ -250,7 +250,10 @@ impl Prepared {
         self.context.check_lost()?;
         self.flights[0].free(&self.context).await?;
         let flight = &self.flights[0];
-        flight.write(input)?;
+        if let Err(error) = flight.write(input) {
+            self.context.check_lost()?;
+            return Err(error);
+        }
         let mut encoder = self.encoder();
         encoder.copy_buffer_to_buffer(&flight.upload, 0, &self.slots[self.plan.input.slot], 0, input.len() as u64);
         self.encode_steps(&mut encoder);
