@@ -250,10 +250,7 @@ impl Prepared {
         self.context.check_lost()?;
         self.flights[0].free(&self.context).await?;
         let flight = &self.flights[0];
-        if let Err(error) = flight.write(input) {
-            self.context.check_lost()?;
-            return Err(error);
-        }
+        flight.write(input)?;
         let mut encoder = self.encoder();
         encoder.copy_buffer_to_buffer(&flight.upload, 0, &self.slots[self.plan.input.slot], 0, input.len() as u64);
         self.encode_steps(&mut encoder);
@@ -364,7 +361,7 @@ impl Flight {
     }
 
     fn write(&self, input: &[u8]) -> Result<()> {
-        let mut view = self.upload.get_mapped_range_mut(..).map_err(|e| Error::Gpu(format!("upload: {e}")))?;
+        let mut view = self.upload.get_mapped_range_mut(..).map_err(|_| unreadable())?;
         view.slice(..input.len()).copy_from_slice(input);
         drop(view);
         self.upload.unmap();
@@ -434,7 +431,7 @@ pub(super) fn mapped(context: &Context, result: Result<Result<(), wgpu::BufferAs
 }
 
 fn unreadable() -> Error {
-    Error::DeviceLost("a result buffer could not be mapped".into())
+    Error::DeviceLost("a buffer could not be mapped".into())
 }
 
 /// What `make` makes on the device, or the device's error.
