@@ -13,7 +13,10 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+mod session;
+
 pub use crate::gpu::AdapterInfo;
+pub use session::{IN_FLIGHT, Pending, Session};
 
 /// Where a network runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -277,26 +280,36 @@ enum Input<'a> {
 /// What comes out of a run: the values of each output's slot up to the output's end, f32 whatever the precision.
 type Slots = Vec<Vec<u32>>;
 
+/// The bytes of a plan's input slot; `packed` takes what is between.
+fn bytes<'a>(plan: &Plan, input: Input<'a>, packed: &'a mut Vec<f32>) -> Cow<'a, [u8]> {
+    match input {
+        Input::Pixels(pixels) => Cow::Borrowed(bytemuck::cast_slice(pixels)),
+        Input::Tensor(values) => {
+            plan.pack_input(values, packed);
+            plan.precision.to_bytes(packed)
+        }
+    }
+}
+
+/// What a GPU gave.
+fn slots(plan: &Plan, outputs: Vec<Vec<u8>>) -> Slots {
+    // A table of classes is of whole words in any precision.
+    let precision = if plan.form == Form::Tensors { plan.precision } else { Precision::F32 };
+    outputs.iter().map(|bytes| bytemuck::cast_vec(precision.from_bytes(bytes))).collect()
+}
+
 impl Runner {
     async fn run(&mut self, input: Input<'_>) -> Result<Slots> {
-        let mut packed = Vec::new();
-        let bytes = match input {
-            Input::Pixels(pixels) => Cow::Borrowed(bytemuck::cast_slice(pixels)),
-            Input::Tensor(values) => {
-                self.plan.pack_input(values, &mut packed);
-                self.plan.precision.to_bytes(&packed)
-            }
-        };
+        let plan = self.plan.clone();
+        self.run_bytes(&bytes(&plan, input, &mut Vec::new())).await
+    }
+
+    async fn run_bytes(&mut self, bytes: &[u8]) -> Result<Slots> {
         match &mut self.kind {
-            RunnerKind::Gpu(prepared) => {
-                let outputs = prepared.run(&bytes).await?;
-                // A table of classes is of whole words in any precision.
-                let precision = if self.plan.form == Form::Tensors { self.plan.precision } else { Precision::F32 };
-                Ok(outputs.iter().map(|bytes| bytemuck::cast_vec(precision.from_bytes(bytes))).collect())
-            }
+            RunnerKind::Gpu(prepared) => Ok(slots(&self.plan, prepared.run(bytes).await?)),
             RunnerKind::Cpu(prepared) => {
                 let slot: &mut [u8] = bytemuck::cast_slice_mut(prepared.input_mut());
-                slot[..bytes.len()].copy_from_slice(&bytes);
+                slot[..bytes.len()].copy_from_slice(bytes);
                 prepared.run();
                 Ok(self.plan.outputs.iter().map(|o| bytemuck::cast_slice(&prepared.slot(o.slot)[..o.bytes / 4]).to_vec()).collect())
             }
@@ -362,7 +375,8 @@ impl Part {
         Ok((plan, slots))
     }
 
-    async fn run_tensors(&self, engine: &Engine, input: &Tensor) -> Result<Vec<(String, Tensor)>> {
+    /// The shape of an input, if it can be one.
+    fn check(&self, engine: &Engine, input: &Tensor) -> Result<Shape> {
         let &[n, c, h, w] = &input.shape[..] else {
             return Err(Error::shape("input", format!("has shape {:?}, [n, c, h, w] is needed", input.shape)));
         };
@@ -380,6 +394,11 @@ impl Part {
         {
             return Err(Error::shape("input", format!("value {at} is {}, f16 holds up to {largest}", input.data[at])));
         }
+        Ok(shape)
+    }
+
+    async fn run_tensors(&self, engine: &Engine, input: &Tensor) -> Result<Vec<(String, Tensor)>> {
+        let shape = self.check(engine, input)?;
         let (plan, slots) = self.run(engine, shape, Form::Tensors, [[0.0; 3]; 2], Input::Tensor(&input.data)).await?;
         let outputs = plan.outputs.iter().zip(&slots);
         Ok(outputs
@@ -463,11 +482,14 @@ impl Model {
 
     /// Makes everything a run needs ahead of the first: weights, buffers, pipelines. Returns how long that took.
     pub async fn prepare_async(&self, n: usize, h: usize, w: usize, form: Form) -> Result<PrepareTimes> {
-        let part = &self.inner.logits;
-        let normalise = if form == Form::Tensors { [[0.0; 3]; 2] } else { self.normalise() };
-        let (runner, times) = part.runner(self.engine(), self.input_shape(n, h, w)?, form, normalise).await?;
-        part.keep(runner);
+        let (runner, times) = self.runner(n, h, w, form).await?;
+        self.inner.logits.keep(runner);
         Ok(times)
+    }
+
+    async fn runner(&self, n: usize, h: usize, w: usize, form: Form) -> Result<(Runner, PrepareTimes)> {
+        let normalise = if form == Form::Tensors { [[0.0; 3]; 2] } else { self.normalise() };
+        self.inner.logits.runner(self.engine(), self.input_shape(n, h, w)?, form, normalise).await
     }
 
     /// Logits `[n, classes]` of a normalised input `[n, 3, h, w]`, `h` and `w` at least 32.
@@ -532,12 +554,18 @@ impl Model {
         }
         let k = top.clamp(1, self.inner.network.classes());
         let part = &self.inner.logits;
-        let (_, slots) = part.run(self.engine(), shape, Form::Classify { k }, self.normalise(), Input::Pixels(pixels)).await?;
+        let (plan, slots) = part.run(self.engine(), shape, Form::Classify { k }, self.normalise(), Input::Pixels(pixels)).await?;
+        Ok(self.classes(&plan, &slots, n))
+    }
+
+    /// Each image's classes, of a plan that classifies.
+    fn classes(&self, plan: &Plan, slots: &Slots, images: usize) -> Vec<Vec<Class>> {
         let class = |pair: &[u32]| {
             let index = pair[0] as usize;
             Class { index, label: self.inner.network.label(index), probability: f32::from_bits(pair[1]) }
         };
-        Ok(slots[0].chunks(2 * k).take(n).map(|image| image.chunks_exact(2).take(top.max(1)).map(class).collect()).collect())
+        let table = slots[0].chunks_exact(slots[0].len() / plan.input.shape.n);
+        table.take(images).map(|image| image.chunks_exact(2).map(class).collect()).collect()
     }
 
     /// The plan for a batch, and the milliseconds of each of its steps: medians of `rounds` rounds. On a GPU by its timestamps.

@@ -42,7 +42,10 @@ mod stats;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::adapters;
-pub use engine::{AdapterInfo, Backend, Class, Engine, EngineOptions, Feature, GraphModel, MIN_SIDE, Model, PrepareTimes, Tensor};
+pub use engine::{
+    AdapterInfo, Backend, Class, Engine, EngineOptions, Feature, GraphModel, IN_FLIGHT, MIN_SIDE, Model, Pending, PrepareTimes, Session,
+    Tensor,
+};
 pub use error::{Error, Result};
 pub use model::Network;
 pub use plan::Precision;

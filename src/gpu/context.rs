@@ -149,8 +149,14 @@ impl Context {
         let sink = lost.clone();
         device.set_device_lost_callback(move |_, message| {
             let reason = if message.is_empty() { "its driver gives no reason".into() } else { message };
-            *sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(reason);
+            sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(reason);
         });
+        let sink = lost.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            // wgpu destroys the buffers of a lost device under the runs that use them; those fail with the loss.
+            let is_lost = sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
+            assert!(is_lost, "{error}");
+        }));
         let class = if info.device_type == "cpu" { DeviceClass::Software } else { DeviceClass::Gpu };
         Self { device, queue, info, adapter_limits, class, lost, pipelines: PipelineCache::default() }
     }
@@ -208,6 +214,8 @@ impl Context {
     /// Loses the device on purpose, as a driver reset would.
     #[doc(hidden)]
     pub fn destroy(&self) {
+        // wgpu would tell only when nothing is under way any more.
+        self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert("it was destroyed".into());
         self.device.destroy();
     }
 }

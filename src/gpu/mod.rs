@@ -1,7 +1,7 @@
 //! Runs plans on a GPU: the only module that names wgpu.
 //!
-//! A [`Context`] is a device with its compiled pipelines; a [`Prepared`] is a plan with its buffers and bind groups. A run encodes one
-//! compute pass, submits once and reads back once; it creates no buffer, bind group or pipeline.
+//! A [`Context`] is a device with its compiled pipelines; a [`Prepared`] is a plan with its buffers and bind groups. A [`Run`] encodes one
+//! compute pass, submits once and reads back once; it creates no buffer, bind group or pipeline. Several may be under way.
 //!
 //! Methods are `async`. On native targets they block the calling thread while they wait for the device; in a browser they do not.
 
@@ -13,7 +13,7 @@ pub mod roofline;
 
 pub use context::{AdapterInfo, Context, Limit, adapters};
 pub use pipelines::Pipeline;
-pub use prepared::{Prepared, Weights};
+pub use prepared::{Prepared, Run, Weights};
 
 use crate::Error;
 
