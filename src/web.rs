@@ -164,7 +164,7 @@ impl Net {
         let model = self.model().await?;
         let pixels = model.pixels_of_rows(&Rgba::new(pixels, width, height)?, height, width)?;
         let classes = self.checked(model.classify_pixels_async(&pixels, 1, top).await)?;
-        Ok(json!(classes).to_string())
+        Ok(json!(classes[0]).to_string())
     }
 
     /// Logits of a normalised input `[n, 3, h, w]`: their values and their shape.
@@ -204,6 +204,11 @@ impl Net {
         let input = Tensor::new(&[1, 3, h, w], (0..3).flat_map(normalised).collect())?;
         let maps = self.checked(model.ghost_maps_async(&input, &module).await)?;
         Ok(Array::of2(&array(&maps.intrinsic), &array(&maps.ghost)))
+    }
+
+    /// Whether the browser has said that the device was lost.
+    pub fn is_lost(&self) -> bool {
+        self.model.borrow().as_ref().is_some_and(|model| model.engine().is_lost())
     }
 
     /// Closes the device. What is in flight fails; nothing may be called afterwards.

@@ -111,14 +111,17 @@ export class GhostNet {
   /** Calls `work` after the calls before it. */
   async #turn(work) {
     const before = this.#last;
+    const net = this.#alive();
     let over;
     this.#last = new Promise((resolve) => { over = resolve; });
     try {
       await before;
       return await work(this.#alive());
     } catch (error) {
+      // Calls may fail from a loss before the browser tells of it.
+      await new Promise((resolve) => setTimeout(resolve));
       this.#alive();
-      throw named(error);
+      throw net.is_lost() ? new GhostNetDeviceLost(error.message, { cause: error }) : named(error);
     } finally {
       over();
     }
@@ -223,18 +226,18 @@ async function drawable(source) {
     case 'Blob':
     case 'File':
     case 'HTMLImageElement':
-    case 'ImageData': {
+    case 'HTMLVideoElement':
+    case 'ImageData':
+    case 'VideoFrame': {
+      // A texture takes frames too, but Chromium without a real GPU then loses the device.
       // Like the command: turned as EXIF says, colour profiles ignored, alpha dropped rather than blended.
       const options = { imageOrientation: 'from-image', colorSpaceConversion: 'none', premultiplyAlpha: 'none' };
+      if (source.videoWidth === 0) throw new Error('image: 0 x 0 has no pixels');
       const bitmap = await createImageBitmap(source, options).catch((error) => {
         throw new Error(`${source.name || source.src || 'image'}: not an image that this browser can decode`, { cause: error });
       });
       return { picture: bitmap, width: bitmap.width, height: bitmap.height, close: () => bitmap.close() };
     }
-    case 'HTMLVideoElement':
-      return sized(source, source.videoWidth, source.videoHeight);
-    case 'VideoFrame':
-      return sized(source, source.displayWidth, source.displayHeight);
     case 'ImageBitmap':
     case 'HTMLCanvasElement':
     case 'OffscreenCanvas':
@@ -247,7 +250,7 @@ async function drawable(source) {
 /** Pictures whose pixels this page may read. */
 const readable = new WeakSet();
 
-/** A picture of the caller's: a video has no size before its first frame, and a closed bitmap none either. */
+/** A picture of the caller's; one that was closed has no size. */
 function sized(picture, width, height) {
   if (!(width && height)) throw new Error(`image: ${width} x ${height} has no pixels`);
   // Pixels of another site are refused by a texture too, but the module would not survive that.
