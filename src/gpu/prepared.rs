@@ -237,6 +237,7 @@ impl Prepared {
             self.ranges.iter().map(|range| view[range.start as usize..range.end as usize].to_vec()).collect()
         };
         self.readback.unmap();
+        self.context.keep_pipelines();
         Ok(outputs)
     }
 
