@@ -5,7 +5,7 @@ use crate::{
     graph::{Graph, Shape, passes},
     image_input::{Preprocess, Readable},
     kernels::{
-        Resize,
+        Resize, Rows,
         choice::{Choice, DeviceClass},
     },
     parallel::*,

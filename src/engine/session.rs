@@ -195,7 +195,7 @@ impl Session {
         }
         let Shape { n, h, w, .. } = self.plan.input.shape;
         let images = pixels.len() / (h * w);
-        if images == 0 || images > n || pixels.len() % (h * w) != 0 {
+        if images == 0 || images > n || !pixels.len().is_multiple_of(h * w) {
             let what = format!("{} pixels were given, this session takes up to {n} images of {h} x {w}, {} each", pixels.len(), h * w);
             return Err(Error::shape("input", what));
         }
