@@ -175,14 +175,14 @@ fn sessions_and_handles_may_be_dropped_with_runs_under_way() {
     for engine in engines() {
         let model = model(engine);
         let expected: Vec<Tensor> = (0..4).map(|seed| model.run(&input(8, seed)).unwrap()).collect();
-        for kept in 0..4 {
+        for (kept, expected) in expected.iter().enumerate() {
             let mut session = logits(&model, 8, 3);
             let mut pending: Vec<_> = (0..4).map(|seed| session.submit(&input(8, seed)).unwrap()).collect();
             // Some handles, then the session, then the rest: what remains is still right.
             let one = pending.swap_remove(kept);
             drop(pending);
             drop(session);
-            assert_eq!(one.wait().unwrap(), expected[kept], "{}: {kept}", engine.backend());
+            assert_eq!(one.wait().unwrap(), *expected, "{}: {kept}", engine.backend());
         }
         let mut session = logits(&model, 8, 2);
         for seed in 0..6 {
@@ -261,26 +261,26 @@ fn a_lost_device_rejects_every_run_under_way() {
 fn a_device_lost_in_another_thread_ends_every_wait() {
     let Some(engine) = common::gpu_with(|_| ()) else { return };
     let model = model(&engine);
+    let expected: Vec<Tensor> = (0..6).map(|seed| model.run(&input(8, seed)).unwrap()).collect();
+    let mut sessions = [logits(&model, 8, 3), logits(&model, 8, 3)];
     std::thread::scope(|scope| {
-        for thread in 0..2 {
-            let model = &model;
+        for session in &mut sessions {
+            let pending: Vec<_> = (0..6).map(|seed| session.submit(&input(8, seed)).unwrap()).collect();
+            let expected = &expected;
             scope.spawn(move || {
-                let mut session = logits(model, 4, 2);
-                // Ends, for the device is lost some time; what came before is right.
-                for seed in thread.. {
-                    match session.submit(&input(4, seed)).and_then(Pending::wait) {
-                        Ok(logits) => assert!(logits.data.iter().all(|v| v.is_finite())),
-                        Err(error) => {
-                            assert!(matches!(error, Error::DeviceLost(_)), "{error:?}");
-                            break;
-                        }
+                for (pending, expected) in pending.into_iter().zip(expected) {
+                    match pending.wait() {
+                        Ok(logits) => assert_eq!(logits, *expected),
+                        Err(error) => assert!(matches!(error, Error::DeviceLost(_)), "{error:?}"),
                     }
                 }
             });
         }
-        let _ = model.run(&input(1, 0));
         engine.lose_device();
     });
+    for session in &mut sessions {
+        assert!(matches!(session.submit(&input(8, 0)), Err(Error::DeviceLost(_))));
+    }
 }
 
 #[test]

@@ -442,7 +442,7 @@ impl Flight {
     }
 
     fn write(&self, input: &[u8]) -> Result<()> {
-        let mut view = self.upload.get_mapped_range_mut(..).map_err(|e| Error::Gpu(format!("upload: {e}")))?;
+        let mut view = self.upload.get_mapped_range_mut(..).map_err(|_| unreadable())?;
         view.slice(..input.len()).copy_from_slice(input);
         drop(view);
         self.upload.unmap();
@@ -512,7 +512,7 @@ pub(super) fn mapped(context: &Context, result: Result<Result<(), wgpu::BufferAs
 }
 
 fn unreadable() -> Error {
-    Error::DeviceLost("a result buffer could not be mapped".into())
+    Error::DeviceLost("a buffer could not be mapped".into())
 }
 
 /// What `make` makes on the device, or the device's error.
