@@ -511,7 +511,7 @@ pub(super) fn mapped(context: &Context, result: Result<Result<(), wgpu::BufferAs
     }
 }
 
-fn unreadable() -> Error {
+pub(super) fn unreadable() -> Error {
     Error::DeviceLost("a buffer could not be mapped".into())
 }
 
