@@ -102,6 +102,7 @@ impl std::fmt::Display for Kernel {
 fn shared(name: &str) -> Option<&'static str> {
     Some(match name {
         "activation" => include_str!("../../shaders/shared/activation.wgsl"),
+        "divide" => include_str!("../../shaders/shared/divide.wgsl"),
         "dtype" => include_str!("../../shaders/shared/dtype.wgsl"),
         "grid" => include_str!("../../shaders/shared/grid.wgsl"),
         "reduce" => include_str!("../../shaders/shared/reduce.wgsl"),

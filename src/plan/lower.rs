@@ -656,7 +656,7 @@ impl Lowering<'_> {
         let graph = self.graph;
         let shape = self.shapes[id.0];
         let d = graph.constant(ghost.cheap).shape[2];
-        let tiles = kernels::ghost_tiles(shape.w, shape.h, d);
+        let tiles = kernels::ghost_tiles(shape.w, shape.h, d, self.options.choice.ghost_cells());
         match tiles {
             Some(tiles) if self.options.choice.fuse_ghost => self.ghost_fused(id, ghost, tiles),
             _ => self.ghost_in_two(id, ghost),
