@@ -3,12 +3,12 @@
 mod common;
 
 use anyhow::Result;
-use common::{Args, Findings, Row, spread};
+use common::{Args, Findings, Row};
 use ghostnet::{
     Network, Tensor, median, model,
     plan::Form,
     report::{
-        ms_in_flight,
+        ms_in_flight, spread,
         text::{Align, number},
     },
 };

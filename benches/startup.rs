@@ -5,10 +5,13 @@
 mod common;
 
 use anyhow::{Context as _, Result, bail};
-use common::{Args, Findings, Row, spread};
+use common::{Args, Findings, Row};
 use ghostnet::{
     median,
-    report::text::{Align, number},
+    report::{
+        spread,
+        text::{Align, number},
+    },
 };
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command};

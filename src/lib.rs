@@ -35,18 +35,21 @@ pub mod kernels;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod npy;
+mod parallel;
 pub mod plan;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "web"))]
 #[doc(hidden)]
 pub mod report;
 mod stats;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+mod web;
 
 pub use cache::CacheDir;
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::adapters;
 pub use engine::{
-    AdapterInfo, Backend, Class, Engine, EngineOptions, Feature, GraphModel, IN_FLIGHT, MIN_SIDE, Model, Pending, PrepareTimes, Session,
-    Tensor,
+    AdapterInfo, Backend, Class, Engine, EngineOptions, Feature, GhostMaps, GraphModel, IN_FLIGHT, MIN_SIDE, Model, Pending, PrepareTimes,
+    Session, Tensor,
 };
 pub use error::{Error, Result};
 pub use model::Network;

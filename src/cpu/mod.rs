@@ -14,6 +14,7 @@ mod pointwise;
 mod pool;
 mod preprocess;
 mod relayout;
+mod resize;
 mod separable;
 mod softmax_top_k;
 mod squeeze_excite;
@@ -21,12 +22,15 @@ mod squeeze_excite;
 mod tests;
 
 use crate::{
+    clock,
     kernels::{DepthwiseParams, Dispatch, Kernel, SeparableParams, SqueezeExciteParams},
+    parallel,
     plan::{Form, Plan, Precision, Resource, Step},
 };
 use block::Block;
 use depthwise::Window;
-use std::{sync::Arc, time::Instant};
+pub(crate) use resize::resize;
+use std::sync::Arc;
 
 /// A plan with its buffers, ready to run on the CPU.
 pub struct Prepared {
@@ -77,18 +81,18 @@ impl Prepared {
     /// Runs every step.
     pub fn run(&mut self) {
         // One entry into the thread pool, not one for each loop of each kernel.
-        rayon::scope(|_| (0..self.plan.steps.len()).for_each(|at| self.step(at)));
+        parallel::scope(|_| (0..self.plan.steps.len()).for_each(|at| self.step(at)));
     }
 
     /// As [`Prepared::run`]; returns each step's milliseconds.
     pub fn run_timed(&mut self) -> Vec<f64> {
         let steps = 0..self.plan.steps.len();
         let time = |at| {
-            let start = Instant::now();
+            let start = clock::now();
             self.step(at);
-            start.elapsed().as_secs_f64() * 1e3
+            clock::now() - start
         };
-        rayon::scope(|_| steps.map(time).collect())
+        parallel::scope(|_| steps.map(time).collect())
     }
 
     fn step(&mut self, at: usize) {
@@ -185,6 +189,7 @@ impl Prepared {
                 preprocess::preprocess(&dispatch.params(), bytemuck::cast_slice(read("pixels")), read("scale_shift"), output);
             }
             Kernel::Relayout => relayout::relayout(&dispatch.params(), read("input"), read("table"), output),
+            Kernel::Resize => unreachable!("no plan resizes: how depends on each image"),
             Kernel::Separable => {
                 let params: SeparableParams = dispatch.params();
                 let size_in = [params.height_in, params.width_in];

@@ -8,7 +8,7 @@ use super::{
     pointwise::{Layer, Maps},
 };
 use crate::kernels::SeparableParams;
-use rayon::prelude::*;
+use crate::parallel::*;
 
 /// Blocks that the depthwise values of one image take.
 pub(crate) fn middle_len(params: &SeparableParams) -> usize {

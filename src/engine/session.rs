@@ -1,12 +1,14 @@
 //! Several runs under way at once.
 
-use super::{Class, Input, Model, Runner, RunnerKind, Slots, Tensor, bytes, slots};
+use super::{Class, Input, Model, Runner, RunnerKind, Slots, Tensor, bytes, gpu_images, slots};
 use crate::{
     Error, Result, gpu,
     graph::Shape,
+    image_input::Readable,
     plan::{Form, Plan},
 };
 use futures_channel::oneshot;
+use image::DynamicImage;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -197,9 +199,20 @@ impl Session {
             let what = format!("{} pixels were given, this session takes up to {n} images of {h} x {w}, {} each", pixels.len(), h * w);
             return Err(Error::shape("input", what));
         }
-        let read = |about: &About, slots: Slots| about.model.classes(&about.plan, &slots, about.images);
         let run = self.start(Input::Pixels(pixels)).await?;
-        Ok(Pending { run, about: self.about(images), read })
+        Ok(Pending { run, about: self.about(images), read: read_classes })
+    }
+
+    /// As [`Session::submit_pixels_async`], of images that are resized and cropped on the way: by the device, if its engine
+    /// [`resizes there`](crate::Engine::resizes_on_device), else here.
+    pub async fn submit_images_async(&mut self, images: &[DynamicImage]) -> Result<Pending<Vec<Vec<Class>>>> {
+        let resizes = self.model.on_device(images)?;
+        let (Some(resizes), Runs::Here(Runner { kind: RunnerKind::Gpu(prepared), .. })) = (resizes, &mut self.runs) else {
+            return self.submit_pixels_async(&self.model.pixels_of(images)?).await;
+        };
+        let readable: Vec<_> = images.iter().map(Readable::new).collect();
+        let run = Run::Gpu(prepared.submit_images(&gpu_images(resizes, &readable)).await?);
+        Ok(Pending { run, about: self.about(images.len()), read: read_classes })
     }
 
     async fn start(&mut self, input: Input<'_>) -> Result<Run> {
@@ -233,10 +246,19 @@ impl Session {
         pollster::block_on(self.submit_async(input))
     }
 
+    /// As [`Session::submit_images_async`].
+    pub fn submit_images(&mut self, images: &[DynamicImage]) -> Result<Pending<Vec<Vec<Class>>>> {
+        pollster::block_on(self.submit_images_async(images))
+    }
+
     /// As [`Session::submit_pixels_async`].
     pub fn submit_pixels(&mut self, pixels: &[u32]) -> Result<Pending<Vec<Vec<Class>>>> {
         pollster::block_on(self.submit_pixels_async(pixels))
     }
+}
+
+fn read_classes(about: &About, slots: Slots) -> Vec<Vec<Class>> {
+    about.model.classes(&about.plan, &slots, about.images)
 }
 
 impl<T> Pending<T> {

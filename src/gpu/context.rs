@@ -81,10 +81,39 @@ async fn enumerate(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterInfo
         .await
         .into_iter();
     let mut adapters: Vec<_> = adapters.into_iter().map(|a| (AdapterInfo::new(&a), a)).map(|(info, a)| (a, info)).collect();
+    #[cfg(target_arch = "wasm32")]
+    if let Some((_, info)) = adapters.first_mut() {
+        info.name = browser::adapter_name().await.unwrap_or_default();
+    }
+    #[cfg(not(target_arch = "wasm32"))]
     adapters.sort_by_key(|(_, info)| {
         ["discrete", "integrated", "virtual", "other", "cpu"].iter().position(|t| *t == info.device_type).unwrap_or(usize::MAX)
     });
     adapters
+}
+
+/// What wgpu does not tell of a browser's adapter.
+#[cfg(target_arch = "wasm32")]
+mod browser {
+    use wasm_bindgen::prelude::*;
+
+    #[wasm_bindgen]
+    extern "C" {
+        #[wasm_bindgen(catch, js_namespace = ["navigator", "gpu"], js_name = requestAdapter)]
+        async fn request_adapter(options: &JsValue) -> Result<JsValue, JsValue>;
+    }
+
+    /// Its description, or, where the browser keeps that to itself, its vendor and architecture.
+    pub(super) async fn adapter_name() -> Option<String> {
+        let options = js_sys::Object::new();
+        js_sys::Reflect::set(&options, &"powerPreference".into(), &"high-performance".into()).ok()?;
+        let adapter = request_adapter(&options).await.ok()?;
+        let info = js_sys::Reflect::get(&adapter, &"info".into()).ok()?;
+        let text = |key: &str| js_sys::Reflect::get(&info, &key.into()).ok()?.as_string().filter(|text| !text.is_empty());
+        let parts = || ["vendor", "architecture", "device"].into_iter().filter_map(text).collect::<Vec<_>>().join(" ");
+        let name = text("description").unwrap_or_else(parts);
+        Some(if name.is_empty() { "a GPU that the browser does not name".into() } else { name })
+    }
 }
 
 /// Every adapter that the library could use, best first. Empty where there is none.
@@ -115,13 +144,14 @@ impl Context {
         let chosen = match filter {
             None => all.into_iter().next(),
             Some(filter) => {
-                let wanted = filter.to_lowercase();
-                let matches = |i: &AdapterInfo| [&i.name, &i.driver, &i.backend].iter().any(|t| t.to_lowercase().contains(&wanted));
+                let wanted = filter.to_ascii_lowercase();
+                let matches = |i: &AdapterInfo| [&i.name, &i.driver, &i.backend].iter().any(|t| t.to_ascii_lowercase().contains(&wanted));
                 all.into_iter().find(|(_, info)| matches(info))
             }
         };
         let Some((adapter, info)) = chosen else {
             return Err(Error::NoAdapter(match (filter, names.is_empty()) {
+                (_, true) if cfg!(target_arch = "wasm32") => "this browser offers none through WebGPU".into(),
                 (_, true) => "this machine offers none (on Linux install a Vulkan driver, e.g. mesa-vulkan-drivers)".into(),
                 (Some(filter), false) => format!("none matches `{filter}`; there are {}", names.join(", ")),
                 (None, false) => "none can be used".into(),
@@ -198,6 +228,11 @@ impl Context {
     /// Whether [`Prepared::profile`](super::Prepared::profile) can time steps.
     pub fn has_timestamps(&self) -> bool {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// Whether the device was lost.
+    pub fn is_lost(&self) -> bool {
+        self.check_lost().is_err()
     }
 
     /// Fails if the device was lost.

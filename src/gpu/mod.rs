@@ -11,11 +11,13 @@ mod disk_cache;
 mod pipelines;
 mod prepared;
 mod profiler;
+mod resize;
 pub mod roofline;
 
 pub use context::{AdapterInfo, Context, Limit, adapters};
 pub use pipelines::Pipeline;
 pub use prepared::{Prepared, Run, Weights};
+pub use resize::{Image, Source};
 
 use crate::Error;
 

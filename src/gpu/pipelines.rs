@@ -28,9 +28,12 @@ pub(super) struct Pipelines {
 impl Pipelines {
     pub(super) async fn get(&self, device: &wgpu::Device, keys: &[PipelineKey]) -> Result<Vec<Arc<Pipeline>>> {
         let lock = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut missing: Vec<&PipelineKey> = keys.iter().filter(|key| !lock().contains_key(key)).collect();
-        missing.sort();
-        missing.dedup();
+        let mut missing: Vec<&PipelineKey> = Vec::new();
+        for key in keys {
+            if !lock().contains_key(key) && !missing.contains(&key) {
+                missing.push(key);
+            }
+        }
         // The lock is not held while compiling: at worst two threads compile one pipeline.
         for (key, pipeline) in compile_all(device, self.driver_cache(), &missing).await? {
             lock().insert(key, Arc::new(pipeline));
@@ -96,14 +99,18 @@ pub(super) async fn compile_source(
     #[allow(unsafe_code)]
     let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
 
-    let buffer = |index, ty, dynamic| wgpu::BindGroupLayoutEntry {
-        binding: index,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
-        count: None,
+    let entry = |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None };
+    let buffer = |ty, dynamic| wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None };
+    let texture = wgpu::BindingType::Texture {
+        sample_type: wgpu::TextureSampleType::Float { filterable: false },
+        view_dimension: wgpu::TextureViewDimension::D2,
+        multisampled: false,
     };
-    let mut entries = vec![buffer(0, wgpu::BufferBindingType::Uniform, true)];
-    entries.extend(bindings.iter().map(|b| buffer(b.index, wgpu::BufferBindingType::Storage { read_only: !b.writes }, false)));
+    let mut entries = vec![entry(0, buffer(wgpu::BufferBindingType::Uniform, true))];
+    entries.extend(bindings.iter().map(|b| {
+        let storage = buffer(wgpu::BufferBindingType::Storage { read_only: !b.writes }, false);
+        entry(b.index, if b.texture { texture } else { storage })
+    }));
     let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
     let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(name),

@@ -1,6 +1,6 @@
 //! A plan with everything it needs on the device, and its run.
 
-use super::{Context, Pipeline};
+use super::{Context, Image, Pipeline, resize::Resizer};
 use crate::{
     Error, PrepareTimes, Result, clock, kernels,
     plan::{ConstantKey, PackedConstant, Plan, Precision, Resource},
@@ -24,7 +24,7 @@ pub struct Weights {
 type Uploaded = (wgpu::Buffer, Range<u64>);
 
 /// Offsets of bindings are multiples of this: WebGPU's default `min_storage_buffer_offset_alignment`, the largest it may be.
-const ALIGNMENT: u64 = 256;
+pub(super) const ALIGNMENT: u64 = 256;
 
 pub(super) struct PreparedStep {
     pub(super) pipeline: Arc<Pipeline>,
@@ -42,6 +42,8 @@ pub struct Prepared {
     plan: Arc<Plan>,
     slots: Vec<wgpu::Buffer>,
     pub(super) steps: Vec<PreparedStep>,
+    /// For a plan that takes pixels.
+    resizer: Option<Resizer>,
     /// The one that the next run takes stands first: unused, or in use for longest.
     flights: VecDeque<Flight>,
     /// Bytes of each output in a readback buffer, in the plan's order.
@@ -51,8 +53,10 @@ pub struct Prepared {
 /// What a run has for itself while it is under way.
 struct Flight {
     upload: wgpu::Buffer,
+    /// Through which images go up; as large as the largest so far.
+    images: Option<wgpu::Buffer>,
     readback: Arc<wgpu::Buffer>,
-    /// The run that uses them, and what it has yet to tell: that `upload` is mapped again, that `readback` was read.
+    /// The run that uses them, and what it has yet to tell: that an upload buffer is mapped again, that `readback` was read.
     submission: Option<wgpu::SubmissionIndex>,
     busy: Vec<Mapping>,
 }
@@ -178,6 +182,14 @@ impl Prepared {
         }
         let params_buffer = filled(device, "params", wgpu::BufferUsages::UNIFORM, &params)?;
 
+        let bound = |resource: Resource| match resource {
+            Resource::Slot(slot) => (&slots[slot], 0..slots[slot].size()),
+            Resource::Constant(constant) => {
+                let constant = &plan.constants[constant];
+                let (buffer, range) = &uploaded[&(constant.key.clone(), plan.precision_of(constant))];
+                (buffer, range.clone())
+            }
+        };
         let steps = plan
             .steps
             .iter()
@@ -195,14 +207,9 @@ impl Prepared {
                             binding.name
                         ))
                     })?;
-                    let resource = match *resource {
-                        Resource::Slot(slot) => slots[slot].as_entire_buffer_binding(),
-                        Resource::Constant(constant) => {
-                            let constant = &plan.constants[constant];
-                            let (buffer, range) = &uploaded[&(constant.key.clone(), plan.precision_of(constant))];
-                            wgpu::BufferBinding { buffer, offset: range.start, size: wgpu::BufferSize::new(range.end - range.start) }
-                        }
-                    };
+                    let (buffer, range) = bound(*resource);
+                    let size = wgpu::BufferSize::new(range.end - range.start);
+                    let resource = wgpu::BufferBinding { buffer, offset: range.start, size };
                     entries.push(wgpu::BindGroupEntry { binding: binding.index, resource: wgpu::BindingResource::Buffer(resource) });
                 }
                 let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -218,6 +225,11 @@ impl Prepared {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
+        let resizer = Resizer::new(&plan, |name| {
+            let (_, resource) = plan.steps[0].bindings.iter().find(|(n, _)| *n == name)?;
+            let (buffer, range) = bound(*resource);
+            Some((buffer.clone(), range))
+        });
 
         let mut size = 0;
         let ranges: Arc<[Range<u64>]> = plan
@@ -230,7 +242,7 @@ impl Prepared {
             })
             .collect();
         let flights = [Flight::new(device, &plan, &ranges)].into();
-        Ok(Self { context: context.clone(), plan, slots, steps, flights, ranges })
+        Ok(Self { context: context.clone(), plan, slots, steps, resizer, flights, ranges })
     }
 
     /// The plan.
@@ -251,9 +263,77 @@ impl Prepared {
         self.flights[0].free(&self.context).await?;
         let flight = &self.flights[0];
         flight.write(input)?;
-        let mut encoder = self.encoder();
+        let mut encoder = self.context.encoder();
         encoder.copy_buffer_to_buffer(&flight.upload, 0, &self.slots[self.plan.input.slot], 0, input.len() as u64);
-        self.encode_steps(&mut encoder);
+        encode(&mut encoder, &self.steps);
+        let upload = flight.upload.clone();
+        Ok(self.send(encoder, Some(&upload)))
+    }
+
+    /// As [`Prepared::submit`], of images that the device resizes, as many as the batch or fewer: for plans of
+    /// [`Form::Classify`](crate::plan::Form::Classify). An image is one submission; of a batch each image is one, so that the largest alone
+    /// decides what memory that takes.
+    ///
+    /// Errors: [`Error::Limit`] where the part of an image that the crop needs is larger than the device's buffers or textures may be.
+    pub async fn submit_images(&mut self, images: &[Image<'_>]) -> Result<Run> {
+        let (encoder, upload) = self.encode_images(images, 1..self.steps.len()).await?;
+        Ok(self.send(encoder, upload.as_ref()))
+    }
+
+    /// Compiles what [`Prepared::submit_images`] needs for images in buffers or in textures; milliseconds. Else the first image does it.
+    pub async fn prepare_images(&self, texture: bool) -> Result<f64> {
+        let start = clock::now();
+        self.context.pipelines(&[kernels::resize_key(self.plan.precision.is_f16(), texture)]).await?;
+        Ok(clock::now() - start)
+    }
+
+    /// The bytes of the network's input as the device makes it of images: for tests. Unlike [`Prepared::submit_images`] it makes a buffer.
+    pub async fn resize_images(&mut self, images: &[Image<'_>]) -> Result<Vec<u8>> {
+        let (mut encoder, upload) = self.encode_images(images, 0..0).await?;
+        let input = self.resizer.as_ref().expect("it encoded").output();
+        let readable = self.readable(input.size());
+        encoder.copy_buffer_to_buffer(input, 0, &readable, 0, input.size());
+        let run = self.send(encoder, upload.as_ref());
+        let mapping = map(&readable, wgpu::MapMode::Read);
+        run.wait().await?;
+        mapped(&self.context, mapping.await)?;
+        Ok(readable.get_mapped_range(..).map_err(|e| Error::Gpu(format!("input: {e}")))?.to_vec())
+    }
+
+    /// Encodes what takes images to the device and resizes them, and `steps`; all that comes before the last image is submitted. Also
+    /// gives the buffer that has to be mapped again.
+    async fn encode_images(&mut self, images: &[Image<'_>], steps: Range<usize>) -> Result<(wgpu::CommandEncoder, Option<wgpu::Buffer>)> {
+        self.context.check_lost()?;
+        let batch = self.plan.input.shape.n;
+        let Some(last) = images.len().checked_sub(1).filter(|last| *last < batch) else {
+            return Err(Error::shape("input", format!("{} images for a batch of {batch}", images.len())));
+        };
+        let size = [self.plan.input.shape.h, self.plan.input.shape.w];
+        if let Some([h, w]) = images.iter().map(|image| image.resize.size()).find(|of| *of != size) {
+            return Err(Error::shape("input", format!("an image becomes {h} x {w}, the plan takes {} x {}", size[0], size[1])));
+        }
+        let resizer = self.resizer.as_mut().ok_or_else(|| Error::shape("input", "the plan takes a tensor, not images"))?;
+        let flight = &mut self.flights[0];
+        let mut n = 0;
+        loop {
+            flight.free(&self.context).await?;
+            let mut encoder = self.context.encoder();
+            let (resize, upload) = resizer.stage(&self.context, &mut encoder, &mut flight.images, n, &images[n]).await?;
+            if n == last {
+                // It stands in for `preprocess`, the plan's first step.
+                encode(&mut encoder, std::iter::once(resize).chain(&self.steps[steps]));
+                return Ok((encoder, upload));
+            }
+            encode(&mut encoder, [resize]);
+            flight.submission = Some(self.context.queue.submit([encoder.finish()]));
+            flight.busy.extend(upload.map(|upload| map(&upload, wgpu::MapMode::Write)));
+            n += 1;
+        }
+    }
+
+    /// Submits a run, with the copies of its outputs; `upload` is mapped again when the device has read it.
+    fn send(&mut self, mut encoder: wgpu::CommandEncoder, upload: Option<&wgpu::Buffer>) -> Run {
+        let mut flight = self.flights.pop_front().expect("there is at least one");
         for (output, range) in self.plan.outputs.iter().zip(&*self.ranges) {
             encoder.copy_buffer_to_buffer(&self.slots[output.slot], 0, &flight.readback, range.start, range.end - range.start);
         }
@@ -270,14 +350,12 @@ impl Prepared {
             done.store(true, Ordering::Release);
             let _ = send_read.send(result);
         });
-        let written = map(&flight.upload, wgpu::MapMode::Write);
-
-        let mut flight = self.flights.pop_front().expect("there is at least one");
         let readback = flight.readback.clone();
         flight.submission = Some(submission.clone());
-        flight.busy.extend([read, written]);
+        flight.busy.push(read);
+        flight.busy.extend(upload.map(|upload| map(upload, wgpu::MapMode::Write)));
         self.flights.push_back(flight);
-        Ok(Run { context: self.context.clone(), submission, outputs, is_done, _readback: readback })
+        Run { context: self.context.clone(), submission, outputs, is_done, _readback: readback }
     }
 
     /// Fills every slot, runs all steps, and returns every slot as it is then: for tests of single kernels. Unlike [`Prepared::run`] it
@@ -288,14 +366,9 @@ impl Prepared {
             self.context.queue.write_buffer(buffer, 0, bytes);
         }
         let size: u64 = self.slots.iter().map(wgpu::Buffer::size).sum();
-        let readable = self.context.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("slots"),
-            size,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut encoder = self.encoder();
-        self.encode_steps(&mut encoder);
+        let readable = self.readable(size);
+        let mut encoder = self.context.encoder();
+        encode(&mut encoder, &self.steps);
         let mut offset = 0;
         for buffer in &self.slots {
             encoder.copy_buffer_to_buffer(buffer, 0, &readable, offset, buffer.size());
@@ -310,15 +383,23 @@ impl Prepared {
         Ok(self.slots.iter().map(|buffer| rest.split_off(..buffer.size() as usize).unwrap_or_default().to_vec()).collect())
     }
 
-    fn encode_steps(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("run"), timestamp_writes: None });
-        for step in &self.steps {
-            step.encode(&mut pass);
-        }
+    fn readable(&self, size: u64) -> wgpu::Buffer {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        self.context.device.create_buffer(&wgpu::BufferDescriptor { label: Some("readable"), size, usage, mapped_at_creation: false })
     }
+}
 
+impl Context {
     pub(super) fn encoder(&self) -> wgpu::CommandEncoder {
-        self.context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") })
+        self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") })
+    }
+}
+
+/// One compute pass of all steps.
+fn encode<'a>(encoder: &mut wgpu::CommandEncoder, steps: impl IntoIterator<Item = &'a PreparedStep>) {
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("run"), timestamp_writes: None });
+    for step in steps {
+        step.encode(&mut pass);
     }
 }
 
@@ -344,7 +425,7 @@ impl Flight {
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Self { upload, readback: Arc::new(readback), submission: None, busy: Vec::new() }
+        Self { upload, images: None, readback: Arc::new(readback), submission: None, busy: Vec::new() }
     }
 
     /// Waits until the run that uses the buffers is done with them.
@@ -432,12 +513,12 @@ pub(super) fn mapped(context: &Context, result: Result<Result<(), wgpu::BufferAs
     }
 }
 
-fn unreadable() -> Error {
+pub(super) fn unreadable() -> Error {
     Error::DeviceLost("a buffer could not be mapped".into())
 }
 
 /// What `make` makes on the device, or the device's error.
-async fn checked<T>(device: &wgpu::Device, make: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) async fn checked<T>(device: &wgpu::Device, make: impl FnOnce() -> Result<T>) -> Result<T> {
     let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let made = make();

@@ -100,7 +100,7 @@ impl Prepared {
         let mut times = vec![Vec::with_capacity(rounds); self.steps.len()];
         for _ in 0..rounds.max(1) {
             for (chunk, start) in self.steps.chunks(STEPS_AT_ONCE).zip((0..).step_by(STEPS_AT_ONCE)) {
-                let mut encoder = self.encoder();
+                let mut encoder = self.context.encoder();
                 for (at, step) in chunk.iter().enumerate() {
                     let writes = wgpu::ComputePassTimestampWrites {
                         query_set: &set,
