@@ -262,7 +262,7 @@ def compete(name, options):
                 result["contestants"][c] = {"logits_off": off}
             print(f"  {name} {at + 1}/{options.rounds} {c}: {got['latency_ms']:.1f} ms, first result {got['first_ms'] / 1e3:.2f} s", file=sys.stderr)
     for c, rows in blocks.items():
-        result["contestants"][c].update({key: spread([r[f"{key}_ms"] for r in rows]) for key in ("latency", "first")})
+        result["contestants"][c].update({key: spread([r[f"{key}_ms"] for r in rows]) for key in ("latency", "first")}, rounds=rows)
     for ours in (c for c in blocks if c.startswith(OURS)):
         for other in (c for c in blocks if not c.startswith(OURS)):
             for key in ("latency", "first"):
