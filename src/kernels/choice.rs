@@ -141,7 +141,11 @@ impl Choice {
         64
     }
 
-    /// Whether images are resized on the device rather than on the CPU.
+    /// Whether images in memory are resized on the device rather than on the CPU.
+    ///
+    /// Measured on lavapipe, on a busy machine: an image of 4000 x 3000 pixels to its classes takes 122 ms with the CPU's resize, which is
+    /// 24 ms of it, and 267 ms with the device's. On a GPU the same work, some 40 million taps, is little, and the CPU is left to decode.
+    /// Not yet measured on one.
     pub fn resize_on_device(&self) -> bool {
         self.class == DeviceClass::Gpu
     }
