@@ -6,6 +6,8 @@
 //! Methods are `async`. On native targets they block the calling thread while they wait for the device; in a browser they do not.
 
 mod context;
+#[cfg(not(target_arch = "wasm32"))]
+mod disk_cache;
 mod pipelines;
 mod prepared;
 mod profiler;

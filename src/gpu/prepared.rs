@@ -461,7 +461,9 @@ impl Run {
         wait(&self.context, &self.submission)?;
         let outputs = self.outputs.await;
         self.context.check_lost()?;
-        outputs.ok().flatten().ok_or_else(unreadable)
+        let outputs = outputs.ok().flatten().ok_or_else(unreadable)?;
+        self.context.keep_pipelines();
+        Ok(outputs)
     }
 }
 
@@ -511,7 +513,7 @@ pub(super) fn mapped(context: &Context, result: Result<Result<(), wgpu::BufferAs
     }
 }
 
-fn unreadable() -> Error {
+pub(super) fn unreadable() -> Error {
     Error::DeviceLost("a buffer could not be mapped".into())
 }
 

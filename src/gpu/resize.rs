@@ -2,7 +2,7 @@
 
 use super::{
     Context,
-    prepared::{ALIGNMENT, PreparedStep, checked, filled},
+    prepared::{ALIGNMENT, PreparedStep, checked, filled, unreadable},
 };
 use crate::{
     Error, Result,
@@ -117,7 +117,7 @@ impl Resizer {
         match (image.source, &texture) {
             (Source::Buffer(pixels), _) => {
                 let (upload, words) = upload.as_ref().zip(self.words.as_ref()).expect("made above");
-                let mut view = upload.get_mapped_range_mut(..).map_err(|e| Error::Gpu(format!("image upload: {e}")))?;
+                let mut view = upload.get_mapped_range_mut(..).map_err(|_| unreadable())?;
                 each_row(pixels, resize, |at, row| view.slice(at * row_bytes..(at + 1) * row_bytes).copy_from_slice(row));
                 drop(view);
                 upload.unmap();
