@@ -1,7 +1,7 @@
 //! The front door: an [`Engine`] is a device, a [`Model`] is a network on it.
 
 use crate::{
-    Error, Network, Result, cpu, gpu,
+    CacheDir, Error, Network, Result, cpu, gpu,
     graph::{Graph, Shape, passes},
     image_input::{Preprocess, Readable},
     kernels::{
@@ -50,6 +50,8 @@ pub struct EngineOptions {
     pub unfused: bool,
     /// Kernels and tiles other than those of the device's class.
     pub choice: Option<Choice>,
+    /// Where compiled pipelines are kept for the next start (Vulkan only).
+    pub cache: CacheDir,
     /// Whether a GPU resizes images itself, rather than the CPU for it. Not said: as measured for the device's class. Both give the same
     /// pixels.
     pub resize_on_device: Option<bool>,
@@ -145,8 +147,8 @@ impl Engine {
                 return Err(Error::Unsupported { adapter: cpu_info().name, what });
             }
             Backend::Cpu => None,
-            Backend::Gpu => Some(gpu::Context::new(options.adapter.as_deref(), options.default_limits).await?),
-            Backend::Auto => match gpu::Context::new(options.adapter.as_deref(), options.default_limits).await {
+            Backend::Gpu => Some(open(&options).await?),
+            Backend::Auto => match open(&options).await {
                 Ok(context) => Some(context),
                 // A wish for an adapter is not met by the CPU.
                 Err(error) if options.adapter.is_some() => return Err(error),
@@ -258,6 +260,13 @@ impl Engine {
             context.destroy();
         }
     }
+}
+
+async fn open(options: &EngineOptions) -> Result<gpu::Context> {
+    let context = gpu::Context::new(options.adapter.as_deref(), options.default_limits).await?;
+    #[cfg(not(target_arch = "wasm32"))]
+    let context = context.with_cache(&options.cache).await;
+    Ok(context)
 }
 
 /// Every GPU adapter of this machine, best first.
@@ -635,7 +644,7 @@ impl Model {
     #[cfg(target_arch = "wasm32")]
     pub async fn classify_external_async(
         &self,
-        source: &wgpu::ExternalImageSource,
+        source: &gpu::ExternalImageSource,
         width: u32,
         height: u32,
         top: usize,

@@ -21,6 +21,7 @@
 //! [`image_input`] (file to pixels) -> [`model`] (architecture and weights) -> [`graph`] and its [`passes`](graph::passes) ->
 //! [`plan`] (ordered dispatches over reused buffers) -> [`gpu`] or [`cpu`] (prepared buffers and pipelines, run).
 
+mod cache;
 mod clock;
 pub mod cpu;
 mod engine;
@@ -43,6 +44,7 @@ mod stats;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
 mod web;
 
+pub use cache::CacheDir;
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::adapters;
 pub use engine::{

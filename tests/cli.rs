@@ -44,7 +44,7 @@ impl Drop for Dir {
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ghostnet"));
     // Without it Mesa's Vulkan layer writes to stderr, unless the command sees to it.
-    command.args(args).env_remove("XDG_RUNTIME_DIR").env("NO_COLOR", "1").env("HF_HOME", "/nonexistent");
+    command.args(args).env_remove("XDG_RUNTIME_DIR").env("NO_COLOR", "1").env("HF_HOME", "/nonexistent").env("GHOSTNET_CACHE_DIR", "");
     command
 }
 

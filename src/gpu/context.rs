@@ -1,6 +1,6 @@
 //! Choosing an adapter and opening its device.
 
-use super::pipelines::{Pipeline, PipelineCache};
+use super::pipelines::{Pipeline, Pipelines};
 use crate::{
     Error, Result,
     kernels::{PipelineKey, choice::DeviceClass},
@@ -130,7 +130,7 @@ pub struct Context {
     adapter_limits: wgpu::Limits,
     class: DeviceClass,
     lost: Arc<Mutex<Option<String>>>,
-    pipelines: PipelineCache,
+    pub(super) pipelines: Pipelines,
 }
 
 impl Context {
@@ -158,8 +158,8 @@ impl Context {
             }));
         };
         let limits = limits(&adapter, &info, default_limits)?;
-        // Timestamps for the profiler, where there are any; nothing else is needed.
-        let features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        // Timestamps for the profiler and a cache for the next start, where there are any; nothing is needed.
+        let features = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("ghostnet"),
             required_features: features,
@@ -188,7 +188,15 @@ impl Context {
             assert!(is_lost, "{error}");
         }));
         let class = if info.device_type == "cpu" { DeviceClass::Software } else { DeviceClass::Gpu };
-        Self { device, queue, info, adapter_limits, class, lost, pipelines: PipelineCache::default() }
+        Self { device, queue, info, adapter_limits, class, lost, pipelines: Pipelines::default() }
+    }
+
+    /// Keeps compiled pipelines in this folder, for the next start. Only Vulkan offers it; elsewhere, and where the folder cannot be
+    /// used, the context stays as it is.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub async fn with_cache(mut self, folder: &crate::CacheDir) -> Self {
+        self.pipelines.disk = super::disk_cache::DiskCache::open(&self.device, folder).await;
+        self
     }
 
     /// The adapter.
@@ -244,6 +252,14 @@ impl Context {
     /// Compiled pipelines for `keys`, in order; those not there yet are compiled now.
     pub(super) async fn pipelines(&self, keys: &[PipelineKey]) -> Result<Vec<Arc<Pipeline>>> {
         self.pipelines.get(&self.device, keys).await
+    }
+
+    /// A run is done: now there is time to keep what was compiled for it.
+    pub(super) fn keep_pipelines(&self) {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(disk) = &self.pipelines.disk {
+            disk.keep();
+        }
     }
 
     /// Loses the device on purpose, as a driver reset would.

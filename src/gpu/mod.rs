@@ -6,6 +6,8 @@
 //! Methods are `async`. On native targets they block the calling thread while they wait for the device; in a browser they do not.
 
 mod context;
+#[cfg(not(target_arch = "wasm32"))]
+mod disk_cache;
 mod pipelines;
 mod prepared;
 mod profiler;
@@ -14,6 +16,10 @@ pub mod roofline;
 
 pub use context::{AdapterInfo, Context, Limit, adapters};
 pub use pipelines::Pipeline;
+/// What a texture can be filled from in a browser.
+#[cfg(target_arch = "wasm32")]
+pub use wgpu::ExternalImageSource;
+
 pub use prepared::{Prepared, Run, Weights};
 pub use resize::{Image, Source};
 

@@ -17,12 +17,15 @@ pub struct Pipeline {
     pub(super) bindings: Vec<Binding>,
 }
 
+/// The pipelines of a device.
 #[derive(Debug, Default)]
-pub(super) struct PipelineCache {
+pub(super) struct Pipelines {
     compiled: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) disk: Option<super::disk_cache::DiskCache>,
 }
 
-impl PipelineCache {
+impl Pipelines {
     pub(super) async fn get(&self, device: &wgpu::Device, keys: &[PipelineKey]) -> Result<Vec<Arc<Pipeline>>> {
         let lock = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missing: Vec<&PipelineKey> = Vec::new();
@@ -32,36 +35,61 @@ impl PipelineCache {
             }
         }
         // The lock is not held while compiling: at worst two threads compile one pipeline.
-        for (key, pipeline) in compile_all(device, &missing).await? {
+        for (key, pipeline) in compile_all(device, self.driver_cache(), &missing).await? {
             lock().insert(key, Arc::new(pipeline));
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(disk) = self.disk.as_ref().filter(|_| !missing.is_empty()) {
+            disk.changed();
         }
         let compiled = lock();
         Ok(keys.iter().map(|key| compiled[key].clone()).collect())
     }
+
+    /// Where the driver looks for pipelines and leaves new ones.
+    fn driver_cache(&self) -> Option<&wgpu::PipelineCache> {
+        #[cfg(not(target_arch = "wasm32"))]
+        return self.disk.as_ref().map(super::disk_cache::DiskCache::cache);
+        #[cfg(target_arch = "wasm32")]
+        None
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-async fn compile_all(device: &wgpu::Device, keys: &[&PipelineKey]) -> Result<Vec<(PipelineKey, Pipeline)>> {
+async fn compile_all(
+    device: &wgpu::Device,
+    cache: Option<&wgpu::PipelineCache>,
+    keys: &[&PipelineKey],
+) -> Result<Vec<(PipelineKey, Pipeline)>> {
     use rayon::prelude::*;
     // Drivers compile in the calling thread.
-    keys.par_iter().map(|key| Ok(((*key).clone(), pollster::block_on(compile(device, key))?))).collect()
+    keys.par_iter().map(|key| Ok(((*key).clone(), pollster::block_on(compile(device, cache, key))?))).collect()
 }
 
 #[cfg(target_arch = "wasm32")]
-async fn compile_all(device: &wgpu::Device, keys: &[&PipelineKey]) -> Result<Vec<(PipelineKey, Pipeline)>> {
+async fn compile_all(
+    device: &wgpu::Device,
+    cache: Option<&wgpu::PipelineCache>,
+    keys: &[&PipelineKey],
+) -> Result<Vec<(PipelineKey, Pipeline)>> {
     let mut all = Vec::new();
     for key in keys {
-        all.push(((*key).clone(), compile(device, key).await?));
+        all.push(((*key).clone(), compile(device, cache, key).await?));
     }
     Ok(all)
 }
 
-async fn compile(device: &wgpu::Device, key: &PipelineKey) -> Result<Pipeline> {
-    compile_source(device, &key.file_name(), key.source()).await
+async fn compile(device: &wgpu::Device, cache: Option<&wgpu::PipelineCache>, key: &PipelineKey) -> Result<Pipeline> {
+    compile_source(device, cache, &key.file_name(), key.source()).await
 }
 
 /// Compiles one shader of this crate.
-pub(super) async fn compile_source(device: &wgpu::Device, name: &str, source: String) -> Result<Pipeline> {
+pub(super) async fn compile_source(
+    device: &wgpu::Device,
+    cache: Option<&wgpu::PipelineCache>,
+    name: &str,
+    source: String,
+) -> Result<Pipeline> {
     let bindings = kernels::bindings(&source);
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
@@ -96,7 +124,7 @@ pub(super) async fn compile_source(device: &wgpu::Device, name: &str, source: St
         entry_point: Some("main"),
         // Every kernel writes workgroup memory before it reads it.
         compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: false },
-        cache: None,
+        cache,
     });
     match scope.pop().await {
         Some(error) => Err(match Error::from(error) {

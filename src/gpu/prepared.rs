@@ -461,7 +461,9 @@ impl Run {
         wait(&self.context, &self.submission)?;
         let outputs = self.outputs.await;
         self.context.check_lost()?;
-        outputs.ok().flatten().ok_or_else(unreadable)
+        let outputs = outputs.ok().flatten().ok_or_else(unreadable)?;
+        self.context.keep_pipelines();
+        Ok(outputs)
     }
 }
 
