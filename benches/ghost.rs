@@ -5,9 +5,9 @@ mod common;
 
 use anyhow::{Result, anyhow};
 use common::{
-    Args, Findings, Row, Timed, alternate, bytes,
+    Args, Findings, Row, bytes,
     chart::{self, Speedup},
-    clock, percent, us,
+    percent, us,
 };
 use ghostnet::{
     Engine, Network,
@@ -15,8 +15,12 @@ use ghostnet::{
     kernels::choice::Choice,
     model::ghostnet::{GhostModule, GhostNet, Source},
     plan::{ConstantCache, Form, Plan, PlanOptions},
-    report::text::{self, Align, adapter, number},
+    report::{
+        Timed, alternate, clock_of,
+        text::{self, Align, adapter, number},
+    },
 };
+use pollster::block_on;
 use serde_json::{Value, json};
 
 /// Milliseconds of a pass, rounds.
@@ -76,7 +80,7 @@ fn main() -> Result<()> {
              with the same input, output and activation, without gates and shortcuts; repeated in one compute pass of about {pass_ms} ms; \
              warm-up: passes of 1 and more repetitions up to that length; then {rounds} rounds, the three sides in turn; medians; {}; caches \
              are warm",
-            clock(&engine)
+            clock_of(&engine)
         ),
         info,
         head: &[
@@ -173,9 +177,9 @@ fn network(engine: &Engine, pass_ms: f64, rounds: usize) -> Result<Case> {
 }
 
 fn sides(engine: &Engine, plans: [Plan; 3], pass_ms: f64, rounds: usize) -> Result<[Side; 3]> {
-    let [a, b, c] = plans;
-    let mut timed = [Timed::new(engine, a, pass_ms)?, Timed::new(engine, b, pass_ms)?, Timed::new(engine, c, pass_ms)?];
-    alternate(&mut timed.each_mut(), rounds)?;
+    let [a, b, c] = plans.map(|plan| block_on(Timed::new(engine, plan, pass_ms)));
+    let mut timed = [a?, b?, c?];
+    block_on(alternate(&mut timed, rounds))?;
     Ok(timed.map(|t| Side { ms: t.median(), spread: t.spread(), bytes: bytes(t.plan()), macs: t.plan().macs() }))
 }
 

@@ -6,6 +6,7 @@
 // whole copies of the input's, one for each multiple, so that output block b reads input block b mod blocks_in.
 // sums (SUMS): [n][tile][block], f32, sums of the output over the tile's pixels.
 // SAME: input and output are ranges of one buffer, which a dispatch may bind only once.
+// Where ROLLED, drivers cannot know how many rows a filter has, and so do not unroll them.
 // One invocation: PIXELS neighbouring pixels of one row, sharing the columns they both need. One workgroup: WG such runs of one block.
 // Workgroup memory: none; WG * 16 bytes with SUMS.
 #import dtype
@@ -17,6 +18,7 @@ struct Params {
     height_in: u32,
     width_out: u32,
     height_out: u32,
+    kernel_y: u32,
     pad_x: u32,
     pad_y: u32,
     blocks_in: u32,
@@ -82,7 +84,11 @@ fn main(
         var a${p} = bias[block];
 #endfor
         let w = block * ${KH * KW}u;
+#if ROLLED
+        for (var ky = 0u; ky < params.kernel_y; ky++) {
+#else
         for (var ky = 0u; ky < ${KH}u; ky++) {
+#endif
             // Left of or above the map the subtraction wraps round and fails the comparison.
             let iy = y * ${STRIDE_Y}u + ky - params.pad_y;
             let row_ok = iy < params.height_in;

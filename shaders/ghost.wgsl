@@ -14,6 +14,7 @@
 // Workgroup memory: BLOCKS * CELLS * 16 bytes, plus WG * 2 * BLOCKS * 16 with SUMS (RATIO 2).
 #import dtype
 #import activation
+#import divide
 #import grid
 
 struct Params {
@@ -90,23 +91,34 @@ fn main(
     let row = params.tile_width + ${D / 2 * 2}u;
     let cells = row * (params.tile_height + ${D / 2 * 2}u);
 #if D > 1
-    for (var cell = lane; cell < cells; cell += WG) {
-        // Cell (0, 0) is pixel (left - D / 2, top - D / 2); outside the map the subtraction wraps and fails the comparison.
-        let inside = (cell % row) + left - ${D / 2}u < params.width && (cell / row) + top - ${D / 2}u < params.height;
-        if !inside {
+    // Tiles within the map have no cell outside it.
+    if region < cells {
+        for (var cell = lane; cell < cells; cell += WG) {
+            // Cell (0, 0) is pixel (left - D / 2, top - D / 2); outside the map the subtraction wraps and fails the comparison.
+            let cell_y = divide(cell, row);
+            let cell_x = cell - cell_y * row;
+            let inside = cell_x + left - ${D / 2}u < params.width && cell_y + top - ${D / 2}u < params.height;
+            if !inside {
 #for b in 0..BLOCKS
-            maps[${b}u * CELLS + cell] = vec4<f32>(0.0);
+                maps[${b}u * CELLS + cell] = vec4<f32>(0.0);
 #endfor
+            }
         }
     }
 #endif
 
-    // Phase 1: the primary convolution on every pixel of the region.
+    // Phase 1: the primary convolution on every pixel of the region, PIXELS of each invocation at a time.
     let input_base = params.input_offset + n * params.input_stride;
+#if CHUNKED
+    for (var first = lane; first < region + lane; first += ${WG * PIXELS}u) {
+#else
+    let first = lane;
+#endif
 #for p in 0..PIXELS
-    let r${p} = min(lane + ${p * WG}u, region - 1u);
-    let x${p} = rx0 + r${p} % region_width;
-    let y${p} = ry0 + r${p} / region_width;
+    let r${p} = min(first + ${p * WG}u, region - 1u);
+    let row${p} = divide(r${p}, region_width);
+    let x${p} = rx0 + r${p} - row${p} * region_width;
+    let y${p} = ry0 + row${p};
     var at${p} = input_base + y${p} * params.width + x${p};
 #for b in 0..BLOCKS
     var a${p}_${b} = bias[block + ${b}u];
@@ -115,12 +127,15 @@ fn main(
 #import sum_over_input
 #for p in 0..PIXELS
     let cell${p} = (y${p} + ${D / 2}u - top) * row + x${p} + ${D / 2}u - left;
-    if lane + ${p * WG}u < region {
+    if first + ${p * WG}u < region {
 #for b in 0..BLOCKS
         maps[${b}u * CELLS + cell${p}] = activate${ACTIVATION}(a${p}_${b});
 #endfor
     }
 #endfor
+#if CHUNKED
+    }
+#endif
     workgroupBarrier();
 
     // Phase 2: the cheap operation on every pixel of the tile, and both halves to memory.
@@ -129,77 +144,80 @@ fn main(
     let residual_base = params.residual_offset + n * params.residual_stride;
 #endif
     let tile_width = right - left;
-#for s in 0..SUMS * 2 * BLOCKS
-    var sum${s} = vec4<f32>(0.0);
-#endfor
-    // A loop, not PIXELS copies: all its values come from workgroup memory, and drivers that unroll everything compile long.
-    // Each turn makes STRIP neighbours of one row, which share most of the cells they need.
+    // Loops, not copies: all their values come from workgroup memory, and drivers that unroll everything compile long.
+    // Each turn of the inner one makes STRIP neighbours of a row, which share most of the cells they need; the filter stays in registers.
     let strips_x = (tile_width + ${STRIP - 1}u) / ${STRIP}u;
     let strips = strips_x * (bottom - top);
-    for (var q = lane; q < strips; q += WG) {
-        let ty = q / strips_x;
-        let tx = (q - ty * strips_x) * ${STRIP}u;
-        let corner = ty * row + tx;
-        let pixel = (top + ty) * params.width + left + tx;
-#for b in 0..BLOCKS
-        if block + ${b}u < params.blocks_primary {
-            let intrinsic_at = (block + ${b}u) * pixels + pixel;
-#for s in 0..STRIP
-            if tx + ${s}u < tile_width {
-                let intrinsic = maps[${b}u * CELLS + corner + ${D / 2}u * row + ${D / 2 + s}u];
-#if RESIDUAL
-                output[output_base + intrinsic_at + ${s}u] = pack(intrinsic + unpack(residual[residual_base + intrinsic_at + ${s}u]));
-#else
-                output[output_base + intrinsic_at + ${s}u] = pack(intrinsic);
-#endif
+    for (var b = 0u; b < ${BLOCKS}u; b++) {
 #if SUMS
-                sum${b} += intrinsic;
+        var intrinsic_sum = vec4<f32>(0.0);
+        var ghost_sum = vec4<f32>(0.0);
 #endif
-            }
+        let intrinsic_block = block + b;
+        for (var r = 0u; r < select(0u, params.ghost_groups, intrinsic_block < params.blocks_primary); r++) {
+            let cheap_block = r * params.blocks_primary + intrinsic_block;
+            let cheap_bias = bias[params.cheap_bias_offset + cheap_block];
+            let c = params.cheap_offset + cheap_block * ${D * D}u;
+#for t in 0..D * D
+            let c${t} = unpack(weight[c + ${t}u]);
 #endfor
-            for (var r = 0u; r < params.ghost_groups; r++) {
-                let ghost_block = r * params.blocks_primary + block + ${b}u;
-                let cheap_bias = bias[params.cheap_bias_offset + ghost_block];
+            for (var q = lane; q < strips; q += WG) {
+                let ty = divide(q, strips_x);
+                let tx = (q - ty * strips_x) * ${STRIP}u;
+                let corner = b * CELLS + ty * row + tx;
+                let pixel = (top + ty) * params.width + left + tx;
 #for s in 0..STRIP
                 var z${s} = cheap_bias;
 #endfor
-                let c = params.cheap_offset + ghost_block * ${D * D}u;
-                for (var ky = 0u; ky < ${D}u; ky++) {
-                    let cells_at = ${b}u * CELLS + corner + ky * row;
-#for kx in 0..D
-                    let c${kx} = unpack(weight[c + ky * ${D}u + ${kx}u]);
-#endfor
+#for ky in 0..D
 #for column in 0..STRIP + D - 1
-                    let v${column} = maps[cells_at + ${column}u];
+                let v${ky}_${column} = maps[corner + ${ky}u * row + ${column}u];
 #for s in 0..STRIP
 #if column >= s && column - s < D
-                    z${s} = fma(v${column}, c${column - s}, z${s});
+                z${s} = fma(v${ky}_${column}, c${ky * D + column - s}, z${s});
 #endif
 #endfor
 #endfor
+#endfor
+                // The middle row's cells are the intrinsic maps themselves: the first group of ghosts takes them along.
+                if r == 0u {
+                    let at = intrinsic_block * pixels + pixel;
+#for s in 0..STRIP
+                    if tx + ${s}u < tile_width {
+                        let intrinsic = v${D / 2}_${s + D / 2};
+#if RESIDUAL
+                        output[output_base + at + ${s}u] = pack(intrinsic + unpack(residual[residual_base + at + ${s}u]));
+#else
+                        output[output_base + at + ${s}u] = pack(intrinsic);
+#endif
+#if SUMS
+                        intrinsic_sum += intrinsic;
+#endif
+                    }
+#endfor
                 }
-                let ghost_at = (params.blocks_primary + ghost_block) * pixels + pixel;
+                let at = (params.blocks_primary + cheap_block) * pixels + pixel;
 #for s in 0..STRIP
                 if tx + ${s}u < tile_width {
                     z${s} = activate${CHEAP_ACTIVATION}(z${s});
 #if RESIDUAL
-                    output[output_base + ghost_at + ${s}u] = pack(z${s} + unpack(residual[residual_base + ghost_at + ${s}u]));
+                    output[output_base + at + ${s}u] = pack(z${s} + unpack(residual[residual_base + at + ${s}u]));
 #else
-                    output[output_base + ghost_at + ${s}u] = pack(z${s});
+                    output[output_base + at + ${s}u] = pack(z${s});
 #endif
 #if SUMS
-                    sum${BLOCKS + b} += z${s};
+                    ghost_sum += z${s};
 #endif
                 }
 #endfor
             }
         }
-#endfor
+#if SUMS
+        sums_of[b * WG + lane] = intrinsic_sum;
+        sums_of[(${BLOCKS}u + b) * WG + lane] = ghost_sum;
+#endif
     }
 #if SUMS
-#for s in 0..2 * BLOCKS
-    sums_of[${s * WG}u + lane] = sum${s};
-#endfor
     reduce_sums(lane);
     // Lanes 0 .. BLOCKS hold the intrinsic blocks, the next BLOCKS the ghosts.
     let summed = block + lane % ${BLOCKS}u;

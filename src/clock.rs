@@ -6,8 +6,15 @@ pub(crate) fn now() -> f64 {
     START.get_or_init(std::time::Instant::now).elapsed().as_secs_f64() * 1e3
 }
 
-// The browser's clock comes with the browser package.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn now() -> f64 {
-    0.0
+    use wasm_bindgen::prelude::*;
+
+    #[wasm_bindgen]
+    extern "C" {
+        // Pages and workers have it alike.
+        #[wasm_bindgen(js_namespace = performance)]
+        fn now() -> f64;
+    }
+    now()
 }

@@ -1,19 +1,27 @@
 //! The front door: an [`Engine`] is a device, a [`Model`] is a network on it.
 
 use crate::{
-    Error, Network, Result, cpu, gpu,
+    CacheDir, Error, Network, Result, cpu, gpu,
     graph::{Graph, Shape, passes},
-    image_input::Preprocess,
-    kernels::choice::{Choice, DeviceClass},
+    image_input::{Preprocess, Readable},
+    kernels::{
+        Resize, Rows,
+        choice::{Choice, DeviceClass},
+    },
+    parallel::*,
     plan::{ConstantCache, Form, Plan, PlanOptions, Precision},
 };
 use image::DynamicImage;
 use std::{
     borrow::Cow,
+    ops::Range,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+mod session;
+
 pub use crate::gpu::AdapterInfo;
+pub use session::{IN_FLIGHT, Pending, Session};
 
 /// Where a network runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +50,11 @@ pub struct EngineOptions {
     pub unfused: bool,
     /// Kernels and tiles other than those of the device's class.
     pub choice: Option<Choice>,
+    /// Where compiled pipelines are kept for the next start (Vulkan only).
+    pub cache: CacheDir,
+    /// Whether a GPU resizes images itself, rather than the CPU for it. Not said: as measured for the device's class. Both give the same
+    /// pixels.
+    pub resize_on_device: Option<bool>,
 }
 
 /// A device that runs networks: a GPU adapter opened through wgpu, or the CPU. Cheap to clone; may be shared between threads.
@@ -105,6 +118,15 @@ pub struct Feature {
     pub tensor: Tensor,
 }
 
+/// What a ghost module made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GhostMaps {
+    /// The maps of the primary convolution: `[n, m, h, w]`.
+    pub intrinsic: Tensor,
+    /// The maps that the cheap operation derives from them: `[n, c_out - m, h, w]`.
+    pub ghost: Tensor,
+}
+
 /// How long it took to get ready, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct PrepareTimes {
@@ -125,8 +147,8 @@ impl Engine {
                 return Err(Error::Unsupported { adapter: cpu_info().name, what });
             }
             Backend::Cpu => None,
-            Backend::Gpu => Some(gpu::Context::new(options.adapter.as_deref(), options.default_limits).await?),
-            Backend::Auto => match gpu::Context::new(options.adapter.as_deref(), options.default_limits).await {
+            Backend::Gpu => Some(open(&options).await?),
+            Backend::Auto => match open(&options).await {
                 Ok(context) => Some(context),
                 // A wish for an adapter is not met by the CPU.
                 Err(error) if options.adapter.is_some() => return Err(error),
@@ -184,6 +206,11 @@ impl Engine {
         self.inner.choice
     }
 
+    /// Whether the device resizes images in memory, rather than the CPU for it.
+    pub fn resizes_on_device(&self) -> bool {
+        self.gpu().is_some() && self.inner.options.resize_on_device.unwrap_or(self.inner.choice.resize_on_device())
+    }
+
     /// The open GPU device, to run plans by hand with [`gpu::Prepared`]; `None` on the CPU.
     pub fn gpu(&self) -> Option<&Arc<gpu::Context>> {
         match &self.inner.device {
@@ -196,7 +223,16 @@ impl Engine {
     /// [`Model::prepare`].
     pub fn load(&self, network: Network) -> Result<Model> {
         let part = Part::new(self.fuse(network.graph()?));
-        Ok(Model { inner: Arc::new(ModelInner { engine: self.clone(), network, logits: part, features: OnceLock::new() }) })
+        Ok(Model {
+            inner: Arc::new(ModelInner {
+                engine: self.clone(),
+                network,
+                logits: part,
+                features: OnceLock::new(),
+                resizes: Mutex::default(),
+                ghosts: Mutex::default(),
+            }),
+        })
     }
 
     /// Puts any graph on the device.
@@ -212,6 +248,11 @@ impl Engine {
         graph
     }
 
+    /// Whether the GPU device was lost (driver reset, unplugged): a new engine is needed then.
+    pub fn is_lost(&self) -> bool {
+        self.gpu().is_some_and(|context| context.is_lost())
+    }
+
     /// Loses the GPU device on purpose, as a driver reset would; what uses it then fails with [`Error::DeviceLost`].
     #[doc(hidden)]
     pub fn lose_device(&self) {
@@ -221,6 +262,13 @@ impl Engine {
     }
 }
 
+async fn open(options: &EngineOptions) -> Result<gpu::Context> {
+    let context = gpu::Context::new(options.adapter.as_deref(), options.default_limits).await?;
+    #[cfg(not(target_arch = "wasm32"))]
+    let context = context.with_cache(&options.cache).await;
+    Ok(context)
+}
+
 /// Every GPU adapter of this machine, best first.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn adapters() -> Vec<AdapterInfo> {
@@ -228,7 +276,7 @@ pub fn adapters() -> Vec<AdapterInfo> {
 }
 
 fn cpu_info() -> AdapterInfo {
-    let threads = rayon::current_num_threads();
+    let threads = crate::parallel::current_num_threads();
     AdapterInfo {
         name: format!("CPU ({}, {threads} thread{})", std::env::consts::ARCH, if threads == 1 { "" } else { "s" }),
         backend: "cpu".into(),
@@ -277,26 +325,36 @@ enum Input<'a> {
 /// What comes out of a run: the values of each output's slot up to the output's end, f32 whatever the precision.
 type Slots = Vec<Vec<u32>>;
 
+/// The bytes of a plan's input slot; `packed` takes what is between.
+fn bytes<'a>(plan: &Plan, input: Input<'a>, packed: &'a mut Vec<f32>) -> Cow<'a, [u8]> {
+    match input {
+        Input::Pixels(pixels) => Cow::Borrowed(bytemuck::cast_slice(pixels)),
+        Input::Tensor(values) => {
+            plan.pack_input(values, packed);
+            plan.precision.to_bytes(packed)
+        }
+    }
+}
+
+/// What a GPU gave.
+fn slots(plan: &Plan, outputs: Vec<Vec<u8>>) -> Slots {
+    // A table of classes is of whole words in any precision.
+    let precision = if plan.form == Form::Tensors { plan.precision } else { Precision::F32 };
+    outputs.iter().map(|bytes| bytemuck::cast_vec(precision.from_bytes(bytes))).collect()
+}
+
 impl Runner {
     async fn run(&mut self, input: Input<'_>) -> Result<Slots> {
-        let mut packed = Vec::new();
-        let bytes = match input {
-            Input::Pixels(pixels) => Cow::Borrowed(bytemuck::cast_slice(pixels)),
-            Input::Tensor(values) => {
-                self.plan.pack_input(values, &mut packed);
-                self.plan.precision.to_bytes(&packed)
-            }
-        };
+        let plan = self.plan.clone();
+        self.run_bytes(&bytes(&plan, input, &mut Vec::new())).await
+    }
+
+    async fn run_bytes(&mut self, bytes: &[u8]) -> Result<Slots> {
         match &mut self.kind {
-            RunnerKind::Gpu(prepared) => {
-                let outputs = prepared.run(&bytes).await?;
-                // A table of classes is of whole words in any precision.
-                let precision = if self.plan.form == Form::Tensors { self.plan.precision } else { Precision::F32 };
-                Ok(outputs.iter().map(|bytes| bytemuck::cast_vec(precision.from_bytes(bytes))).collect())
-            }
+            RunnerKind::Gpu(prepared) => Ok(slots(&self.plan, prepared.run(bytes).await?)),
             RunnerKind::Cpu(prepared) => {
                 let slot: &mut [u8] = bytemuck::cast_slice_mut(prepared.input_mut());
-                slot[..bytes.len()].copy_from_slice(&bytes);
+                slot[..bytes.len()].copy_from_slice(bytes);
                 prepared.run();
                 Ok(self.plan.outputs.iter().map(|o| bytemuck::cast_slice(&prepared.slot(o.slot)[..o.bytes / 4]).to_vec()).collect())
             }
@@ -362,7 +420,8 @@ impl Part {
         Ok((plan, slots))
     }
 
-    async fn run_tensors(&self, engine: &Engine, input: &Tensor) -> Result<Vec<(String, Tensor)>> {
+    /// The shape of an input, if it can be one.
+    fn check(&self, engine: &Engine, input: &Tensor) -> Result<Shape> {
         let &[n, c, h, w] = &input.shape[..] else {
             return Err(Error::shape("input", format!("has shape {:?}, [n, c, h, w] is needed", input.shape)));
         };
@@ -380,6 +439,11 @@ impl Part {
         {
             return Err(Error::shape("input", format!("value {at} is {}, f16 holds up to {largest}", input.data[at])));
         }
+        Ok(shape)
+    }
+
+    async fn run_tensors(&self, engine: &Engine, input: &Tensor) -> Result<Vec<(String, Tensor)>> {
+        let shape = self.check(engine, input)?;
         let (plan, slots) = self.run(engine, shape, Form::Tensors, [[0.0; 3]; 2], Input::Tensor(&input.data)).await?;
         let outputs = plan.outputs.iter().zip(&slots);
         Ok(outputs
@@ -419,6 +483,25 @@ struct ModelInner {
     network: Network,
     logits: Part,
     features: OnceLock<Part>,
+    /// How images of the last sizes are resized, the newest last.
+    resizes: Mutex<Vec<Arc<Resize>>>,
+    /// Up to the module that was asked for last.
+    ghosts: Mutex<Option<Arc<GhostPart>>>,
+}
+
+#[derive(Debug)]
+struct GhostPart {
+    module: String,
+    part: Part,
+    intrinsic: usize,
+}
+
+/// Sizes of images that are kept.
+const MAX_RESIZES: usize = 8;
+
+fn gpu_images<'a>(resizes: Vec<Arc<Resize>>, images: &'a [Readable<'_>]) -> Vec<gpu::Image<'a>> {
+    let pairs = resizes.into_iter().zip(images);
+    pairs.map(|(resize, image)| gpu::Image { resize, source: gpu::Source::Buffer(image) }).collect()
 }
 
 /// The smallest input side of GhostNet: its last maps are then of one pixel, with the usual stem.
@@ -463,11 +546,25 @@ impl Model {
 
     /// Makes everything a run needs ahead of the first: weights, buffers, pipelines. Returns how long that took.
     pub async fn prepare_async(&self, n: usize, h: usize, w: usize, form: Form) -> Result<PrepareTimes> {
-        let part = &self.inner.logits;
-        let normalise = if form == Form::Tensors { [[0.0; 3]; 2] } else { self.normalise() };
-        let (runner, times) = part.runner(self.engine(), self.input_shape(n, h, w)?, form, normalise).await?;
-        part.keep(runner);
+        let (runner, times) = self.runner(n, h, w, form).await?;
+        self.inner.logits.keep(runner);
         Ok(times)
+    }
+
+    async fn runner(&self, n: usize, h: usize, w: usize, form: Form) -> Result<(Runner, PrepareTimes)> {
+        let normalise = if form == Form::Tensors { [[0.0; 3]; 2] } else { self.normalise() };
+        let is_tensors = form == Form::Tensors;
+        let (mut runner, mut times) = self.inner.logits.runner(self.engine(), self.input_shape(n, h, w)?, form, normalise).await?;
+        if let RunnerKind::Gpu(prepared) = &mut runner.kind
+            && !is_tensors
+        {
+            // What a browser holds comes as a texture, whoever resizes what is in memory.
+            let texture = cfg!(target_arch = "wasm32");
+            if texture || self.engine().resizes_on_device() {
+                times.pipelines += prepared.prepare_images(texture).await?;
+            }
+        }
+        Ok((runner, times))
     }
 
     /// Logits `[n, classes]` of a normalised input `[n, 3, h, w]`, `h` and `w` at least 32.
@@ -500,6 +597,32 @@ impl Model {
         Ok(results.into_iter().enumerate().map(|(at, (name, tensor))| Feature { name, reduction: stem << at, tensor }).collect())
     }
 
+    /// The maps of one of [`Network::ghost_modules`] for a normalised input `[n, 3, h, w]`. A module that is asked for again is ready.
+    pub async fn ghost_maps_async(&self, input: &Tensor, module: &str) -> Result<GhostMaps> {
+        let &[n, _, h, w] = &input.shape[..] else {
+            return Err(Error::shape("input", format!("has shape {:?}, [n, 3, h, w] is needed", input.shape)));
+        };
+        self.input_shape(n, h, w)?;
+        let lock = || self.inner.ghosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let ready = lock().clone().filter(|ready| ready.module == module);
+        let ready = match ready {
+            Some(ready) => ready,
+            None => {
+                let (graph, intrinsic) = self.inner.network.ghost_graph(module)?;
+                let part = Part::new(self.engine().fuse(graph));
+                lock().insert(Arc::new(GhostPart { module: module.into(), part, intrinsic })).clone()
+            }
+        };
+        let mut results = ready.part.run_tensors(self.engine(), input).await?;
+        let (_, maps) = results.pop().ok_or_else(|| Error::Model("the graph has no result".into()))?;
+        let [n, c, h, w] = maps.shape[..] else { unreachable!("results are [n, c, h, w]") };
+        let channels = |range: Range<usize>| {
+            let image = |n: usize| &maps.data[(n * c + range.start) * h * w..(n * c + range.end) * h * w];
+            Tensor { shape: vec![n, range.len(), h, w], data: (0..n).flat_map(image).copied().collect() }
+        };
+        Ok(GhostMaps { intrinsic: channels(0..ready.intrinsic), ghost: channels(ready.intrinsic..c) })
+    }
+
     /// The `top` most probable classes of an image, best first (all classes, if there are fewer).
     pub async fn classify_async(&self, image: &DynamicImage, top: usize) -> Result<Vec<Class>> {
         Ok(self.classify_batch_async(std::slice::from_ref(image), top).await?.remove(0))
@@ -507,14 +630,86 @@ impl Model {
 
     /// As [`Model::classify_async`] for several images in one run.
     pub async fn classify_batch_async(&self, images: &[DynamicImage], top: usize) -> Result<Vec<Vec<Class>>> {
-        let pixels = images.iter().map(|image| self.pixels(image)).collect::<Result<Vec<_>>>()?;
-        self.classify_pixels_async(&pixels.concat(), images.len(), top).await
+        let Some(resizes) = self.on_device(images)? else {
+            return self.classify_pixels_async(&self.pixels_of(images)?, images.len(), top).await;
+        };
+        let readable: Vec<_> = images.iter().map(Readable::new).collect();
+        self.classify_on_device(&gpu_images(resizes, &readable), top).await
+    }
+
+    /// The `top` most probable classes of what a browser holds, of `width` x `height` pixels: an image, a canvas, a frame of a video. The
+    /// GPU resizes it; none of its pixels passes through this program's memory.
+    ///
+    /// Errors: [`Error::Unsupported`] on the CPU, [`Error::Limit`] where the part that the crop needs is larger than a texture may be.
+    #[cfg(target_arch = "wasm32")]
+    pub async fn classify_external_async(
+        &self,
+        source: &wgpu::ExternalImageSource,
+        width: u32,
+        height: u32,
+        top: usize,
+    ) -> Result<Vec<Class>> {
+        let image = gpu::Image { resize: self.resize(height, width)?, source: gpu::Source::External(source) };
+        Ok(self.classify_on_device(&[image], top).await?.remove(0))
+    }
+
+    /// The `top` most probable classes of images that the device resizes.
+    async fn classify_on_device(&self, images: &[gpu::Image<'_>], top: usize) -> Result<Vec<Vec<Class>>> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let [h, w] = self.inner.network.preprocess().size;
+        let form = Form::Classify { k: top.clamp(1, self.inner.network.classes()) };
+        let (mut runner, _) = self.runner(images.len(), h, w, form).await?;
+        let RunnerKind::Gpu(prepared) = &mut runner.kind else {
+            let what = "resizes images in memory, and none that a browser holds".into();
+            return Err(Error::Unsupported { adapter: self.engine().adapter().name.clone(), what });
+        };
+        let outputs = prepared.submit_images(images).await?.wait().await?;
+        let classes = self.classes(&runner.plan, &slots(&runner.plan, outputs), images.len());
+        self.inner.logits.keep(runner);
+        Ok(classes)
+    }
+
+    /// How each of the images is resized, if the device does it rather than the CPU.
+    fn on_device(&self, images: &[DynamicImage]) -> Result<Option<Vec<Arc<Resize>>>> {
+        let Some(context) = self.engine().gpu().filter(|_| self.engine().resizes_on_device()) else { return Ok(None) };
+        let resizes = images.iter().map(|image| self.resize(image.height(), image.width())).collect::<Result<Vec<_>>>()?;
+        // One that is too large for the device's buffers, and the CPU resizes them all.
+        Ok(resizes.iter().all(|resize| context.takes(resize)).then_some(resizes))
+    }
+
+    /// How images of a size become the network's input.
+    fn resize(&self, height: u32, width: u32) -> Result<Arc<Resize>> {
+        let size = [height as usize, width as usize];
+        let lock = || self.inner.resizes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(resize) = lock().iter().find(|resize| resize.source() == size) {
+            return Ok(resize.clone());
+        }
+        let resize = Arc::new(self.inner.network.preprocess().resize(size)?);
+        let mut resizes = lock();
+        resizes.push(resize.clone());
+        if resizes.len() > MAX_RESIZES {
+            resizes.remove(0);
+        }
+        Ok(resize)
     }
 
     /// An image resized and cropped to the network's input, one RGBA8 word a pixel (red lowest).
     pub fn pixels(&self, image: &DynamicImage) -> Result<Vec<u32>> {
-        let rgb = self.inner.network.preprocess().resize_and_crop(image)?;
-        Ok(rgb.pixels().map(|p| u32::from_le_bytes([p[0], p[1], p[2], 255])).collect())
+        self.pixels_of_rows(&Readable::new(image), image.height(), image.width())
+    }
+
+    /// As [`Model::pixels`], of an image of `height` x `width` pixels in memory.
+    pub fn pixels_of_rows(&self, image: &dyn Rows, height: u32, width: u32) -> Result<Vec<u32>> {
+        let rgb = cpu::resize(&*self.resize(height, width)?, image);
+        Ok(rgb.as_chunks().0.iter().map(|&[r, g, b]| u32::from_le_bytes([r, g, b, 255])).collect())
+    }
+
+    /// As [`Model::pixels`], of several images, one after the other.
+    fn pixels_of(&self, images: &[DynamicImage]) -> Result<Vec<u32>> {
+        let pixels: Vec<Vec<u32>> = images.par_iter().map(|image| self.pixels(image)).collect::<Result<_>>()?;
+        Ok(pixels.concat())
     }
 
     /// Classifies `n` images that [`Model::pixels`] has made, one after the other in `pixels`.
@@ -532,12 +727,18 @@ impl Model {
         }
         let k = top.clamp(1, self.inner.network.classes());
         let part = &self.inner.logits;
-        let (_, slots) = part.run(self.engine(), shape, Form::Classify { k }, self.normalise(), Input::Pixels(pixels)).await?;
+        let (plan, slots) = part.run(self.engine(), shape, Form::Classify { k }, self.normalise(), Input::Pixels(pixels)).await?;
+        Ok(self.classes(&plan, &slots, n))
+    }
+
+    /// Each image's classes, of a plan that classifies.
+    fn classes(&self, plan: &Plan, slots: &Slots, images: usize) -> Vec<Vec<Class>> {
         let class = |pair: &[u32]| {
             let index = pair[0] as usize;
             Class { index, label: self.inner.network.label(index), probability: f32::from_bits(pair[1]) }
         };
-        Ok(slots[0].chunks(2 * k).take(n).map(|image| image.chunks_exact(2).take(top.max(1)).map(class).collect()).collect())
+        let table = slots[0].chunks_exact(slots[0].len() / plan.input.shape.n);
+        table.take(images).map(|image| image.chunks_exact(2).map(class).collect()).collect()
     }
 
     /// The plan for a batch, and the milliseconds of each of its steps: medians of `rounds` rounds. On a GPU by its timestamps.
@@ -562,6 +763,11 @@ impl Model {
     /// As [`Model::features_async`].
     pub fn features(&self, input: &Tensor) -> Result<Vec<Feature>> {
         pollster::block_on(self.features_async(input))
+    }
+
+    /// As [`Model::ghost_maps_async`].
+    pub fn ghost_maps(&self, input: &Tensor, module: &str) -> Result<GhostMaps> {
+        pollster::block_on(self.ghost_maps_async(input, module))
     }
 
     /// As [`Model::classify_async`].

@@ -95,6 +95,7 @@ impl Error {
     pub(crate) fn weights(file: impl Into<PathBuf>, what: impl Into<String>) -> Self {
         Error::Weights { file: file.into(), what: what.into() }
     }
+    #[cfg(feature = "decode")]
     pub(crate) fn image(file: impl Into<PathBuf>, what: impl Into<String>) -> Self {
         Error::Image { file: file.into(), what: what.into() }
     }

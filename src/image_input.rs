@@ -7,37 +7,27 @@
 //!
 //! Colour profiles are ignored, as timm ignores them. Animations give their first frame.
 
-use std::{
-    borrow::Cow,
-    fs::File,
-    io::{Cursor, Read},
-    ops::Range,
-    path::Path,
+#[cfg(feature = "decode")]
+mod decode;
+
+use std::{borrow::Cow, ops::Range};
+
+use image::{DynamicImage, RgbImage};
+
+use crate::{
+    cpu,
+    error::{Error, Result},
+    kernels::{Resize, Rows},
 };
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage, metadata::Orientation};
+pub use crate::kernels::Interpolation;
 
-use crate::error::{Error, Result};
+#[cfg(feature = "decode")]
+pub use decode::{decode_bytes, decode_file};
 
 /// Images of more pixels are refused before they are decoded. The largest camera sensors have 100 to 150 megapixels; at 8 bytes
 /// per pixel (16-bit RGBA) this bounds a decoded image to 1 GiB.
 const MAX_PIXELS: u64 = 1 << 27;
-/// What a decoder may allocate, in bytes.
-const MAX_ALLOC: u64 = MAX_PIXELS * 8;
-/// Longer files are refused, so that pointing at a disk image or a device does not fill the memory.
-const MAX_FILE: u64 = 1 << 30;
-
-const FORMATS: &str = "JPEG, PNG, WebP, BMP, GIF";
-
-/// The filter with which an image is resized; both antialias as Pillow does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Interpolation {
-    /// Triangle filter, support 1.
-    Bilinear,
-    /// Catmull-Rom-like cubic with a = -0.5, support 2.
-    #[default]
-    Bicubic,
-}
 
 /// What a network expects of its input image (timm's `pretrained_cfg`).
 #[derive(Debug, Clone, PartialEq)]
@@ -77,58 +67,22 @@ impl Preprocess {
     /// # Errors
     /// [`Error::Model`] where these settings describe no transform, [`Error::Shape`] where the image has no pixels.
     pub fn resize_and_crop(&self, image: &DynamicImage) -> Result<RgbImage> {
-        use DynamicImage::{ImageLuma8, ImageLuma16, ImageLumaA8, ImageLumaA16, ImageRgb8, ImageRgb16, ImageRgba8, ImageRgba16};
+        let resize = self.resize([image.height() as usize, image.width() as usize])?;
+        let pixels = cpu::resize(&resize, &Readable::new(image));
+        let [h, w] = self.size;
+        Ok(RgbImage::from_raw(w as u32, h as u32, pixels).expect("the buffer was made for this size"))
+    }
 
+    /// How an image of `[h, w]` is resized and cropped to `self.size`.
+    ///
+    /// # Errors
+    /// As [`Preprocess::resize_and_crop`].
+    pub fn resize(&self, [h, w]: [usize; 2]) -> Result<Resize> {
         let scaled = self.scaled_size()?;
-        let (h, w) = (image.height() as usize, image.width() as usize);
         if h == 0 || w == 0 {
             return Err(Error::shape("image", format!("{w} x {h} has no pixels")));
         }
-        let [crop_h, crop_w] = self.size;
-        let [resized_h, resized_w] = resized_size([h, w], scaled);
-        let (rows, top) = crop_window(resized_h, crop_h);
-        let (columns, left) = crop_window(resized_w, crop_w);
-        let vertical = Taps::new(h, resized_h, rows, self.interpolation);
-        let horizontal = Taps::new(w, resized_w, columns, self.interpolation);
-
-        let image = match image {
-            ImageLuma8(_) | ImageLumaA8(_) | ImageRgb8(_) | ImageRgba8(_) => Cow::Borrowed(image),
-            ImageLuma16(_) | ImageLumaA16(_) | ImageRgb16(_) | ImageRgba16(_) => Cow::Borrowed(image),
-            _ => Cow::Owned(ImageRgb8(image.to_rgb8())),
-        };
-        let stride = horizontal.len() * 3;
-        let (source_rows, source_columns) = (vertical.sources(), horizontal.sources());
-        let mut scratch = Vec::new();
-        let mut pixels = vec![0; crop_h * crop_w * 3];
-        let out_row = |i: usize| ((top + i) * crop_w + left) * 3..((top + i) * crop_w + left) * 3 + stride;
-        if vertical_first([h, w], [resized_h, resized_w]) {
-            let mut row = vec![0; source_columns.len() * 3];
-            let mut sums = vec![0; row.len()];
-            for i in 0..vertical.len() {
-                let (start, weights) = vertical.tap(i);
-                sums.fill(ROUND);
-                for (y, &weight) in (source_rows.start + start..).zip(weights) {
-                    add_row(&mut sums, rgb_row(&image, y, source_columns.clone(), &mut scratch), weight);
-                }
-                clip_row(&sums, &mut row);
-                horizontal.filter_row(&row, &mut pixels[out_row(i)]);
-            }
-        } else {
-            let mut narrow = vec![0; source_rows.len() * stride];
-            for (y, out) in source_rows.zip(narrow.chunks_exact_mut(stride)) {
-                horizontal.filter_row(rgb_row(&image, y, source_columns.clone(), &mut scratch), out);
-            }
-            let mut sums = vec![0; stride];
-            for i in 0..vertical.len() {
-                let (start, weights) = vertical.tap(i);
-                sums.fill(ROUND);
-                for (row, &weight) in narrow[start * stride..].chunks_exact(stride).zip(weights) {
-                    add_row(&mut sums, row, weight);
-                }
-                clip_row(&sums, &mut pixels[out_row(i)]);
-            }
-        }
-        Ok(RgbImage::from_raw(crop_w as u32, crop_h as u32, pixels).expect("the buffer was made for this size"))
+        Ok(Resize::new([h, w], resized_size([h, w], scaled), self.size, self.interpolation))
     }
 
     /// The network's input: f32 `[3, h, w]`, planes of red, green and blue (NCHW for a batch of one), each `(v / 255 - mean) / std`.
@@ -155,8 +109,8 @@ impl Preprocess {
         if let Some(std) = self.std.iter().find(|std| !std.is_finite() || **std == 0.0) {
             return Err(Error::Model(format!("standard deviation {std} of the input is not a number to divide by")));
         }
-        // timm divides by a double: 224 / 0.8 is 280, but 0.8 as f32 is a little more and would give 279.
-        let crop_pct: f64 = self.crop_pct.to_string().parse().unwrap_or(f64::NAN);
+        // timm divides by a double: 224 / 0.8 is 280, but 0.8 as f32 is a little more and would give 279. No share has more decimals.
+        let crop_pct = (f64::from(self.crop_pct) * 1e6).round() / 1e6;
         let scaled = self.size.map(|size| (size as f64 / crop_pct).floor());
         // The upper bound keeps every coordinate below 2^53, exact in f64, for any image that decodes.
         if !(crop_pct > 0.0 && scaled.iter().all(|s| (1.0..=65_536.0 * 16.0).contains(s))) {
@@ -164,160 +118,6 @@ impl Preprocess {
         }
         Ok(scaled.map(|s| s as u64))
     }
-}
-
-/// Decodes an image file (JPEG, PNG, WebP, BMP or GIF, told by content, not by name) and turns it as its EXIF orientation says.
-///
-/// Animations give their first frame. Pixels keep the file's kind (grey, RGB, with alpha, 8 or 16 bits).
-///
-/// # Errors
-/// [`Error::Io`] where the file cannot be read; [`Error::Image`] where it is no image of these formats, is damaged or cut short,
-/// or has more than 2^27 pixels (found in the header, before anything is decoded).
-pub fn decode_file(path: &Path) -> Result<DynamicImage> {
-    if path.is_dir() {
-        return Err(Error::image(path, "is a directory, not an image"));
-    }
-    let mut file = File::open(path).map_err(|e| Error::io(path, &e))?.take(MAX_FILE + 1);
-    let mut bytes = Vec::new();
-    // The kind is known from the first bytes; the rest of a file that is no image is not worth reading.
-    file.by_ref().take(512).read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
-    recognise(path, &bytes)?;
-    file.read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(Error::image(path, format!("is over the limit of {MAX_FILE} bytes for an image file")));
-    }
-    decode_bytes(path, &bytes)
-}
-
-/// Decodes an image in memory as [`decode_file`] does; `origin` only names it in errors.
-///
-/// # Errors
-/// [`Error::Image`], as for [`decode_file`].
-pub fn decode_bytes(origin: &Path, bytes: &[u8]) -> Result<DynamicImage> {
-    let format = recognise(origin, bytes)?;
-    let name = name(format);
-    let cut_off = || Error::image(origin, format!("damaged {name}: ends before the image does ({} bytes)", bytes.len()));
-    let broken = |e: ImageError| {
-        if ends_early(format, bytes, &e) { cut_off() } else { Error::image(origin, format!("damaged {name}: {}", reason(&e))) }
-    };
-    let mut limits = image::Limits::no_limits();
-    limits.max_alloc = Some(MAX_ALLOC);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(broken)?;
-    let (w, h) = decoder.dimensions();
-    let pixels = u64::from(w) * u64::from(h);
-    if pixels == 0 {
-        return Err(Error::image(origin, format!("{w} x {h} has no pixels")));
-    }
-    if pixels > MAX_PIXELS {
-        return Err(Error::image(origin, format!("{w} x {h} is {pixels} pixels, the limit is {MAX_PIXELS}")));
-    }
-    if format == ImageFormat::Jpeg && !jpeg_has_end(bytes) {
-        return Err(cut_off());
-    }
-    // Damaged metadata is no reason to refuse a good image.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    image.apply_orientation(orientation);
-    Ok(image)
-}
-
-/// The format by its first bytes, if it is one that this crate decodes.
-fn recognise(origin: &Path, bytes: &[u8]) -> Result<ImageFormat> {
-    use ImageFormat::{Bmp, Gif, Jpeg, Png, WebP};
-    if bytes.is_empty() {
-        return Err(Error::image(origin, "is empty"));
-    }
-    match image::guess_format(bytes) {
-        Ok(format @ (Jpeg | Png | WebP | Bmp | Gif)) => Ok(format),
-        other => {
-            Err(Error::image(origin, format!("not an image of a known format ({FORMATS}): looks like {}", looks_like(bytes, other.ok()))))
-        }
-    }
-}
-
-fn looks_like(bytes: &[u8], format: Option<ImageFormat>) -> Cow<'static, str> {
-    let start = &bytes[..bytes.len().min(512)];
-    let lower = start.trim_ascii_start().to_ascii_lowercase();
-    // A multi-byte character may be cut off at the end of the sample.
-    let is_text = |s: &[u8]| match std::str::from_utf8(s) {
-        Ok(_) => true,
-        Err(e) => e.error_len().is_none(),
-    } && !s.iter().any(|&b| b < 32 && !b"\t\n\r\x0c".contains(&b));
-    match (start, &lower[..]) {
-        ([_, _, _, _, b'f', b't', b'y', b'p', b'h' | b'm', ..], _) => "HEIC or another MP4-like container".into(),
-        ([0xFF, 0x0A, ..] | [0, 0, 0, 12, b'J', b'X', b'L', ..], _) => "JPEG XL".into(),
-        ([0x1F, 0x8B, ..] | [b'P', b'K', 3, 4, ..], _) => "a compressed archive".into(),
-        (_, [b'%', b'p', b'd', b'f', ..]) => "a PDF document".into(),
-        (s, _) if s.starts_with(b"version https://git-lfs") => "a Git LFS pointer (`git lfs pull` fetches the file)".into(),
-        (_, l) if l.starts_with(b"<!doctype html") || l.starts_with(b"<html") => "an HTML page".into(),
-        (_, l) if l.starts_with(b"<svg") || l.starts_with(b"<?xml") => "SVG or other XML".into(),
-        (s, _) if is_text(s) => "text".into(),
-        _ => format.map_or("binary data".into(), |f| format!("{f:?}").into()),
-    }
-}
-
-fn name(format: ImageFormat) -> &'static str {
-    match format {
-        ImageFormat::Jpeg => "JPEG",
-        ImageFormat::Png => "PNG",
-        ImageFormat::WebP => "WebP",
-        ImageFormat::Bmp => "BMP",
-        _ => "GIF",
-    }
-}
-
-/// The decoder's reason in one line, without the format that the caller names already.
-fn reason(error: &ImageError) -> String {
-    use std::error::Error as _;
-    let text = match error {
-        ImageError::Decoding(e) => e.source().map_or_else(|| e.to_string(), ToString::to_string),
-        other => other.to_string(),
-    };
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Whether a decoder's error means that the file is too short; the decoders each have other words for it.
-fn ends_early(format: ImageFormat, bytes: &[u8], error: &ImageError) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(e) = cause {
-        if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::UnexpectedEof) {
-            return true;
-        }
-        cause = e.source();
-    }
-    match format {
-        ImageFormat::Jpeg => !jpeg_has_end(bytes),
-        // A RIFF container states its length, less the eight bytes that state it.
-        ImageFormat::WebP => bytes.get(4..8).is_none_or(|n| u32::from_le_bytes([n[0], n[1], n[2], n[3]]) as usize + 8 > bytes.len()),
-        _ => false,
-    }
-}
-
-/// Whether an end-of-image marker follows the first scan.
-///
-/// The decoder fills what a cut-off file lacks with grey and reports nothing, and grey is then classified with confidence.
-fn jpeg_has_end(bytes: &[u8]) -> bool {
-    let mut rest = &bytes[2..];
-    // Segments before the first scan are stepped over, as an EXIF thumbnail has an end marker of its own.
-    while let [0xFF, marker, tail @ ..] = rest {
-        rest = match (marker, tail) {
-            (0xFF, _) => &rest[1..],
-            (0x01 | 0xD0..=0xD7, _) => tail,
-            (_, [high, low, ..]) => {
-                let length = usize::from(u16::from_be_bytes([*high, *low]));
-                let Some(next) = tail.get(length..) else { return false };
-                if *marker == 0xDA {
-                    return next.windows(2).any(|pair| pair == [0xFF, 0xD9]);
-                }
-                next
-            }
-            _ => return false,
-        };
-    }
-    // Bytes between segments that are no marker: the decoder has read the headers, so it knows better.
-    true
 }
 
 /// The size `[h, w]` to which timm resizes an image of `size` for a `scaled` target: aspect kept, the tighter side equal.
@@ -335,167 +135,48 @@ fn resized_size([h, w]: [usize; 2], scaled: [u64; 2]) -> [u64; 2] {
     }
 }
 
-/// Which of `resized` rows (or columns) a centred crop of `crop` takes, and where in the crop they start (0 unless it pads).
-fn crop_window(resized: u64, crop: usize) -> (Range<u64>, usize) {
-    match (crop as u64).checked_sub(resized) {
-        Some(missing) => (0..resized, (missing / 2) as usize),
-        None => {
-            let start = ((resized - crop as u64) as f64 / 2.0).round_ties_even() as u64;
-            (start..start + crop as u64, 0)
+/// A decoded image whose rows can be had as RGB8. Only what is needed is converted, so a large grey or 16-bit image is not copied whole.
+pub(crate) struct Readable<'a>(Cow<'a, DynamicImage>);
+
+impl<'a> Readable<'a> {
+    pub(crate) fn new(image: &'a DynamicImage) -> Self {
+        use DynamicImage::{ImageLuma8, ImageLuma16, ImageLumaA8, ImageLumaA16, ImageRgb8, ImageRgb16, ImageRgba8, ImageRgba16};
+
+        Self(match image {
+            ImageLuma8(_) | ImageLumaA8(_) | ImageRgb8(_) | ImageRgba8(_) => Cow::Borrowed(image),
+            ImageLuma16(_) | ImageLumaA16(_) | ImageRgb16(_) | ImageRgba16(_) => Cow::Borrowed(image),
+            _ => Cow::Owned(ImageRgb8(image.to_rgb8())),
+        })
+    }
+}
+
+impl Rows for Readable<'_> {
+    fn row<'a>(&'a self, y: usize, x: Range<usize>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        fn samples<T>(all: &[T], width: u32, y: usize, x: Range<usize>, channels: usize) -> &[T] {
+            let start = y * width as usize;
+            &all[(start + x.start) * channels..(start + x.end) * channels]
         }
-    }
-}
-
-/// Bits after the point of a weight, as in Pillow: 32 less 8 for the pixel and 2 for overshoot.
-const PRECISION_BITS: u32 = 32 - 8 - 2;
-const ROUND: i32 = 1 << (PRECISION_BITS - 1);
-
-fn clip(sum: i32) -> u8 {
-    (sum >> PRECISION_BITS).clamp(0, 255) as u8
-}
-
-fn add_row(sums: &mut [i32], row: &[u8], weight: i32) {
-    for (sum, &v) in sums.iter_mut().zip(row) {
-        *sum += i32::from(v) * weight;
-    }
-}
-
-fn clip_row(sums: &[i32], out: &mut [u8]) {
-    for (out, &sum) in out.iter_mut().zip(sums) {
-        *out = clip(sum);
-    }
-}
-
-/// Whether Pillow makes the vertical pass of a resize of `[h, w]` first. The order shows, as 8 bits are kept in between: 13 levels
-/// in high-contrast noise.
-///
-/// Pillow does so from version 13 on (python-pillow/Pillow#9549), for tall images; before, never. The rule is the one that fits
-/// 2,919 random resizes of Pillow 13.0.0 in which the order showed.
-fn vertical_first([h, w]: [usize; 2], [resized_h, resized_w]: [u64; 2]) -> bool {
-    let (down, across) = (h as i64 - resized_h as i64, w as i64 - resized_w as i64);
-    down > 0 && down > 2 * across
-}
-
-/// The weights with which source pixels make each output pixel along one axis.
-struct Taps {
-    /// First source pixel that any output needs.
-    origin: usize,
-    /// One past the last source pixel that any output needs.
-    end: usize,
-    /// First source pixel of each output, counted from `origin`, and where its weights start and end.
-    spans: Vec<(usize, Range<usize>)>,
-    weights: Vec<i32>,
-}
-
-impl Taps {
-    /// Weights for the outputs `window` of a resize from `from` to `to` pixels (Pillow's `precompute_coeffs`, in its order of
-    /// operations: another order rounds some weights the other way).
-    fn new(from: usize, to: u64, window: Range<u64>, interpolation: Interpolation) -> Self {
-        let (filter, support): (fn(f64) -> f64, f64) = match interpolation {
-            Interpolation::Bilinear => (triangle, 1.0),
-            Interpolation::Bicubic => (cubic, 2.0),
-        };
-        let scale = from as f64 / to as f64;
-        let filter_scale = scale.max(1.0);
-        let support = support * filter_scale;
-        let inverse = 1.0 / filter_scale;
-        let (mut spans, mut weights, mut reals) = (Vec::new(), Vec::new(), Vec::new());
-        for x in window {
-            let center = (x as f64 + 0.5) * scale;
-            let start = (center - support + 0.5).max(0.0) as usize;
-            let end = ((center + support + 0.5) as usize).min(from);
-            reals.clear();
-            reals.extend((start..end).map(|i| filter((i as f64 - center + 0.5) * inverse)));
-            let sum: f64 = reals.iter().sum();
-            let first = weights.len();
-            weights.extend(reals.iter().map(|&w| {
-                let w = w / sum * f64::from(1 << PRECISION_BITS);
-                (w + 0.5f64.copysign(w)) as i32
-            }));
-            spans.push((start, first..weights.len()));
-        }
-        let origin = spans.iter().map(|(start, _)| *start).min().unwrap_or(0);
-        let end = spans.iter().map(|(start, weights)| start + weights.len()).max().unwrap_or(0);
-        spans.iter_mut().for_each(|(start, _)| *start -= origin);
-        Self { origin, end, spans, weights }
-    }
-
-    /// Number of outputs.
-    fn len(&self) -> usize {
-        self.spans.len()
-    }
-
-    /// The source pixels that are needed.
-    fn sources(&self) -> Range<usize> {
-        self.origin..self.end
-    }
-
-    /// First source pixel of output `i`, counted from the start of [`Taps::sources`], and the weights from there on.
-    fn tap(&self, i: usize) -> (usize, &[i32]) {
-        let (start, weights) = &self.spans[i];
-        (*start, &self.weights[weights.clone()])
-    }
-
-    /// Filters one row: `source` holds the pixels of [`Taps::sources`] and `out` takes one pixel per output, both RGB interleaved.
-    fn filter_row(&self, source: &[u8], out: &mut [u8]) {
-        let (source, _) = source.as_chunks::<3>();
-        let (out, _) = out.as_chunks_mut::<3>();
-        for (i, out) in out.iter_mut().enumerate() {
-            let (start, weights) = self.tap(i);
-            let [mut r, mut g, mut b] = [ROUND; 3];
-            for (pixel, &weight) in source[start..].iter().zip(weights) {
-                r += i32::from(pixel[0]) * weight;
-                g += i32::from(pixel[1]) * weight;
-                b += i32::from(pixel[2]) * weight;
+        fn convert<T: Copy, const CHANNELS: usize>(samples: &[T], out: &mut Vec<u8>, byte: impl Fn(T) -> u8) {
+            out.clear();
+            for pixel in samples.as_chunks::<CHANNELS>().0 {
+                let rgb = if CHANNELS < 3 { [pixel[0]; 3] } else { [pixel[0], pixel[1], pixel[2]] };
+                out.extend(rgb.map(&byte));
             }
-            *out = [clip(r), clip(g), clip(b)];
         }
-    }
-}
-
-fn triangle(x: f64) -> f64 {
-    (1.0 - x.abs()).max(0.0)
-}
-
-/// Keys' cubic, a = -0.5 (`bicubic_filter` of Pillow's Resample.c).
-fn cubic(x: f64) -> f64 {
-    const A: f64 = -0.5;
-    let x = x.abs();
-    if x < 1.0 {
-        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
-    } else if x < 2.0 {
-        (((x - 5.0) * x + 8.0) * x - 4.0) * A
-    } else {
-        0.0
-    }
-}
-
-/// Columns `x` of row `y` as interleaved RGB8. Only what is needed is converted, so a large grey or 16-bit image is not copied whole.
-fn rgb_row<'a>(image: &'a DynamicImage, y: usize, x: Range<usize>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    fn samples<T>(all: &[T], width: u32, y: usize, x: Range<usize>, channels: usize) -> &[T] {
-        let start = y * width as usize;
-        &all[(start + x.start) * channels..(start + x.end) * channels]
-    }
-    fn convert<T: Copy, const CHANNELS: usize>(samples: &[T], out: &mut Vec<u8>, byte: impl Fn(T) -> u8) {
-        out.clear();
-        for pixel in samples.as_chunks::<CHANNELS>().0 {
-            let rgb = if CHANNELS < 3 { [pixel[0]; 3] } else { [pixel[0], pixel[1], pixel[2]] };
-            out.extend(rgb.map(&byte));
+        // The high byte, as Pillow takes it for 16-bit colour.
+        let high = |v: u16| (v >> 8) as u8;
+        let width = self.0.width();
+        match &*self.0 {
+            DynamicImage::ImageRgb8(i) => return samples(i.as_raw(), width, y, x, 3),
+            DynamicImage::ImageRgba8(i) => convert::<_, 4>(samples(i.as_raw(), width, y, x, 4), scratch, |v| v),
+            DynamicImage::ImageLuma8(i) => convert::<_, 1>(samples(i.as_raw(), width, y, x, 1), scratch, |v| v),
+            DynamicImage::ImageLumaA8(i) => convert::<_, 2>(samples(i.as_raw(), width, y, x, 2), scratch, |v| v),
+            DynamicImage::ImageRgb16(i) => convert::<_, 3>(samples(i.as_raw(), width, y, x, 3), scratch, high),
+            DynamicImage::ImageRgba16(i) => convert::<_, 4>(samples(i.as_raw(), width, y, x, 4), scratch, high),
+            DynamicImage::ImageLuma16(i) => convert::<_, 1>(samples(i.as_raw(), width, y, x, 1), scratch, high),
+            DynamicImage::ImageLumaA16(i) => convert::<_, 2>(samples(i.as_raw(), width, y, x, 2), scratch, high),
+            _ => unreachable!("`new` converts every other kind"),
         }
+        scratch
     }
-    // The high byte, as Pillow takes it for 16-bit colour.
-    let high = |v: u16| (v >> 8) as u8;
-    let width = image.width();
-    match image {
-        DynamicImage::ImageRgb8(i) => return samples(i.as_raw(), width, y, x, 3),
-        DynamicImage::ImageRgba8(i) => convert::<_, 4>(samples(i.as_raw(), width, y, x, 4), scratch, |v| v),
-        DynamicImage::ImageLuma8(i) => convert::<_, 1>(samples(i.as_raw(), width, y, x, 1), scratch, |v| v),
-        DynamicImage::ImageLumaA8(i) => convert::<_, 2>(samples(i.as_raw(), width, y, x, 2), scratch, |v| v),
-        DynamicImage::ImageRgb16(i) => convert::<_, 3>(samples(i.as_raw(), width, y, x, 3), scratch, high),
-        DynamicImage::ImageRgba16(i) => convert::<_, 4>(samples(i.as_raw(), width, y, x, 4), scratch, high),
-        DynamicImage::ImageLuma16(i) => convert::<_, 1>(samples(i.as_raw(), width, y, x, 1), scratch, high),
-        DynamicImage::ImageLumaA16(i) => convert::<_, 2>(samples(i.as_raw(), width, y, x, 2), scratch, high),
-        _ => unreachable!("`resize_and_crop` converts every other kind first"),
-    }
-    scratch
 }

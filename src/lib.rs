@@ -21,6 +21,7 @@
 //! [`image_input`] (file to pixels) -> [`model`] (architecture and weights) -> [`graph`] and its [`passes`](graph::passes) ->
 //! [`plan`] (ordered dispatches over reused buffers) -> [`gpu`] or [`cpu`] (prepared buffers and pipelines, run).
 
+mod cache;
 mod clock;
 pub mod cpu;
 mod engine;
@@ -34,15 +35,22 @@ pub mod kernels;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod npy;
+mod parallel;
 pub mod plan;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "web"))]
 #[doc(hidden)]
 pub mod report;
 mod stats;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+mod web;
 
+pub use cache::CacheDir;
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::adapters;
-pub use engine::{AdapterInfo, Backend, Class, Engine, EngineOptions, Feature, GraphModel, MIN_SIDE, Model, PrepareTimes, Tensor};
+pub use engine::{
+    AdapterInfo, Backend, Class, Engine, EngineOptions, Feature, GhostMaps, GraphModel, IN_FLIGHT, MIN_SIDE, Model, Pending, PrepareTimes,
+    Session, Tensor,
+};
 pub use error::{Error, Result};
 pub use model::Network;
 pub use plan::Precision;

@@ -281,6 +281,7 @@ fn the_cases_cover_every_kernel_and_fusing() {
         }
     }
     kernels.extend([Kernel::Preprocess, Kernel::SoftmaxTopK]); // classes_from_pixels
+    kernels.insert(Kernel::Resize); // tests/resize.rs
     assert_eq!(kernels.len(), Kernel::ALL.len(), "{kernels:?}");
     assert_eq!(FUSINGS.len() * CLASSES.len(), 6);
 }

@@ -5,7 +5,8 @@ mod common;
 use common::net::{self, CLASSES};
 use ghostnet::{
     Precision,
-    kernels::{Kernel, PipelineKey},
+    image_input::Preprocess,
+    kernels::{self, Kernel, PipelineKey},
     plan::Form,
 };
 use naga::{TypeInner, proc::Layouter};
@@ -22,6 +23,10 @@ fn shaders() -> BTreeMap<PipelineKey, BTreeSet<usize>> {
     let halves = CLASSES.map(|class| net::plan(&every, shape, class, net::Fusing::All, Form::Tensors, Precision::F16));
     for step in plans.chain(halves).flat_map(|plan| plan.steps) {
         shaders.entry(step.dispatch.key).or_default().insert(step.dispatch.params.len());
+    }
+    for texture in [false, true] {
+        let dispatch = kernels::resize(&Preprocess::default().resize([300, 400]).unwrap(), false, texture, 0);
+        shaders.entry(dispatch.key).or_default().insert(dispatch.params.len());
     }
     shaders
 }

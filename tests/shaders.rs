@@ -7,6 +7,7 @@ use ghostnet::{
     Precision,
     gpu::roofline,
     graph::Shape,
+    image_input::Preprocess,
     kernels::{self, Binding, Kernel, PipelineKey},
     plan::{Form, Plan},
 };
@@ -65,8 +66,15 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
                 }
             }
         }
+        for (size, texture, f16) in [([100, 200], false, false), ([100, 200], false, true), ([900, 200], true, false), ([9, 9], true, true)]
+        {
+            // What images go through in front of a plan.
+            let resize = Preprocess::default().resize(size).unwrap();
+            let dispatch = kernels::resize(&resize, f16, texture, 0);
+            shaders.entry(dispatch.key).or_default().insert(vec!["output", "scale_shift", "source", "table"]);
+        }
         let kernels: HashSet<Kernel> = shaders.keys().map(|key| key.kernel).collect();
-        assert_eq!(kernels.len(), Kernel::ALL.len(), "the plans use every kernel");
+        assert_eq!(kernels.len(), Kernel::ALL.len(), "every kernel is used");
         println!("{} shaders", shaders.len());
         shaders
     })
@@ -151,6 +159,7 @@ fn shaders_are_within_webgpus_default_limits() {
                 AddressSpace::WorkGroup => memory += bytes.next_multiple_of(16),
                 AddressSpace::Storage { .. } => storage_buffers += 1,
                 AddressSpace::Uniform => assert!(bytes <= MAX_UNIFORM_BUFFER_BINDING_SIZE, "{name}: {} has {bytes} bytes", what()),
+                AddressSpace::Handle => {}
                 other => assert_eq!(other, AddressSpace::Private, "{name}: {}", what()),
             }
         }
@@ -175,9 +184,15 @@ fn bindings_are_what_naga_sees_and_plans_bind() {
             match variable.space {
                 AddressSpace::Storage { access } => {
                     assert!(access.contains(StorageAccess::LOAD), "{name}: {variable_name}");
-                    seen.push(Binding { index: at.binding, name: variable_name, writes: access.contains(StorageAccess::STORE) });
+                    seen.push(Binding {
+                        index: at.binding,
+                        name: variable_name,
+                        writes: access.contains(StorageAccess::STORE),
+                        texture: false,
+                    });
                 }
                 AddressSpace::Uniform => uniforms.push((at.binding, variable_name)),
+                AddressSpace::Handle => seen.push(Binding { index: at.binding, name: variable_name, writes: false, texture: true }),
                 other => panic!("{name}: {variable_name} is in {other:?}"),
             }
         }

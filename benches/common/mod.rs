@@ -6,22 +6,18 @@ pub mod chart;
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
 use ghostnet::{
-    AdapterInfo, Backend, Engine, EngineOptions,
-    gpu::{
-        Prepared, Weights,
-        roofline::{MOST_REPEATS, next_repeats},
-    },
-    median, percentile,
+    AdapterInfo, Backend, Engine, EngineOptions, median,
     plan::Plan,
-    report::text::{Align, adapter, bold, dim, number, table, write_file},
+    report::{
+        document,
+        text::{Align, adapter, bold, dim, number, table, write_file},
+    },
 };
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     fs,
-    ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 /// Options of every bench, after `cargo bench --bench NAME --`.
@@ -96,90 +92,9 @@ impl Args {
     }
 }
 
-/// Steps of a plan on the device, ready to be timed.
-pub struct Timed {
-    prepared: Prepared,
-    steps: Range<usize>,
-    repeats: usize,
-    /// Milliseconds of each round.
-    pub ms: Vec<f64>,
-}
-
-impl Timed {
-    /// Puts a plan on the device, fills its buffers and finds how many repetitions take `pass_ms`; the search is the warm-up.
-    pub fn new(engine: &Engine, plan: Plan, pass_ms: f64) -> Result<Self> {
-        let context = engine.gpu().ok_or_else(|| anyhow!("the benches need a GPU adapter"))?;
-        let steps = 0..plan.steps.len();
-        let (mut prepared, _) = pollster::block_on(Prepared::new(context, Arc::new(plan), &Weights::default()))?;
-        // Zeros would let hardware save power, and so run faster than with values.
-        let values = |bytes: &usize| (0..bytes / 4).flat_map(|at| ((at * 7919 % 251) as f32 / 125.0 - 1.0).to_le_bytes()).collect();
-        let slots: Vec<Vec<u8>> = prepared.plan().slots.iter().map(values).collect();
-        pollster::block_on(prepared.run_slots(&slots))?;
-        let mut timed = Self { prepared, steps, repeats: 1, ms: Vec::new() };
-        loop {
-            let ms = timed.pass()? * timed.repeats as f64;
-            if ms >= pass_ms / 2.0 || timed.repeats >= MOST_REPEATS {
-                return Ok(timed);
-            }
-            timed.repeats = next_repeats(timed.repeats, ms, pass_ms);
-        }
-    }
-
-    fn pass(&mut self) -> Result<f64> {
-        let times = pollster::block_on(self.prepared.time_steps(self.steps.clone(), self.repeats, 1))?;
-        Ok(times[0])
-    }
-
-    /// Measures one more round.
-    pub fn round(&mut self) -> Result<()> {
-        let ms = self.pass()?;
-        self.ms.push(ms);
-        Ok(())
-    }
-
-    pub fn plan(&self) -> &Plan {
-        self.prepared.plan()
-    }
-
-    pub fn repeats(&self) -> usize {
-        self.repeats
-    }
-
-    pub fn median(&self) -> f64 {
-        median(self.ms.clone())
-    }
-
-    pub fn spread(&self) -> [f64; 2] {
-        spread(&self.ms)
-    }
-}
-
-/// Measures `rounds` rounds of each in turn, A B C A B C, so that what disturbs the machine for a while disturbs all.
-pub fn alternate(timed: &mut [&mut Timed], rounds: usize) -> Result<()> {
-    for _ in 0..rounds {
-        for one in timed.iter_mut() {
-            one.round()?;
-        }
-    }
-    Ok(())
-}
-
-/// What a tenth of the rounds stayed below, and what a tenth exceeded.
-pub fn spread(ms: &[f64]) -> [f64; 2] {
-    [10, 90].map(|p| percentile(ms.to_vec(), p))
-}
-
 /// Bytes of activations and weights that a plan's steps read and write.
 pub fn bytes(plan: &Plan) -> u64 {
     plan.steps.iter().map(|s| s.read_bytes + s.write_bytes).sum()
-}
-
-/// How the GPU's time is measured.
-pub fn clock(engine: &Engine) -> &'static str {
-    match engine.gpu() {
-        Some(context) if context.has_timestamps() => "GPU timestamps",
-        _ => "wall clock around submission and wait, for there are no GPU timestamps",
-    }
 }
 
 /// Columns of a table: a name, and where the text stands.
@@ -226,21 +141,8 @@ impl Findings<'_> {
             }
             self.notes.push(format!("against {}: median ratio {:.3} of {} rows", file.display(), median(ratios.clone()), ratios.len()));
         }
-        let mut object = json!({
-            "bench": self.name, "version": env!("CARGO_PKG_VERSION"), "backend": self.info.backend, "adapter": self.info.name,
-            "driver": self.info.driver, "method": self.method, "quick": args.quick,
-        });
-        if let (Some(object), Value::Object(more)) = (object.as_object_mut(), self.more) {
-            object.extend(more);
-        }
-        let rows = self.rows.iter().map(|row| {
-            let mut value = json!({ "name": row.name, "ms": row.ms });
-            if let (Some(value), Value::Object(more)) = (value.as_object_mut(), row.json.clone()) {
-                value.extend(more);
-            }
-            value
-        });
-        object["rows"] = rows.collect();
+        let rows = self.rows.iter().map(|row| (row.name.clone(), row.ms, row.json.clone())).collect();
+        let object = document(self.name, self.info, &self.method, args.quick, self.more, rows);
         if let Some(file) = &args.save {
             write_file(file, format!("{object:#}\n").as_bytes())?;
         }

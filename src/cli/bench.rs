@@ -3,7 +3,7 @@ use super::{
     output::{adapter, bold, number, print, print_json, progress},
 };
 use anyhow::Result;
-use ghostnet::{Precision, Tensor, median, percentile, plan::Form};
+use ghostnet::{Precision, Tensor, median, percentile, plan::Form, report::ms_in_flight};
 use serde_json::json;
 use std::time::Instant;
 
@@ -12,11 +12,12 @@ const WARM_UP: usize = 2;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A run takes a normalised tensor to the device and brings its logits back. Architectures without weights run with
+A run takes a normalised tensor to the device and brings its logits back. Latency is of runs one after the other,
+throughput of runs of which the next are submitted before the last is done. Architectures without weights run with
 random ones, which take as long. With --json:
   {\"model\", \"backend\", \"adapter\", \"driver\", \"precision\", \"batch\",
    \"startup_ms\": {\"device\", \"weights\", \"pipelines\", \"first_run\", \"total\"},
-   \"latency_ms\": {\"min\", \"median\", \"p90\"}, \"images_per_s\"}")]
+   \"latency_ms\": {\"min\", \"median\", \"p90\"}, \"in_flight\", \"images_per_s\"}")]
 pub struct Args {
     /// A network, path to weights, or hub repository pulled before
     #[arg(value_name = "M", default_value = ghostnet::model::EMBEDDED)]
@@ -26,9 +27,12 @@ pub struct Args {
     /// Images of one run
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
     batch: usize,
-    /// Timed runs, after the first and 2 more
+    /// Timed runs, after the first and 2 more; as many again for the throughput
     #[arg(long, value_name = "K", default_value = "30", value_parser = positive)]
     iters: usize,
+    /// Runs under way at once, for the throughput
+    #[arg(long, value_name = "K", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=64))]
+    in_flight: u8,
     /// Rows and columns of the input [default: the model's]
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<[usize; 2]>,
@@ -80,7 +84,9 @@ impl Args {
         for _ in 0..WARM_UP {
             model.run(&input)?;
         }
-        let bar = progress(self.iters as u64, "{wide_bar} run {pos} of {len}");
+        let in_flight = usize::from(self.in_flight);
+        let mut session = model.session(self.batch, h, w, Form::Tensors, in_flight)?;
+        let bar = progress(2 * self.iters as u64, "{wide_bar} run {pos} of {len}");
         let mut times = Vec::with_capacity(self.iters);
         for _ in 0..self.iters {
             let start = Instant::now();
@@ -88,11 +94,12 @@ impl Args {
             times.push(ms(start));
             bar.inc(1);
         }
+        let each = ms_in_flight(&mut session, &input, in_flight, self.iters, || bar.inc(1))?;
         bar.finish_and_clear();
 
         let [min, p90] = [0, 90].map(|p| percentile(times.clone(), p));
         let median = median(times);
-        let images_per_s = self.batch as f64 * 1e3 / median;
+        let images_per_s = self.batch as f64 * 1e3 / each;
         let info = engine.adapter();
         let precision = precision_name(engine.precision());
         if self.json {
@@ -102,7 +109,7 @@ impl Args {
                 "startup_ms": {
                     "device": device, "weights": weights, "pipelines": pipelines, "first_run": first_run, "total": total,
                 },
-                "latency_ms": { "min": min, "median": median, "p90": p90 }, "images_per_s": images_per_s,
+                "latency_ms": { "min": min, "median": median, "p90": p90 }, "in_flight": in_flight, "images_per_s": images_per_s,
             }));
         }
         let [device, weights, pipelines, first_run, total] = [device, weights, pipelines, first_run, total].map(number);
@@ -112,7 +119,7 @@ impl Args {
         print(&format!(
             "start-up    {total} ms: device {device}, weights {weights}, pipelines {pipelines}, first run {first_run}\n\
              latency     {median} ms median, {min} at best, {p90} or less in 90 % of {} runs\n\
-             throughput  {} images/s",
+             throughput  {} images/s, {in_flight} in flight",
             self.iters,
             number(images_per_s)
         ))

@@ -3,13 +3,15 @@ use super::{
     output::{adapter, count, note, number, one_line, print, print_json, progress, report_text},
 };
 use anyhow::{Result, anyhow, bail};
-use ghostnet::{Error, Model, Network, image_input, plan::Form};
+use ghostnet::{Class, Error, IN_FLIGHT, Model, Network, image_input, plan::Form};
 use rayon::prelude::*;
 use serde_json::json;
 use std::{
+    collections::VecDeque,
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::mpsc,
     time::Instant,
 };
 
@@ -58,36 +60,47 @@ impl Args {
         let [h, w] = model.network().preprocess().size;
         let batch = self.batch.min(images.len());
         let k = 5.min(model.network().classes());
-        model.prepare(batch, h, w, Form::Classify { k })?;
+        let mut session = model.session(batch, h, w, Form::Classify { k }, IN_FLIGHT)?;
 
         let bar = progress(images.len() as u64, "{wide_bar} {pos} of {len} images  {msg}  {per_sec}  {eta} left");
         let start = Instant::now();
         let mut score = Score::default();
         let mut damaged = 0;
-        let mut batches = images.chunks(batch);
-        let mut next = batches.next().map(|batch| decode(&model, batch));
-        while let Some(decoded) = next.take() {
-            let (good, errors): (Vec<_>, Vec<_>) = decoded.into_iter().partition(Result::is_ok);
-            for error in errors.iter().filter_map(|e| e.as_ref().err()) {
-                bar.suspend(|| report_text(&error.to_string()));
+        // While the device works on some batches, one waits for it and the next is decoded. More are never in memory.
+        let (sender, decoded) = mpsc::sync_channel(1);
+        std::thread::scope(|scope| -> Result<()> {
+            let (model, batches) = (&model, images.chunks(batch));
+            scope.spawn(move || batches.map(|batch| decode(model, batch)).try_for_each(|decoded| sender.send(decoded)));
+            let mut count = |classes: Vec<Vec<Class>>, truth: &[usize]| {
+                for (answer, &class) in classes.iter().zip(truth) {
+                    score.add(answer, class);
+                }
+                bar.inc(truth.len() as u64);
+                bar.set_message(format!("top-1 {:.1} %", 100.0 * score.share(score.top1)));
+            };
+            let mut pending = VecDeque::new();
+            for decoded in decoded {
+                let (good, errors): (Vec<_>, Vec<_>) = decoded.into_iter().partition(Result::is_ok);
+                for error in errors.iter().filter_map(|e| e.as_ref().err()) {
+                    bar.suspend(|| report_text(&error.to_string()));
+                }
+                damaged += errors.len();
+                bar.inc(errors.len() as u64);
+                let (pixels, truth): (Vec<_>, Vec<_>) = good.into_iter().flatten().unzip();
+                if !pixels.is_empty() {
+                    pending.push_back((session.submit_pixels(&pixels.concat())?, truth));
+                }
+                if pending.len() == IN_FLIGHT
+                    && let Some((oldest, truth)) = pending.pop_front()
+                {
+                    count(oldest.wait()?, &truth);
+                }
             }
-            damaged += errors.len();
-            let (pixels, truth): (Vec<_>, Vec<_>) = good.into_iter().flatten().unzip();
-            let mut pixels = pixels.concat();
-            // A run of another size would need buffers of its own.
-            pixels.resize(batch * h * w, 0);
-            // While the device works on this batch, the next is decoded.
-            let (answers, decoded) =
-                rayon::join(|| model.classify_pixels(&pixels, batch, k), || batches.next().map(|batch| decode(&model, batch)));
-            next = decoded;
-            for (answer, &class) in answers?.iter().zip(&truth) {
-                score.images += 1;
-                score.top1 += usize::from(answer.first().is_some_and(|c| c.index == class));
-                score.top5 += usize::from(answer.iter().any(|c| c.index == class));
+            for (rest, truth) in pending {
+                count(rest.wait()?, &truth);
             }
-            bar.inc((truth.len() + errors.len()) as u64);
-            bar.set_message(format!("top-1 {:.1} %", 100.0 * score.share(score.top1)));
-        }
+            Ok(())
+        })?;
         bar.finish_and_clear();
         if score.images == 0 {
             // Each was reported.
@@ -120,6 +133,12 @@ struct Score {
 }
 
 impl Score {
+    fn add(&mut self, answer: &[Class], class: usize) {
+        self.images += 1;
+        self.top1 += usize::from(answer.first().is_some_and(|c| c.index == class));
+        self.top5 += usize::from(answer.iter().any(|c| c.index == class));
+    }
+
     fn share(&self, right: usize) -> f64 {
         right as f64 / self.images.max(1) as f64
     }

@@ -35,6 +35,8 @@ Examples:
 A model M is an architecture (ghostnet_050, ghostnet_100, ghostnet_130), the embedded network ghostnet_050_cifar10,
 a path to weights (safetensors with timm's names, or an official .pth), or a hub repository pulled before.
 
+Environment: GHOSTNET_CACHE_DIR, the folder where compiled pipelines are kept for the next start (Vulkan); empty: nowhere.
+
 Exit status: 0 done, 1 an error (one line on stderr), 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]

@@ -2,7 +2,7 @@
 //!
 //! Loops over the lanes of a block have a constant length and no branch, so that they compile to SSE2, NEON or simd128 on their own.
 
-use rayon::prelude::*;
+use crate::parallel::*;
 
 /// Four channels of one pixel, or four lanes of a weight row.
 pub(crate) type Block = [f32; 4];
@@ -113,7 +113,7 @@ fn halve(block: usize, first: usize, one: &mut [Block], two: &mut [Block], work:
         let half = (one.len() / 2).next_multiple_of(PIXELS);
         let (one_low, one_high) = one.split_at_mut(half);
         let (two_low, two_high) = if two.is_empty() { (two, &mut [][..]) } else { two.split_at_mut(half) };
-        rayon::join(|| halve(block, first, one_low, two_low, work), || halve(block, first + half, one_high, two_high, work));
+        join(|| halve(block, first, one_low, two_low, work), || halve(block, first + half, one_high, two_high, work));
     } else if two.is_empty() {
         work(block, first, &mut [one]);
     } else {

@@ -2,7 +2,7 @@
 
 use super::block::{Block, PIXELS, View, ZERO, activate, for_each_run, matrices};
 use crate::kernels::Conv2dParams;
-use rayon::prelude::*;
+use crate::parallel::*;
 
 /// `blocks` is BLOCKS.
 pub(crate) fn conv2d(

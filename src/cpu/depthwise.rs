@@ -2,7 +2,7 @@
 
 use super::block::{Block, View, ZERO, activate, add, multiply_add, rows_of_a_run};
 use crate::kernels::DepthwiseParams;
-use rayon::prelude::*;
+use crate::parallel::*;
 
 /// `window` is from KH, KW, STRIDE_Y, STRIDE_X and the parameters; `run` and `runs` are PIXELS and WG, which the sums' tiles are made of.
 /// No `input` is SAME, and `sums` is SUMS.

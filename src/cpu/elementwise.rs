@@ -2,7 +2,7 @@
 
 use super::block::{Block, View, activate, add, multiply};
 use crate::kernels::ElementwiseParams;
-use rayon::prelude::*;
+use crate::parallel::*;
 
 /// `op` is OP: 0 none, 1 add, 2 multiply.
 pub(crate) fn elementwise(params: &ElementwiseParams, op: usize, activation: u32, a: &[Block], b: Option<&[Block]>, output: &mut [Block]) {

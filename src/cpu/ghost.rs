@@ -9,7 +9,7 @@ use super::{
     pointwise::{Layer, Maps},
 };
 use crate::kernels::GhostParams;
-use rayon::prelude::*;
+use crate::parallel::*;
 
 /// The buffers that a variant of the kernel has or has not.
 pub(crate) struct Extra<'a> {

@@ -2,7 +2,7 @@
 
 use super::block::{Block, View, ZERO, activate, add, multiply_add};
 use crate::kernels::LinearParams;
-use rayon::prelude::*;
+use crate::parallel::*;
 
 pub(crate) fn linear(params: &LinearParams, activation: u32, input: &[Block], weight: &[Block], bias: &[Block], output: &mut [Block]) {
     let [blocks_in, blocks_out] = [params.blocks_in, params.blocks_out].map(|v| v as usize);

@@ -14,6 +14,7 @@ mod pointwise;
 mod pool;
 mod preprocess;
 mod relayout;
+mod resize;
 mod separable;
 mod softmax_top_k;
 mod squeeze_excite;
@@ -21,12 +22,15 @@ mod squeeze_excite;
 mod tests;
 
 use crate::{
+    clock,
     kernels::{DepthwiseParams, Dispatch, Kernel, SeparableParams, SqueezeExciteParams},
+    parallel,
     plan::{Form, Plan, Precision, Resource, Step},
 };
 use block::Block;
 use depthwise::Window;
-use std::{sync::Arc, time::Instant};
+pub(crate) use resize::resize;
+use std::sync::Arc;
 
 /// A plan with its buffers, ready to run on the CPU.
 pub struct Prepared {
@@ -77,18 +81,18 @@ impl Prepared {
     /// Runs every step.
     pub fn run(&mut self) {
         // One entry into the thread pool, not one for each loop of each kernel.
-        rayon::scope(|_| (0..self.plan.steps.len()).for_each(|at| self.step(at)));
+        parallel::scope(|_| (0..self.plan.steps.len()).for_each(|at| self.step(at)));
     }
 
     /// As [`Prepared::run`]; returns each step's milliseconds.
     pub fn run_timed(&mut self) -> Vec<f64> {
         let steps = 0..self.plan.steps.len();
         let time = |at| {
-            let start = Instant::now();
+            let start = clock::now();
             self.step(at);
-            start.elapsed().as_secs_f64() * 1e3
+            clock::now() - start
         };
-        rayon::scope(|_| steps.map(time).collect())
+        parallel::scope(|_| steps.map(time).collect())
     }
 
     fn step(&mut self, at: usize) {
@@ -132,7 +136,8 @@ impl Prepared {
             Kernel::Depthwise => {
                 let params: DepthwiseParams = dispatch.params();
                 let size_in = [params.height_in, params.width_in];
-                let window = window(dispatch, size_in, [params.height_out, params.width_out], [params.pad_y, params.pad_x]);
+                let [kernel, stride] = [["KH", "KW"], ["STRIDE_Y", "STRIDE_X"]].map(|names| names.map(|name| define(name) as u32));
+                let window = window(size_in, [params.height_out, params.width_out], (kernel, stride, [params.pad_y, params.pad_x]));
                 let run = ["PIXELS", "WG"].map(define);
                 depthwise::depthwise(
                     &params,
@@ -184,11 +189,13 @@ impl Prepared {
                 preprocess::preprocess(&dispatch.params(), bytemuck::cast_slice(read("pixels")), read("scale_shift"), output);
             }
             Kernel::Relayout => relayout::relayout(&dispatch.params(), read("input"), read("table"), output),
+            Kernel::Resize => unreachable!("no plan resizes: how depends on each image"),
             Kernel::Separable => {
                 let params: SeparableParams = dispatch.params();
                 let size_in = [params.height_in, params.width_in];
                 let size_out = [params.pixels_out / params.width_out, params.width_out];
-                let window = window(dispatch, size_in, size_out, [params.pad_y, params.pad_x]);
+                let kernel = [params.kernel_y, params.kernel_x];
+                let window = window(size_in, size_out, (kernel, [params.stride_y, params.stride_x], [params.pad_y, params.pad_x]));
                 separable::separable(
                     &params,
                     blocks,
@@ -226,11 +233,10 @@ fn find(step: &Step, name: &str) -> Option<Resource> {
     step.bindings.iter().find(|(n, _)| *n == name).map(|(_, resource)| *resource)
 }
 
-/// The window of a kernel that is composed with KH, KW, STRIDE_Y and STRIDE_X; sizes are (rows, columns).
-fn window(dispatch: &Dispatch, size_in: [u32; 2], size_out: [u32; 2], pad: [u32; 2]) -> Window {
-    let define = |name| dispatch.key.define(name).map_or(1, |v| v as usize);
-    let [[height_in, width_in], [height_out, width_out], pad] = [size_in, size_out, pad].map(|pair| pair.map(|v| v as usize));
-    let (kernel, stride) = (["KH", "KW"].map(define), ["STRIDE_Y", "STRIDE_X"].map(define));
+/// A window of (kernel, stride, padding); sizes are (rows, columns).
+fn window(size_in: [u32; 2], size_out: [u32; 2], (kernel, stride, pad): ([u32; 2], [u32; 2], [u32; 2])) -> Window {
+    let [[height_in, width_in], [height_out, width_out]] = [size_in, size_out].map(|pair| pair.map(|v| v as usize));
+    let [kernel, stride, pad] = [kernel, stride, pad].map(|pair| pair.map(|v| v as usize));
     Window { width_in, height_in, width_out, height_out, kernel, stride, pad }
 }
 

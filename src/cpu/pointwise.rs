@@ -2,7 +2,7 @@
 
 use super::block::{Block, PIXELS, View, ZERO, activate, add, for_each_run, matrices, multiply, scale};
 use crate::kernels::{PointwiseParams, padded};
-use rayon::prelude::*;
+use crate::parallel::*;
 
 /// The buffers that a variant of the kernel has or has not.
 pub(crate) struct Extra<'a> {

@@ -5,7 +5,7 @@ use super::{
     depthwise::Window,
 };
 use crate::kernels::PoolParams;
-use rayon::prelude::*;
+use crate::parallel::*;
 
 /// `window` is WINDOW, `sums` is SUMS.
 pub(crate) fn pool(params: &PoolParams, window: bool, sums: bool, input: &[Block], output: &mut [Block]) {

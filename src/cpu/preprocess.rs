@@ -2,7 +2,7 @@
 
 use super::block::{Block, View, multiply_add};
 use crate::kernels::PreprocessParams;
-use rayon::prelude::*;
+use crate::parallel::*;
 
 pub(crate) fn preprocess(params: &PreprocessParams, pixels: &[u32], scale_shift: &[Block], output: &mut [Block]) {
     let of_image = params.pixels as usize;

@@ -2,7 +2,7 @@
 
 use super::block::{Block, View};
 use crate::kernels::RelayoutParams;
-use rayon::prelude::*;
+use crate::parallel::*;
 
 pub(crate) fn relayout(params: &RelayoutParams, input: &[Block], table: &[Block], output: &mut [Block]) {
     let [pixels, blocks] = [params.pixels, params.blocks_out].map(|v| v as usize);

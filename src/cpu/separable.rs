@@ -8,14 +8,14 @@ use super::{
     pointwise::{Layer, Maps},
 };
 use crate::kernels::SeparableParams;
-use rayon::prelude::*;
+use crate::parallel::*;
 
 /// Blocks that the depthwise values of one image take.
 pub(crate) fn middle_len(params: &SeparableParams) -> usize {
     params.blocks_in as usize * params.pixels_out as usize
 }
 
-/// `blocks` is BLOCKS; `window` is from KH, KW, STRIDE_Y, STRIDE_X and the parameters. `middle` holds all images' depthwise values.
+/// `blocks` is BLOCKS; `window` is from the parameters. `middle` holds all images' depthwise values.
 #[allow(clippy::too_many_arguments)] // the shader's variables and constants
 pub(crate) fn separable(
     params: &SeparableParams,

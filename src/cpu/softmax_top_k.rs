@@ -2,7 +2,7 @@
 
 use super::block::{Block, View};
 use crate::kernels::SoftmaxTopKParams;
-use rayon::prelude::*;
+use crate::parallel::*;
 
 /// `output` takes (class, bits of its probability) pairs.
 pub(crate) fn softmax_top_k(params: &SoftmaxTopKParams, input: &[Block], output: &mut [u32]) {

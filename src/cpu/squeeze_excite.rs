@@ -5,7 +5,7 @@ use super::{
     linear::row,
 };
 use crate::kernels::SqueezeExciteParams;
-use rayon::prelude::*;
+use crate::parallel::*;
 
 /// Blocks that the means and the reduced layer of one image take.
 pub(crate) fn hidden_len(params: &SqueezeExciteParams) -> usize {

@@ -1,6 +1,6 @@
 //! Choosing an adapter and opening its device.
 
-use super::pipelines::{Pipeline, PipelineCache};
+use super::pipelines::{Pipeline, Pipelines};
 use crate::{
     Error, Result,
     kernels::{PipelineKey, choice::DeviceClass},
@@ -81,10 +81,39 @@ async fn enumerate(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterInfo
         .await
         .into_iter();
     let mut adapters: Vec<_> = adapters.into_iter().map(|a| (AdapterInfo::new(&a), a)).map(|(info, a)| (a, info)).collect();
+    #[cfg(target_arch = "wasm32")]
+    if let Some((_, info)) = adapters.first_mut() {
+        info.name = browser::adapter_name().await.unwrap_or_default();
+    }
+    #[cfg(not(target_arch = "wasm32"))]
     adapters.sort_by_key(|(_, info)| {
         ["discrete", "integrated", "virtual", "other", "cpu"].iter().position(|t| *t == info.device_type).unwrap_or(usize::MAX)
     });
     adapters
+}
+
+/// What wgpu does not tell of a browser's adapter.
+#[cfg(target_arch = "wasm32")]
+mod browser {
+    use wasm_bindgen::prelude::*;
+
+    #[wasm_bindgen]
+    extern "C" {
+        #[wasm_bindgen(catch, js_namespace = ["navigator", "gpu"], js_name = requestAdapter)]
+        async fn request_adapter(options: &JsValue) -> Result<JsValue, JsValue>;
+    }
+
+    /// Its description, or, where the browser keeps that to itself, its vendor and architecture.
+    pub(super) async fn adapter_name() -> Option<String> {
+        let options = js_sys::Object::new();
+        js_sys::Reflect::set(&options, &"powerPreference".into(), &"high-performance".into()).ok()?;
+        let adapter = request_adapter(&options).await.ok()?;
+        let info = js_sys::Reflect::get(&adapter, &"info".into()).ok()?;
+        let text = |key: &str| js_sys::Reflect::get(&info, &key.into()).ok()?.as_string().filter(|text| !text.is_empty());
+        let parts = || ["vendor", "architecture", "device"].into_iter().filter_map(text).collect::<Vec<_>>().join(" ");
+        let name = text("description").unwrap_or_else(parts);
+        Some(if name.is_empty() { "a GPU that the browser does not name".into() } else { name })
+    }
 }
 
 /// Every adapter that the library could use, best first. Empty where there is none.
@@ -101,7 +130,7 @@ pub struct Context {
     adapter_limits: wgpu::Limits,
     class: DeviceClass,
     lost: Arc<Mutex<Option<String>>>,
-    pipelines: PipelineCache,
+    pub(super) pipelines: Pipelines,
 }
 
 impl Context {
@@ -115,21 +144,22 @@ impl Context {
         let chosen = match filter {
             None => all.into_iter().next(),
             Some(filter) => {
-                let wanted = filter.to_lowercase();
-                let matches = |i: &AdapterInfo| [&i.name, &i.driver, &i.backend].iter().any(|t| t.to_lowercase().contains(&wanted));
+                let wanted = filter.to_ascii_lowercase();
+                let matches = |i: &AdapterInfo| [&i.name, &i.driver, &i.backend].iter().any(|t| t.to_ascii_lowercase().contains(&wanted));
                 all.into_iter().find(|(_, info)| matches(info))
             }
         };
         let Some((adapter, info)) = chosen else {
             return Err(Error::NoAdapter(match (filter, names.is_empty()) {
+                (_, true) if cfg!(target_arch = "wasm32") => "this browser offers none through WebGPU".into(),
                 (_, true) => "this machine offers none (on Linux install a Vulkan driver, e.g. mesa-vulkan-drivers)".into(),
                 (Some(filter), false) => format!("none matches `{filter}`; there are {}", names.join(", ")),
                 (None, false) => "none can be used".into(),
             }));
         };
         let limits = limits(&adapter, &info, default_limits)?;
-        // Timestamps for the profiler, where there are any; nothing else is needed.
-        let features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        // Timestamps for the profiler and a cache for the next start, where there are any; nothing is needed.
+        let features = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("ghostnet"),
             required_features: features,
@@ -149,10 +179,24 @@ impl Context {
         let sink = lost.clone();
         device.set_device_lost_callback(move |_, message| {
             let reason = if message.is_empty() { "its driver gives no reason".into() } else { message };
-            *sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(reason);
+            sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(reason);
         });
+        let sink = lost.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            // wgpu destroys the buffers of a lost device under the runs that use them; those fail with the loss.
+            let is_lost = sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
+            assert!(is_lost, "{error}");
+        }));
         let class = if info.device_type == "cpu" { DeviceClass::Software } else { DeviceClass::Gpu };
-        Self { device, queue, info, adapter_limits, class, lost, pipelines: PipelineCache::default() }
+        Self { device, queue, info, adapter_limits, class, lost, pipelines: Pipelines::default() }
+    }
+
+    /// Keeps compiled pipelines in this folder, for the next start. Only Vulkan offers it; elsewhere, and where the folder cannot be
+    /// used, the context stays as it is.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub async fn with_cache(mut self, folder: &crate::CacheDir) -> Self {
+        self.pipelines.disk = super::disk_cache::DiskCache::open(&self.device, folder).await;
+        self
     }
 
     /// The adapter.
@@ -186,6 +230,11 @@ impl Context {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
+    /// Whether the device was lost.
+    pub fn is_lost(&self) -> bool {
+        self.check_lost().is_err()
+    }
+
     /// Fails if the device was lost.
     pub(super) fn check_lost(&self) -> Result<()> {
         match &*self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
@@ -205,9 +254,19 @@ impl Context {
         self.pipelines.get(&self.device, keys).await
     }
 
+    /// A run is done: now there is time to keep what was compiled for it.
+    pub(super) fn keep_pipelines(&self) {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(disk) = &self.pipelines.disk {
+            disk.keep();
+        }
+    }
+
     /// Loses the device on purpose, as a driver reset would.
     #[doc(hidden)]
     pub fn destroy(&self) {
+        // wgpu would tell only when nothing is under way any more.
+        self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert("it was destroyed".into());
         self.device.destroy();
     }
 }

@@ -1,19 +1,23 @@
 //! Runs plans on a GPU: the only module that names wgpu.
 //!
-//! A [`Context`] is a device with its compiled pipelines; a [`Prepared`] is a plan with its buffers and bind groups. A run encodes one
-//! compute pass, submits once and reads back once; it creates no buffer, bind group or pipeline.
+//! A [`Context`] is a device with its compiled pipelines; a [`Prepared`] is a plan with its buffers and bind groups. A [`Run`] encodes one
+//! compute pass, submits once and reads back once; it creates no buffer, bind group or pipeline. Several may be under way.
 //!
 //! Methods are `async`. On native targets they block the calling thread while they wait for the device; in a browser they do not.
 
 mod context;
+#[cfg(not(target_arch = "wasm32"))]
+mod disk_cache;
 mod pipelines;
 mod prepared;
 mod profiler;
+mod resize;
 pub mod roofline;
 
 pub use context::{AdapterInfo, Context, Limit, adapters};
 pub use pipelines::Pipeline;
-pub use prepared::{Prepared, Weights};
+pub use prepared::{Prepared, Run, Weights};
+pub use resize::{Image, Source};
 
 use crate::Error;
 

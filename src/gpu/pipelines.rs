@@ -17,48 +17,79 @@ pub struct Pipeline {
     pub(super) bindings: Vec<Binding>,
 }
 
+/// The pipelines of a device.
 #[derive(Debug, Default)]
-pub(super) struct PipelineCache {
+pub(super) struct Pipelines {
     compiled: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) disk: Option<super::disk_cache::DiskCache>,
 }
 
-impl PipelineCache {
+impl Pipelines {
     pub(super) async fn get(&self, device: &wgpu::Device, keys: &[PipelineKey]) -> Result<Vec<Arc<Pipeline>>> {
         let lock = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut missing: Vec<&PipelineKey> = keys.iter().filter(|key| !lock().contains_key(key)).collect();
-        missing.sort();
-        missing.dedup();
+        let mut missing: Vec<&PipelineKey> = Vec::new();
+        for key in keys {
+            if !lock().contains_key(key) && !missing.contains(&key) {
+                missing.push(key);
+            }
+        }
         // The lock is not held while compiling: at worst two threads compile one pipeline.
-        for (key, pipeline) in compile_all(device, &missing).await? {
+        for (key, pipeline) in compile_all(device, self.driver_cache(), &missing).await? {
             lock().insert(key, Arc::new(pipeline));
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(disk) = self.disk.as_ref().filter(|_| !missing.is_empty()) {
+            disk.changed();
         }
         let compiled = lock();
         Ok(keys.iter().map(|key| compiled[key].clone()).collect())
     }
+
+    /// Where the driver looks for pipelines and leaves new ones.
+    fn driver_cache(&self) -> Option<&wgpu::PipelineCache> {
+        #[cfg(not(target_arch = "wasm32"))]
+        return self.disk.as_ref().map(super::disk_cache::DiskCache::cache);
+        #[cfg(target_arch = "wasm32")]
+        None
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-async fn compile_all(device: &wgpu::Device, keys: &[&PipelineKey]) -> Result<Vec<(PipelineKey, Pipeline)>> {
+async fn compile_all(
+    device: &wgpu::Device,
+    cache: Option<&wgpu::PipelineCache>,
+    keys: &[&PipelineKey],
+) -> Result<Vec<(PipelineKey, Pipeline)>> {
     use rayon::prelude::*;
     // Drivers compile in the calling thread.
-    keys.par_iter().map(|key| Ok(((*key).clone(), pollster::block_on(compile(device, key))?))).collect()
+    keys.par_iter().map(|key| Ok(((*key).clone(), pollster::block_on(compile(device, cache, key))?))).collect()
 }
 
 #[cfg(target_arch = "wasm32")]
-async fn compile_all(device: &wgpu::Device, keys: &[&PipelineKey]) -> Result<Vec<(PipelineKey, Pipeline)>> {
+async fn compile_all(
+    device: &wgpu::Device,
+    cache: Option<&wgpu::PipelineCache>,
+    keys: &[&PipelineKey],
+) -> Result<Vec<(PipelineKey, Pipeline)>> {
     let mut all = Vec::new();
     for key in keys {
-        all.push(((*key).clone(), compile(device, key).await?));
+        all.push(((*key).clone(), compile(device, cache, key).await?));
     }
     Ok(all)
 }
 
-async fn compile(device: &wgpu::Device, key: &PipelineKey) -> Result<Pipeline> {
-    compile_source(device, &key.file_name(), key.source()).await
+async fn compile(device: &wgpu::Device, cache: Option<&wgpu::PipelineCache>, key: &PipelineKey) -> Result<Pipeline> {
+    compile_source(device, cache, &key.file_name(), key.source()).await
 }
 
 /// Compiles one shader of this crate.
-pub(super) async fn compile_source(device: &wgpu::Device, name: &str, source: String) -> Result<Pipeline> {
+pub(super) async fn compile_source(
+    device: &wgpu::Device,
+    cache: Option<&wgpu::PipelineCache>,
+    name: &str,
+    source: String,
+) -> Result<Pipeline> {
     let bindings = kernels::bindings(&source);
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
@@ -68,14 +99,18 @@ pub(super) async fn compile_source(device: &wgpu::Device, name: &str, source: St
     #[allow(unsafe_code)]
     let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
 
-    let buffer = |index, ty, dynamic| wgpu::BindGroupLayoutEntry {
-        binding: index,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
-        count: None,
+    let entry = |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None };
+    let buffer = |ty, dynamic| wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None };
+    let texture = wgpu::BindingType::Texture {
+        sample_type: wgpu::TextureSampleType::Float { filterable: false },
+        view_dimension: wgpu::TextureViewDimension::D2,
+        multisampled: false,
     };
-    let mut entries = vec![buffer(0, wgpu::BufferBindingType::Uniform, true)];
-    entries.extend(bindings.iter().map(|b| buffer(b.index, wgpu::BufferBindingType::Storage { read_only: !b.writes }, false)));
+    let mut entries = vec![entry(0, buffer(wgpu::BufferBindingType::Uniform, true))];
+    entries.extend(bindings.iter().map(|b| {
+        let storage = buffer(wgpu::BufferBindingType::Storage { read_only: !b.writes }, false);
+        entry(b.index, if b.texture { texture } else { storage })
+    }));
     let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
     let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(name),
@@ -89,7 +124,7 @@ pub(super) async fn compile_source(device: &wgpu::Device, name: &str, source: St
         entry_point: Some("main"),
         // Every kernel writes workgroup memory before it reads it.
         compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: false },
-        cache: None,
+        cache,
     });
     match scope.pop().await {
         Some(error) => Err(match Error::from(error) {

@@ -1,14 +1,18 @@
 //! A plan with everything it needs on the device, and its run.
 
-use super::{Context, Pipeline};
+use super::{Context, Image, Pipeline, resize::Resizer};
 use crate::{
     Error, PrepareTimes, Result, clock, kernels,
     plan::{ConstantKey, PackedConstant, Plan, Precision, Resource},
 };
+use futures_channel::oneshot;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Packed weights on the device, shared by all plans of one graph.
@@ -20,7 +24,7 @@ pub struct Weights {
 type Uploaded = (wgpu::Buffer, Range<u64>);
 
 /// Offsets of bindings are multiples of this: WebGPU's default `min_storage_buffer_offset_alignment`, the largest it may be.
-const ALIGNMENT: u64 = 256;
+pub(super) const ALIGNMENT: u64 = 256;
 
 pub(super) struct PreparedStep {
     pub(super) pipeline: Arc<Pipeline>,
@@ -29,17 +33,46 @@ pub(super) struct PreparedStep {
     pub(super) grid: [u32; 3],
 }
 
-/// A plan's buffers, bind groups and pipelines. One run at a time: make another for another thread.
+/// A plan's buffers, bind groups and pipelines, for one thread: make another for another.
+///
+/// Several runs may be under way at once, each with its own upload and readback buffers. The slots are shared: a queue carries out what is
+/// submitted in order, and a run's input is copied to its slot in the same submission.
 pub struct Prepared {
     pub(super) context: Arc<Context>,
     plan: Arc<Plan>,
     slots: Vec<wgpu::Buffer>,
     pub(super) steps: Vec<PreparedStep>,
-    upload: wgpu::Buffer,
-    readback: wgpu::Buffer,
-    /// Bytes of each output in `readback`, in the plan's order.
-    ranges: Vec<Range<u64>>,
+    /// For a plan that takes pixels.
+    resizer: Option<Resizer>,
+    /// The one that the next run takes stands first: unused, or in use for longest.
+    flights: VecDeque<Flight>,
+    /// Bytes of each output in a readback buffer, in the plan's order.
+    ranges: Arc<[Range<u64>]>,
 }
+
+/// What a run has for itself while it is under way.
+struct Flight {
+    upload: wgpu::Buffer,
+    /// Through which images go up; as large as the largest so far.
+    images: Option<wgpu::Buffer>,
+    readback: Arc<wgpu::Buffer>,
+    /// The run that uses them, and what it has yet to tell: that an upload buffer is mapped again, that `readback` was read.
+    submission: Option<wgpu::SubmissionIndex>,
+    busy: Vec<Mapping>,
+}
+
+/// A run under way. It goes on if this is dropped.
+pub struct Run {
+    context: Arc<Context>,
+    submission: wgpu::SubmissionIndex,
+    outputs: oneshot::Receiver<Outputs>,
+    is_done: Arc<AtomicBool>,
+    /// Lives until it was read, even if the [`Prepared`] does not.
+    _readback: Arc<wgpu::Buffer>,
+}
+
+/// Each output's slot up to the output's end; `None` if the buffer could not be read.
+type Outputs = Option<Vec<Vec<u8>>>;
 
 impl Weights {
     /// Uploads the constants that are not there yet, in as few buffers as the device's limits allow.
@@ -110,15 +143,19 @@ impl Prepared {
         let pipelines = context.pipelines(&keys).await?;
 
         let compiled = clock::now();
-        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let made = Self::make(context, plan, weights, &pipelines);
-        let (invalid, full) = (validation.pop().await, memory.pop().await);
-        // Memory first: a buffer that could not be made is invalid for everything that uses it.
-        match full.or(invalid) {
-            Some(error) => Err(error.into()),
-            None => Ok((made?, PrepareTimes { weights: clock::now() - compiled, pipelines: compiled - start })),
+        let prepared = checked(device, || Self::make(context, plan, weights, &pipelines)).await?;
+        Ok((prepared, PrepareTimes { weights: clock::now() - compiled, pipelines: compiled - start }))
+    }
+
+    /// Makes buffers for `in_flight` runs under way at once; at first there are those of one.
+    pub async fn set_in_flight(&mut self, in_flight: usize) -> Result<()> {
+        self.flights.truncate(in_flight.max(1));
+        while self.flights.len() < in_flight {
+            let flight = checked(&self.context.device, || Ok(Flight::new(&self.context.device, &self.plan, &self.ranges))).await?;
+            // Unused, so it comes before those that may be in use.
+            self.flights.push_front(flight);
         }
+        Ok(())
     }
 
     fn make(context: &Arc<Context>, plan: Arc<Plan>, weights: &Weights, pipelines: &[Arc<Pipeline>]) -> Result<Self> {
@@ -145,6 +182,14 @@ impl Prepared {
         }
         let params_buffer = filled(device, "params", wgpu::BufferUsages::UNIFORM, &params)?;
 
+        let bound = |resource: Resource| match resource {
+            Resource::Slot(slot) => (&slots[slot], 0..slots[slot].size()),
+            Resource::Constant(constant) => {
+                let constant = &plan.constants[constant];
+                let (buffer, range) = &uploaded[&(constant.key.clone(), plan.precision_of(constant))];
+                (buffer, range.clone())
+            }
+        };
         let steps = plan
             .steps
             .iter()
@@ -162,14 +207,9 @@ impl Prepared {
                             binding.name
                         ))
                     })?;
-                    let resource = match *resource {
-                        Resource::Slot(slot) => slots[slot].as_entire_buffer_binding(),
-                        Resource::Constant(constant) => {
-                            let constant = &plan.constants[constant];
-                            let (buffer, range) = &uploaded[&(constant.key.clone(), plan.precision_of(constant))];
-                            wgpu::BufferBinding { buffer, offset: range.start, size: wgpu::BufferSize::new(range.end - range.start) }
-                        }
-                    };
+                    let (buffer, range) = bound(*resource);
+                    let size = wgpu::BufferSize::new(range.end - range.start);
+                    let resource = wgpu::BufferBinding { buffer, offset: range.start, size };
                     entries.push(wgpu::BindGroupEntry { binding: binding.index, resource: wgpu::BindingResource::Buffer(resource) });
                 }
                 let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -185,9 +225,14 @@ impl Prepared {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
+        let resizer = Resizer::new(&plan, |name| {
+            let (_, resource) = plan.steps[0].bindings.iter().find(|(n, _)| *n == name)?;
+            let (buffer, range) = bound(*resource);
+            Some((buffer.clone(), range))
+        });
 
         let mut size = 0;
-        let ranges: Vec<Range<u64>> = plan
+        let ranges: Arc<[Range<u64>]> = plan
             .outputs
             .iter()
             .map(|output| {
@@ -196,19 +241,8 @@ impl Prepared {
                 range
             })
             .collect();
-        let upload = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("upload"),
-            size: plan.slots[plan.input.slot] as u64,
-            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: true,
-        });
-        let readback = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size: size.max(4),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        Ok(Self { context: context.clone(), plan, slots, steps, upload, readback, ranges })
+        let flights = [Flight::new(device, &plan, &ranges)].into();
+        Ok(Self { context: context.clone(), plan, slots, steps, resizer, flights, ranges })
     }
 
     /// The plan.
@@ -219,25 +253,109 @@ impl Prepared {
     /// Runs the plan on `input`, the bytes of its input slot (fewer leave the rest as it was); returns each output's slot
     /// up to the output's end.
     pub async fn run(&mut self, input: &[u8]) -> Result<Vec<Vec<u8>>> {
+        self.submit(input).await?.wait().await
+    }
+
+    /// As [`Prepared::run`], without waiting for the result. Where as many runs are under way as there are buffers for, it waits for the
+    /// oldest of them.
+    pub async fn submit(&mut self, input: &[u8]) -> Result<Run> {
         self.context.check_lost()?;
-        self.write_input(input)?;
-        let mut encoder = self.encoder();
-        encoder.copy_buffer_to_buffer(&self.upload, 0, &self.slots[self.plan.input.slot], 0, input.len() as u64);
-        self.encode_steps(&mut encoder);
-        for (output, range) in self.plan.outputs.iter().zip(&self.ranges) {
-            encoder.copy_buffer_to_buffer(&self.slots[output.slot], 0, &self.readback, range.start, range.end - range.start);
-        }
-        self.context.queue.submit([encoder.finish()]);
-        let (read, write) = (map(&self.readback, wgpu::MapMode::Read), map(&self.upload, wgpu::MapMode::Write));
-        wait(&self.context);
-        mapped(&self.context, read.await)?;
-        mapped(&self.context, write.await)?;
-        let outputs = {
-            let view = self.readback.get_mapped_range(..).map_err(|e| Error::Gpu(format!("readback: {e}")))?;
-            self.ranges.iter().map(|range| view[range.start as usize..range.end as usize].to_vec()).collect()
+        self.flights[0].free(&self.context).await?;
+        let flight = &self.flights[0];
+        flight.write(input)?;
+        let mut encoder = self.context.encoder();
+        encoder.copy_buffer_to_buffer(&flight.upload, 0, &self.slots[self.plan.input.slot], 0, input.len() as u64);
+        encode(&mut encoder, &self.steps);
+        let upload = flight.upload.clone();
+        Ok(self.send(encoder, Some(&upload)))
+    }
+
+    /// As [`Prepared::submit`], of images that the device resizes, as many as the batch or fewer: for plans of
+    /// [`Form::Classify`](crate::plan::Form::Classify). An image is one submission; of a batch each image is one, so that the largest alone
+    /// decides what memory that takes.
+    ///
+    /// Errors: [`Error::Limit`] where the part of an image that the crop needs is larger than the device's buffers or textures may be.
+    pub async fn submit_images(&mut self, images: &[Image<'_>]) -> Result<Run> {
+        let (encoder, upload) = self.encode_images(images, 1..self.steps.len()).await?;
+        Ok(self.send(encoder, upload.as_ref()))
+    }
+
+    /// Compiles what [`Prepared::submit_images`] needs for images in buffers or in textures; milliseconds. Else the first image does it.
+    pub async fn prepare_images(&self, texture: bool) -> Result<f64> {
+        let start = clock::now();
+        self.context.pipelines(&[kernels::resize_key(self.plan.precision.is_f16(), texture)]).await?;
+        Ok(clock::now() - start)
+    }
+
+    /// The bytes of the network's input as the device makes it of images: for tests. Unlike [`Prepared::submit_images`] it makes a buffer.
+    pub async fn resize_images(&mut self, images: &[Image<'_>]) -> Result<Vec<u8>> {
+        let (mut encoder, upload) = self.encode_images(images, 0..0).await?;
+        let input = self.resizer.as_ref().expect("it encoded").output();
+        let readable = self.readable(input.size());
+        encoder.copy_buffer_to_buffer(input, 0, &readable, 0, input.size());
+        let run = self.send(encoder, upload.as_ref());
+        let mapping = map(&readable, wgpu::MapMode::Read);
+        run.wait().await?;
+        mapped(&self.context, mapping.await)?;
+        Ok(readable.get_mapped_range(..).map_err(|e| Error::Gpu(format!("input: {e}")))?.to_vec())
+    }
+
+    /// Encodes what takes images to the device and resizes them, and `steps`; all that comes before the last image is submitted. Also
+    /// gives the buffer that has to be mapped again.
+    async fn encode_images(&mut self, images: &[Image<'_>], steps: Range<usize>) -> Result<(wgpu::CommandEncoder, Option<wgpu::Buffer>)> {
+        self.context.check_lost()?;
+        let batch = self.plan.input.shape.n;
+        let Some(last) = images.len().checked_sub(1).filter(|last| *last < batch) else {
+            return Err(Error::shape("input", format!("{} images for a batch of {batch}", images.len())));
         };
-        self.readback.unmap();
-        Ok(outputs)
+        let size = [self.plan.input.shape.h, self.plan.input.shape.w];
+        if let Some([h, w]) = images.iter().map(|image| image.resize.size()).find(|of| *of != size) {
+            return Err(Error::shape("input", format!("an image becomes {h} x {w}, the plan takes {} x {}", size[0], size[1])));
+        }
+        let resizer = self.resizer.as_mut().ok_or_else(|| Error::shape("input", "the plan takes a tensor, not images"))?;
+        let flight = &mut self.flights[0];
+        let mut n = 0;
+        loop {
+            flight.free(&self.context).await?;
+            let mut encoder = self.context.encoder();
+            let (resize, upload) = resizer.stage(&self.context, &mut encoder, &mut flight.images, n, &images[n]).await?;
+            if n == last {
+                // It stands in for `preprocess`, the plan's first step.
+                encode(&mut encoder, std::iter::once(resize).chain(&self.steps[steps]));
+                return Ok((encoder, upload));
+            }
+            encode(&mut encoder, [resize]);
+            flight.submission = Some(self.context.queue.submit([encoder.finish()]));
+            flight.busy.extend(upload.map(|upload| map(&upload, wgpu::MapMode::Write)));
+            n += 1;
+        }
+    }
+
+    /// Submits a run, with the copies of its outputs; `upload` is mapped again when the device has read it.
+    fn send(&mut self, mut encoder: wgpu::CommandEncoder, upload: Option<&wgpu::Buffer>) -> Run {
+        let mut flight = self.flights.pop_front().expect("there is at least one");
+        for (output, range) in self.plan.outputs.iter().zip(&*self.ranges) {
+            encoder.copy_buffer_to_buffer(&self.slots[output.slot], 0, &flight.readback, range.start, range.end - range.start);
+        }
+        let submission = self.context.queue.submit([encoder.finish()]);
+
+        let (send_outputs, outputs) = oneshot::channel();
+        let (send_read, read) = oneshot::channel();
+        let is_done = Arc::new(AtomicBool::new(false));
+        // Not the buffer itself, which holds this closure: if all who could want the result are gone, so is the buffer.
+        let (buffer, ranges, done) = (Arc::downgrade(&flight.readback), self.ranges.clone(), is_done.clone());
+        flight.readback.map_async(wgpu::MapMode::Read, .., move |result| {
+            // Receivers are gone if nobody waits.
+            let _ = send_outputs.send(result.clone().ok().and_then(|()| read_outputs(&*buffer.upgrade()?, &ranges)));
+            done.store(true, Ordering::Release);
+            let _ = send_read.send(result);
+        });
+        let readback = flight.readback.clone();
+        flight.submission = Some(submission.clone());
+        flight.busy.push(read);
+        flight.busy.extend(upload.map(|upload| map(upload, wgpu::MapMode::Write)));
+        self.flights.push_back(flight);
+        Run { context: self.context.clone(), submission, outputs, is_done, _readback: readback }
     }
 
     /// Fills every slot, runs all steps, and returns every slot as it is then: for tests of single kernels. Unlike [`Prepared::run`] it
@@ -248,45 +366,40 @@ impl Prepared {
             self.context.queue.write_buffer(buffer, 0, bytes);
         }
         let size: u64 = self.slots.iter().map(wgpu::Buffer::size).sum();
-        let readable = self.context.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("slots"),
-            size,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut encoder = self.encoder();
-        self.encode_steps(&mut encoder);
+        let readable = self.readable(size);
+        let mut encoder = self.context.encoder();
+        encode(&mut encoder, &self.steps);
         let mut offset = 0;
         for buffer in &self.slots {
             encoder.copy_buffer_to_buffer(buffer, 0, &readable, offset, buffer.size());
             offset += buffer.size();
         }
-        self.context.queue.submit([encoder.finish()]);
+        let submission = self.context.queue.submit([encoder.finish()]);
         let mapping = map(&readable, wgpu::MapMode::Read);
-        wait(&self.context);
+        wait(&self.context, &submission)?;
         mapped(&self.context, mapping.await)?;
         let view = readable.get_mapped_range(..).map_err(|e| Error::Gpu(format!("slots: {e}")))?;
         let mut rest = &view[..];
         Ok(self.slots.iter().map(|buffer| rest.split_off(..buffer.size() as usize).unwrap_or_default().to_vec()).collect())
     }
 
-    fn encode_steps(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("run"), timestamp_writes: None });
-        for step in &self.steps {
-            step.encode(&mut pass);
-        }
+    fn readable(&self, size: u64) -> wgpu::Buffer {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        self.context.device.create_buffer(&wgpu::BufferDescriptor { label: Some("readable"), size, usage, mapped_at_creation: false })
     }
+}
 
-    fn write_input(&self, input: &[u8]) -> Result<()> {
-        let mut view = self.upload.get_mapped_range_mut(..).map_err(|e| Error::Gpu(format!("upload: {e}")))?;
-        view.slice(..input.len()).copy_from_slice(input);
-        drop(view);
-        self.upload.unmap();
-        Ok(())
-    }
-
+impl Context {
     pub(super) fn encoder(&self) -> wgpu::CommandEncoder {
-        self.context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") })
+        self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") })
+    }
+}
+
+/// One compute pass of all steps.
+fn encode<'a>(encoder: &mut wgpu::CommandEncoder, steps: impl IntoIterator<Item = &'a PreparedStep>) {
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("run"), timestamp_writes: None });
+    for step in steps {
+        step.encode(&mut pass);
     }
 }
 
@@ -298,11 +411,75 @@ impl PreparedStep {
     }
 }
 
-type Mapping = futures_channel::oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>;
+impl Flight {
+    fn new(device: &wgpu::Device, plan: &Plan, ranges: &[Range<u64>]) -> Self {
+        let upload = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("upload"),
+            size: plan.slots[plan.input.slot] as u64,
+            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        });
+        let readback = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size: ranges.last().map_or(4, |range| range.end.max(4)),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Self { upload, images: None, readback: Arc::new(readback), submission: None, busy: Vec::new() }
+    }
+
+    /// Waits until the run that uses the buffers is done with them.
+    async fn free(&mut self, context: &Context) -> Result<()> {
+        if let Some(submission) = &self.submission {
+            wait(context, submission)?;
+        }
+        while let Some(mapping) = self.busy.last_mut() {
+            mapped(context, mapping.await)?;
+            // Only now: where the wait is given up, the next one waits for what is left.
+            self.busy.pop();
+        }
+        Ok(())
+    }
+
+    fn write(&self, input: &[u8]) -> Result<()> {
+        let mut view = self.upload.get_mapped_range_mut(..).map_err(|_| unreadable())?;
+        view.slice(..input.len()).copy_from_slice(input);
+        drop(view);
+        self.upload.unmap();
+        Ok(())
+    }
+}
+
+impl Run {
+    /// Whether [`Run::wait`] would return at once, with a result or an error.
+    pub fn is_done(&self) -> bool {
+        poll(&self.context, wgpu::PollType::Poll).is_err() || self.is_done.load(Ordering::Acquire)
+    }
+
+    /// The result: each output's slot up to the output's end. Fails if the device is lost before it was asked for.
+    pub async fn wait(self) -> Result<Vec<Vec<u8>>> {
+        wait(&self.context, &self.submission)?;
+        let outputs = self.outputs.await;
+        self.context.check_lost()?;
+        let outputs = outputs.ok().flatten().ok_or_else(unreadable)?;
+        self.context.keep_pipelines();
+        Ok(outputs)
+    }
+}
+
+fn read_outputs(readback: &wgpu::Buffer, ranges: &[Range<u64>]) -> Outputs {
+    let view = readback.get_mapped_range(..).ok()?;
+    let outputs = ranges.iter().map(|range| view[range.start as usize..range.end as usize].to_vec()).collect();
+    drop(view);
+    readback.unmap();
+    Some(outputs)
+}
+
+type Mapping = oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>;
 
 /// Asks for a buffer to be mapped.
 pub(super) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapping {
-    let (sender, receiver) = futures_channel::oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     buffer.map_async(mode, .., move |result| {
         // The receiver is gone if the run was cancelled.
         let _ = sender.send(result);
@@ -310,22 +487,46 @@ pub(super) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapping {
     receiver
 }
 
-/// Blocks until the device is done; in a browser returns at once, and awaiting a map does the waiting.
-pub(super) fn wait(context: &Context) {
-    // A failure shows as an unmapped buffer or a lost device, with a better message.
-    let _ = context.device.poll(wgpu::PollType::wait_indefinitely());
+/// Blocks until the device is done with a submission; in a browser returns at once, and awaiting a map does the waiting.
+pub(super) fn wait(context: &Context, submission: &wgpu::SubmissionIndex) -> Result<()> {
+    poll(context, wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None })
 }
 
-pub(super) fn mapped(
-    context: &Context,
-    result: Result<Result<(), wgpu::BufferAsyncError>, futures_channel::oneshot::Canceled>,
-) -> Result<()> {
+/// Answers maps that are done; an error if the device is lost.
+fn poll(context: &Context, poll: wgpu::PollType) -> Result<()> {
+    // wgpu panics where the driver tells that the device is lost, and answers no map then.
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| context.device.poll(poll)));
+    context.check_lost()?;
+    match result {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(unreadable()),
+    }
+}
+
+pub(super) fn mapped(context: &Context, result: Result<Result<(), wgpu::BufferAsyncError>, oneshot::Canceled>) -> Result<()> {
     match result {
         Ok(Ok(())) => Ok(()),
         _ => {
             context.check_lost()?;
-            Err(Error::DeviceLost("a result buffer could not be mapped".into()))
+            Err(unreadable())
         }
+    }
+}
+
+pub(super) fn unreadable() -> Error {
+    Error::DeviceLost("a buffer could not be mapped".into())
+}
+
+/// What `make` makes on the device, or the device's error.
+pub(super) async fn checked<T>(device: &wgpu::Device, make: impl FnOnce() -> Result<T>) -> Result<T> {
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let made = make();
+    let (invalid, full) = (validation.pop().await, memory.pop().await);
+    // Memory first: a buffer that could not be made is invalid for everything that uses it.
+    match full.or(invalid) {
+        Some(error) => Err(error.into()),
+        None => made,
     }
 }
 

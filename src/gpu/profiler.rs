@@ -38,9 +38,9 @@ impl Context {
             encoder.copy_buffer_to_buffer(&resolved, 0, &readable, 0, 16);
             let commands = encoder.finish();
             let start = clock::now();
-            self.queue.submit([commands]);
+            let submission = self.queue.submit([commands]);
             let mapping = map(&readable, wgpu::MapMode::Read);
-            wait(self);
+            wait(self, &submission)?;
             mapped(self, mapping.await)?;
             let wall = clock::now() - start;
             let ticks: Vec<u64> = {
@@ -100,7 +100,7 @@ impl Prepared {
         let mut times = vec![Vec::with_capacity(rounds); self.steps.len()];
         for _ in 0..rounds.max(1) {
             for (chunk, start) in self.steps.chunks(STEPS_AT_ONCE).zip((0..).step_by(STEPS_AT_ONCE)) {
-                let mut encoder = self.encoder();
+                let mut encoder = self.context.encoder();
                 for (at, step) in chunk.iter().enumerate() {
                     let writes = wgpu::ComputePassTimestampWrites {
                         query_set: &set,
@@ -113,9 +113,9 @@ impl Prepared {
                 let used = 2 * chunk.len() as u32;
                 encoder.resolve_query_set(&set, 0..used, &resolved, 0);
                 encoder.copy_buffer_to_buffer(&resolved, 0, &readable, 0, u64::from(used) * 8);
-                self.context.queue.submit([encoder.finish()]);
+                let submission = self.context.queue.submit([encoder.finish()]);
                 let mapping = map(&readable, wgpu::MapMode::Read);
-                wait(&self.context);
+                wait(&self.context, &submission)?;
                 mapped(&self.context, mapping.await)?;
                 {
                     let view = readable.get_mapped_range(..).map_err(|e| Error::Gpu(format!("timestamps: {e}")))?;

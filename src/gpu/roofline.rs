@@ -103,7 +103,7 @@ async fn prepare(
     workgroups: u32,
 ) -> Result<Run> {
     let device = &context.device;
-    let compiled = compile_source(device, name, source.clone()).await?;
+    let compiled = compile_source(device, None, name, source.clone()).await?;
     let mut bytes = bytemuck::cast_slice(params).to_vec();
     bytes.resize(bytes.len().next_multiple_of(16), 0);
     let uniform = filled(device, name, wgpu::BufferUsages::UNIFORM, &bytes)?;

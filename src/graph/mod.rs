@@ -161,6 +161,13 @@ impl Graph {
         self.nodes[id.0].inputs.iter().map(|i| shapes[i.0]).collect()
     }
 
+    /// The part of the graph that computes `node`, which becomes its only result.
+    pub(crate) fn up_to(mut self, name: impl Into<String>, node: NodeId) -> Self {
+        self.outputs = vec![(name.into(), node)];
+        self.compact();
+        self
+    }
+
     // What passes do to a graph.
 
     /// How many times each node's output is used, results of the graph included.

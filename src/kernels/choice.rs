@@ -42,19 +42,51 @@ pub struct Choice {
 
 impl Choice {
     /// The choice for a class of device.
+    ///
+    /// Ghost modules pay in one dispatch everywhere (bench `ghost`, column "in two"). Shortcuts in one dispatch save five launches and
+    /// the bytes between, at the price of computing the depthwise taps once for every tile of channels: on drivers that run on the CPU
+    /// GhostNet 1.0's five took 6.5 ms in one dispatch each and 3.0 in two on lavapipe, 25 and 7.3 on SwiftShader (2026-11-24).
     pub fn new(class: DeviceClass) -> Self {
-        Self { class, fuse_ghost: true, fuse_separable: true }
+        Self { class, fuse_ghost: true, fuse_separable: class == DeviceClass::Gpu }
     }
 
     /// For `pointwise`: a map of `pixels`.
+    ///
+    /// `Gpu`: 2 blocks and 1 or 2 pixels keep RDNA2 at 8 subgroups a SIMD or more without spills (tools/isa_report.py), and small maps
+    /// in as many invocations as they have pixels.
+    ///
+    /// `Software` pays for every load by lane and little for arithmetic, and compiles what is unrolled: many sums an invocation, but 16.
+    /// All ghost modules of GhostNet 1.0 as plain convolutions, ms (bench `ghost`, 2026-11-24), and the network's first result:
+    ///
+    /// | invocations x pixels x blocks | lavapipe | SwiftShader |
+    /// |---|---|---|
+    /// | 32 x 2 x 4 | 46.2 | 136 |
+    /// | 16 x 4 x 4 | 31.0 | 94 |
+    /// | 8 x 7 x 4 (28 sums) | 26.7 | 110 |
+    /// | 8 x 14 x 4 (56 sums) | 24.9 | 115 |
     pub fn pointwise(&self, pixels: usize) -> Tile {
         match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
-            DeviceClass::Software => Tile::new(32, 2, 4, 1),
+            DeviceClass::Software => Tile::new(16, 4, 4, 1),
         }
     }
 
     /// For `ghost`: a tile of which `region` pixels lie on the map, halo included; with or without a gate.
+    ///
+    /// `Gpu`: as `pointwise`; an invocation a pixel where the tile allows it, for these layers are short of invocations.
+    ///
+    /// `Software`: as for `pointwise`. All ghost modules of GhostNet 1.0, ms (bench `ghost`, 2026-11-24), and the network's first result
+    /// on lavapipe without any cache, s:
+    ///
+    /// | invocations x pixels x blocks, cells | lavapipe | SwiftShader | first result |
+    /// |---|---|---|---|
+    /// | 32 x 8 x 2, 256 | 32.6 | 104 | 4.6 |
+    /// | 8 x 32 x 3, 256 | 18.6 | | 16.5 |
+    /// | 8 x 16 x 2, 256 | 23.7 | 83 | 4.7 |
+    /// | 8 x 7 x 3, 256 | 22.7 | 72 | 4.6 |
+    /// | 8 x 4 x 4, 200 | 30.8 | 82 | 4.3 |
+    /// | 8 x 8 x 2, 256 | 24.5 | 65 | 3.9 |
+    /// | 8 x 8 x 2, 480 | 24.1 | 62 | 4.0 |
     pub fn ghost(&self, region: usize, gate: bool) -> Tile {
         match self.class {
             DeviceClass::Gpu => match region {
@@ -62,16 +94,26 @@ impl Choice {
                 65..=128 => Tile::new(128, 1, 2, 2),
                 _ => Tile::new(128, 2, 2, 2),
             },
-            DeviceClass::Software => {
-                let invocations = region.next_power_of_two().clamp(8, 32) as u32;
-                Tile::new(invocations, (region as u32).div_ceil(invocations).next_power_of_two(), 2, 1)
-            }
+            DeviceClass::Software => Tile::new(8, region.div_ceil(8).min(8) as u32, 2, 1),
         }
     }
 
-    /// For `conv2d`.
+    /// Cells of workgroup memory that a tile of `ghost` may take for each of its blocks. `Gpu`: 8 KiB for two blocks, so that several
+    /// workgroups share a compute unit. `Software`: all that WebGPU grants, for less halo: 112 x 112 in tiles of 14 x 28, not 14 x 14.
+    pub fn ghost_cells(&self) -> usize {
+        match self.class {
+            DeviceClass::Gpu => 256,
+            DeviceClass::Software => 480,
+        }
+    }
+
+    /// For `conv2d`. `Software`: the stem took 3.1 ms on lavapipe with 64 x 1 x 4, 1.2 ms with 16 x 4 x 4 (2026-11-24).
     pub fn conv2d(&self, blocks_out: usize) -> Tile {
-        Tile::new(64, 1, if blocks_out >= 4 { 4 } else { blocks_out.next_power_of_two() as u32 }, 1)
+        let blocks = (blocks_out.next_power_of_two() as u32).min(4);
+        match self.class {
+            DeviceClass::Gpu => Tile::new(64, 1, blocks, 1),
+            DeviceClass::Software => Tile::new(16, 4, blocks, 1),
+        }
     }
 
     /// For `separable`.
@@ -91,6 +133,15 @@ impl Choice {
     /// Invocations of `linear`.
     pub fn linear(&self) -> u32 {
         64
+    }
+
+    /// Whether images in memory are resized on the device rather than on the CPU.
+    ///
+    /// Measured on lavapipe, on a busy machine: an image of 4000 x 3000 pixels to its classes takes 122 ms with the CPU's resize, which is
+    /// 24 ms of it, and 267 ms with the device's. On a GPU the same work, some 40 million taps, is little, and the CPU is left to decode.
+    /// Not yet measured on one.
+    pub fn resize_on_device(&self) -> bool {
+        self.class == DeviceClass::Gpu
     }
 
     /// Invocations of `squeeze_excite`.

@@ -6,12 +6,12 @@ use crate::{graph::Activation, plan::Place};
 params! {
     /// Parameters of `depthwise`.
     DepthwiseParams {
-        width_in, height_in, width_out, height_out, pad_x, pad_y, blocks_in, blocks_out, tiles, workgroups, input_offset, input_stride,
+        width_in, height_in, width_out, height_out, kernel_y, pad_x, pad_y, blocks_in, blocks_out, tiles, workgroups, input_offset, input_stride,
         output_offset, output_stride,
     }
 }
 
-/// A depthwise convolution of `n` maps; sizes are (rows, columns). `same`: input and output are ranges of one buffer.
+/// A depthwise convolution of `n` maps; sizes are (rows, columns). `same`: input and output are ranges of one buffer. `rolled`: the rows of the kernel are a loop.
 #[allow(clippy::too_many_arguments)] // what a depthwise convolution is; a struct would only repeat the names
 pub fn depthwise(
     n: usize,
@@ -20,7 +20,7 @@ pub fn depthwise(
     [blocks_in, blocks_out]: [usize; 2],
     (kernel, stride, pad): ([usize; 2], [usize; 2], [usize; 2]),
     tile: Tile,
-    f16: bool,
+    (rolled, f16): (bool, bool),
     (same, sums): (bool, bool),
     activation: Activation,
     input: Place,
@@ -34,6 +34,7 @@ pub fn depthwise(
         height_in: h_in as u32,
         width_out: w_out as u32,
         height_out: h_out as u32,
+        kernel_y: kernel[0] as u32,
         pad_x: pad[1] as u32,
         pad_y: pad[0] as u32,
         blocks_in: blocks_in as u32,
@@ -50,6 +51,7 @@ pub fn depthwise(
         ("PIXELS", tile.pixels.into()),
         ("KH", kernel[0] as i64),
         ("KW", kernel[1] as i64),
+        ("ROLLED", rolled.into()),
         ("STRIDE_Y", stride[0] as i64),
         ("STRIDE_X", stride[1] as i64),
         ("SAME", same.into()),

@@ -27,11 +27,9 @@ pub struct GhostTiles {
 /// Pixels of a row whose ghosts one invocation makes at a time.
 const STRIP: usize = 2;
 
-/// Cells of workgroup memory that a tile may take for one block; with 2 blocks 8 KiB of WebGPU's 16.
-const MAX_CELLS: usize = 256;
-
-/// The tiles for a map of `width` x `height` and a cheap kernel of `d`: whole maps where they fit, else the even cut with the least halo.
-pub fn ghost_tiles(width: usize, height: usize, d: usize) -> Option<GhostTiles> {
+/// The tiles for a map of `width` x `height` and a cheap kernel of `d`, of at most `max_cells` cells: whole maps where they fit, else the
+/// even cut with the least halo.
+pub fn ghost_tiles(width: usize, height: usize, d: usize, max_cells: usize) -> Option<GhostTiles> {
     let halo = d / 2 * 2;
     let mut best: Option<(usize, GhostTiles)> = None;
     for rows in 1..=height {
@@ -40,7 +38,7 @@ pub fn ghost_tiles(width: usize, height: usize, d: usize) -> Option<GhostTiles> 
             let size_x = width.div_ceil(columns);
             // The last strip of the last row may read past the tile; what it reads there is not used.
             let cells = (size_x + halo) * (size_y + halo) + size_x.next_multiple_of(STRIP) - size_x;
-            if cells > MAX_CELLS {
+            if cells > max_cells {
                 continue;
             }
             // Columns and rows that the size really needs (7 pixels in tiles of 2 are 4 tiles, however many were asked for).
@@ -98,9 +96,10 @@ pub fn ghost(
         ("WG", tile.invocations.into()),
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
-        ("CELLS", tiles.cells.next_multiple_of(64) as i64),
+        ("CELLS", tiles.cells.next_multiple_of(32) as i64),
         ("STRIP", STRIP as i64),
         ("D", d as i64),
+        ("CHUNKED", (tiles.region > (tile.invocations * tile.pixels) as usize).into()),
         ("UNROLL", tile.unroll.into()),
         ("GATE", gate.into()),
         ("RESIDUAL", residual.is_some().into()),
@@ -121,13 +120,16 @@ mod tests {
     fn tiles_fit_and_cover() {
         for (w, h, d) in [(7, 7, 3), (14, 14, 3), (28, 28, 3), (112, 112, 3), (1, 1, 3), (33, 47, 5), (300, 1, 3), (20, 24, 7), (15, 15, 1)]
         {
-            let tiles = ghost_tiles(w, h, d).unwrap();
-            assert!(tiles.cells <= MAX_CELLS, "{w} x {h}: {tiles:?}");
-            assert!(tiles.size[0] * tiles.count[0] >= w && tiles.size[1] * tiles.count[1] >= h, "{w} x {h}: {tiles:?}");
-            assert!(tiles.size[0] * (tiles.count[0] - 1) < w && tiles.size[1] * (tiles.count[1] - 1) < h, "{w} x {h}: {tiles:?}");
+            for max_cells in [256, 480] {
+                let tiles = ghost_tiles(w, h, d, max_cells).unwrap();
+                assert!(tiles.cells <= max_cells, "{w} x {h}: {tiles:?}");
+                assert!(tiles.size[0] * tiles.count[0] >= w && tiles.size[1] * tiles.count[1] >= h, "{w} x {h}: {tiles:?}");
+                assert!(tiles.size[0] * (tiles.count[0] - 1) < w && tiles.size[1] * (tiles.count[1] - 1) < h, "{w} x {h}: {tiles:?}");
+            }
         }
-        assert_eq!(ghost_tiles(14, 14, 3).unwrap().count, [1, 1]);
-        assert_eq!(ghost_tiles(112, 112, 3).unwrap().size, [14, 14]);
-        assert_eq!(ghost_tiles(9, 9, 17), None);
+        assert_eq!(ghost_tiles(14, 14, 3, 256).unwrap().count, [1, 1]);
+        assert_eq!(ghost_tiles(112, 112, 3, 256).unwrap().size, [14, 14]);
+        assert_eq!(ghost_tiles(112, 112, 3, 480).unwrap().size, [14, 28]);
+        assert_eq!(ghost_tiles(9, 9, 17, 256), None);
     }
 }

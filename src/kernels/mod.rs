@@ -20,6 +20,7 @@ pub enum Kernel {
     Pool,
     Preprocess,
     Relayout,
+    Resize,
     Separable,
     SoftmaxTopK,
     SqueezeExcite,
@@ -33,7 +34,7 @@ macro_rules! shader {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Kernel; 12] = [
+    pub const ALL: [Kernel; 13] = [
         Kernel::Conv2d,
         Kernel::Depthwise,
         Kernel::Elementwise,
@@ -43,6 +44,7 @@ impl Kernel {
         Kernel::Pool,
         Kernel::Preprocess,
         Kernel::Relayout,
+        Kernel::Resize,
         Kernel::Separable,
         Kernel::SoftmaxTopK,
         Kernel::SqueezeExcite,
@@ -59,6 +61,7 @@ impl Kernel {
             Kernel::Pool => shader!("pool"),
             Kernel::Preprocess => shader!("preprocess"),
             Kernel::Relayout => shader!("relayout"),
+            Kernel::Resize => shader!("resize"),
             Kernel::Separable => shader!("separable"),
             Kernel::SoftmaxTopK => shader!("softmax_top_k"),
             Kernel::SqueezeExcite => shader!("squeeze_excite"),
@@ -82,6 +85,7 @@ impl Kernel {
             Kernel::Pool => PoolParams::FIELDS,
             Kernel::Preprocess => PreprocessParams::FIELDS,
             Kernel::Relayout => RelayoutParams::FIELDS,
+            Kernel::Resize => ResizeParams::FIELDS,
             Kernel::Separable => SeparableParams::FIELDS,
             Kernel::SoftmaxTopK => SoftmaxTopKParams::FIELDS,
             Kernel::SqueezeExcite => SqueezeExciteParams::FIELDS,
@@ -98,6 +102,7 @@ impl std::fmt::Display for Kernel {
 fn shared(name: &str) -> Option<&'static str> {
     Some(match name {
         "activation" => include_str!("../../shaders/shared/activation.wgsl"),
+        "divide" => include_str!("../../shaders/shared/divide.wgsl"),
         "dtype" => include_str!("../../shaders/shared/dtype.wgsl"),
         "grid" => include_str!("../../shaders/shared/grid.wgsl"),
         "reduce" => include_str!("../../shaders/shared/reduce.wgsl"),
@@ -115,7 +120,7 @@ pub struct PipelineKey {
     pub defines: Vec<(&'static str, i64)>,
 }
 
-/// A storage binding as the shader declares it.
+/// A storage buffer or texture as the shader declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// `@binding`, in group 0.
@@ -124,6 +129,8 @@ pub struct Binding {
     pub name: String,
     /// `read_write` rather than `read`.
     pub writes: bool,
+    /// A texture rather than a buffer.
+    pub texture: bool,
 }
 
 impl PipelineKey {
@@ -156,15 +163,17 @@ impl PipelineKey {
     }
 }
 
-/// The storage bindings that a composed shader declares.
+/// The storage buffers and textures that a composed shader declares.
 pub fn bindings(source: &str) -> Vec<Binding> {
     source
         .lines()
         .filter_map(|line| {
-            let (index, rest) = line.strip_prefix("@group(0) @binding(")?.split_once(") var<storage, ")?;
-            let (access, rest) = rest.split_once("> ")?;
-            let (name, _) = rest.split_once(':')?;
-            Some(Binding { index: index.parse().ok()?, name: name.to_string(), writes: access == "read_write" })
+            let (index, rest) = line.strip_prefix("@group(0) @binding(")?.split_once(") var")?;
+            let index = index.parse().ok()?;
+            let (space, rest) = rest.strip_prefix('<').and_then(|rest| rest.split_once("> ")).unwrap_or(("", rest));
+            let (name, ty) = rest.trim_start().split_once(": ")?;
+            let (buffer, texture) = (space.starts_with("storage"), ty.starts_with("texture"));
+            (buffer || texture).then(|| Binding { index, name: name.to_string(), writes: space.ends_with("read_write"), texture })
         })
         .collect()
 }
@@ -228,6 +237,7 @@ mod pointwise;
 mod pool;
 mod preprocess;
 mod relayout;
+mod resize;
 mod separable;
 mod softmax_top_k;
 mod squeeze_excite;
@@ -241,6 +251,8 @@ pub use pointwise::{PointwiseParams, pointwise};
 pub use pool::{PoolParams, pool};
 pub use preprocess::{PreprocessParams, preprocess};
 pub use relayout::{RelayoutParams, relayout};
+pub use resize::{Interpolation, Resize, ResizeParams, Rows, resize, resize_key};
+pub(crate) use resize::{PRECISION_BITS, ROUND, Taps};
 pub use separable::{SeparableParams, separable};
 pub use softmax_top_k::{SoftmaxTopKParams, softmax_top_k};
 pub use squeeze_excite::{SqueezeExciteParams, squeeze_excite};

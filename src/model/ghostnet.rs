@@ -3,7 +3,7 @@
 use super::checkpoint::Checkpoint;
 use crate::{
     Error, Result,
-    graph::{Activation, ConstId, Conv, Graph, NodeId, Op},
+    graph::{Activation, ConstId, Conv, Graph, Node, NodeId, Op},
     model::formula,
 };
 
@@ -205,6 +205,31 @@ impl GhostModule {
         }
         b.graph.add(format!("{name}.slice"), Op::Slice { start: 0, len: self.c_out }, &[all])
     }
+}
+
+/// A ghost module in a graph that no pass has changed yet.
+pub(super) struct Module {
+    pub name: String,
+    /// Where all its maps are.
+    pub result: NodeId,
+    /// How many of them are intrinsic.
+    pub intrinsic: usize,
+}
+
+/// Every module that makes ghosts, in order.
+pub(super) fn modules(graph: &Graph) -> Vec<Module> {
+    let nodes = graph.nodes().iter().enumerate();
+    let concats = nodes.filter(|(_, node)| node.op == Op::Concat);
+    let module = |(at, concat): (usize, &Node)| {
+        // The cut to c_out follows at once, where there is one.
+        let cut = graph.nodes().get(at + 1).is_some_and(|next| matches!(next.op, Op::Slice { .. }) && next.inputs == [NodeId(at)]);
+        Module {
+            name: concat.name.trim_end_matches(".concat").into(),
+            result: NodeId(at + usize::from(cut)),
+            intrinsic: graph.channels(concat.inputs[0]),
+        }
+    };
+    concats.map(module).collect()
 }
 
 /// Rounds channels to a multiple of `divisor`, down by a tenth at most (the official code's `_make_divisible`).

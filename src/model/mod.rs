@@ -138,6 +138,31 @@ impl Network {
         self.build(true)
     }
 
+    /// Names of the modules that make ghosts, in order.
+    pub fn ghost_modules(&self) -> Result<Vec<String>> {
+        Ok(ghostnet::modules(&self.graph()?).into_iter().map(|module| module.name).collect())
+    }
+
+    /// The graph from an input to the maps of one of [`Network::ghost_modules`], and how many of these are intrinsic; they come first.
+    pub fn ghost_graph(&self, module: &str) -> Result<(Graph, usize)> {
+        let graph = self.graph()?;
+        let found = ghostnet::modules(&graph).into_iter().find(|m| m.name == module);
+        let found = found.ok_or_else(|| Error::Model(format!("no ghost module is called `{module}`")))?;
+        Ok((graph.up_to(module, found.result), found.intrinsic))
+    }
+
+    /// Fails unless this is the architecture `name`, which leaves open the classes and the stem's stride; `origin` names the weights.
+    pub fn check_architecture(&self, name: &str, origin: &str) -> Result<()> {
+        let wanted = width_of(name)?;
+        let GhostNet { width, classes, stem_stride, .. } = self.architecture;
+        if width == wanted {
+            return Ok(());
+        }
+        let what =
+            format!("holds {} (width {width}, {classes} classes, stem stride {stem_stride}), not {name} (width {wanted})", self.name);
+        Err(Error::weights(origin, what))
+    }
+
     fn build(&self, features: bool) -> Result<Graph> {
         let mut source = match &self.weights {
             Weights::Formula(seed) => Source::formula(*seed),

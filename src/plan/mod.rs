@@ -260,10 +260,12 @@ impl Plan {
         self.precision_of(constant).block_bytes() / 4
     }
 
-    /// Puts a `[n, c, h, w]` tensor into the input's blocks; [`Precision::to_bytes`] then makes them what the kernels read.
+    /// Puts a `[n, c, h, w]` tensor into the input's blocks; [`Precision::to_bytes`] then makes them what the kernels read. Of fewer images
+    /// than the plan is for, the first blocks.
     pub fn pack_input(&self, values: &[f32], out: &mut Vec<f32>) {
-        let Shape { n, c, .. } = self.input.shape;
+        let Shape { c, .. } = self.input.shape;
         let pixels = self.input.shape.pixels();
+        let n = values.len() / (c * pixels);
         let lanes = self.input.layout.lanes();
         out.clear();
         out.resize(n * lanes.len() * pixels, 0.0);

@@ -48,7 +48,7 @@ pub const FAINT: RGBColor = RGBColor(95, 99, 104);
 /// Lines behind the data.
 pub const GRID: RGBColor = RGBColor(224, 224, 224);
 
-/// Told apart by people with any colour vision as far as twelve can be; the most frequent kernels have the most different ones.
+/// Told apart by people with any colour vision as far as thirteen can be; the most frequent kernels have the most different ones.
 pub fn colour(kernel: Kernel) -> RGBColor {
     match kernel {
         Kernel::Ghost => RGBColor(0, 114, 178),
@@ -63,6 +63,7 @@ pub fn colour(kernel: Kernel) -> RGBColor {
         Kernel::Relayout => RGBColor(110, 110, 110),
         Kernel::Preprocess => RGBColor(190, 170, 50),
         Kernel::SoftmaxTopK => RGBColor(60, 60, 120),
+        Kernel::Resize => RGBColor(240, 200, 200),
     }
 }
 

@@ -1,9 +1,37 @@
-//! What the command and the benches print and draw. Not part of the library's interface.
+//! What the command and the benches measure, print and draw, and the browser's benches with them. Not part of the library's interface.
 
+#[cfg(feature = "cli")]
 pub mod chart;
+pub mod kernels;
+#[cfg(feature = "cli")]
 pub mod text;
+mod timed;
 
-use crate::plan::Step;
+#[cfg(not(target_arch = "wasm32"))]
+pub use timed::ms_in_flight;
+pub use timed::{Timed, alternate, clock_of, spread};
+
+use crate::{AdapterInfo, plan::Step};
+use serde_json::{Value, json};
+
+/// What a bench found, as JSON: `more` beside its description, and `rows`, each with a name, milliseconds and an object with the rest.
+pub fn document(bench: &str, info: &AdapterInfo, method: &str, quick: bool, more: Value, rows: Vec<(String, f64, Value)>) -> Value {
+    let mut object = json!({
+        "bench": bench, "version": env!("CARGO_PKG_VERSION"), "backend": info.backend, "adapter": info.name, "driver": info.driver,
+        "method": method, "quick": quick,
+    });
+    let rows: Value = rows.into_iter().map(|(name, ms, rest)| extend(json!({ "name": name, "ms": ms }), rest)).collect();
+    object = extend(object, more);
+    object["rows"] = rows;
+    object
+}
+
+fn extend(mut object: Value, more: Value) -> Value {
+    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+        object.extend(more);
+    }
+    object
+}
 
 /// Billions per second.
 pub fn rate(count: f64, ms: f64) -> f64 {

@@ -3,7 +3,7 @@
 
 pub mod net;
 
-use ghostnet::{Backend, Engine, EngineOptions, Result, gpu::Context};
+use ghostnet::{Backend, CacheDir, Engine, EngineOptions, Result, gpu::Context};
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -14,7 +14,14 @@ pub fn path(relative: &str) -> PathBuf {
 }
 
 fn options() -> EngineOptions {
-    EngineOptions { backend: Backend::Gpu, adapter: std::env::var("GHOSTNET_ADAPTER").ok(), default_limits: true, ..Default::default() }
+    EngineOptions {
+        backend: Backend::Gpu,
+        adapter: std::env::var("GHOSTNET_ADAPTER").ok(),
+        default_limits: true,
+        // Tests leave the user's folder alone.
+        cache: CacheDir::Off,
+        ..Default::default()
+    }
 }
 
 /// Without an adapter the tests fail, unless GHOSTNET_SKIP_GPU_TESTS is set and CI is not.

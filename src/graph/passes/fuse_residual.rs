@@ -11,7 +11,10 @@ pub(super) fn run(graph: &mut Graph) -> usize {
         }
         // A ghost module first, then the later operand: by then the other exists.
         let mut operands = [(node.inputs[0], node.inputs[1]), (node.inputs[1], node.inputs[0])];
-        operands.sort_by_key(|(a, _)| std::cmp::Reverse((matches!(graph.node(*a).op, Op::Ghost(_)), *a)));
+        let rank = |(a, _): (NodeId, NodeId)| (matches!(graph.node(a).op, Op::Ghost(_)), a);
+        if rank(operands[0]) < rank(operands[1]) {
+            operands.swap(0, 1);
+        }
         for (source_id, other) in operands {
             if source_id == other || uses[source_id.0] != 1 {
                 continue;

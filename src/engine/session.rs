@@ -1,0 +1,314 @@
+//! Several runs under way at once.
+
+use super::{Class, Input, Model, Runner, RunnerKind, Slots, Tensor, bytes, gpu_images, slots};
+use crate::{
+    Error, Result, gpu,
+    graph::Shape,
+    image_input::Readable,
+    plan::{Form, Plan},
+};
+use futures_channel::oneshot;
+use image::DynamicImage;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// Runs under way at once that keep a device busy: it computes one while the host fills the next and reads the last. More help only where
+/// the host stutters.
+pub const IN_FLIGHT: usize = 2;
+
+/// Of each run under way there are an upload and a readback buffer.
+const MOST_IN_FLIGHT: usize = 64;
+
+/// Runs of one model on inputs of one shape, several of them under way at once; [`Model::session`] makes it.
+///
+/// [`Session::submit`] hands a run to the device and returns before the result is there, so that upload, computation and readback of
+/// different runs overlap, and so does what the caller does in between, such as decoding the next image. Runs are computed in the order in
+/// which they were submitted, and give what [`Model::run`] and [`Model::classify_pixels`] give.
+///
+/// Activations are shared by all runs; each has only an upload and a readback buffer of its own, made once. A run allocates nothing on the
+/// device. On the CPU a thread of the session's own computes one run after the other on all cores; in a browser, where there are no threads,
+/// the CPU computes in `submit`.
+///
+/// A session is used by one thread at a time. A model may have several, and run beside them; they share its weights and nothing else.
+/// Dropping a session leaves the runs under way as they are: their results can still be waited for.
+///
+/// ```
+/// use ghostnet::{Engine, EngineOptions, IN_FLIGHT, Network, plan::Form};
+/// use std::collections::VecDeque;
+///
+/// let model = Engine::blocking(EngineOptions::default())?.load(Network::embedded()?)?;
+/// let mut session = model.session(1, 32, 32, Form::Classify { k: 1 }, IN_FLIGHT)?;
+/// let mut pending = VecDeque::new();
+/// let mut labels = Vec::new();
+/// for file in ["chelsea.png", "rocket.jpg", "chelsea.png"] {
+///     let image = ghostnet::image_input::decode_file(format!("assets/images/{file}").as_ref())?;
+///     // The device still works on the images before.
+///     pending.push_back(session.submit_pixels(&model.pixels(&image)?)?);
+///     if pending.len() == IN_FLIGHT {
+///         labels.push(pending.pop_front().unwrap().wait()?.remove(0).remove(0).label);
+///     }
+/// }
+/// for rest in pending {
+///     labels.push(rest.wait()?.remove(0).remove(0).label);
+/// }
+/// assert_eq!(labels.len(), 3);
+/// assert_eq!([&labels[0], &labels[2]], ["cat", "cat"]);
+/// # Ok::<(), ghostnet::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    model: Model,
+    plan: Arc<Plan>,
+    runs: Runs,
+    packed: Vec<f32>,
+}
+
+#[derive(Debug)]
+enum Runs {
+    /// On the device's queue, or in `submit`.
+    Here(Runner),
+    /// On a thread of their own, which ends with the session.
+    #[cfg(not(target_arch = "wasm32"))]
+    Thread(std::sync::mpsc::SyncSender<Job>),
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+type Job = (Vec<u8>, Answer);
+
+/// A result that may not be there yet. Dropped, it leaves its run and the others as they are.
+#[must_use = "a run's result comes from `wait`"]
+pub struct Pending<T> {
+    run: Run,
+    about: About,
+    read: fn(&About, Slots) -> T,
+}
+
+enum Run {
+    Gpu(gpu::Run),
+    Cpu(oneshot::Receiver<Slots>, Arc<AtomicBool>),
+}
+
+/// Where the CPU's result of a run goes.
+struct Answer {
+    slots: oneshot::Sender<Slots>,
+    is_done: Arc<AtomicBool>,
+}
+
+impl Answer {
+    fn new() -> (Self, Run) {
+        let (slots, receiver) = oneshot::channel();
+        let is_done = Arc::new(AtomicBool::new(false));
+        (Self { slots, is_done: is_done.clone() }, Run::Cpu(receiver, is_done))
+    }
+
+    fn send(self, slots: Slots) {
+        // The receiver is gone if nobody waits.
+        let _ = self.slots.send(slots);
+        self.is_done.store(true, Ordering::Release);
+    }
+}
+
+/// What is needed to read a result.
+struct About {
+    model: Model,
+    plan: Arc<Plan>,
+    images: usize,
+}
+
+impl Model {
+    /// A session for batches of at most `n` images of `h` x `w` pixels, with at most `in_flight` runs under way; [`IN_FLIGHT`] is a good
+    /// number. Makes everything that its runs need: buffers, pipelines.
+    ///
+    /// Errors: [`Error::Shape`] for a size as of [`Model::run`] or more runs in flight than 64, [`Error::Limit`] or [`Error::OutOfMemory`]
+    /// if the device has no room for the buffers.
+    pub async fn session_async(&self, n: usize, h: usize, w: usize, form: Form, in_flight: usize) -> Result<Session> {
+        if !(1..=MOST_IN_FLIGHT).contains(&in_flight) {
+            return Err(Error::shape("session", format!("{in_flight} runs in flight, 1 to {MOST_IN_FLIGHT} are possible")));
+        }
+        let form = match form {
+            Form::Tensors => Form::Tensors,
+            Form::Classify { k } => Form::Classify { k: k.clamp(1, self.network().classes()) },
+        };
+        let (mut runner, _) = self.runner(n, h, w, form).await?;
+        if let RunnerKind::Gpu(prepared) = &mut runner.kind {
+            prepared.set_in_flight(in_flight).await?;
+        }
+        let plan = runner.plan.clone();
+        #[cfg(not(target_arch = "wasm32"))]
+        let runs = match runner.kind {
+            RunnerKind::Gpu(_) => Runs::Here(runner),
+            RunnerKind::Cpu(_) => {
+                let jobs = thread(runner, in_flight).map_err(|e| {
+                    let what = format!("no thread could be started for a session: {e}");
+                    Error::Unsupported { adapter: self.engine().adapter().name.clone(), what }
+                })?;
+                Runs::Thread(jobs)
+            }
+        };
+        #[cfg(target_arch = "wasm32")]
+        let runs = Runs::Here(runner);
+        Ok(Session { model: self.clone(), plan, runs, packed: Vec::new() })
+    }
+
+    /// As [`Model::session_async`], waiting in the calling thread.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn session(&self, n: usize, h: usize, w: usize, form: Form, in_flight: usize) -> Result<Session> {
+        pollster::block_on(self.session_async(n, h, w, form, in_flight))
+    }
+}
+
+impl Session {
+    /// Submits a run on a normalised input `[n, 3, h, w]`, f32; its result are logits `[n, classes]`. There may be fewer images than the
+    /// session was made for, which takes as long as all of them.
+    ///
+    /// Where as many runs are under way as the session was made for, this waits for the oldest of them.
+    ///
+    /// Errors: [`Error::Shape`] if the input does not fit or has values that are not finite, or if the session takes pixels;
+    /// [`Error::DeviceLost`].
+    pub async fn submit_async(&mut self, input: &Tensor) -> Result<Pending<Tensor>> {
+        if self.plan.form != Form::Tensors {
+            return Err(Error::shape("input", "this session takes pixels, a tensor was given"));
+        }
+        let Shape { n, c, h, w } = self.plan.input.shape;
+        let given = self.model.inner.logits.check(self.model.engine(), input)?;
+        if given != (Shape { n: given.n, c, h, w }) || given.n == 0 || given.n > n {
+            let wanted = format!("[{}, {c}, {h}, {w}]", if n == 1 { "1".into() } else { format!("1 to {n}") });
+            return Err(Error::shape("input", format!("has shape {:?}, this session takes {wanted}", input.shape)));
+        }
+        let read = |about: &About, slots: Slots| {
+            let logits = about.plan.outputs.last().zip(slots.last()).map(|(output, slot)| output.unpack(bytemuck::cast_slice(slot)));
+            let (mut data, classes) = (logits.unwrap_or_default(), about.model.network().classes());
+            data.truncate(about.images * classes);
+            Tensor { shape: vec![about.images, classes], data }
+        };
+        let run = self.start(Input::Tensor(&input.data)).await?;
+        Ok(Pending { run, about: self.about(given.n), read })
+    }
+
+    /// Submits a run on images that [`Model::pixels`] has made, one after the other in `pixels`; its result are the `k` most probable
+    /// classes of each. Otherwise as [`Session::submit_async`].
+    pub async fn submit_pixels_async(&mut self, pixels: &[u32]) -> Result<Pending<Vec<Vec<Class>>>> {
+        if self.plan.form == Form::Tensors {
+            return Err(Error::shape("input", "this session takes tensors, pixels were given"));
+        }
+        let Shape { n, h, w, .. } = self.plan.input.shape;
+        let images = pixels.len() / (h * w);
+        if images == 0 || images > n || !pixels.len().is_multiple_of(h * w) {
+            let what = format!("{} pixels were given, this session takes up to {n} images of {h} x {w}, {} each", pixels.len(), h * w);
+            return Err(Error::shape("input", what));
+        }
+        let run = self.start(Input::Pixels(pixels)).await?;
+        Ok(Pending { run, about: self.about(images), read: read_classes })
+    }
+
+    /// As [`Session::submit_pixels_async`], of images that are resized and cropped on the way: by the device, if its engine
+    /// [`resizes there`](crate::Engine::resizes_on_device), else here.
+    pub async fn submit_images_async(&mut self, images: &[DynamicImage]) -> Result<Pending<Vec<Vec<Class>>>> {
+        let resizes = self.model.on_device(images)?;
+        let (Some(resizes), Runs::Here(Runner { kind: RunnerKind::Gpu(prepared), .. })) = (resizes, &mut self.runs) else {
+            return self.submit_pixels_async(&self.model.pixels_of(images)?).await;
+        };
+        let readable: Vec<_> = images.iter().map(Readable::new).collect();
+        let run = Run::Gpu(prepared.submit_images(&gpu_images(resizes, &readable)).await?);
+        Ok(Pending { run, about: self.about(images.len()), read: read_classes })
+    }
+
+    async fn start(&mut self, input: Input<'_>) -> Result<Run> {
+        let bytes = bytes(&self.plan, input, &mut self.packed);
+        match &mut self.runs {
+            Runs::Here(Runner { kind: RunnerKind::Gpu(prepared), .. }) => Ok(Run::Gpu(prepared.submit(&bytes).await?)),
+            Runs::Here(runner) => {
+                let (answer, run) = Answer::new();
+                answer.send(runner.run_bytes(&bytes).await?);
+                Ok(run)
+            }
+            #[cfg(not(target_arch = "wasm32"))]
+            Runs::Thread(jobs) => {
+                let (answer, run) = Answer::new();
+                jobs.send((bytes.into_owned(), answer)).expect("the thread ends with the session");
+                Ok(run)
+            }
+        }
+    }
+
+    fn about(&self, images: usize) -> About {
+        About { model: self.model.clone(), plan: self.plan.clone(), images }
+    }
+}
+
+/// The same, waiting in the calling thread.
+#[cfg(not(target_arch = "wasm32"))]
+impl Session {
+    /// As [`Session::submit_async`].
+    pub fn submit(&mut self, input: &Tensor) -> Result<Pending<Tensor>> {
+        pollster::block_on(self.submit_async(input))
+    }
+
+    /// As [`Session::submit_images_async`].
+    pub fn submit_images(&mut self, images: &[DynamicImage]) -> Result<Pending<Vec<Vec<Class>>>> {
+        pollster::block_on(self.submit_images_async(images))
+    }
+
+    /// As [`Session::submit_pixels_async`].
+    pub fn submit_pixels(&mut self, pixels: &[u32]) -> Result<Pending<Vec<Vec<Class>>>> {
+        pollster::block_on(self.submit_pixels_async(pixels))
+    }
+}
+
+fn read_classes(about: &About, slots: Slots) -> Vec<Vec<Class>> {
+    about.model.classes(&about.plan, &slots, about.images)
+}
+
+impl<T> Pending<T> {
+    /// The result, once it is there. On native targets the calling thread waits for the device.
+    ///
+    /// Errors: [`Error::DeviceLost`] if the device was lost since the run was submitted.
+    pub async fn wait_async(self) -> Result<T> {
+        let slots = match self.run {
+            Run::Gpu(run) => slots(&self.about.plan, run.wait().await?),
+            Run::Cpu(receiver, _) => receiver.await.expect("the thread computes what was submitted"),
+        };
+        Ok((self.read)(&self.about, slots))
+    }
+
+    /// Whether the wait would be over at once, with a result or an error. Does not block.
+    pub fn is_ready(&self) -> bool {
+        match &self.run {
+            Run::Gpu(run) => run.is_done(),
+            Run::Cpu(_, is_done) => is_done.load(Ordering::Acquire),
+        }
+    }
+
+    /// As [`Pending::wait_async`], waiting in the calling thread.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(self) -> Result<T> {
+        pollster::block_on(self.wait_async())
+    }
+}
+
+impl<T> std::fmt::Debug for Pending<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pending({} images)", self.about.images)
+    }
+}
+
+/// Starts a thread that computes runs one after the other.
+#[cfg(not(target_arch = "wasm32"))]
+fn thread(mut runner: Runner, in_flight: usize) -> std::io::Result<std::sync::mpsc::SyncSender<Job>> {
+    // One run is being computed, the others wait.
+    let (sender, jobs) = std::sync::mpsc::sync_channel::<Job>(in_flight - 1);
+    let compute = move || {
+        for (bytes, answer) in jobs {
+            // What nobody waits for changes nothing for the runs that follow.
+            if !answer.slots.is_canceled()
+                && let Ok(slots) = pollster::block_on(runner.run_bytes(&bytes))
+            {
+                answer.send(slots);
+            }
+        }
+    };
+    std::thread::Builder::new().name("ghostnet session".into()).spawn(compute)?;
+    Ok(sender)
+}

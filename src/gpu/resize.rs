@@ -1,0 +1,283 @@
+//! Images that the device resizes itself, in front of a plan's steps.
+
+use super::{
+    Context,
+    prepared::{ALIGNMENT, PreparedStep, checked, filled, unreadable},
+};
+use crate::{
+    Error, Result,
+    kernels::{self, Kernel, PreprocessParams, Resize, Rows},
+    plan::{Place, Plan},
+};
+use std::{ops::Range, sync::Arc};
+
+/// An image, and how it becomes the network's input.
+pub struct Image<'a> {
+    /// How: made for the image's size.
+    pub resize: Arc<Resize>,
+    /// Its pixels.
+    pub source: Source<'a>,
+}
+
+/// Where an image's pixels come from. Only those that the crop needs are taken.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// Memory, through a buffer of one RGBA8 word a pixel.
+    Buffer(&'a dyn Rows),
+    /// Memory, through a texture, as a browser's images go.
+    Texture(&'a dyn Rows),
+    /// What a browser holds: an image, a canvas, a frame of a video. No pixel of it passes through this program's memory.
+    #[cfg(target_arch = "wasm32")]
+    External(&'a wgpu::ExternalImageSource),
+}
+
+/// Sizes of images for which everything is kept ready; beyond this the oldest goes.
+const MAX_READY: usize = 8;
+
+/// The dispatches that take the place of a plan's first step, `preprocess`, when images are resized on the device.
+pub(super) struct Resizer {
+    batch: usize,
+    f16: bool,
+    /// The network's input.
+    output: wgpu::Buffer,
+    place: Place,
+    scale_shift: (wgpu::Buffer, Range<u64>),
+    /// What images are read from; both as large as the largest so far.
+    words: Option<wgpu::Buffer>,
+    texture: Option<wgpu::Texture>,
+    /// The newest last.
+    ready: Vec<Ready>,
+}
+
+/// The dispatch for images of one size: one for each place in the batch.
+struct Ready {
+    resize: Arc<Resize>,
+    texture: bool,
+    steps: Vec<PreparedStep>,
+}
+
+impl Context {
+    /// Whether an image may go through a buffer: whether the device lets a shader bind one so large.
+    pub(crate) fn takes(&self, resize: &Resize) -> bool {
+        words(resize) * 4 <= self.max_binding()
+    }
+}
+
+/// Pixels that the crop needs.
+fn words(resize: &Resize) -> u64 {
+    resize.source_rows().len() as u64 * resize.source_columns().len() as u64
+}
+
+impl Resizer {
+    /// For a plan that begins with `preprocess`, else `None`.
+    pub(super) fn new(plan: &Plan, bind: impl Fn(&str) -> Option<(wgpu::Buffer, Range<u64>)>) -> Option<Self> {
+        let dispatch = &plan.steps.first()?.dispatch;
+        if dispatch.key.kernel != Kernel::Preprocess {
+            return None;
+        }
+        let PreprocessParams { output_offset, output_stride, .. } = dispatch.params();
+        Some(Self {
+            batch: plan.input.shape.n,
+            f16: plan.precision.is_f16(),
+            output: bind("output")?.0,
+            place: Place { offset: output_offset, stride: output_stride },
+            scale_shift: bind("scale_shift")?,
+            words: None,
+            texture: None,
+            ready: Vec::new(),
+        })
+    }
+
+    /// Takes the `n`-th image of a batch to the device, by commands in `encoder` or at once. Gives the dispatch that resizes it, and
+    /// `upload`, made or made larger where need be, if the image goes through it.
+    pub(super) async fn stage(
+        &mut self,
+        context: &Context,
+        encoder: &mut wgpu::CommandEncoder,
+        upload: &mut Option<wgpu::Buffer>,
+        n: usize,
+        image: &Image<'_>,
+    ) -> Result<(&PreparedStep, Option<wgpu::Buffer>)> {
+        let resize = &image.resize;
+        let (rows, columns) = (resize.source_rows(), resize.source_columns());
+        let size = extent(columns.len(), rows.len());
+        let row_bytes = columns.len() * 4;
+        let bytes = words(resize) * 4;
+        let texture = match image.source {
+            Source::Buffer(_) => None,
+            _ => Some(self.texture(context, size).await?.clone()),
+        };
+        if texture.is_none() {
+            self.make_words(context, bytes).await?;
+            grow(context, upload, "image upload", bytes, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC).await?;
+        }
+        let ready = self.ready(context, resize, texture.is_some()).await?;
+        // Nothing is awaited from here on: a run that is given up leaves `upload` mapped, or on its way to be.
+        let mut used = None;
+        match (image.source, &texture) {
+            (Source::Buffer(pixels), _) => {
+                let (upload, words) = upload.as_ref().zip(self.words.as_ref()).expect("made above");
+                let mut view = upload.get_mapped_range_mut(..).map_err(|_| unreadable())?;
+                each_row(pixels, resize, |at, row| view.slice(at * row_bytes..(at + 1) * row_bytes).copy_from_slice(row));
+                drop(view);
+                upload.unmap();
+                encoder.copy_buffer_to_buffer(upload, 0, words, 0, bytes);
+                used = Some(upload.clone());
+            }
+            (Source::Texture(pixels), Some(texture)) => {
+                let mut bytes = Vec::new();
+                each_row(pixels, resize, |_, row| bytes.extend(row));
+                let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row_bytes as u32), rows_per_image: None };
+                context.queue.write_texture(texture.as_image_copy(), &bytes, layout, size);
+            }
+            #[cfg(target_arch = "wasm32")]
+            (Source::External(source), Some(texture)) => {
+                let origin = wgpu::Origin2d { x: columns.start as u32, y: rows.start as u32 };
+                let source = wgpu::CopyExternalImageSourceInfo { source: source.clone(), origin, flip_y: false };
+                // Alpha is dropped, not blended.
+                let (color_space, premultiplied_alpha) = (wgpu::PredefinedColorSpace::Srgb, false);
+                let to = texture.as_image_copy().to_tagged(color_space, premultiplied_alpha);
+                context.queue.copy_external_image_to_texture(&source, to, size);
+            }
+            (_, None) => unreachable!("made above"),
+        }
+        Ok((&self.ready[ready].steps[n], used))
+    }
+
+    /// Makes the buffer that images are read from, or makes it larger.
+    async fn make_words(&mut self, context: &Context, bytes: u64) -> Result<()> {
+        let limit = context.max_binding();
+        if bytes > limit {
+            return Err(Error::Limit { what: "image: bytes of one buffer".into(), needed: bytes, limit });
+        }
+        if grow(context, &mut self.words, "image", bytes, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST).await? {
+            // These bind the one before.
+            self.ready.retain(|ready| ready.texture);
+        }
+        Ok(())
+    }
+
+    /// The texture that images are read from, of at least this size.
+    async fn texture(&mut self, context: &Context, size: wgpu::Extent3d) -> Result<&wgpu::Texture> {
+        let limit = context.device.limits().max_texture_dimension_2d;
+        let needed = size.width.max(size.height);
+        if needed > limit {
+            let what = "image: side of the texture that holds what the crop needs".into();
+            return Err(Error::Limit { what, needed: needed.into(), limit: limit.into() });
+        }
+        let had = self.texture.as_ref().map_or(extent(0, 0), wgpu::Texture::size);
+        let (width, height) = (size.width.max(had.width), size.height.max(had.height));
+        if self.texture.is_none() || width > had.width || height > had.height {
+            let descriptor = wgpu::TextureDescriptor {
+                label: Some("image"),
+                size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+                mip_level_count: 1,
+                sample_count: 1,
+                dimension: wgpu::TextureDimension::D2,
+                format: wgpu::TextureFormat::Rgba8Unorm,
+                // A browser draws into it to copy a canvas or a frame.
+                usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::RENDER_ATTACHMENT,
+                view_formats: &[],
+            };
+            self.texture = Some(checked(&context.device, || Ok(context.device.create_texture(&descriptor))).await?);
+            // These bind the one before.
+            self.ready.retain(|ready| !ready.texture);
+        }
+        Ok(self.texture.as_ref().expect("made above"))
+    }
+
+    /// The place in `self.ready` of what images of one size need, made if it is not there.
+    async fn ready(&mut self, context: &Context, resize: &Arc<Resize>, texture: bool) -> Result<usize> {
+        if let Some(at) = self.ready.iter().position(|ready| ready.texture == texture && Arc::ptr_eq(&ready.resize, resize)) {
+            return Ok(at);
+        }
+        let device = &context.device;
+        let offset = |n: usize| self.place.offset + n as u32 * self.place.stride;
+        let dispatches: Vec<_> = (0..self.batch).map(|n| kernels::resize(resize, self.f16, texture, offset(n))).collect();
+        let pipeline = context.pipelines(&[dispatches[0].key.clone()]).await?.remove(0);
+        let mut params = vec![0; ALIGNMENT as usize * self.batch];
+        for (bytes, dispatch) in params.chunks_mut(ALIGNMENT as usize).zip(&dispatches) {
+            bytes[..dispatch.params.len()].copy_from_slice(&dispatch.params);
+        }
+        let params = filled(device, "resize params", wgpu::BufferUsages::UNIFORM, &params)?;
+        let table = filled(device, "resize table", wgpu::BufferUsages::STORAGE, bytemuck::cast_slice(&resize.table()))?;
+        let view = self.texture.as_ref().filter(|_| texture).map(|texture| texture.create_view(&wgpu::TextureViewDescriptor::default()));
+        let entries: Vec<_> = pipeline
+            .bindings
+            .iter()
+            .map(|binding| {
+                let resource = match (binding.name.as_str(), &view, &self.words) {
+                    ("source", Some(view), _) => wgpu::BindingResource::TextureView(view),
+                    ("source", None, Some(words)) => words.as_entire_binding(),
+                    ("table", ..) => table.as_entire_binding(),
+                    ("scale_shift", ..) => {
+                        let (buffer, range) = &self.scale_shift;
+                        let size = wgpu::BufferSize::new(range.end - range.start);
+                        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: range.start, size })
+                    }
+                    ("output", ..) => self.output.as_entire_binding(),
+                    (name, ..) => unreachable!("resize.wgsl binds no `{name}`"),
+                };
+                wgpu::BindGroupEntry { binding: binding.index, resource }
+            })
+            .chain([wgpu::BindGroupEntry {
+                binding: 0,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &params,
+                    offset: 0,
+                    size: wgpu::BufferSize::new(ALIGNMENT),
+                }),
+            }])
+            .collect();
+        let bind_group =
+            device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some("resize"), layout: &pipeline.layout, entries: &entries });
+        let steps = dispatches
+            .iter()
+            .enumerate()
+            .map(|(n, dispatch)| PreparedStep {
+                pipeline: pipeline.clone(),
+                bind_group: bind_group.clone(),
+                params_offset: (n as u64 * ALIGNMENT) as u32,
+                grid: kernels::grid(dispatch.workgroups),
+            })
+            .collect();
+        if self.ready.len() == MAX_READY {
+            self.ready.remove(0);
+        }
+        self.ready.push(Ready { resize: resize.clone(), texture, steps });
+        Ok(self.ready.len() - 1)
+    }
+
+    /// The network's input.
+    pub(super) fn output(&self) -> &wgpu::Buffer {
+        &self.output
+    }
+}
+
+/// Makes a buffer, or a larger one in its place; whether it did.
+async fn grow(context: &Context, buffer: &mut Option<wgpu::Buffer>, label: &str, size: u64, usage: wgpu::BufferUsages) -> Result<bool> {
+    if buffer.as_ref().is_some_and(|buffer| size <= buffer.size()) {
+        return Ok(false);
+    }
+    let mapped_at_creation = usage.contains(wgpu::BufferUsages::MAP_WRITE);
+    let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation };
+    *buffer = Some(checked(&context.device, || Ok(context.device.create_buffer(&descriptor))).await?);
+    Ok(true)
+}
+
+fn extent(width: usize, height: usize) -> wgpu::Extent3d {
+    wgpu::Extent3d { width: width as u32, height: height as u32, depth_or_array_layers: 1 }
+}
+
+/// Gives each row that the crop needs as RGBA8.
+fn each_row(pixels: &dyn Rows, resize: &Resize, mut take: impl FnMut(usize, &[u8])) {
+    let columns = resize.source_columns();
+    let (mut scratch, mut rgba) = (Vec::new(), vec![255; columns.len() * 4]);
+    for (at, y) in resize.source_rows().enumerate() {
+        let row = pixels.row(y, columns.clone(), &mut scratch);
+        for (to, from) in rgba.as_chunks_mut::<4>().0.iter_mut().zip(row.as_chunks::<3>().0) {
+            to[..3].copy_from_slice(from);
+        }
+        take(at, &rgba);
+    }
+}

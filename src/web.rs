@@ -1,0 +1,255 @@
+//! What the browser package calls (feature `web`): `web/src/ghostnet.js` is the interface that people see, and does whatever needs no Rust.
+//!
+//! Structured results cross as JSON, numbers as typed arrays. Errors are JavaScript `Error`s with this library's messages; that of a lost
+//! device is named `GhostNetDeviceLost`.
+
+use crate::{Backend, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, kernels::Rows, plan::Form};
+use js_sys::{Array, Float32Array};
+use serde_json::json;
+use std::{cell::RefCell, ops::Range};
+use wasm_bindgen::prelude::*;
+
+/// The seed of made-up weights; the command's.
+const SEED: u64 = 0;
+
+impl From<Error> for JsValue {
+    fn from(error: Error) -> Self {
+        let js = js_sys::Error::new(&error.to_string());
+        if let Error::DeviceLost(_) = error {
+            js.set_name("GhostNetDeviceLost");
+        }
+        js.into()
+    }
+}
+
+/// An open device.
+#[wasm_bindgen]
+pub struct Device {
+    engine: Engine,
+    options: EngineOptions,
+    fallback: Option<String>,
+}
+
+#[wasm_bindgen]
+impl Device {
+    /// Opens a device: `backend` is `auto`, `gpu` or `cpu`, `precision` is `f32` or `f16`.
+    pub async fn open(backend: String, precision: String) -> Result<Device, JsValue> {
+        let precision = match &precision[..] {
+            "f32" => Precision::F32,
+            "f16" => Precision::F16,
+            other => return Err(Error::Model(format!("precision `{other}` is neither f32 nor f16")).into()),
+        };
+        let wanted = match &backend[..] {
+            "auto" => Backend::Auto,
+            "gpu" => Backend::Gpu,
+            "cpu" => Backend::Cpu,
+            other => return Err(Error::Model(format!("backend `{other}` is none of auto, gpu, cpu")).into()),
+        };
+        let mut options = EngineOptions { backend: wanted, precision, ..Default::default() };
+        let mut fallback = None;
+        // As the engine's own `Auto`, but the reason is kept.
+        if wanted == Backend::Auto && !precision.is_f16() {
+            options.backend = Backend::Gpu;
+            match Engine::new(options.clone()).await {
+                Ok(engine) => return Ok(Self { engine, options, fallback }),
+                Err(why) => fallback = Some(why.to_string()),
+            }
+            options.backend = Backend::Cpu;
+        }
+        Ok(Self { engine: Engine::new(options.clone()).await?, options, fallback })
+    }
+
+    /// Closes the device, for a network that could not be put on it.
+    pub fn close(&self) {
+        self.engine.lose_device();
+    }
+}
+
+/// Why the model of this name cannot be loaded without weights.
+#[wasm_bindgen]
+pub fn no_weights(name: &str) -> JsValue {
+    match Network::random(name, SEED) {
+        Ok(_) => Error::Model(format!("{name} has no weights: give some with `weights`")).into(),
+        Err(unknown) => unknown.into(),
+    }
+}
+
+/// A network on a device.
+#[wasm_bindgen]
+pub struct Net {
+    network: Network,
+    options: EngineOptions,
+    fallback: Option<String>,
+    /// `None` once the device was lost.
+    model: RefCell<Option<Model>>,
+}
+
+#[wasm_bindgen]
+impl Net {
+    /// Puts a network on `device`: that of the safetensors file `weights`, which messages call `origin`; it must be of the architecture
+    /// `name`, if one is given. Without weights, that architecture with made-up ones.
+    #[wasm_bindgen(constructor)]
+    pub fn new(device: &Device, name: Option<String>, origin: &str, weights: Option<Vec<u8>>) -> Result<Net, JsValue> {
+        let network = match (weights, &name) {
+            (Some(bytes), _) => Network::from_bytes(origin, &bytes)?,
+            (None, Some(name)) => Network::random(name, SEED)?,
+            (None, None) => return Err(Error::Model("made-up weights need a model's name".into()).into()),
+        };
+        if let Some(name) = name {
+            network.check_architecture(&name, origin)?;
+        }
+        let model = device.engine.load(network.clone())?;
+        Ok(Self { network, options: device.options.clone(), fallback: device.fallback.clone(), model: RefCell::new(Some(model)) })
+    }
+
+    /// What `info` holds, as JSON.
+    pub fn info(&self) -> Result<String, JsValue> {
+        let model = self.model.borrow();
+        let engine = model.as_ref().expect("asked for before anything can be lost").engine();
+        let summary = self.network.summary()?;
+        let info = json!({
+            "adapter": engine.adapter().name,
+            "backend": engine.backend(),
+            "fallback": self.fallback,
+            "precision": if engine.precision().is_f16() { "f16" } else { "f32" },
+            "model": self.network.name(),
+            "input": summary.input,
+            "classes": self.network.classes(),
+            "labels": self.network.labels(),
+            "params": summary.params,
+            "macs": summary.macs,
+            "features": engine.adapter().features,
+        });
+        Ok(info.to_string())
+    }
+
+    /// Makes ready what `classify` needs; milliseconds for the weights and for the pipelines.
+    pub async fn prepare(&self, top: usize) -> Result<Vec<f64>, JsValue> {
+        let [h, w] = self.network.preprocess().size;
+        let form = Form::Classify { k: top.clamp(1, self.network.classes()) };
+        let model = self.model().await?;
+        let times = self.checked(model.prepare_async(1, h, w, form).await)?;
+        Ok(vec![times.weights, times.pipelines])
+    }
+
+    /// The `top` classes of what the browser holds, best first, as JSON. On a GPU only; no pixel comes here.
+    pub async fn classify(&self, source: JsValue, width: u32, height: u32, top: usize) -> Result<String, JsValue> {
+        let source = external(source)?;
+        let model = self.model().await?;
+        let classes = self.checked(model.classify_external_async(&source, width, height, top).await)?;
+        Ok(json!(classes).to_string())
+    }
+
+    /// The `top` classes of an image of RGBA bytes, best first, as JSON.
+    pub async fn classify_pixels(&self, pixels: Vec<u8>, width: u32, height: u32, top: usize) -> Result<String, JsValue> {
+        let model = self.model().await?;
+        let pixels = model.pixels_of_rows(&Rgba::new(pixels, width, height)?, height, width)?;
+        let classes = self.checked(model.classify_pixels_async(&pixels, 1, top).await)?;
+        Ok(json!(classes).to_string())
+    }
+
+    /// Logits of a normalised input `[n, 3, h, w]`: their values and their shape.
+    pub async fn run(&self, data: Vec<f32>, shape: Vec<usize>) -> Result<Array, JsValue> {
+        let input = Tensor::new(&shape, data)?;
+        let model = self.model().await?;
+        Ok(array(&self.checked(model.run_async(&input).await)?))
+    }
+
+    /// The steps of a run with their milliseconds, as JSON.
+    pub async fn profile(&self, rounds: usize) -> Result<String, JsValue> {
+        let [h, w] = self.network.preprocess().size;
+        let model = self.model().await?;
+        let (plan, times) = self.checked(model.profile_async(1, h, w, rounds).await)?;
+        let steps = plan.steps.iter().zip(times).map(|(step, ms)| {
+            let bytes = step.read_bytes + step.write_bytes;
+            json!({ "name": step.name, "kernel": step.dispatch.key.kernel.name(), "ms": ms, "macs": step.macs, "bytes": bytes })
+        });
+        Ok(serde_json::Value::from_iter(steps).to_string())
+    }
+
+    /// Names of the ghost modules, in order.
+    pub fn modules(&self) -> Result<Vec<String>, JsValue> {
+        Ok(self.network.ghost_modules()?)
+    }
+
+    /// The maps of a ghost module for an image of RGBA bytes: the intrinsic and the ghost ones, each values and shape.
+    pub async fn maps_of_pixels(&self, pixels: Vec<u8>, width: u32, height: u32, module: String) -> Result<Array, JsValue> {
+        let preprocess = self.network.preprocess();
+        let [h, w] = preprocess.size;
+        let model = self.model().await?;
+        let words = model.pixels_of_rows(&Rgba::new(pixels, width, height)?, height, width)?;
+        let normalised = |c: usize| {
+            let (mean, std) = (preprocess.mean[c], preprocess.std[c]);
+            words.iter().map(move |word| (f32::from(word.to_le_bytes()[c]) / 255.0 - mean) / std)
+        };
+        let input = Tensor::new(&[1, 3, h, w], (0..3).flat_map(normalised).collect())?;
+        let maps = self.checked(model.ghost_maps_async(&input, &module).await)?;
+        Ok(Array::of2(&array(&maps.intrinsic), &array(&maps.ghost)))
+    }
+
+    /// Closes the device. What is in flight fails; nothing may be called afterwards.
+    pub fn destroy(&self) {
+        if let Some(model) = self.model.take() {
+            model.engine().lose_device();
+        }
+    }
+
+    /// The network on its device, or, where that was lost, on a new one.
+    async fn model(&self) -> Result<Model> {
+        if let Some(model) = self.model.borrow().clone().filter(|model| !model.engine().is_lost()) {
+            return Ok(model);
+        }
+        let model = Engine::new(self.options.clone()).await?.load(self.network.clone())?;
+        self.model.replace(Some(model.clone()));
+        Ok(model)
+    }
+
+    /// Drops a model whose device was lost: the browser may reject a mapping before it says so.
+    fn checked<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(Error::DeviceLost(_)) = result {
+            self.model.take();
+        }
+        result
+    }
+}
+
+/// An image of RGBA bytes.
+struct Rgba {
+    pixels: Vec<u8>,
+    width: usize,
+}
+
+impl Rgba {
+    fn new(pixels: Vec<u8>, width: u32, height: u32) -> Result<Self> {
+        if pixels.len() as u64 != u64::from(width) * u64::from(height) * 4 {
+            return Err(Error::shape("image", format!("{width} x {height} has not {} bytes", pixels.len())));
+        }
+        Ok(Self { pixels, width: width as usize })
+    }
+}
+
+impl Rows for Rgba {
+    fn row<'a>(&'a self, y: usize, x: Range<usize>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        let start = y * self.width;
+        scratch.clear();
+        let pixels = &self.pixels.as_chunks::<4>().0[start + x.start..start + x.end];
+        scratch.extend(pixels.iter().flat_map(|&[r, g, b, _]| [r, g, b]));
+        scratch
+    }
+}
+
+/// What a texture can be filled from.
+fn external(source: JsValue) -> Result<wgpu::ExternalImageSource> {
+    use wgpu::ExternalImageSource::*;
+    let unknown = |_| Error::Model("a picture of a kind that no texture takes".into());
+    let source = source.dyn_into().map(ImageBitmap);
+    let source = source.or_else(|s| s.dyn_into().map(HTMLVideoElement));
+    let source = source.or_else(|s| s.dyn_into().map(HTMLCanvasElement));
+    let source = source.or_else(|s| s.dyn_into().map(OffscreenCanvas));
+    source.or_else(|s| s.dyn_into().map(VideoFrame)).map_err(unknown)
+}
+
+fn array(tensor: &Tensor) -> Array {
+    let shape: Array = tensor.shape.iter().map(|&side| JsValue::from(side as u32)).collect();
+    Array::of2(&Float32Array::from(&tensor.data[..]), &shape)
+}

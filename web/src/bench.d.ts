@@ -1,0 +1,53 @@
+/** `cargo bench --bench kernels` in the browser: every distinct layer of GhostNet 1.0 alone, below the roof that the device sets. */
+
+export interface BenchOptions {
+  /** Few and short repetitions: for a first impression. */
+  quick?: boolean;
+  /** Called often; `done` of `total` parts, and what is being measured. */
+  onProgress?: (done: number, total: number, what: string) => void;
+}
+
+/** A kind of layer. */
+export interface BenchRow {
+  name: string;
+  /** Median of one dispatch. */
+  ms: number;
+  p10_ms: number;
+  p90_ms: number;
+  kernel: string;
+  /** File name of the composed shader. */
+  shader: string;
+  /** `[c x h x w] -> [c x h x w]`, as text. */
+  shape: string;
+  /** How often the network has it. */
+  count: number;
+  repeats: number;
+  macs: number;
+  /** Read and written. */
+  bytes: number;
+  gflops: number;
+  gb_per_s: number;
+  /** The least time by multiply-adds or bytes, as part of the time. */
+  of_roof: number;
+  /** Of the time of all layers, each as often as the network has it. */
+  share: number;
+}
+
+/** The same JSON as `cargo bench --bench kernels -- --json` prints. */
+export interface KernelBench {
+  bench: 'kernels';
+  version: string;
+  backend: string;
+  adapter: string;
+  driver: string;
+  method: string;
+  quick: boolean;
+  roofline: { gflops: number; copies: { bytes: number; gb_per_s: number }[] };
+  pass_ms: number;
+  rounds: number;
+  total_ms: number;
+  rows: BenchRow[];
+}
+
+/** Measures; rejects where there is no WebGPU. */
+export function benchKernels(options?: BenchOptions): Promise<KernelBench>;

@@ -1,0 +1,161 @@
+/**
+ * GhostNet in the browser, on the GPU through WebGPU, or on the CPU in WebAssembly where there is no WebGPU.
+ *
+ * Every function that fails throws an `Error` (or rejects with one) whose message is one line: what went wrong, on which file or node.
+ */
+
+/** What can be classified. A file is a Blob. A picture is read when its call's turn comes: at once, if no other call is in flight. */
+export type ImageSource =
+  | ImageBitmap
+  | ImageData
+  | HTMLImageElement
+  | HTMLVideoElement
+  | HTMLCanvasElement
+  | OffscreenCanvas
+  | VideoFrame
+  | Blob;
+
+/** Where weights come from: the address of a safetensors file, the file itself (as from an `<input type="file">`), or its bytes. */
+export type WeightsSource = string | URL | Blob | ArrayBuffer | ArrayBufferView<ArrayBuffer>;
+
+export interface LoadOptions {
+  /**
+   * Weights: safetensors with timm's names. Left out: the embedded network, which tells apart CIFAR-10's ten classes; its file lies
+   * beside this module. `'random'`: made up from a formula, for timing.
+   */
+  weights?: WeightsSource;
+  /** The network's name: `ghostnet_050`, `ghostnet_100`, `ghostnet_130`. The weights tell; if this is given too, they must agree. */
+  model?: string;
+  /** `auto` (default): the GPU where there is WebGPU, else the CPU. `gpu`: the GPU, or fail. */
+  backend?: 'auto' | 'gpu' | 'cpu';
+  /** How weights and activations are stored. `f16` (GPU only) halves memory and traffic; arithmetic stays f32. Default `f32`. */
+  precision?: 'f32' | 'f16';
+  /** Keep weights from an address in the browser's Cache API, for the next visit. Default `true`. */
+  cache?: boolean;
+  /** Bytes of the weights that have arrived; `total` is undefined where the server does not say. */
+  onProgress?: (loaded: number, total: number | undefined) => void;
+}
+
+export interface ClassifyOptions {
+  /** How many classes, best first. Default 5. */
+  top?: number;
+}
+
+export interface Class {
+  index: number;
+  label: string;
+  /** 0 to 1. */
+  probability: number;
+}
+
+export interface Tensor {
+  /** Row-major. */
+  data: Float32Array<ArrayBuffer>;
+  /** Outermost first: `[n, classes]` for logits. */
+  shape: number[];
+}
+
+/** Milliseconds. The parts overlap, so they add up to more than `total`; a part that has not happened yet is null. */
+export interface StartupTimes {
+  /** Fetching and compiling the WebAssembly module. */
+  wasm: number;
+  /** Fetching or reading the weights, and checking them. */
+  weights: number;
+  /** Asking for the adapter and opening its device. */
+  device: number;
+  /** Packing the weights and uploading them. */
+  upload: number;
+  /** Compiling pipelines. */
+  pipelines: number;
+  /** From the call of `load` to its result. */
+  total: number;
+  /** The first `classify` or `run`. */
+  first_run: number | null;
+}
+
+export interface Info {
+  /** The GPU as the browser names it, or the CPU. */
+  adapter: string;
+  backend: 'gpu' | 'cpu';
+  /** Why the CPU is used although the GPU was not ruled out; else null. */
+  fallback: string | null;
+  precision: 'f32' | 'f16';
+  /** Name of the network. */
+  model: string;
+  /** `[channels, height, width]` of its usual input. */
+  input: [number, number, number];
+  classes: number;
+  /** The names of all classes; empty where nobody named them. */
+  labels: string[];
+  /** Trainable parameters. */
+  params: number;
+  /** Multiply-adds for one image. */
+  macs: number;
+  startup: StartupTimes;
+  /** Bytes of the WebAssembly module. */
+  wasm_bytes: number;
+  /** WebGPU features of the adapter that matter here, such as `timestamp-query`. */
+  features: string[];
+}
+
+export interface Step {
+  /** The node of the network. */
+  name: string;
+  /** The shader's stem. */
+  kernel: string;
+  /** Milliseconds, the median of some runs: by GPU timestamps where the browser offers them, else by the clock. */
+  ms: number;
+  /** Multiply-adds. */
+  macs: number;
+  /** Bytes read and written. */
+  bytes: number;
+}
+
+/** The output of a ghost module: maps of the primary convolution, and those that the cheap operation derives from them. */
+export interface GhostMaps {
+  /** The module. */
+  name: string;
+  height: number;
+  width: number;
+  /** Row-major, `height * width` values each. */
+  intrinsic: Float32Array<ArrayBuffer>[];
+  /** With the ratio s of the module, `ghost[i]` is derived from `intrinsic[floor(i / (s - 1))]`: in GhostNet (s = 2) from `intrinsic[i]`. */
+  ghost: Float32Array<ArrayBuffer>[];
+}
+
+/** A network on a device, ready to run. Several may be used at once; calls on one wait for each other. */
+export class GhostNet {
+  private constructor();
+
+  /** Loads weights, opens a device and prepares everything a run needs. */
+  static load(options?: LoadOptions): Promise<GhostNet>;
+
+  /** What runs, where, and how long it took to start. */
+  readonly info: Info;
+
+  /** The most probable classes of a picture, best first. */
+  classify(source: ImageSource, options?: ClassifyOptions): Promise<Class[]>;
+
+  /** Logits `[n, classes]` of a normalised input `[n, 3, h, w]`, `h` and `w` at least 32. */
+  run(data: Float32Array, shape: number[]): Promise<Tensor>;
+
+  /** The time of each step of a run for one picture, in order. Takes about a second. */
+  profile(): Promise<Step[]>;
+
+  /** Names of the ghost modules, in order. */
+  modules(): string[];
+
+  /** What a ghost module makes of a picture. */
+  maps(source: ImageSource, module: string): Promise<GhostMaps>;
+
+  /** Frees the device and the memory. Calls in flight reject, later ones too. */
+  destroy(): void;
+}
+
+/**
+ * The GPU device was lost (driver reset, unplugged) while a call was in flight. The next call opens it anew with the weights that were
+ * kept. `name` is `GhostNetDeviceLost`.
+ */
+export class GhostNetDeviceLost extends Error {
+  readonly name: 'GhostNetDeviceLost';
+}
