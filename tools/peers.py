@@ -134,7 +134,7 @@ def build(folder):
 def run(command, folder, **env):
     """Runs a command that finds every shader cache empty and returns what it printed; ends the script if the command fails."""
     with tempfile.TemporaryDirectory() as cache:
-        env = {**os.environ, **env, "MESA_SHADER_CACHE_DISABLE": "true", "XDG_CACHE_HOME": cache}
+        env = {**os.environ, **env, "MESA_SHADER_CACHE_DISABLE": "true", "XDG_CACHE_HOME": cache, "GHOSTNET_CACHE_DIR": ""}
         done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     if done.returncode:
         what = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
