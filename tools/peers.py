@@ -134,7 +134,7 @@ def build(folder):
 def run(command, folder, **env):
     """Runs a command that finds every shader cache empty and returns what it printed; ends the script if the command fails."""
     with tempfile.TemporaryDirectory() as cache:
-        env = {**os.environ, **env, "MESA_SHADER_CACHE_DISABLE": "true", "XDG_CACHE_HOME": cache}
+        env = {**os.environ, **env, "MESA_SHADER_CACHE_DISABLE": "true", "XDG_CACHE_HOME": cache, "GHOSTNET_CACHE_DIR": ""}
         done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     if done.returncode:
         what = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
@@ -296,7 +296,7 @@ def report(result):
     lines = [
         "## Against its peers", "",
         f"GhostNet 1.0, 224 x 224, batch 1, f32 on {result['machine']}, {result['date']}{f' ({where})' if where else ''}. Alternating processes that find no shader cache,",
-        f"{result['rounds']} rounds: medians, least to greatest. Everyone runs the same weights; all logits agree within 1e-3 of the largest.",
+        f"{result['rounds']} rounds: medians, least to greatest; load average before: {result['load']:.1f}. Everyone runs the same weights; all logits agree within 1e-3 of the largest.",
         f"ghostnet {versions['ghostnet']}, {', '.join(f'{p} {versions[p]}' for p in ('onnxruntime', 'onnxruntime-ep-webgpu', 'ncnn'))}; `python3 tools/peers.py`.", "",
         "| adapter | engine | latency, ms | first result, s | latency / ghostnet's |", "|---|---|---|---|---|",
     ]
@@ -353,7 +353,7 @@ def main():
         parser.error(f"no adapter `{unknown[0]}`; there are {', '.join(SUITES)}")
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
-    result = {"date": datetime.date.today().isoformat(), "machine": processor(), "versions": versions(), "rounds": options.rounds, "suites": {}}
+    result = {"date": datetime.date.today().isoformat(), "machine": processor(), "load": os.getloadavg()[0], "versions": versions(), "rounds": options.rounds, "suites": {}}
     options.ghostnet = os.path.abspath(options.ghostnet)
     if not os.path.exists(options.ghostnet):
         sys.exit(f"peers: no {options.ghostnet}; run `cargo build --release`, or name the program by --ghostnet")
@@ -361,6 +361,8 @@ def main():
     for name in names:
         if SUITES[name]["icd"]:
             driver(SUITES[name]["icd"], name)
+    if result["load"] > 1:
+        print(f"peers: other programs are busy (load average {result['load']:.1f}): the figures will not be worth much", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         options.folder = pathlib.Path(folder)
         build(options.folder)
