@@ -21,6 +21,9 @@
 //! [`image_input`] (file to pixels) -> [`model`] (architecture and weights) -> [`graph`] and its [`passes`](graph::passes) ->
 //! [`plan`] (ordered dispatches over reused buffers) -> [`gpu`] or [`cpu`] (prepared buffers and pipelines, run).
 
+// Shared as on systems with threads; in a browser there are none.
+#![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
+
 mod cache;
 mod clock;
 pub mod cpu;

