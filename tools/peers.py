@@ -9,8 +9,8 @@ About four minutes for all three on two quiet cores. Run with Python 3.11.7, num
 onnxruntime-ep-webgpu 0.4.0, ncnn 1.0.20261020, pnnx 20261020, on Linux.
 
 The network is written twice from one set of made-up weights: as safetensors for ghostnet and as ONNX, BatchNorm folded, which
-pnnx turns into ncnn's form. Before anything is timed, every contestant's logits must be within 1e-3 (of the largest logit) of those
-of ONNX Runtime on the CPU.
+pnnx turns into ncnn's form. In the first round every contestant's logits must be within 1e-3 (of the largest logit) of those
+of ONNX Runtime on the CPU, or the script ends.
 
 On each adapter the contestants take turns, each time in a process of its own that finds every shader cache empty. Of a process
 count the first result (from the first call, with programs and Python modules loaded, to the first logits: device, weights from
