@@ -3,7 +3,7 @@
 
 mod common;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use common::{
     Args, Findings, Row,
     chart::{self, Point},
@@ -18,7 +18,7 @@ use ghostnet::report::{
 fn main() -> Result<()> {
     let Some(args) = Args::parse_for("kernels")? else { return Ok(()) };
     let engine = args.engine()?;
-    let found = pollster::block_on(measure(&engine, args.quick, |_, _, _| ()))?;
+    let found = pollster::block_on(measure(&engine, "ghostnet_100", args.quick, |_, _, _| true))?.context("nobody stops it")?;
 
     let rows: Vec<Row> = found.layers.iter().map(row).collect();
     let points: Vec<Point> = found.layers.iter().filter_map(point).collect();

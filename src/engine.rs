@@ -644,7 +644,7 @@ impl Model {
     #[cfg(target_arch = "wasm32")]
     pub async fn classify_external_async(
         &self,
-        source: &wgpu::ExternalImageSource,
+        source: &gpu::ExternalImageSource,
         width: u32,
         height: u32,
         top: usize,

@@ -3,8 +3,11 @@
 //! Structured results cross as JSON, numbers as typed arrays. Errors are JavaScript `Error`s with this library's messages; that of a lost
 //! device is named `GhostNetDeviceLost`.
 
-use crate::{Backend, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, kernels::Rows, plan::Form};
-use js_sys::{Array, Float32Array};
+use crate::{
+    Backend, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, gpu::ExternalImageSource, kernels::Rows, plan::Form,
+    report::kernels,
+};
+use js_sys::{Array, Float32Array, Function};
 use serde_json::json;
 use std::{cell::RefCell, ops::Range};
 use wasm_bindgen::prelude::*;
@@ -72,6 +75,22 @@ pub fn no_weights(name: &str) -> JsValue {
         Ok(_) => Error::Model(format!("{name} has no weights: give some with `weights`")).into(),
         Err(unknown) => unknown.into(),
     }
+}
+
+/// `cargo bench --bench kernels` for the network `name`: its JSON. `progress` is called with how many of how many parts are done and what
+/// comes next; what it throws ends the measurement.
+#[wasm_bindgen]
+pub async fn bench_kernels(name: String, quick: bool, progress: Function) -> Result<String, JsValue> {
+    let engine = Engine::new(EngineOptions { backend: Backend::Gpu, ..Default::default() }).await?;
+    let mut thrown = JsValue::UNDEFINED;
+    let go_on = |done: usize, total: usize, what: &str| {
+        let called = progress.call3(&JsValue::UNDEFINED, &done.into(), &total.into(), &what.into());
+        called.map_err(|error| thrown = error).is_ok()
+    };
+    let found = kernels::measure(&engine, &name, quick, go_on).await;
+    let json = found.map(|found| found.map(|found| found.json(&engine, quick).to_string()));
+    engine.lose_device();
+    json?.ok_or(thrown)
 }
 
 /// A network on a device.
@@ -145,7 +164,7 @@ impl Net {
         let model = self.model().await?;
         let pixels = model.pixels_of_rows(&Rgba::new(pixels, width, height)?, height, width)?;
         let classes = self.checked(model.classify_pixels_async(&pixels, 1, top).await)?;
-        Ok(json!(classes).to_string())
+        Ok(json!(classes[0]).to_string())
     }
 
     /// Logits of a normalised input `[n, 3, h, w]`: their values and their shape.
@@ -185,6 +204,11 @@ impl Net {
         let input = Tensor::new(&[1, 3, h, w], (0..3).flat_map(normalised).collect())?;
         let maps = self.checked(model.ghost_maps_async(&input, &module).await)?;
         Ok(Array::of2(&array(&maps.intrinsic), &array(&maps.ghost)))
+    }
+
+    /// Whether the browser has said that the device was lost.
+    pub fn is_lost(&self) -> bool {
+        self.model.borrow().as_ref().is_some_and(|model| model.engine().is_lost())
     }
 
     /// Closes the device. What is in flight fails; nothing may be called afterwards.
@@ -239,8 +263,8 @@ impl Rows for Rgba {
 }
 
 /// What a texture can be filled from.
-fn external(source: JsValue) -> Result<wgpu::ExternalImageSource> {
-    use wgpu::ExternalImageSource::*;
+fn external(source: JsValue) -> Result<ExternalImageSource> {
+    use ExternalImageSource::*;
     let unknown = |_| Error::Model("a picture of a kind that no texture takes".into());
     let source = source.dyn_into().map(ImageBitmap);
     let source = source.or_else(|s| s.dyn_into().map(HTMLVideoElement));

@@ -16,6 +16,10 @@ pub mod roofline;
 
 pub use context::{AdapterInfo, Context, Limit, adapters};
 pub use pipelines::Pipeline;
+/// What a texture can be filled from in a browser.
+#[cfg(target_arch = "wasm32")]
+pub use wgpu::ExternalImageSource;
+
 pub use prepared::{Prepared, Run, Weights};
 pub use resize::{Image, Source};
 

@@ -28,7 +28,7 @@ pub enum Source<'a> {
     Texture(&'a dyn Rows),
     /// What a browser holds: an image, a canvas, a frame of a video. No pixel of it passes through this program's memory.
     #[cfg(target_arch = "wasm32")]
-    External(&'a wgpu::ExternalImageSource),
+    External(&'a super::ExternalImageSource),
 }
 
 /// Sizes of images for which everything is kept ready; beyond this the oldest goes.

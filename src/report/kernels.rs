@@ -1,4 +1,4 @@
-//! Every distinct layer of GhostNet 1.0, alone: time of a dispatch, and how close it comes to what the device can do.
+//! Every distinct layer of a GhostNet, alone: time of a dispatch, and how close it comes to what the device can do.
 
 use super::{Timed, alternate, clock_of, document, gb_per_s, gflops};
 use crate::{
@@ -48,27 +48,38 @@ pub struct Kernels {
     pub method: String,
 }
 
-/// Measures. `progress` hears how many of how many parts are done, and what comes next.
-pub async fn measure(engine: &Engine, quick: bool, mut progress: impl FnMut(usize, usize, &str)) -> Result<Kernels> {
+/// Measures the layers of the network `name`. `progress` hears how many of how many parts are done and what comes next, and says whether
+/// to go on; `None` if not.
+pub async fn measure(
+    engine: &Engine,
+    name: &str,
+    quick: bool,
+    mut progress: impl FnMut(usize, usize, &str) -> bool,
+) -> Result<Option<Kernels>> {
     let context = engine.gpu().ok_or_else(|| Error::NoAdapter("the benches need one".into()))?;
-    let model = engine.load(Network::random("ghostnet_100", 0)?)?;
+    let model = engine.load(Network::random(name, 0)?)?;
     let plan = model.plan(1, SIDE, SIDE, Form::Tensors)?;
     let kinds = kinds(&plan, model.graph())?;
     let (pass_ms, rounds) = if quick { QUICK } else { FULL };
     let parts = 1 + kinds.len() + rounds;
-    progress(0, parts, "the roof");
+    if !progress(0, parts, "the roof") {
+        return Ok(None);
+    }
     let roof = roofline::measure(context, pass_ms, rounds).await?;
 
     let mut timed = Vec::new();
     for (at, (step, ..)) in kinds.iter().enumerate() {
-        progress(1 + at, parts, &plan.steps[*step].name);
+        if !progress(1 + at, parts, &plan.steps[*step].name) {
+            return Ok(None);
+        }
         timed.push(Timed::new(engine, plan.only(*step), pass_ms).await?);
     }
     for round in 0..rounds {
-        progress(1 + kinds.len() + round, parts, "all layers in turn");
+        if !progress(1 + kinds.len() + round, parts, "all layers in turn") {
+            return Ok(None);
+        }
         alternate(&mut timed, 1).await?;
     }
-    progress(parts, parts, "");
 
     let total: f64 = kinds.iter().zip(&timed).map(|((_, count, _), t)| *count as f64 * t.median()).sum();
     let layer = |((step, count, shape), t): ((usize, usize, String), &Timed)| {
@@ -78,12 +89,12 @@ pub async fn measure(engine: &Engine, quick: bool, mut progress: impl FnMut(usiz
         Layer { ms, spread: t.spread(), repeats: t.repeats(), share: count as f64 * ms / total, of_roof, step, count, shape }
     };
     let method = format!(
-        "GhostNet 1.0, batch 1, {SIDE} x {SIDE}; each layer's dispatch repeated in one compute pass of about {pass_ms} ms; warm-up: passes \
+        "{name}, batch 1, {SIDE} x {SIDE}; each layer's dispatch repeated in one compute pass of about {pass_ms} ms; warm-up: passes \
          of 1 and more dispatches up to that length; then {rounds} rounds over all layers in turn; {}; caches are warm",
         clock_of(engine)
     );
     let layers = kinds.into_iter().zip(&timed).map(layer).collect();
-    Ok(Kernels { layers, pass_ms, rounds, total, steps: plan.steps.len(), method, roof })
+    Ok(Some(Kernels { layers, pass_ms, rounds, total, steps: plan.steps.len(), method, roof }))
 }
 
 impl Kernels {

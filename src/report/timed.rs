@@ -1,7 +1,7 @@
 //! Steps of a plan, timed by repetition.
 
 use crate::{
-    Engine, Error, Result, clock,
+    Engine, Error, Result,
     gpu::{
         Prepared, Weights,
         roofline::{MOST_REPEATS, next_repeats},
@@ -12,7 +12,7 @@ use crate::{
 use std::{ops::Range, sync::Arc};
 #[cfg(not(target_arch = "wasm32"))]
 use {
-    crate::{Session, Tensor},
+    crate::{Session, Tensor, clock},
     std::collections::VecDeque,
 };
 

@@ -1,10 +1,14 @@
-/** `cargo bench --bench kernels` in the browser: every distinct layer of GhostNet 1.0 alone, below the roof that the device sets. */
+/** `cargo bench --bench kernels` in the browser: every distinct layer of a GhostNet alone, below the roof that the device sets. */
 
 export interface BenchOptions {
+  /** `ghostnet_050`, `ghostnet_100` (default) or `ghostnet_130`. */
+  model?: string;
   /** Few and short repetitions: for a first impression. */
   quick?: boolean;
   /** Called often; `done` of `total` parts, and what is being measured. */
   onProgress?: (done: number, total: number, what: string) => void;
+  /** Ends the measurement, which then rejects with the signal's reason. */
+  signal?: AbortSignal;
 }
 
 /** A kind of layer. */

@@ -1,6 +1,7 @@
 // GhostNet in the browser. Types and what everything does: ghostnet.d.ts. The engine itself is ../../src, compiled to engine_bg.wasm.
 
-import init, { Device, Net, no_weights } from './engine.js';
+import { Device, Net, no_weights } from './engine.js';
+import { fetched, start } from './start.js';
 
 const EMBEDDED = 'ghostnet_050_cifar10';
 const CACHE = 'ghostnet-weights';
@@ -59,8 +60,17 @@ export class GhostNet {
   classify(source, { top = 5 } = {}) {
     if (!(Number.isInteger(top) && top > 0)) return Promise.reject(new RangeError(`top is ${top}, a whole number from 1 on is needed`));
     return this.#first(async (net) => {
-      const { data, width, height } = await pixels(source);
-      return JSON.parse(await net.classify_pixels(data, width, height, top));
+      if (this.info.backend === 'cpu') {
+        const { data, width, height } = await pixels(source);
+        return JSON.parse(await net.classify_pixels(data, width, height, top));
+      }
+      // Straight to a texture.
+      const { picture, width, height, close } = await drawable(source);
+      try {
+        return JSON.parse(await net.classify(picture, width, height, top));
+      } finally {
+        close();
+      }
     });
   }
 
@@ -101,14 +111,17 @@ export class GhostNet {
   /** Calls `work` after the calls before it. */
   async #turn(work) {
     const before = this.#last;
+    const net = this.#alive();
     let over;
     this.#last = new Promise((resolve) => { over = resolve; });
     try {
       await before;
       return await work(this.#alive());
     } catch (error) {
+      // Calls may fail from a loss before the browser tells of it.
+      await new Promise((resolve) => setTimeout(resolve));
       this.#alive();
-      throw named(error);
+      throw net.is_lost() ? new GhostNetDeviceLost(error.message, { cause: error }) : named(error);
     } finally {
       over();
     }
@@ -127,33 +140,6 @@ export class GhostNet {
 
 /** Keeps people from `new GhostNet()`. */
 const CONSTRUCT = Symbol('load');
-
-let started;
-
-/** Fetches and starts the module, once; resolves to its size in bytes. */
-function start() {
-  started ??= (async () => {
-    const bytes = await (await fetched(new URL('./engine_bg.wasm', import.meta.url))).arrayBuffer();
-    await init({ module_or_path: bytes });
-    return bytes.byteLength;
-  })().catch((error) => {
-    // The next call may have better luck.
-    started = undefined;
-    throw error;
-  });
-  return started;
-}
-
-async function fetched(url) {
-  let response;
-  try {
-    response = await fetch(url);
-  } catch (error) {
-    throw new Error(`${url}: cannot be fetched: ${error.message}`, { cause: error });
-  }
-  if (!response.ok) throw new Error(`${url}: the server answers ${response.status} ${response.statusText}`.trimEnd());
-  return response;
-}
 
 /** The bytes of weights, what messages call them, and how to forget them in case they are of no use. */
 async function read(wasm, weights, model, cache, onProgress) {
@@ -226,7 +212,6 @@ async function pixels(source) {
   }
   const { picture, width, height, close } = await drawable(source);
   try {
-    if (!(width && height)) throw new Error(`image: ${width} x ${height} has no pixels`);
     const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
     context.drawImage(picture, 0, 0, width, height);
     return { data: new Uint8Array(context.getImageData(0, 0, width, height).data.buffer), width, height };
@@ -235,32 +220,47 @@ async function pixels(source) {
   }
 }
 
-/** What can be drawn and uploaded, and its size. */
+/** What can be drawn or copied to a texture, with its size, and what closes it if it was made here. */
 async function drawable(source) {
-  const as = (picture, width, height, close = () => {}) => ({ picture, width, height, close });
   switch (kind(source)) {
     case 'Blob':
     case 'File':
-    case 'HTMLImageElement': {
+    case 'HTMLImageElement':
+    case 'HTMLVideoElement':
+    case 'ImageData':
+    case 'VideoFrame': {
+      // A texture takes frames too, but Chromium without a real GPU then loses the device.
       // Like the command: turned as EXIF says, colour profiles ignored, alpha dropped rather than blended.
       const options = { imageOrientation: 'from-image', colorSpaceConversion: 'none', premultiplyAlpha: 'none' };
+      if (source.videoWidth === 0) throw new Error('image: 0 x 0 has no pixels');
       const bitmap = await createImageBitmap(source, options).catch((error) => {
         throw new Error(`${source.name || source.src || 'image'}: not an image that this browser can decode`, { cause: error });
       });
-      return as(bitmap, bitmap.width, bitmap.height, () => bitmap.close());
+      return { picture: bitmap, width: bitmap.width, height: bitmap.height, close: () => bitmap.close() };
     }
-    case 'HTMLVideoElement':
-      return as(source, source.videoWidth, source.videoHeight);
-    case 'VideoFrame':
-      return as(source, source.displayWidth, source.displayHeight);
     case 'ImageBitmap':
-    case 'ImageData':
     case 'HTMLCanvasElement':
     case 'OffscreenCanvas':
-      return as(source, source.width, source.height);
+      return sized(source, source.width, source.height);
     default:
       throw new TypeError(`a picture is an ImageBitmap, ImageData, image, video, canvas, VideoFrame or Blob, not ${kind(source)}`);
   }
+}
+
+/** Pictures whose pixels this page may read. */
+const readable = new WeakSet();
+
+/** A picture of the caller's; one that was closed has no size. */
+function sized(picture, width, height) {
+  if (!(width && height)) throw new Error(`image: ${width} x ${height} has no pixels`);
+  // Pixels of another site are refused by a texture too, but the module would not survive that.
+  if (!readable.has(picture)) {
+    const context = new OffscreenCanvas(1, 1).getContext('2d');
+    context.drawImage(picture, 0, 0, 1, 1);
+    context.getImageData(0, 0, 1, 1);
+    readable.add(picture);
+  }
+  return { picture, width, height, close() {} };
 }
 
 const tensor = ([data, shape]) => ({ data, shape });

@@ -45,8 +45,20 @@ export async function site(browser, routes = {}) {
   return { open, errors, url: server.url, close: server.close };
 }
 
-/** What the command prints with --json. */
+/** What the command prints with --json: one value a line. */
 export function native(...args) {
   const command = process.env.GHOSTNET ?? join(root, 'target/release/ghostnet');
-  return JSON.parse(execFileSync(command, [...args, '--json'], { encoding: 'utf8', maxBuffer: 1 << 28 }));
+  const lines = execFileSync(command, [...args, '--json'], { encoding: 'utf8', maxBuffer: 1 << 28 });
+  return lines.trim().split('\n').map((line) => JSON.parse(line));
+}
+
+/** The same classes in the same order, with probabilities within 1e-3 of native ones. */
+export function sameClasses(assert, got, expected, what) {
+  assert.equal(got[0].index, expected[0].index, `${what}: ${JSON.stringify(got[0])}, natively ${JSON.stringify(expected[0])}`);
+  for (const { index, label, probability } of expected) {
+    const other = got.find((one) => one.index === index);
+    assert.ok(other, `${what}: no class ${label}`);
+    assert.equal(other.label, label);
+    assert.ok(Math.abs(other.probability - probability) <= 1e-3, `${what}: ${label} ${other.probability}, natively ${probability}`);
+  }
 }

@@ -1,0 +1,330 @@
+// The package in a real headless Chromium, against what the native command says.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { launch, native, root, sameClasses, site } from './browser.mjs';
+
+const IMAGES = readdirSync(join(root, 'assets/images'));
+const CLASSES = 10;
+const WEIGHTS = join(root, 'assets/ghostnet_050_cifar10.safetensors');
+
+/** What the command says of each sample photo. */
+const expected = Object.fromEntries(
+  native('classify', ...IMAGES.map((file) => join(root, 'assets/images', file)), '--backend', 'cpu', '--top', String(CLASSES))
+    .map((one, at) => [IMAGES[at], one.top]),
+);
+
+/** Classifies every photo with `window.net`. */
+const classifyAll = (page) => page.evaluate(async ([images, top]) => {
+  const found = {};
+  for (const file of images) found[file] = await net.classify(await (await fetch(`/images/${file}`)).blob(), { top });
+  return found;
+}, [IMAGES, CLASSES]);
+
+/** The name and message of what `work` throws in the page. */
+const failure = (page, work, argument) => page.evaluate(async ([work, argument]) => {
+  try {
+    await (0, eval)(`(${work})`)(argument);
+    return null;
+  } catch (error) {
+    return { isError: error instanceof Error, name: error.name, message: error.message };
+  }
+}, [String(work), argument]);
+
+/** Keeps devices in `window.devices`. */
+const keepDevices = (page) => page.evaluate(() => {
+  const { requestDevice } = GPUAdapter.prototype;
+  window.devices = [];
+  GPUAdapter.prototype.requestDevice = async function (...options) {
+    const device = await requestDevice.apply(this, options);
+    window.devices.push(device);
+    return device;
+  };
+});
+
+describe('with WebGPU', () => {
+  let browser, web, page, served;
+  before(async () => {
+    browser = await launch();
+    served = { weights: 0 };
+    web = await site(browser, {
+      '/weights.safetensors': (_, response) => {
+        served.weights += 1;
+        const bytes = readFileSync(WEIGHTS);
+        response.writeHead(200, { 'content-length': bytes.length });
+        response.end(bytes);
+      },
+      '/cut.safetensors': (_, response) => response.end(readFileSync(WEIGHTS).subarray(0, 5000)),
+    });
+    page = await web.open();
+    await keepDevices(page);
+    await page.evaluate(async () => { window.net = await GhostNet.load(); });
+  });
+  after(async () => {
+    // Each test has had its say; nothing else may have complained.
+    assert.deepEqual(web.errors, []);
+    await browser.close();
+    await web.close();
+  });
+
+  test('the sample photos have the classes that they have natively', async () => {
+    const found = await classifyAll(page);
+    for (const file of IMAGES) sameClasses(assert, found[file], expected[file], file);
+  });
+
+  test('info tells what runs', async () => {
+    const info = await page.evaluate(() => net.info);
+    assert.equal(info.backend, 'gpu');
+    assert.match(info.adapter, /swiftshader/i);
+    assert.deepEqual([info.model, info.precision, info.fallback, info.input], ['ghostnet_050_cifar10', 'f32', null, [3, 32, 32]]);
+    assert.equal(info.labels.length, info.classes);
+    for (const part of ['wasm', 'weights', 'device', 'upload', 'pipelines', 'total']) assert.equal(typeof info.startup[part], 'number', part);
+  });
+
+  test('every kind of picture gives the same', async () => {
+    const found = await page.evaluate(async () => {
+      const blob = await (await fetch('/images/chelsea.png')).blob();
+      const bitmap = await createImageBitmap(blob, { colorSpaceConversion: 'none' });
+      const element = new Image();
+      element.src = '/images/chelsea.png';
+      await element.decode();
+      const draw = (canvas) => {
+        [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+        const context = canvas.getContext('2d');
+        context.drawImage(bitmap, 0, 0);
+        return context;
+      };
+      const canvas = document.createElement('canvas');
+      const data = draw(canvas).getImageData(0, 0, bitmap.width, bitmap.height);
+      const offscreen = new OffscreenCanvas(1, 1);
+      draw(offscreen);
+      const frame = new VideoFrame(canvas, { timestamp: 0 });
+      const found = {};
+      for (const [kind, source] of Object.entries({ blob, bitmap, element, canvas, data, offscreen, frame })) found[kind] = await net.classify(source, { top: 10 });
+      frame.close();
+      return found;
+    });
+    for (const [kind, classes] of Object.entries(found)) sameClasses(assert, classes, expected['chelsea.png'], kind);
+  });
+
+  test('run gives the logits of the native command, for width 1.0 at 224 x 224', async () => {
+    const shape = [1, 3, 224, 224];
+    const values = Float32Array.from({ length: 3 * 224 * 224 }, (_, at) => Math.sin(at * 0.37) + Math.cos(at * 0.0113));
+    const directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
+    const [x, y] = ['x.npy', 'y.npy'].map((file) => join(directory, file));
+    writeNpy(x, shape, values);
+    native('run', '--model', 'ghostnet_100', '--weights', 'random', '--backend', 'cpu', '--input', x, '--output', y);
+    const logits = readNpy(y);
+    rmSync(directory, { recursive: true });
+    const got = await page.evaluate(async ([shape, bytes]) => {
+      const data = new Float32Array(Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0)).buffer);
+      const big = await GhostNet.load({ model: 'ghostnet_100', weights: 'random' });
+      const [, result] = await Promise.all([net.run(new Float32Array(3 * 32 * 32), [1, 3, 32, 32]), big.run(data, shape)]);
+      const steps = await big.profile();
+      big.destroy();
+      return { shape: result.shape, data: [...result.data], steps: steps.map(({ kernel }) => kernel) };
+    }, [shape, Buffer.from(values.buffer).toString('base64')]);
+    assert.deepEqual(got.shape, [1, 1000]);
+    const largest = Math.max(...logits.map(Math.abs));
+    const off = Math.max(...logits.map((value, at) => Math.abs(value - got.data[at])));
+    // As tests/golden.rs: sums in another order.
+    assert.ok(off <= 1e-4 * largest, `off by ${off}, the largest is ${largest}`);
+    assert.equal(got.steps.length, 52);
+    assert.ok(got.steps.includes('ghost') && got.steps.includes('separable'));
+  });
+
+  test('calls on two nets at once do not disturb each other', async () => {
+    const found = await page.evaluate(async () => {
+      const other = await GhostNet.load({ precision: 'f16' });
+      const blobs = await Promise.all(['chelsea.png', 'horse.png'].map(async (file) => (await fetch(`/images/${file}`)).blob()));
+      const calls = [0, 1, 2, 3].flatMap((at) => [net.classify(blobs[at % 2], { top: 10 }), other.classify(blobs[at % 2], { top: 10 })]);
+      const found = await Promise.all(calls);
+      other.destroy();
+      return found;
+    });
+    found.forEach((classes, at) => {
+      const file = ['chelsea.png', 'horse.png'][(at >> 1) % 2];
+      // The second net stores halves.
+      if (at % 2 === 0) sameClasses(assert, classes, expected[file], file);
+      else assert.equal(classes[0].index, expected[file][0].index, file);
+    });
+  });
+
+  test('a lost device fails what is in flight by name, and the next call has a new one', async () => {
+    const found = await page.evaluate(async () => {
+      const blob = await (await fetch('/images/chelsea.png')).blob();
+      const before = devices.length;
+      const bitmap = await createImageBitmap(blob);
+      const lost = net.run(new Float32Array(3 * 32 * 32), [1, 3, 32, 32]).then(() => 'a result', (error) => [error.name, error.message, error instanceof GhostNetDeviceLost]);
+      // Submitted by now; the result is not there yet.
+      await Promise.resolve();
+      devices.forEach((device) => device.destroy());
+      const inFlight = await lost;
+      const after = await net.classify(bitmap, { top: 10 });
+      // Lost while nothing runs: no call fails.
+      devices.at(-1).destroy();
+      await devices.at(-1).lost;
+      const idle = await net.classify(blob, { top: 10 });
+      return { inFlight, after, idle, opened: devices.length - before };
+    });
+    assert.equal(found.inFlight[0], 'GhostNetDeviceLost', JSON.stringify(found.inFlight));
+    assert.ok(found.inFlight[2]);
+    assert.match(found.inFlight[1], /^the GPU device was lost: /);
+    sameClasses(assert, found.after, expected['chelsea.png'], 'after the loss');
+    sameClasses(assert, found.idle, expected['chelsea.png'], 'after a loss between calls');
+    assert.equal(found.opened, 2);
+  });
+
+  test('what cannot be used is refused in one line, with the native words', async () => {
+    const load = (options) => GhostNet.load({ backend: 'cpu', ...options }).then((net) => net.destroy());
+    const cases = [
+      [load, { weights: '/cut.safetensors' }, /^\/cut\.safetensors: cut off or damaged/],
+      [load, { weights: '/none.safetensors' }, /none\.safetensors: the server answers 404/],
+      [load, { weights: '/images/chelsea.png' }, /^\/images\/chelsea\.png: neither a safetensors file nor a PyTorch checkpoint/],
+      [load, { model: 'ghostnet_999' }, /^no network is called `ghostnet_999`; there are ghostnet_050, ghostnet_100, ghostnet_130$/],
+      [load, { model: 'ghostnet_100' }, /^ghostnet_100 has no weights/],
+      [load, { weights: '/weights.safetensors', model: 'ghostnet_130', cache: false }, /not ghostnet_130 \(width 1\.3\)$/],
+      [load, { weights: 42 }, /not Number$/],
+      [load, { precision: 'f64' }, /^precision `f64`/],
+      [load, { backend: 'tpu' }, /^backend `tpu`/],
+      [load, { backend: 'cpu', precision: 'f16' }, /computes in f32/],
+      [async () => net.run(new Float32Array(5), [1, 3, 32, 32]), null, /has 3072 values, 5 were given$/],
+      [async () => net.run(new Float32Array(3 * 16 * 16), [1, 3, 16, 16]), null, /at least 32 x 32 are needed$/],
+      [async () => net.classify(new Blob(['text'])), null, /not an image that this browser can decode$/],
+      [async () => net.classify('chelsea.png'), null, /not String$/],
+      [async () => net.classify(document.createElement('video')), null, /0 x 0 has no pixels$/],
+      [async () => net.classify(new ImageData(8, 8), { top: 0 }), null, /^top is 0/],
+      [async () => net.maps(new ImageData(8, 8), 'blocks.9'), null, /^no ghost module is called `blocks\.9`$/],
+    ];
+    const before = web.errors.length;
+    for (const [work, argument, message] of cases) {
+      const found = await failure(page, work, argument);
+      assert.ok(found?.isError, `${message} was expected`);
+      assert.match(found.message, message);
+      assert.ok(!found.message.includes('\n'), found.message);
+    }
+    // The browser itself notes the missing file.
+    assert.ok(web.errors.splice(before).every((line) => /404/.test(line)));
+  });
+
+  test('weights from an address are kept, and their arrival is told', async () => {
+    const found = await page.evaluate(async () => {
+      const load = async (options) => {
+        const progress = [];
+        const net = await GhostNet.load({ weights: '/weights.safetensors', model: 'ghostnet_050', backend: 'cpu', onProgress: (...at) => progress.push(at), ...options });
+        const { model } = net.info;
+        net.destroy();
+        return { model, progress };
+      };
+      return [await load(), await load(), await load({ cache: false })];
+    });
+    const size = readFileSync(WEIGHTS).length;
+    for (const { progress } of found) assert.deepEqual(progress.at(-1), [size, size]);
+    // Once for the test of wrong models, then once for two nets, then once more without the cache.
+    assert.equal(served.weights, 3);
+  });
+
+  test('maps are those of the CPU, for a file of weights', async () => {
+    const found = await page.evaluate(async () => {
+      const file = new File([await (await fetch('/ghostnet_050_cifar10.safetensors')).arrayBuffer()], 'mine.safetensors');
+      const blob = await (await fetch('/images/horse.png')).blob();
+      const nets = [net, await GhostNet.load({ weights: file, backend: 'cpu' })];
+      const names = nets.map((net) => net.modules().join());
+      const modules = net.modules();
+      const maps = [];
+      for (const name of [modules[0], modules[5], modules.at(-1)]) maps.push(await Promise.all(nets.map((net) => net.maps(blob, name))));
+      nets[1].destroy();
+      const off = (a, b) => Math.max(...a.map((map, at) => Math.max(...map.map((value, i) => Math.abs(value - b[at][i])))));
+      const largest = (a) => Math.max(...a.map((map) => Math.max(...map.map(Math.abs))));
+      return {
+        names,
+        maps: maps.map(([a, b]) => ({
+          sizes: [a, b].map((m) => [m.name, m.height, m.width, m.intrinsic.length, m.ghost.length, m.ghost[0].length]),
+          off: Math.max(off(a.intrinsic, b.intrinsic), off(a.ghost, b.ghost)),
+          largest: Math.min(largest(a.intrinsic), largest(a.ghost)),
+        })),
+      };
+    });
+    assert.equal(found.names[0], found.names[1]);
+    for (const { sizes, off, largest } of found.maps) {
+      assert.deepEqual(sizes[0], sizes[1]);
+      assert.equal(sizes[0][5], sizes[0][1] * sizes[0][2]);
+      assert.ok(largest > 0 && off <= 1e-4 * largest, `${sizes[0][0]}: off by ${off} of ${largest}`);
+    }
+  });
+
+  test('200 classifications leave no memory behind', async () => {
+    const session = await page.context().newCDPSession(page);
+    const used = async () => {
+      await session.send('HeapProfiler.collectGarbage');
+      const heap = await session.send('Runtime.getHeapUsage');
+      return heap.usedSize + (heap.embedderHeapUsedSize ?? 0) + (heap.backingStorageSize ?? 0);
+    };
+    const classify = (count) => page.evaluate(async (count) => {
+      const bitmap = await createImageBitmap(await (await fetch('/images/chelsea.png')).blob());
+      for (let run = 0; run < count; run++) await net.classify(bitmap);
+      bitmap.close();
+    }, count);
+    await classify(30);
+    const before = await used();
+    await classify(200);
+    const grown = (await used()) - before;
+    // A result is some hundred bytes; a leaked readback buffer or picture would be tens of megabytes.
+    assert.ok(grown < 2 << 20, `${grown} bytes more`);
+  });
+
+  test('a destroyed net refuses calls', async () => {
+    const found = await failure(page, async () => {
+      const other = await GhostNet.load();
+      const running = other.run(new Float32Array(3 * 32 * 32), [1, 3, 32, 32]);
+      other.destroy();
+      other.destroy();
+      const first = await running.then(() => 'a result', (error) => error.message);
+      if (first !== 'the network was destroyed') throw new Error(`in flight: ${first}`);
+      other.modules();
+    });
+    assert.equal(found.message, 'the network was destroyed');
+  });
+});
+
+test('without WebGPU the CPU gives the same, and says so', async () => {
+  const browser = await launch({ webgpu: false });
+  const web = await site(browser);
+  try {
+    const page = await web.open();
+    const info = await page.evaluate(async () => {
+      window.net = await GhostNet.load();
+      return net.info;
+    });
+    assert.equal(info.backend, 'cpu');
+    assert.equal(info.fallback, 'no GPU adapter: this browser offers none through WebGPU');
+    const found = await classifyAll(page);
+    for (const file of IMAGES) sameClasses(assert, found[file], expected[file], file);
+    const steps = await page.evaluate(() => net.profile());
+    assert.equal(steps.length, 52);
+    const refused = await failure(page, () => GhostNet.load({ backend: 'gpu' }));
+    assert.equal(refused.message, 'no GPU adapter: this browser offers none through WebGPU');
+    assert.deepEqual(web.errors, []);
+  } finally {
+    await browser.close();
+    await web.close();
+  }
+});
+
+/** Writes f32 values as NumPy does (format 1.0). */
+function writeNpy(file, shape, values) {
+  const text = `{'descr': '<f4', 'fortran_order': False, 'shape': (${shape.join(', ')}), }`;
+  const header = `${text.padEnd(Math.ceil((text.length + 11) / 64) * 64 - 11)}\n`;
+  const head = Buffer.from(`\x93NUMPY\x01\x00\x00\x00${header}`, 'latin1');
+  head.writeUInt16LE(header.length, 8);
+  writeFileSync(file, Buffer.concat([head, Buffer.from(values.buffer)]));
+}
+
+function readNpy(file) {
+  const bytes = readFileSync(file);
+  const start = 10 + bytes.readUInt16LE(8);
+  return Array.from({ length: (bytes.length - start) / 4 }, (_, at) => bytes.readFloatLE(start + at * 4));
+}

@@ -1,0 +1,374 @@
+// The pages in a real headless Chromium: what people do on them, and what they must never do.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { serve } from '../tools/server.mjs';
+import { dist, launch, root } from './browser.mjs';
+
+const WEIGHTS = join(root, 'assets/ghostnet_050_cifar10.safetensors');
+const NOTES = { name: 'notes.png', mimeType: 'image/png', buffer: Buffer.from('not a picture') };
+const HORSE = join(root, 'assets/images/horse.png');
+const CAMERA = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
+const axe = await readFile(join(root, 'web/node_modules/axe-core/axe.min.js'), 'utf8');
+
+let server;
+before(async () => (server = await serve(dist)));
+after(() => server.close());
+
+/** A page whose every complaint and request is kept. */
+async function open(browser, path = 'index.html', options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on('console', (message) => message.type() === 'error' && page.complaints.push(message.text()));
+  page.on('pageerror', (error) => page.complaints.push(String(error)));
+  page.on('request', (request) => {
+    if (!request.url().startsWith(server.url) && !request.url().startsWith('blob:')) page.complaints.push(`asks ${request.url()}`);
+  });
+  page.setDefaultTimeout(180_000);
+  await options.prepare?.(page);
+  await page.goto(server.url + path);
+  return page;
+}
+
+const best = (page) => page.locator('#classes li').first();
+const shows = (page, label) => best(page).getByText(label, { exact: true }).waitFor();
+const errorText = async (page) => {
+  await page.locator('#error').waitFor();
+  return page.locator('#error p').textContent();
+};
+
+/** Keeps the page's GPU devices in `window.devices`. */
+const keepDevices = (page) => page.addInitScript(() => {
+  const { requestDevice } = GPUAdapter.prototype;
+  window.devices = [];
+  GPUAdapter.prototype.requestDevice = async function (...options) {
+    const device = await requestDevice.apply(this, options);
+    window.devices.push(device);
+    return device;
+  };
+});
+
+/** A file as if dragged or copied from another program. */
+const transfer = (page, name) => page.evaluateHandle(async (name) => {
+  const data = new DataTransfer();
+  data.items.add(new File([await (await fetch(`images/${name}`)).blob()], name, { type: 'image/png' }));
+  return data;
+}, name);
+
+async function violations(page) {
+  // The page's own policy forbids scripts in tags, which is how others are added.
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
+  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join('; ')}`);
+}
+
+/** What is narrower or lower than a finger. */
+const small = (page) => page.evaluate(() =>
+  [...document.querySelectorAll('button, select, nav a, .brand')]
+    .filter((node) => node.checkVisibility())
+    .filter((node) => Math.min(node.getBoundingClientRect().width, node.getBoundingClientRect().height) < 44)
+    .map((node) => node.outerHTML));
+
+const overflow = (page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+
+// A page takes seconds to open on a software adapter, so most tests share one and follow each other on it.
+describe('the page with WebGPU', () => {
+  let browser;
+  let page;
+  before(async () => {
+    browser = await launch({ args: CAMERA });
+    page = await open(browser, 'index.html', { prepare: keepDevices });
+  });
+  after(() => browser.close());
+  afterEach(() => assert.deepEqual(page.complaints.splice(0), []));
+
+  const sample = async (name, label) => {
+    await page.getByRole('button', { name, exact: true }).click();
+    await shows(page, label);
+  };
+
+  test('shows the classes of a first picture by itself, and where it ran', async () => {
+    await shows(page, 'cat');
+    // As README's picture of the command has it.
+    assert.match(await best(page).textContent(), /42\.[678] %/);
+    assert.equal(await page.locator('#classes li').count(), 5);
+    assert.match(await page.locator('#status').textContent(), /^cat 43 %, dog 38 %/);
+    assert.match(await page.locator('#adapter').textContent(), /swiftshader/i);
+    assert.match(await page.locator('#backend').textContent(), /WebGPU; f32$/);
+    await page.locator('#latency').getByText(/^[\d.]+ m?s$/).waitFor();
+    assert.match(await page.locator('#latency-note').textContent(), /one run|median of the last \d+/);
+    assert.ok(await page.locator('#loading').isHidden());
+    const facts = await page.locator('#facts').textContent();
+    for (const part of ['embedded', '1.32 million parameters', '32 × 32', '10 classes', 'pipelines', 'first run']) assert.ok(facts.includes(part), `${part} in ${facts}`);
+  });
+
+  test('the file picker, reached by keyboard', async () => {
+    const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.textContent.trim());
+    const chooser = page.waitForEvent('filechooser');
+    const path = [];
+    while (path.at(-1) !== 'choose') {
+      assert.ok(path.length < 10, path.join(' > '));
+      await page.keyboard.press('Tab');
+      path.push(await focused());
+    }
+    assert.equal(path[0], 'Skip to the content');
+    const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+    assert.equal(outline, 'solid', 'what has the focus shows it');
+    await page.keyboard.press('Enter');
+    await (await chooser).setFiles(HORSE);
+    await shows(page, 'horse');
+    assert.equal(await page.locator('#picture').getAttribute('alt'), 'horse.png');
+    // And on, down to the page's last control: no trap.
+    for (let at = 0; at < 40 && (await focused()) !== 'order'; at++) await page.keyboard.press('Tab');
+    assert.equal(await focused(), 'order');
+  });
+
+  test('a sample photo', async () => {
+    await sample('a cat', 'cat');
+    await sample('a horse', 'horse');
+    assert.equal(await page.getByRole('button', { name: 'a horse' }).getAttribute('aria-pressed'), 'true');
+    assert.equal(await page.getByRole('button', { name: 'a cat' }).getAttribute('aria-pressed'), 'false');
+    assert.equal(await page.locator('#picture').getAttribute('alt'), 'a horse');
+  });
+
+  test('a picture dropped, another pasted', async () => {
+    await sample('a cat', 'cat');
+    const horse = await transfer(page, 'horse.png');
+    await page.dispatchEvent('body', 'dragover', { dataTransfer: horse });
+    assert.ok(await page.locator('#drop').isVisible());
+    await page.dispatchEvent('body', 'drop', { dataTransfer: horse });
+    await shows(page, 'horse');
+    assert.ok(await page.locator('#drop').isHidden());
+    const cat = await transfer(page, 'chelsea.png');
+    await cat.evaluate((clipboardData) => document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true })));
+    await shows(page, 'cat');
+  });
+
+  test('a file that is no picture is refused in one line, and the page goes on', async () => {
+    await page.locator('#file').setInputFiles(NOTES);
+    const text = await errorText(page);
+    assert.match(text, /^notes\.png: .*13 B/);
+    assert.ok(!text.includes('\n'));
+    assert.ok(await page.locator('#retry').isHidden(), 'the same file would be as bad again');
+    assert.deepEqual(await violations(page), []);
+    await sample('a horse', 'horse');
+    assert.ok(await page.locator('#error').isHidden());
+  });
+
+  test('the maps of a ghost module, pair by pair', async () => {
+    await sample('a cat', 'cat');
+    await page.locator('#ghosts').scrollIntoViewIfNeeded();
+    await page.locator('#pairs canvas').first().waitFor();
+    const modules = await page.locator('#module option').allTextContents();
+    assert.equal(modules.length, 32);
+    // Every canvas, by how many of its values differ from the first pixel's.
+    const drawn = () => page.evaluate(() => [...document.querySelectorAll('#pairs canvas')].map((canvas) => {
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      return { side: canvas.width, other: data.filter((value, at) => value !== data[at % 4]).length };
+    }));
+    const choose = async (name) => {
+      const note = await page.locator('#maps-note').textContent();
+      await page.locator('#module').selectOption(name);
+      await page.waitForFunction((note) => document.querySelector('#maps-note').textContent !== note, note);
+    };
+    await choose(modules.at(-1));
+    const last = await drawn();
+    await choose(modules[0]);
+    const first = await drawn();
+    assert.ok(first.length >= 8 && first.length % 2 === 0);
+    assert.ok(first.filter(({ other }) => other > 0).length > first.length / 2, 'most maps are not flat');
+    const alike = await page.locator('#pairs figcaption').allTextContents();
+    assert.equal(alike.length, first.length / 2);
+    for (const text of alike) assert.match(text, /r = −?[01]\.\d\d$|flat$/);
+    assert.match(await page.locator('#maps-note').textContent(), /intrinsic maps and \d+ ghosts of \d+ × \d+; median \|r\| 0\.\d\d/);
+
+    assert.ok(last[0].side < first[0].side);
+    await choose(modules.at(-1));
+    await page.getByRole('button', { name: /^Show all \d+ pairs/ }).click();
+    assert.ok((await drawn()).length > 24);
+  });
+
+  test('the steps of a run by time', async () => {
+    await page.locator('#time').scrollIntoViewIfNeeded();
+    await page.locator('#more-steps').click();
+    const rows = await page.locator('.steps tbody tr').evaluateAll((rows) =>
+      rows.map((row) => [row.cells[0].textContent, parseFloat(row.cells[3].textContent), row.cells[2].firstChild.getBoundingClientRect().width]));
+    assert.ok(rows.length > 40);
+    rows.slice(1).forEach(([, ms, width], at) => assert.ok(rows[at][1] >= ms && rows[at][2] >= width, `${rows[at]}, then ${rows[at + 1]}`));
+    assert.ok(rows[0][2] > 100 && rows[0][1] > 0);
+    await page.locator('#order').selectOption('run');
+    const names = await page.locator('.steps tbody th').allTextContents();
+    assert.deepEqual(names.toSorted(), rows.map(([name]) => name).toSorted());
+    assert.ok(names.indexOf('conv_stem') < 3 && names.indexOf('classifier') > names.length - 3);
+  });
+
+  test('accessibility, light and dark', async () => {
+    for (const colorScheme of ['dark', 'light']) {
+      await page.emulateMedia({ colorScheme });
+      assert.deepEqual(await violations(page), [], colorScheme);
+    }
+  });
+
+  test('a phone', async () => {
+    await page.setViewportSize({ width: 360, height: 740 });
+    assert.equal(await overflow(page), 0);
+    assert.deepEqual(await small(page), []);
+    await page.setViewportSize({ width: 1200, height: 900 });
+  });
+
+  test('the camera, opened and closed; a device lost meanwhile is opened again', async () => {
+    await page.getByRole('button', { name: 'Open the camera' }).click();
+    await page.locator('#classes.live').waitFor();
+    await page.locator('#latency-note').getByText('median of the last 30').waitFor();
+    assert.ok(await page.locator('#camera').isVisible());
+    assert.ok(await page.locator('#picture').isHidden());
+    // The device draws a moving pattern: some figure changes.
+    const changed = async () => {
+      const before = await page.locator('#classes').textContent();
+      await page.waitForFunction((before) => document.querySelector('#classes').textContent !== before, before);
+    };
+    await changed();
+
+    const devices = await page.evaluate(() => window.devices.length);
+    await page.evaluate(() => window.devices.at(-1).destroy());
+    await page.waitForFunction((devices) => window.devices.length > devices, devices);
+    await changed();
+    await page.locator('#error').waitFor({ state: 'hidden' });
+
+    await page.getByRole('button', { name: 'Close the camera' }).click();
+    assert.ok(await page.locator('#camera').isHidden());
+    assert.equal(await page.locator('#camera').evaluate((video) => video.srcObject), null);
+    await sample('a horse', 'horse');
+  });
+
+  test('the CPU by choice; weights from a file, none at all, and back', async () => {
+    await page.locator('#backend-choice').selectOption('cpu');
+    await page.locator('#backend').getByText(/^CPU, in WebAssembly; f32$/).waitFor();
+    await page.locator('#weights').setInputFiles({ name: 'mine.safetensors', mimeType: '', buffer: await readFile(WEIGHTS) });
+    await page.locator('#facts').getByText('mine.safetensors').waitFor();
+    await sample('a cat', 'cat');
+
+    await page.locator('#weights').setInputFiles({ name: 'bad.safetensors', mimeType: '', buffer: Buffer.from('these are no weights at all') });
+    const text = await errorText(page);
+    assert.match(text, /bad\.safetensors/);
+    assert.ok(!text.includes('\n'));
+    await page.getByRole('button', { name: 'Dismiss' }).click();
+    assert.ok(await page.locator('#error').isHidden());
+    await sample('a horse', 'horse');
+    assert.match(await page.locator('#facts').textContent(), /mine\.safetensors/);
+
+    await page.getByRole('button', { name: 'Back to the embedded network' }).click();
+    await page.locator('#facts').getByText('embedded', { exact: true }).waitFor();
+    await sample('a cat', 'cat');
+  });
+
+  test('half precision: refused by the CPU, done by the GPU', async () => {
+    await page.locator('#precision-choice').selectOption('f16');
+    assert.match(await errorText(page), /f16/);
+    assert.equal(await page.locator('#precision-choice').inputValue(), 'f32');
+    await sample('a horse', 'horse');
+    await page.locator('#backend-choice').selectOption('gpu');
+    await page.locator('#backend').getByText(/WebGPU; f32$/).waitFor();
+    await page.locator('#precision-choice').selectOption('f16');
+    await page.locator('#backend').getByText(/WebGPU; f16$/).waitFor();
+    await sample('a cat', 'cat');
+  });
+});
+
+describe('the page without WebGPU', () => {
+  let browser;
+  before(async () => (browser = await launch({ webgpu: false })));
+  after(() => browser.close());
+
+  test('the CPU does it, and the page says so', async () => {
+    const page = await open(browser);
+    await shows(page, 'cat');
+    assert.match(await page.locator('#backend').textContent(), /^CPU, in WebAssembly; f32\. The GPU is not used: /);
+    await page.getByRole('button', { name: 'a horse' }).click();
+    await shows(page, 'horse');
+    await page.locator('#ghosts').scrollIntoViewIfNeeded();
+    await page.locator('#pairs canvas').first().waitFor();
+    await page.locator('#time').scrollIntoViewIfNeeded();
+    await page.locator('.steps tbody tr').first().waitFor();
+    assert.deepEqual(page.complaints, []);
+  });
+
+  test('a network that did not arrive can be asked for again', async () => {
+    const page = await open(browser, 'index.html', { prepare: (page) => page.route('**/*.safetensors', (route) => route.abort()) });
+    assert.match(await errorText(page), /safetensors/);
+    // Chromium reports the request that failed.
+    assert.ok(page.complaints.every((text) => text.includes('ERR_FAILED')), page.complaints.join('\n'));
+    page.complaints.length = 0;
+    await page.unroute('**/*.safetensors');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await shows(page, 'cat');
+    assert.ok(await page.locator('#error').isHidden());
+    assert.deepEqual(page.complaints, []);
+  });
+
+  test('the benchmark says that it needs a GPU', async () => {
+    const page = await open(browser, 'bench.html');
+    await page.getByRole('button', { name: 'Run' }).click();
+    assert.match(await errorText(page), /WebGPU|adapter/);
+    assert.deepEqual(page.complaints, []);
+  });
+});
+
+describe('the benchmark', () => {
+  let browser;
+  let page;
+  before(async () => {
+    browser = await launch();
+    page = await open(browser, 'bench.html');
+    page.setDefaultTimeout(600_000);
+  });
+  after(() => browser.close());
+  afterEach(() => assert.deepEqual(page.complaints.splice(0), []));
+
+  test('can be stopped', async () => {
+    await page.getByRole('button', { name: 'Run' }).click();
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.getByRole('button', { name: 'Run again' }).waitFor();
+    assert.equal(await page.locator('#status').textContent(), 'Stopped');
+    assert.ok(await page.locator('#results').isHidden());
+    assert.ok(await page.locator('#error').isHidden());
+  });
+
+  test('figures, chart and the JSON of `cargo bench`', async () => {
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.locator('#model').selectOption('ghostnet_050');
+    await page.getByRole('button', { name: 'Run again' }).click();
+    await page.locator('svg.chart').waitFor();
+    const download = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'Download the JSON' }).click();
+    const found = JSON.parse(await readFile(await (await download).path(), 'utf8'));
+    // The keys of `cargo bench --bench kernels -- --json`.
+    const keys = ['adapter', 'backend', 'bench', 'driver', 'method', 'pass_ms', 'quick', 'roofline', 'rounds', 'rows', 'total_ms', 'version'];
+    assert.deepEqual(Object.keys(found).toSorted(), keys);
+    assert.deepEqual([found.bench, found.quick, found.backend], ['kernels', true, 'webgpu']);
+    assert.ok(found.roofline.gflops > 0);
+    assert.equal(found.roofline.copies.length, 4);
+    for (const copy of found.roofline.copies) assert.ok(copy.bytes > 0 && copy.gb_per_s > 0);
+    const columns = ['bytes', 'count', 'gb_per_s', 'gflops', 'kernel', 'macs', 'ms', 'name', 'of_roof', 'p10_ms', 'p90_ms', 'repeats', 'shader', 'shape', 'share'];
+    for (const row of found.rows) {
+      assert.deepEqual(Object.keys(row).toSorted(), columns);
+      assert.ok(row.ms > 0 && row.p10_ms <= row.ms && row.ms <= row.p90_ms && row.repeats >= 1 && row.bytes > 0, JSON.stringify(row));
+    }
+    // All dispatches of a run from a tensor to logits.
+    assert.equal(found.rows.reduce((sum, row) => sum + row.count, 0), 52);
+    assert.ok(Math.abs(found.rows.reduce((sum, row) => sum + row.share, 0) - 1) < 1e-6);
+
+    assert.equal(await page.locator('.findings tbody tr').count(), found.rows.length);
+    assert.equal(await page.locator('svg.chart circle title').count(), found.rows.filter((row) => row.macs > 0).length);
+    assert.ok((await page.locator('#device').textContent()).includes(found.adapter));
+    assert.deepEqual(await violations(page), []);
+    await page.emulateMedia({ colorScheme: 'light' });
+    assert.deepEqual(await violations(page), []);
+    await page.setViewportSize({ width: 360, height: 740 });
+    assert.equal(await overflow(page), 0);
+    assert.deepEqual(await small(page), []);
+  });
+});
