@@ -154,7 +154,8 @@ fn kernels_on_halves_match_the_cpu() {
     }
     let kernels: BTreeSet<_> = seen.iter().map(|key| key.kernel).collect();
     println!("{} pipelines of {} kernels", seen.len(), kernels.len());
-    assert_eq!(kernels.len(), ghostnet::kernels::Kernel::ALL.len(), "{kernels:?}");
+    // All but `resize`, which is in no plan; tests/resize.rs has it in f16 too.
+    assert_eq!(kernels.len(), ghostnet::kernels::Kernel::ALL.len() - 1, "{kernels:?}");
 }
 
 #[test]

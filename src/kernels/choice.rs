@@ -133,7 +133,10 @@ impl Choice {
 
     /// For `depthwise` with a kernel of `taps` taps: neighbouring pixels of one invocation.
     pub fn depthwise(&self, width_out: usize, taps: usize) -> Tile {
-        Tile::new(64, if taps > 9 || width_out < 2 { 1 } else { 2 }, 1, 1)
+        match self.class {
+            DeviceClass::Gpu => Tile::new(64, if taps > 9 || width_out < 2 { 1 } else { 2 }, 1, 1),
+            DeviceClass::Software => Tile::new(16, if width_out < 4 { 1 } else { 4 }, 1, 1),
+        }
     }
 
     /// Invocations of `linear`.
