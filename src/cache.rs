@@ -1,4 +1,4 @@
-//! One folder a user for files that make the next start quicker; nothing in it that cannot be made again.
+//! One folder a user for files that make the next start or run quicker; nothing in it that cannot be made again.
 //!
 //! A file says what it is of (such as an adapter, its driver and this crate's version) and carries a checksum. One that is cut off,
 //! damaged, of something else, or writable by other users counts as none, and the next write replaces it. Nothing here fails: a folder
@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-/// Where files go that make the next start quicker: pipelines as the driver compiled them.
+/// Where files go that make the next start or run quicker: pipelines as the driver compiled them, and what `ghostnet tune` chose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum CacheDir {
     /// The environment variable `GHOSTNET_CACHE_DIR`, or no folder if it is empty; where it is not set, `ghostnet` in the user's cache
@@ -87,6 +87,19 @@ mod file {
             written.is_ok()
         }
 
+        /// Where it lies, be it there or not.
+        pub(crate) fn path(&self) -> &Path {
+            &self.path
+        }
+
+        /// Removes it, whatever it holds. Whether it was there.
+        pub(crate) fn remove(&self) -> io::Result<bool> {
+            match fs::remove_file(&self.path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                removed => removed.map(|()| true),
+            }
+        }
+
         fn try_read(&self) -> io::Result<Vec<u8>> {
             // Before it is opened: opening a pipe would wait for its writer.
             if !fs::metadata(&self.path)?.is_file() {
@@ -113,7 +126,8 @@ mod file {
             Ok(body.to_vec())
         }
 
-        fn try_write(&self, body: &[u8]) -> io::Result<()> {
+        /// As [`CacheFile::write`], for who wants to know why not.
+        pub(crate) fn try_write(&self, body: &[u8]) -> io::Result<()> {
             let mut bytes = self.start();
             bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
             bytes.extend_from_slice(&crc32fast::hash(body).to_le_bytes());

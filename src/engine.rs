@@ -19,6 +19,8 @@ use std::{
 };
 
 mod session;
+#[cfg(not(target_arch = "wasm32"))]
+mod tuned;
 
 pub use crate::gpu::AdapterInfo;
 pub use session::{IN_FLIGHT, Pending, Session};
@@ -48,9 +50,9 @@ pub struct EngineOptions {
     pub default_limits: bool,
     /// Leave out the passes that fuse operations: for tests and comparison.
     pub unfused: bool,
-    /// Kernels and tiles other than those of the device's class.
+    /// Kernels and tiles. Not said: those that `ghostnet tune` stored for this adapter and driver, else those of the device's class.
     pub choice: Option<Choice>,
-    /// Where compiled pipelines are kept for the next start (Vulkan only).
+    /// Where compiled pipelines are kept for the next start (Vulkan only), and what `ghostnet tune` chose.
     pub cache: CacheDir,
     /// Whether a GPU resizes images itself, rather than the CPU for it. Not said: as measured for the device's class. Both give the same
     /// pixels.
@@ -68,6 +70,7 @@ struct EngineInner {
     device: Device,
     options: EngineOptions,
     choice: Choice,
+    is_tuned: bool,
 }
 
 #[derive(Debug)]
@@ -170,8 +173,12 @@ impl Engine {
             }
             None => (Device::Cpu(cpu_info()), DeviceClass::Software),
         };
-        let choice = options.choice.unwrap_or_else(|| Choice::new(class));
-        Ok(Self { inner: Arc::new(EngineInner { device, options, choice }) })
+        #[cfg(not(target_arch = "wasm32"))]
+        let tuned = tuned::read(&device, &options);
+        #[cfg(target_arch = "wasm32")]
+        let tuned = None;
+        let choice = options.choice.or(tuned).unwrap_or_else(|| Choice::new(class));
+        Ok(Self { inner: Arc::new(EngineInner { device, options, choice, is_tuned: tuned.is_some() }) })
     }
 
     /// As [`Engine::new`], waiting in the calling thread.
@@ -204,6 +211,11 @@ impl Engine {
     /// Which kernels and tiles it uses.
     pub fn choice(&self) -> Choice {
         self.inner.choice
+    }
+
+    /// Whether [`Engine::choice`] is what `ghostnet tune` stored for this adapter and driver.
+    pub fn is_tuned(&self) -> bool {
+        self.inner.is_tuned
     }
 
     /// Whether the device resizes images in memory, rather than the CPU for it.

@@ -130,7 +130,7 @@ impl Net {
             "adapter": engine.adapter().name,
             "backend": engine.backend(),
             "fallback": self.fallback,
-            "precision": if engine.precision().is_f16() { "f16" } else { "f32" },
+            "precision": engine.precision().name(),
             "model": self.network.name(),
             "input": summary.input,
             "classes": self.network.classes(),

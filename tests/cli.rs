@@ -1,7 +1,7 @@
 //! The command `ghostnet` from outside: the contracts of its JSON, its exit status, and one line for every error.
 #![cfg(feature = "cli")]
 
-use ghostnet::npy;
+use ghostnet::{CacheDir, Engine, EngineOptions, kernels::choice::Choice, npy};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -82,6 +82,7 @@ enum Is {
     Text,
     Whole,
     Number,
+    Bool,
     Array,
     Object,
 }
@@ -95,6 +96,7 @@ fn check(value: &Value, fields: &[(&str, Is)]) {
             Is::Text => field.as_str().is_some_and(|s| !s.is_empty()),
             Is::Whole => field.is_u64(),
             Is::Number => field.as_f64().is_some_and(|n| n.is_finite() && n >= 0.0),
+            Is::Bool => field.is_boolean(),
             Is::Array => field.is_array(),
             Is::Object => field.is_object(),
         };
@@ -303,12 +305,13 @@ fn bench_reports_start_up_and_latency() {
     for backend in backends() {
         let bench = value(&["bench", "--json", "--iters", "3", "--batch", "2", "--in-flight", "3", "--backend", backend]);
         let texts = ["model", "backend", "adapter", "driver", "precision"].map(|name| (name, Is::Text));
-        let others = [("batch", Is::Whole), ("startup_ms", Is::Object), ("latency_ms", Is::Object)];
+        let others = [("tuned", Is::Bool), ("batch", Is::Whole), ("startup_ms", Is::Object), ("latency_ms", Is::Object)];
         let throughput = [("in_flight", Is::Whole), ("images_per_s", Is::Number)];
         check(&bench, &[&texts[..], &others, &throughput].concat());
         check(&bench["startup_ms"], &["device", "weights", "pipelines", "first_run", "total"].map(|name| (name, Is::Number)));
         check(&bench["latency_ms"], &["min", "median", "p90"].map(|name| (name, Is::Number)));
         assert_eq!((&bench["batch"], &bench["backend"], &bench["precision"]), (&json!(2), &json!(backend), &json!("f32")));
+        assert_eq!(bench["tuned"], false);
         let [min, median, p90] = ["min", "median", "p90"].map(|name| bench["latency_ms"][name].as_f64().unwrap());
         assert!(0.0 < min && min <= median && median <= p90);
         assert!(bench["images_per_s"].as_f64().unwrap() > 0.0 && bench["in_flight"] == 3);
@@ -317,6 +320,54 @@ fn bench_reports_start_up_and_latency() {
     let output = ghostnet(&["bench", "ghostnet_050", "--size", "32", "--iters", "1", "--backend", "cpu"]);
     assert_eq!(text(&output.stderr), "");
     assert!(stdout(&output).contains("(random weights)") && stdout(&output).contains("images/s"));
+}
+
+#[test]
+fn tune_stores_what_the_next_command_uses() {
+    let error = refused(&ghostnet(&["tune", "--backend", "cpu"]));
+    assert!(error.contains("tuning is for GPUs"), "{error}");
+    if !has_gpu() {
+        return;
+    }
+    let error = refused(&ghostnet(&["tune"]));
+    assert!(error.contains("no cache folder"), "{error}");
+    let dir = Dir::new("tune");
+    let in_dir = |args: &[&str]| -> Value {
+        let output = command(args).env("GHOSTNET_CACHE_DIR", &dir.0).output().expect("the command starts");
+        serde_json::from_str(&stdout(&output)).expect("one JSON value")
+    };
+    let is_tuned = || in_dir(&["bench", "--json", "--iters", "1"])["tuned"].clone();
+    let error = refused(&command(&["tune", "--size", "31"]).env("GHOSTNET_CACHE_DIR", &dir.0).output().unwrap());
+    assert!(error.contains("31 x 31"), "{error}");
+
+    let tune = in_dir(&["tune", "ghostnet_050_cifar10", "--quick", "--json"]);
+    let (network, mut rest) = (tune["network"].clone(), tune.clone());
+    rest.as_object_mut().unwrap().remove("network");
+    let texts = ["model", "adapter", "driver", "precision", "clock", "file"].map(|name| (name, Is::Text));
+    let others = [("batch", Is::Whole), ("decisions", Is::Array), ("choice", Is::Object), ("stored", Is::Bool), ("seconds", Is::Number)];
+    check(&rest, &[&texts[..], &others].concat());
+    assert!(list(&tune["decisions"]).len() >= 3, "{tune}");
+    for decision in list(&tune["decisions"]) {
+        let default = decision["default_ms"].as_f64().unwrap();
+        let times: Vec<f64> = list(&decision["candidates"]).iter().map(|c| c["ms"].as_f64().unwrap()).collect();
+        let best = times.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(default > 0.0 && best > 0.0 && !times.is_empty(), "{decision}");
+        assert_eq!(decision["taken"].is_string(), best <= 0.95 * default, "{decision}");
+    }
+    if !network.is_null() {
+        check(&network, &["default_ms", "tuned_ms", "ratio"].map(|name| (name, Is::Number)));
+    }
+    // What is found depends on the machine; that it is used if it was stored does not.
+    assert_eq!(tune["stored"], network["ratio"].as_f64().is_some_and(|ratio| ratio <= 1.0));
+    assert_eq!((is_tuned(), Path::new(tune["file"].as_str().unwrap()).exists()), (tune["stored"].clone(), tune["stored"] == true));
+
+    let engine = Engine::blocking(EngineOptions { cache: CacheDir::At(dir.0.clone()), ..Default::default() }).unwrap();
+    let choice = Choice { fuse_separable: true, conv2d: None, ..engine.choice() };
+    engine.keep_choice(Some(&choice)).unwrap();
+    assert_eq!(is_tuned(), true);
+    assert_eq!(in_dir(&["tune", "--reset", "--json"]), json!({ "file": tune["file"], "removed": true }));
+    assert_eq!(in_dir(&["tune", "--reset", "--json"]), json!({ "file": tune["file"], "removed": false }));
+    assert_eq!(is_tuned(), false);
 }
 
 #[test]
@@ -435,6 +486,9 @@ fn wrong_usage_exits_with_2() {
         &["inspect", "--size", "0x32"],
         &["bench", "--size", "99999999999999999999x1"],
         &["bench", "--iters", "many"],
+        &["tune", "--backend", "cpu", "--adapter", "x"],
+        &["tune", "--reset", "--quick"],
+        &["tune", "--batch", "0"],
         &["eval"],
     ] {
         let output = ghostnet(args);
@@ -447,7 +501,7 @@ fn wrong_usage_exits_with_2() {
 fn help_and_version_are_printed() {
     assert_eq!(stdout(&ghostnet(&["--version"])), concat!("ghostnet ", env!("CARGO_PKG_VERSION"), "\n"));
     assert!(stdout(&ghostnet(&["--help"])).contains("Examples:"));
-    for name in ["classify", "run", "models", "inspect", "bench", "profile", "eval", "adapters"] {
+    for name in ["classify", "run", "models", "inspect", "bench", "profile", "tune", "eval", "adapters"] {
         assert!(stdout(&ghostnet(&[name, "--help"])).contains("--json"), "{name}");
     }
 }

@@ -8,8 +8,11 @@ use ghostnet::{
     gpu::roofline,
     graph::Shape,
     image_input::Preprocess,
-    kernels::{self, Binding, Kernel, PipelineKey},
-    plan::{Form, Plan},
+    kernels::{
+        self, Binding, Kernel, PipelineKey,
+        choice::{Choice, Decision},
+    },
+    plan::{ConstantCache, Form, Plan, PlanOptions},
 };
 use naga::{
     AddressSpace, Module, ShaderStage, StorageAccess,
@@ -63,6 +66,19 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
                     for precision in [Precision::F32, Precision::F16] {
                         add(net::plan(&graph, shape, class, fusing, form.clone(), precision));
                     }
+                }
+            }
+        }
+        // What `ghostnet tune` may choose.
+        let (network, shape) = net::networks().swap_remove(1);
+        let graphs = [(network.graph().unwrap(), shape)].into_iter().chain(net::SHAPES.map(|shape| (net::wide_ghosts(shape.c), shape)));
+        for (graph, shape) in graphs {
+            let graph = net::after_passes(graph, true);
+            for class in CLASSES {
+                let mut packed = ConstantCache::new();
+                for (_, choice) in Decision::ALL.into_iter().flat_map(|decision| decision.candidates(&Choice::new(class))) {
+                    let options = PlanOptions { choice, ..net::options(class, net::Fusing::All, Form::Tensors, Precision::F32) };
+                    add(Plan::new(&graph, shape, &options, &mut packed).unwrap());
                 }
             }
         }

@@ -3,7 +3,7 @@ use super::{
     output::{adapter, bold, number, print, print_json, progress},
 };
 use anyhow::Result;
-use ghostnet::{Precision, Tensor, median, percentile, plan::Form, report::ms_in_flight};
+use ghostnet::{Tensor, median, percentile, plan::Form, report::ms_in_flight};
 use serde_json::json;
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ const WARM_UP: usize = 2;
 A run takes a normalised tensor to the device and brings its logits back. Latency is of runs one after the other,
 throughput of runs of which the next are submitted before the last is done. Architectures without weights run with
 random ones, which take as long. With --json:
-  {\"model\", \"backend\", \"adapter\", \"driver\", \"precision\", \"batch\",
+  {\"model\", \"backend\", \"adapter\", \"driver\", \"precision\", \"tuned\", \"batch\",
    \"startup_ms\": {\"device\", \"weights\", \"pipelines\", \"first_run\", \"total\"},
    \"latency_ms\": {\"min\", \"median\", \"p90\"}, \"in_flight\", \"images_per_s\"}")]
 pub struct Args {
@@ -45,13 +45,6 @@ pub struct Args {
 
 fn ms(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
-}
-
-pub fn precision_name(precision: Precision) -> &'static str {
-    match precision {
-        Precision::F32 => "f32",
-        Precision::F16 => "f16",
-    }
 }
 
 impl Args {
@@ -101,11 +94,11 @@ impl Args {
         let median = median(times);
         let images_per_s = self.batch as f64 * 1e3 / each;
         let info = engine.adapter();
-        let precision = precision_name(engine.precision());
+        let precision = engine.precision().name();
         if self.json {
             return print_json(&json!({
                 "model": chosen.name, "backend": engine.backend(), "adapter": info.name, "driver": info.driver, "precision": precision,
-                "batch": self.batch,
+                "tuned": engine.is_tuned(), "batch": self.batch,
                 "startup_ms": {
                     "device": device, "weights": weights, "pipelines": pipelines, "first_run": first_run, "total": total,
                 },
@@ -115,7 +108,8 @@ impl Args {
         let [device, weights, pipelines, first_run, total] = [device, weights, pipelines, first_run, total].map(number);
         let [min, median, p90] = [min, median, p90].map(number);
         print(&bold(&format!("{title}, batch {}, {h} x {w}, {precision}", self.batch)))?;
-        print(&format!("on          {}, {}", adapter(info), info.driver))?;
+        let tuned = if engine.is_tuned() { ", tuned" } else { "" };
+        print(&format!("on          {}, {}{tuned}", adapter(info), info.driver))?;
         print(&format!(
             "start-up    {total} ms: device {device}, weights {weights}, pipelines {pipelines}, first run {first_run}\n\
              latency     {median} ms median, {min} at best, {p90} or less in 90 % of {} runs\n\

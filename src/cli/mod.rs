@@ -12,6 +12,7 @@ mod profile;
 #[cfg(feature = "hub")]
 mod pull;
 mod run;
+mod tune;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -35,7 +36,8 @@ Examples:
 A model M is an architecture (ghostnet_050, ghostnet_100, ghostnet_130), the embedded network ghostnet_050_cifar10,
 a path to weights (safetensors with timm's names, or an official .pth), or a hub repository pulled before.
 
-Environment: GHOSTNET_CACHE_DIR, the folder where compiled pipelines are kept for the next start (Vulkan); empty: nowhere.
+Environment: GHOSTNET_CACHE_DIR, the folder where compiled pipelines are kept for the next start (Vulkan), and what
+`ghostnet tune` chose; empty: nowhere.
 
 Exit status: 0 done, 1 an error (one line on stderr), 2 wrong usage.";
 
@@ -53,6 +55,8 @@ pub enum Command {
     Bench(bench::Args),
     /// Measure each step of a network
     Profile(profile::Args),
+    /// Measure other kernels and tiles on this adapter and store the best; the defaults are good without it
+    Tune(tune::Args),
     /// Measure accuracy on a directory of labelled images
     Eval(eval::Args),
     /// List the GPU adapters
@@ -73,6 +77,7 @@ impl Command {
             Command::Inspect(args) => args.run(),
             Command::Bench(args) => args.run(),
             Command::Profile(args) => args.run(),
+            Command::Tune(args) => args.run(),
             Command::Adapters(args) => args.run(),
             #[cfg(feature = "hub")]
             Command::Pull(args) => args.run(),

@@ -1,5 +1,4 @@
 use super::{
-    bench::precision_name,
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
     output::{Align, adapter, bold, dim, number, print, print_json, table, write_file},
 };
@@ -60,7 +59,7 @@ impl Args {
         let total: f64 = times.iter().sum();
         let share = |ms: f64| if total > 0.0 { ms / total } else { 0.0 };
         let timed = || plan.steps.iter().zip(times.iter().copied());
-        let (info, precision) = (engine.adapter(), precision_name(engine.precision()));
+        let (info, precision) = (engine.adapter(), engine.precision().name());
         let title = format!("{title}, batch {}, {h} x {w}, {precision}", self.batch);
         if let Some(file) = &self.chart {
             let bars = timed().map(|(step, ms)| Bar { name: step.name.clone(), kernel: step.dispatch.key.kernel, ms }).collect();

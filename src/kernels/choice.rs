@@ -1,7 +1,10 @@
 //! Which variant of a kernel runs a layer: tile sizes, pixels and channels per invocation, fused or two dispatches.
 
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
 /// Classes of device that want different tiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum DeviceClass {
     /// Many small cores: registers and occupancy decide.
     #[default]
@@ -11,7 +14,8 @@ pub enum DeviceClass {
 }
 
 /// How much one invocation and one workgroup do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tile {
     /// Invocations of a workgroup; a power of two.
     pub invocations: u32,
@@ -27,10 +31,32 @@ impl Tile {
     const fn new(invocations: u32, pixels: u32, blocks: u32, unroll: u32) -> Self {
         Self { invocations, pixels, blocks, unroll }
     }
+
+    /// Whether every kernel can be composed with it: within WebGPU's limits, and not so large that a driver compiles for minutes.
+    fn is_sound(&self) -> bool {
+        let invocations = self.invocations.is_power_of_two() && (8..=256).contains(&self.invocations);
+        invocations && (1..=16).contains(&self.pixels) && (1..=4).contains(&self.blocks) && (1..=2).contains(&self.unroll)
+    }
 }
 
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { invocations, pixels, blocks, unroll } = self;
+        write!(f, "{invocations} x {pixels} x {blocks}, {unroll} at a time")
+    }
+}
+
+/// Sizes of ghost tiles that have a tile of their own in a [`Choice`]: up to 64 pixels, up to 128, larger.
+const REGIONS: [usize; 2] = [64, 128];
+
+/// What WebGPU grants a workgroup by default, in bytes.
+const WORKGROUP_MEMORY: usize = 16384;
+
 /// Everything that may differ between devices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+///
+/// [`Choice::new`] is what was measured for the device's class; `None` is its tile. `ghostnet tune` measures others on one adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Choice {
     /// The device's class.
     pub class: DeviceClass,
@@ -38,6 +64,13 @@ pub struct Choice {
     pub fuse_ghost: bool,
     /// A shortcut's depthwise and 1x1 convolution in one dispatch, else two.
     pub fuse_separable: bool,
+    /// For `ghost`, by its tile's pixels on the map, halo included: up to 64, up to 128, more. Where workgroup memory does not hold it, the
+    /// class's.
+    pub ghost: [Option<Tile>; 3],
+    /// For `pointwise`.
+    pub pointwise: Option<Tile>,
+    /// For `conv2d`.
+    pub conv2d: Option<Tile>,
 }
 
 impl Choice {
@@ -47,7 +80,17 @@ impl Choice {
     /// the bytes between, at the price of computing the depthwise taps once for every tile of channels: on drivers that run on the CPU
     /// GhostNet 1.0's five took 6.5 ms in one dispatch each and 3.0 in two on lavapipe, 25 and 7.3 on SwiftShader (2026-11-24).
     pub fn new(class: DeviceClass) -> Self {
-        Self { class, fuse_ghost: true, fuse_separable: class == DeviceClass::Gpu }
+        let fuse_separable = class == DeviceClass::Gpu;
+        Self { class, fuse_ghost: true, fuse_separable, ghost: [None; 3], pointwise: None, conv2d: None }
+    }
+
+    /// What is wrong with a choice that was read from somewhere.
+    pub fn check(&self) -> Result<(), String> {
+        let tiles = self.ghost.iter().chain([&self.pointwise, &self.conv2d]).flatten();
+        match tiles.into_iter().find(|tile| !tile.is_sound()) {
+            Some(tile) => Err(format!("no kernel has a tile of {tile}")),
+            None => Ok(()),
+        }
     }
 
     /// For `pointwise`: a map of `pixels`.
@@ -65,13 +108,14 @@ impl Choice {
     /// | 8 x 7 x 4 (28 sums) | 26.7 | 110 |
     /// | 8 x 14 x 4 (56 sums) | 24.9 | 115 |
     pub fn pointwise(&self, pixels: usize) -> Tile {
-        match self.class {
+        self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
             DeviceClass::Software => Tile::new(16, 4, 4, 1),
-        }
+        })
     }
 
-    /// For `ghost`: a tile of which `region` pixels lie on the map, halo included; with or without a gate.
+    /// For `ghost`: a tile of which `region` pixels lie on the map, halo included, and that takes `cells` cells of workgroup memory for a
+    /// block; with or without a gate, and sums for a squeeze-and-excite.
     ///
     /// `Gpu`: as `pointwise`; an invocation a pixel where the tile allows it, for these layers are short of invocations.
     ///
@@ -87,7 +131,13 @@ impl Choice {
     /// | 8 x 4 x 4, 200 | 30.8 | 82 | 4.3 |
     /// | 8 x 8 x 2, 256 | 24.5 | 65 | 3.9 |
     /// | 8 x 8 x 2, 480 | 24.1 | 62 | 4.0 |
-    pub fn ghost(&self, region: usize, gate: bool) -> Tile {
+    pub fn ghost(&self, region: usize, cells: usize, (gate, sums): (bool, bool)) -> Tile {
+        let vectors = |tile: &Tile| cells + if sums { 2 * tile.invocations as usize } else { 0 };
+        let fits = |tile: &Tile| tile.blocks as usize * vectors(tile) * 16 <= WORKGROUP_MEMORY;
+        let bucket = REGIONS.iter().filter(|most| region > **most).count();
+        if let Some(tile) = self.ghost[bucket].filter(fits) {
+            return Tile { pixels: tile.pixels.min(region.div_ceil(tile.invocations as usize) as u32), ..tile };
+        }
         match self.class {
             DeviceClass::Gpu => match region {
                 0..=64 => Tile::new(64, 1, if gate { 4 } else { 2 }, 2),
@@ -115,11 +165,11 @@ impl Choice {
 
     /// For `conv2d`. `Software`: the stem took 3.1 ms on lavapipe with 64 x 1 x 4, 1.2 ms with 16 x 4 x 4 (2026-11-24).
     pub fn conv2d(&self, blocks_out: usize) -> Tile {
-        let blocks = (blocks_out.next_power_of_two() as u32).min(4);
-        match self.class {
-            DeviceClass::Gpu => Tile::new(64, 1, blocks, 1),
-            DeviceClass::Software => Tile::new(16, 4, blocks, 1),
-        }
+        let tile = self.conv2d.unwrap_or(match self.class {
+            DeviceClass::Gpu => Tile::new(64, 1, 4, 1),
+            DeviceClass::Software => Tile::new(16, 4, 4, 1),
+        });
+        Tile { blocks: tile.blocks.min(blocks_out.next_power_of_two() as u32), ..tile }
     }
 
     /// For `separable`.
@@ -139,6 +189,13 @@ impl Choice {
         }
     }
 
+    /// Whether the taps of depthwise filters are loops. Drivers that run shaders on the CPU compile unrolled ones for long and gain nothing:
+    /// with loops the first start of GhostNet 1.0 takes 4.6 s of CPU time instead of 5.6 on lavapipe, 3.5 instead of 3.8 on SwiftShader.
+    /// A GPU has more loads under way.
+    pub fn rolls_taps(&self) -> bool {
+        self.class == DeviceClass::Software
+    }
+
     /// Invocations of `linear`.
     pub fn linear(&self) -> u32 {
         64
@@ -156,5 +213,68 @@ impl Choice {
     /// Invocations of `squeeze_excite`; each takes workgroup memory, of which see [`Choice::ghost_cells`].
     pub fn squeeze_excite(&self) -> u32 {
         if self.class == DeviceClass::Software && cfg!(target_arch = "wasm32") { 64 } else { 256 }
+    }
+}
+
+/// What `ghostnet tune` decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Shortcuts in one dispatch or two. First, for in two they are `pointwise`'s as well.
+    FuseSeparable,
+    /// One of the tiles of [`Choice::ghost`].
+    Ghost(usize),
+    /// The tile of [`Choice::pointwise`].
+    Pointwise,
+    /// The tile of [`Choice::conv2d`].
+    Conv2d,
+}
+
+impl Decision {
+    /// All of them, in the order in which they are made.
+    pub const ALL: [Self; 6] = [Self::FuseSeparable, Self::Ghost(0), Self::Ghost(1), Self::Ghost(2), Self::Pointwise, Self::Conv2d];
+
+    /// What is decided.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FuseSeparable => "shortcuts",
+            Self::Ghost(0) => "ghost, to 64 pixels",
+            Self::Ghost(1) => "ghost, to 128 pixels",
+            Self::Ghost(_) => "ghost, larger",
+            Self::Pointwise => "pointwise",
+            Self::Conv2d => "conv2d",
+        }
+    }
+
+    /// Choices that differ from `choice` in this alone, and what each is called. Few: drivers that run on the CPU compile for long.
+    pub fn candidates(self, choice: &Choice) -> Vec<(String, Choice)> {
+        let with = |tile| match self {
+            Self::FuseSeparable => *choice,
+            Self::Ghost(bucket) => {
+                let mut ghost = choice.ghost;
+                ghost[bucket] = Some(tile);
+                Choice { ghost, ..*choice }
+            }
+            Self::Pointwise => Choice { pointwise: Some(tile), ..*choice },
+            Self::Conv2d => Choice { conv2d: Some(tile), ..*choice },
+        };
+        // Invocations, pixels, blocks, unroll; none that is the class's own.
+        let tiles: &[[u32; 4]] = match (self, choice.class) {
+            (Self::FuseSeparable, _) => {
+                let fuse_separable = !choice.fuse_separable;
+                let name = if fuse_separable { "in one dispatch" } else { "in two dispatches" };
+                return vec![(name.into(), Choice { fuse_separable, ..*choice })];
+            }
+            (Self::Ghost(0), DeviceClass::Gpu) => &[[64, 1, 1, 2], [64, 1, 4, 2], [32, 2, 2, 2], [64, 1, 2, 1]],
+            (Self::Ghost(1), DeviceClass::Gpu) => &[[64, 2, 2, 2], [128, 1, 1, 2], [128, 1, 4, 2], [128, 1, 2, 1]],
+            (Self::Ghost(_), DeviceClass::Gpu) => &[[64, 4, 2, 2], [128, 2, 1, 2], [128, 1, 2, 2], [128, 2, 2, 1], [64, 2, 2, 2]],
+            (Self::Ghost(0 | 1), DeviceClass::Software) => &[[8, 7, 3, 1], [8, 4, 4, 1], [16, 4, 2, 1], [8, 4, 2, 1]],
+            (Self::Ghost(_), DeviceClass::Software) => &[[8, 16, 2, 1], [8, 7, 3, 1], [16, 4, 2, 1], [8, 14, 1, 1]],
+            (Self::Pointwise, DeviceClass::Gpu) => &[[64, 1, 4, 2], [64, 2, 4, 2], [64, 4, 2, 2], [32, 2, 2, 2], [64, 2, 2, 1]],
+            (Self::Pointwise, DeviceClass::Software) => &[[8, 7, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1], [8, 8, 2, 1]],
+            (Self::Conv2d, DeviceClass::Gpu) => &[[64, 2, 4, 1], [128, 1, 4, 1], [64, 1, 2, 1], [32, 1, 4, 1]],
+            (Self::Conv2d, DeviceClass::Software) => &[[8, 8, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1]],
+        };
+        let tiles = tiles.iter().map(|&[invocations, pixels, blocks, unroll]| Tile::new(invocations, pixels, blocks, unroll));
+        tiles.map(|tile| (tile.to_string(), with(tile))).collect()
     }
 }

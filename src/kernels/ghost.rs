@@ -24,6 +24,13 @@ pub struct GhostTiles {
     pub region: usize,
 }
 
+impl GhostTiles {
+    /// Cells that the kernel declares for one block: rounded up, for fewer pipelines.
+    pub fn memory_cells(&self) -> usize {
+        self.cells.next_multiple_of(32)
+    }
+}
+
 /// Pixels of a row whose ghosts one invocation makes at a time.
 const STRIP: usize = 2;
 
@@ -96,7 +103,7 @@ pub fn ghost(
         ("WG", tile.invocations.into()),
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
-        ("CELLS", tiles.cells.next_multiple_of(32) as i64),
+        ("CELLS", tiles.memory_cells() as i64),
         ("STRIP", STRIP as i64),
         ("D", d as i64),
         ("CHUNKED", (tiles.region > (tile.invocations * tile.pixels) as usize).into()),

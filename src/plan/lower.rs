@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Error, Result,
     graph::{Activation, Conv, Ghost, Graph, NodeId, Op, Separable, Shape, SqueezeExcite},
-    kernels::{self, Dispatch, Operand, choice::DeviceClass},
+    kernels::{self, Dispatch, Operand},
 };
 use half::f16;
 
@@ -589,13 +589,6 @@ impl Lowering<'_> {
         (self.shapes[id.0].n * self.layouts[id.0].blocks() * 16) as u64
     }
 
-    /// Whether the taps of depthwise filters are loops. Drivers that run shaders on the CPU compile unrolled ones for long and gain nothing:
-    /// with loops the first start of GhostNet 1.0 takes 4.6 s of CPU time instead of 5.6 on lavapipe, 3.5 instead of 3.8 on SwiftShader.
-    /// A GPU has more loads under way.
-    fn rolls_taps(&self) -> bool {
-        self.options.choice.class == DeviceClass::Software
-    }
-
     fn depthwise(&mut self, id: NodeId, input: NodeId, conv: &Conv, name: String) {
         let from = (self.view(input), self.layouts[input.0].clone(), self.shapes[input.0]);
         let (view, layout) = (self.output_view(id), self.layouts[id.0].clone());
@@ -639,7 +632,7 @@ impl Lowering<'_> {
             [layout_in.blocks(), layout_out.blocks()],
             (kernel, conv.stride, conv.pad),
             tile,
-            (self.rolls_taps(), self.f16),
+            (self.options.choice.rolls_taps(), self.f16),
             (same, sums),
             conv.activation,
             from.place,
@@ -683,7 +676,9 @@ impl Lowering<'_> {
         let ghosts = &layout_out.lanes()[intrinsic.lanes().len()..];
         // The cheap operation's own channels are numbered from 0.
         let ghosts: Vec<u32> = ghosts.iter().map(|&c| if c == layout::PAD { c } else { c - m as u32 }).collect();
-        let tile = self.options.choice.ghost(tiles.region, ghost.gate);
+        // The kernel's sums are of what it computes, and for one group of ghosts.
+        let sums = self.wants_sums[id.0] && !ghost.residual && groups == 1;
+        let tile = self.options.choice.ghost(tiles.region, tiles.memory_cells(), (ghost.gate, sums));
         let blocks = tile.blocks as usize;
         let weight = self.constant(id, "weight", blocks, true, || {
             let mut weight = pack::tiled_matrix(&primary.data, &layout_in, &intrinsic, blocks, shape_in.c);
@@ -703,8 +698,6 @@ impl Lowering<'_> {
             self.gate_and_residual(ghost.gate, ghost.residual, &node.inputs[1..], &layout_in, &layout_out, &mut bindings, &mut read);
         let to = self.output_view(id);
         bindings.push(("output", Resource::Slot(to.storage)));
-        // The kernel's sums are of what it computes, and for one group of ghosts.
-        let sums = self.wants_sums[id.0] && !ghost.residual && groups == 1;
         if sums {
             let count = tiles.count[0] * tiles.count[1];
             let storage = self.new_storage(shape.n * count * layout_out.blocks() * 16);
@@ -857,7 +850,7 @@ impl Lowering<'_> {
             [layout_in.blocks(), layout_out.blocks()],
             (kernel, depthwise.stride, depthwise.pad),
             tile,
-            (self.rolls_taps(), self.f16),
+            (self.options.choice.rolls_taps(), self.f16),
             [depthwise.activation, pointwise.activation],
             from.place,
             to.place,

@@ -41,6 +41,14 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// `f32` or `f16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+        }
+    }
+
     /// Bytes of a block of four values.
     pub fn block_bytes(self) -> usize {
         match self {
@@ -208,9 +216,14 @@ impl Plan {
 
     /// The plan of one step alone, with only the slots and constants that it binds: for measuring and testing single kernels.
     pub fn only(&self, step: usize) -> Self {
-        let mut step = self.steps[step].clone();
+        self.part(&[step])
+    }
+
+    /// The plan of some steps, as [`Plan::only`].
+    pub fn part(&self, steps: &[usize]) -> Self {
+        let mut steps: Vec<Step> = steps.iter().map(|&step| self.steps[step].clone()).collect();
         let (mut slots, mut constants) = (Vec::new(), Vec::new());
-        for (_, resource) in &mut step.bindings {
+        for (_, resource) in steps.iter_mut().flat_map(|step| &mut step.bindings) {
             let (all, number) = match resource {
                 Resource::Slot(slot) => (&mut slots, slot),
                 Resource::Constant(constant) => (&mut constants, constant),
@@ -221,7 +234,7 @@ impl Plan {
             *number = all.iter().position(|n| n == number).expect("pushed above");
         }
         Self {
-            steps: vec![step],
+            steps,
             slots: slots.iter().map(|&s| self.slots[s]).collect(),
             constants: constants.iter().map(|&c| self.constants[c].clone()).collect(),
             input: PlanInput { slot: 0, ..self.input.clone() },
