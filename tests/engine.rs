@@ -342,6 +342,32 @@ fn features_halve_the_map_from_stage_to_stage() {
     }
 }
 
+/// Fused as in one dispatch as computed operation by operation; at ratio 3 the last ghosts are cut off.
+#[test]
+fn ghost_maps_are_the_modules_own() {
+    let network = || Network::random_of(GhostNet { ratio: 3, classes: 9, ..GhostNet::new(0.5) }, 3);
+    let options = EngineOptions { backend: Backend::Cpu, unfused: true, ..Default::default() };
+    let plain = Engine::blocking(options).unwrap().load(network()).unwrap();
+    let modules = network().ghost_modules().unwrap();
+    assert_eq!((modules.len(), modules[0].as_str()), (32, "blocks.0.0.ghost1"));
+    let x = input([2, 3, 64, 96], 8);
+    for engine in engines() {
+        let model = engine.load(network()).unwrap();
+        for module in [&modules[0], &modules[3], &modules[31]] {
+            let (maps, expected) = (model.ghost_maps(&x, module).unwrap(), plain.ghost_maps(&x, module).unwrap());
+            for (maps, expected) in [(&maps.intrinsic, &expected.intrinsic), (&maps.ghost, &expected.ghost)] {
+                assert_eq!(maps.shape, expected.shape, "{module}");
+                let off = common::relative_difference(&maps.data, &expected.data);
+                assert!(off <= 1e-4 && expected.data.iter().any(|v| *v != 0.0), "{module} on {}: {off}", engine.backend());
+            }
+        }
+        // The last module of width 0.5 has 80 maps, a third of them intrinsic.
+        let last = model.ghost_maps(&x, &modules[31]).unwrap();
+        assert_eq!((last.intrinsic.shape, last.ghost.shape), (vec![2, 27, 2, 3], vec![2, 53, 2, 3]));
+        assert_eq!(line(model.ghost_maps(&x, "stem")).1, "no ghost module is called `stem`");
+    }
+}
+
 /// One way of using a model; what comes out.
 type Run<'a> = &'a dyn Fn(&Model) -> Vec<f32>;
 
