@@ -181,7 +181,9 @@ impl Choice {
         Tile::new(64, 1, (blocks_out.next_power_of_two() as u32).min(blocks), 1)
     }
 
-    /// For `depthwise` with a kernel of `taps` taps: neighbouring pixels of one invocation.
+    /// For `depthwise` with a kernel of `taps` taps: neighbouring pixels of one invocation. `Software`: the 5 x 5 convolutions with stride 2 took
+    /// 1.55 and 1.05 ms on lavapipe with 64 x 1, 0.62 and 0.47 with 16 x 4; the whole network 34 and 32 ms, 125 and 113 on SwiftShader
+    /// (2026-11-24).
     pub fn depthwise(&self, width_out: usize, taps: usize) -> Tile {
         match self.class {
             DeviceClass::Gpu => Tile::new(64, if taps > 9 || width_out < 2 { 1 } else { 2 }, 1, 1),
