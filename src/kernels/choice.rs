@@ -76,7 +76,8 @@ pub struct Choice {
 impl Choice {
     /// The choice for a class of device.
     ///
-    /// Ghost modules pay in one dispatch everywhere (bench `ghost`, column "in two"). Shortcuts in one dispatch save five launches and
+    /// In one dispatch each, ghost modules make the whole network 1.13 times as fast as in two on both software adapters (bench `ghost`,
+    /// columns "ghost" and "in two"), and GPUs save 32 launches and the bytes between. Shortcuts in one dispatch save five launches and
     /// the bytes between, at the price of computing the depthwise taps once for every tile of channels: on drivers that run on the CPU
     /// GhostNet 1.0's five took 6.5 ms in one dispatch each and 3.0 in two on lavapipe, 25 and 7.3 on SwiftShader (2026-11-24).
     pub fn new(class: DeviceClass) -> Self {
@@ -99,18 +100,19 @@ impl Choice {
     /// in as many invocations as they have pixels.
     ///
     /// `Software` pays for every load by lane and little for arithmetic, and compiles what is unrolled: many sums an invocation, but 16.
-    /// All ghost modules of GhostNet 1.0 as plain convolutions, ms (bench `ghost`, 2026-11-24), and the network's first result:
+    /// All ghost modules of GhostNet 1.0 as plain convolutions, ms (bench `ghost`, 2026-11-24):
     ///
     /// | invocations x pixels x blocks | lavapipe | SwiftShader |
     /// |---|---|---|
     /// | 32 x 2 x 4 | 46.2 | 136 |
-    /// | 16 x 4 x 4 | 31.0 | 94 |
+    /// | 16 x 4 x 4 | 31.0 | 93 |
+    /// | 8 x 8 x 2 | 28.0 | 75 |
     /// | 8 x 7 x 4 (28 sums) | 26.7 | 110 |
     /// | 8 x 14 x 4 (56 sums) | 24.9 | 115 |
     pub fn pointwise(&self, pixels: usize) -> Tile {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
-            DeviceClass::Software => Tile::new(16, 4, 4, 1),
+            DeviceClass::Software => Tile::new(8, 8, 2, 1),
         })
     }
 
@@ -163,11 +165,12 @@ impl Choice {
         }
     }
 
-    /// For `conv2d`. `Software`: the stem took 3.1 ms on lavapipe with 64 x 1 x 4, 1.2 ms with 16 x 4 x 4 (2026-11-24).
+    /// For `conv2d`. `Software`: the stem took 3.1 ms on lavapipe with 64 x 1 x 4, 1.2 ms with 16 x 4 x 4, 0.9 ms with 8 x 8 x 4; 6.9 and 5.8 ms
+    /// with the last two on SwiftShader (2026-11-24).
     pub fn conv2d(&self, blocks_out: usize) -> Tile {
         let tile = self.conv2d.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, 1, 4, 1),
-            DeviceClass::Software => Tile::new(16, 4, 4, 1),
+            DeviceClass::Software => Tile::new(8, 8, 4, 1),
         });
         Tile { blocks: tile.blocks.min(blocks_out.next_power_of_two() as u32), ..tile }
     }
@@ -276,9 +279,9 @@ impl Decision {
             (Self::Ghost(0 | 1), DeviceClass::Software) => &[[8, 7, 3, 1], [8, 4, 4, 1], [16, 4, 2, 1], [8, 4, 2, 1]],
             (Self::Ghost(_), DeviceClass::Software) => &[[8, 16, 2, 1], [8, 7, 3, 1], [16, 4, 2, 1], [8, 14, 1, 1]],
             (Self::Pointwise, DeviceClass::Gpu) => &[[64, 1, 4, 2], [64, 2, 4, 2], [64, 4, 2, 2], [32, 2, 2, 2], [64, 2, 2, 1]],
-            (Self::Pointwise, DeviceClass::Software) => &[[8, 7, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1], [8, 8, 2, 1]],
+            (Self::Pointwise, DeviceClass::Software) => &[[8, 7, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1], [16, 4, 4, 1]],
             (Self::Conv2d, DeviceClass::Gpu) => &[[64, 2, 4, 1], [128, 1, 4, 1], [64, 1, 2, 1], [32, 1, 4, 1]],
-            (Self::Conv2d, DeviceClass::Software) => &[[8, 8, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1]],
+            (Self::Conv2d, DeviceClass::Software) => &[[16, 4, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1]],
         };
         let tiles = tiles.iter().map(|&[invocations, pixels, blocks, unroll]| Tile::new(invocations, pixels, blocks, unroll));
         tiles.map(|tile| (tile.to_string(), with(tile))).collect()
