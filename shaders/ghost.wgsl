@@ -10,7 +10,7 @@
 // bias: primary [block], then cheap [ghost group][block] at cheap_bias_offset. sums (SUMS): [n][tile][block], f32, sums of the output
 // over the tile's pixels, for a squeeze-and-excite that follows.
 // One workgroup: BLOCKS intrinsic blocks on one tile of the map; its intrinsic maps, halo included, stay in workgroup memory.
-// One invocation: PIXELS pixels of the tile plus halo in the first phase, strips of STRIP pixels of the tile in the second.
+// One invocation: PIXELS pixels of the tile plus halo at a time in the first phase (more than once with CHUNKED), strips of STRIP pixels of the tile in the second.
 // Workgroup memory: BLOCKS * CELLS * 16 bytes, plus WG * 2 * BLOCKS * 16 with SUMS (RATIO 2).
 #import dtype
 #import activation

@@ -45,6 +45,17 @@ export async function site(browser, routes = {}) {
   return { open, errors, url: server.url, close: server.close };
 }
 
+/** Runs in a page: keeps the GPU devices that are opened from then on in `window.devices`. */
+export function recordDevices() {
+  const { requestDevice } = GPUAdapter.prototype;
+  window.devices = [];
+  GPUAdapter.prototype.requestDevice = async function (...options) {
+    const device = await requestDevice.apply(this, options);
+    window.devices.push(device);
+    return device;
+  };
+}
+
 /** What the command prints with --json: one value a line. */
 export function native(...args) {
   const command = process.env.GHOSTNET ?? join(root, 'target/release/ghostnet');

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { launch, native, root, sameClasses, site } from './browser.mjs';
+import { launch, native, recordDevices, root, sameClasses, site } from './browser.mjs';
 
 const IMAGES = readdirSync(join(root, 'assets/images'));
 const CLASSES = 10;
@@ -36,17 +36,6 @@ const failure = (page, work, argument) => page.evaluate(async ([work, argument])
 
 const sum = (steps, key) => steps.reduce((all, step) => all + step[key], 0);
 
-/** Keeps devices in `window.devices`. */
-const keepDevices = (page) => page.evaluate(() => {
-  const { requestDevice } = GPUAdapter.prototype;
-  window.devices = [];
-  GPUAdapter.prototype.requestDevice = async function (...options) {
-    const device = await requestDevice.apply(this, options);
-    window.devices.push(device);
-    return device;
-  };
-});
-
 describe('with WebGPU', () => {
   let browser, web, page, served;
   before(async () => {
@@ -62,7 +51,7 @@ describe('with WebGPU', () => {
       '/cut.safetensors': (_, response) => response.end(readFileSync(WEIGHTS).subarray(0, 5000)),
     });
     page = await web.open();
-    await keepDevices(page);
+    await page.evaluate(recordDevices);
     await page.evaluate(async () => { window.net = await GhostNet.load(); });
   });
   after(async () => {

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { serve } from '../tools/server.mjs';
-import { dist, launch, root } from './browser.mjs';
+import { dist, launch, recordDevices, root } from './browser.mjs';
 
 const WEIGHTS = join(root, 'assets/ghostnet_050_cifar10.safetensors');
 const NOTES = { name: 'notes.png', mimeType: 'image/png', buffer: Buffer.from('not a picture') };
@@ -40,17 +40,6 @@ const errorText = async (page) => {
   return page.locator('#error p').textContent();
 };
 
-/** Keeps the page's GPU devices in `window.devices`. */
-const keepDevices = (page) => page.addInitScript(() => {
-  const { requestDevice } = GPUAdapter.prototype;
-  window.devices = [];
-  GPUAdapter.prototype.requestDevice = async function (...options) {
-    const device = await requestDevice.apply(this, options);
-    window.devices.push(device);
-    return device;
-  };
-});
-
 /** A file as if dragged or copied from another program. */
 const transfer = (page, name) => page.evaluateHandle(async (name) => {
   const data = new DataTransfer();
@@ -80,7 +69,7 @@ describe('the page with WebGPU', () => {
   let page;
   before(async () => {
     browser = await launch({ args: CAMERA });
-    page = await open(browser, 'index.html', { prepare: keepDevices });
+    page = await open(browser, 'index.html', { prepare: (page) => page.addInitScript(recordDevices) });
   });
   after(() => browser.close());
   afterEach(() => assert.deepEqual(page.complaints.splice(0), []));
