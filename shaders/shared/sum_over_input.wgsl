@@ -1,7 +1,12 @@
 // The sum over input blocks of `pointwise` and `ghost`: pasted into `main`, where for PIXELS pixels p and BLOCKS output blocks b the
 // index at{p} of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n` and `pixels`.
     var w = channel_tile * ((params.blocks_in + 1u) / 2u) * ${BLOCKS * 8}u;
-    for (var i = 0u; i < params.blocks_in; i += ${UNROLL}u) {
+#if LANES
+    let blocks_in = min(params.blocks_in, params.blocks_in + group.x);
+#else
+    let blocks_in = params.blocks_in;
+#endif
+    for (var i = 0u; i < blocks_in; i += ${UNROLL}u) {
 #for u in 0..UNROLL
 #if u == 0
         let i0 = i;
@@ -22,10 +27,24 @@
 #endif
 #endfor
 #endfor
+#if LANES
+        // A row of weights by each invocation of the subgroup, which then hands it to all.
+#for k in 0..(UNROLL * BLOCKS * 4 + LANES - 1) / LANES
+#if k * LANES + LANES <= UNROLL * BLOCKS * 4
+        let s${k} = unpack(weight[w + ${k * LANES}u + lane]);
+#else
+        let s${k} = unpack(weight[w + min(${k * LANES}u + lane, ${UNROLL * BLOCKS * 4 - 1}u)]);
+#endif
+#endfor
+#endif
 #for u in 0..UNROLL
 #for b in 0..BLOCKS
 #for j in 0..4
+#if LANES
+        let w${u}_${b}_${j} = subgroupBroadcast(s${((u * BLOCKS + b) * 4 + j) / LANES}, ${((u * BLOCKS + b) * 4 + j) % LANES}u);
+#else
         let w${u}_${b}_${j} = unpack(weight[w + ${(u * BLOCKS + b) * 4 + j}u]);
+#endif
 #endfor
 #for p in 0..PIXELS
         a${p}_${b} = fma(vec4<f32>(v${u}_${p}.x), w${u}_${b}_0, a${p}_${b});

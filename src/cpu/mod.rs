@@ -110,7 +110,7 @@ impl Prepared {
             other => panic!("`{}` writes `{name}`, which is bound to {other:?}", step.name),
         };
         let output_slot = slot_of(if kernel == Kernel::SqueezeExcite { "gate" } else { "output" });
-        let sums_slot = (matches!(kernel, Kernel::Depthwise | Kernel::Ghost) && has_sums != 0).then(|| slot_of("sums"));
+        let sums_slot = (matches!(kernel, Kernel::Depthwise | Kernel::Ghost | Kernel::GhostRows) && has_sums != 0).then(|| slot_of("sums"));
         let mut out = std::mem::take(&mut self.slots[output_slot]);
         let mut summed = sums_slot.map(|slot| std::mem::take(&mut self.slots[slot]));
         let output = &mut out[..];
@@ -154,7 +154,8 @@ impl Prepared {
             Kernel::Elementwise => {
                 elementwise::elementwise(&dispatch.params(), define("OP"), activation("ACTIVATION"), read("a"), maybe("b"), output)
             }
-            Kernel::Ghost => {
+            // Two schedules of the same sums.
+            Kernel::Ghost | Kernel::GhostRows => {
                 let extra = ghost::Extra { gate: maybe("gate"), residual: maybe("residual"), sums };
                 let constants = [blocks, define("D")];
                 ghost::ghost(

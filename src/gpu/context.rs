@@ -158,8 +158,10 @@ impl Context {
             }));
         };
         let limits = limits(&adapter, &info, default_limits)?;
-        // Timestamps for the profiler and a cache for the next start, where there are any; nothing is needed.
-        let features = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE);
+        // Timestamps for the profiler, a cache for the next start, and subgroups for drivers that run on the CPU, where there are any; nothing is
+        // needed.
+        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP;
+        let features = adapter.features() & optional;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("ghostnet"),
             required_features: features,
@@ -171,10 +173,12 @@ impl Context {
             .request_device(&descriptor)
             .await
             .map_err(|error| Error::Unsupported { adapter: info.name.clone(), what: format!("cannot be opened: {error}") })?;
-        Ok(Self::from_device(device, queue, info, adapter.limits()))
+        let subgroup = if features.contains(wgpu::Features::SUBGROUP) { adapter.get_info().subgroup_min_size } else { 0 };
+        let class = if info.device_type == "cpu" { DeviceClass::of_software(subgroup) } else { DeviceClass::Gpu };
+        Ok(Self::from_device(device, queue, info, adapter.limits(), class))
     }
 
-    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, adapter_limits: wgpu::Limits) -> Self {
+    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, adapter_limits: wgpu::Limits, class: DeviceClass) -> Self {
         let lost = Arc::new(Mutex::new(None));
         let sink = lost.clone();
         device.set_device_lost_callback(move |_, message| {
@@ -187,7 +191,6 @@ impl Context {
             let is_lost = sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
             assert!(is_lost, "{error}");
         }));
-        let class = if info.device_type == "cpu" { DeviceClass::Software } else { DeviceClass::Gpu };
         Self { device, queue, info, adapter_limits, class, lost, pipelines: Pipelines::default() }
     }
 

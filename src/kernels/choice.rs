@@ -9,8 +9,43 @@ pub enum DeviceClass {
     /// Many small cores: registers and occupancy decide.
     #[default]
     Gpu,
-    /// A driver that runs shaders on the CPU (lavapipe, SwiftShader, WARP): loads are made lane by lane and dear.
+    /// A driver that runs shaders on the CPU (lavapipe, SwiftShader, WARP): loads are made lane by lane and dear, of one value for all lanes
+    /// no less than of a value for each.
     Software,
+    /// The same with subgroups of 4 invocations, which hand each other what each has loaded. The table is SwiftShader's, whose compiler takes
+    /// minutes where many values live at a time.
+    Software4,
+    /// The same with subgroups of 8 or more. The table is lavapipe's.
+    Software8,
+}
+
+impl DeviceClass {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Gpu, Self::Software, Self::Software4, Self::Software8];
+
+    /// The class of a driver that runs shaders on the CPU, by the least size of its subgroups; 0 where it has none.
+    pub fn of_software(subgroup: u32) -> Self {
+        match subgroup {
+            0..=3 => Self::Software,
+            4..=7 => Self::Software4,
+            _ => Self::Software8,
+        }
+    }
+
+    /// Whether it is a driver that runs shaders on the CPU.
+    pub fn is_software(self) -> bool {
+        self != Self::Gpu
+    }
+
+    /// Invocations that share what they load, through subgroup operations; 0 where each loads what it needs. GPUs have scalar loads and
+    /// caches for what all invocations read.
+    pub fn lanes(self) -> u32 {
+        match self {
+            Self::Gpu | Self::Software => 0,
+            Self::Software4 => 4,
+            Self::Software8 => 8,
+        }
+    }
 }
 
 /// How much one invocation and one workgroup do.
@@ -34,8 +69,8 @@ impl Tile {
 
     /// Whether every kernel can be composed with it: within WebGPU's limits, and not so large that a driver compiles for minutes.
     fn is_sound(&self) -> bool {
-        let invocations = self.invocations.is_power_of_two() && (8..=256).contains(&self.invocations);
-        invocations && (1..=16).contains(&self.pixels) && (1..=4).contains(&self.blocks) && (1..=2).contains(&self.unroll)
+        let invocations = self.invocations.is_power_of_two() && (4..=256).contains(&self.invocations);
+        invocations && (1..=16).contains(&self.pixels) && (1..=8).contains(&self.blocks) && (1..=2).contains(&self.unroll)
     }
 }
 
@@ -64,8 +99,10 @@ pub struct Choice {
     pub fuse_ghost: bool,
     /// A shortcut's depthwise and 1x1 convolution in one dispatch, else two.
     pub fuse_separable: bool,
+    /// Ghost modules in one dispatch by `ghost_rows`, where the class has lanes and the kernel takes the module; else by `ghost`.
+    pub ghost_in_rows: bool,
     /// For `ghost`, by its tile's pixels on the map, halo included: up to 64, up to 128, more. Where workgroup memory does not hold it, the
-    /// class's.
+    /// class's. For `ghost_rows`, by the columns of an invocation: one or two, up to four, more; `pixels` is columns times rows.
     pub ghost: [Option<Tile>; 3],
     /// For `pointwise`.
     pub pointwise: Option<Tile>,
@@ -82,7 +119,7 @@ impl Choice {
     /// GhostNet 1.0's five took 6.5 ms in one dispatch each and 3.0 in two on lavapipe, 25 and 7.3 on SwiftShader (2026-11-24).
     pub fn new(class: DeviceClass) -> Self {
         let fuse_separable = class == DeviceClass::Gpu;
-        Self { class, fuse_ghost: true, fuse_separable, ghost: [None; 3], pointwise: None, conv2d: None }
+        Self { class, fuse_ghost: true, fuse_separable, ghost_in_rows: true, ghost: [None; 3], pointwise: None, conv2d: None }
     }
 
     /// What is wrong with a choice that was read from somewhere.
@@ -109,11 +146,47 @@ impl Choice {
     /// | 8 x 8 x 2 | 28.0 | 75 |
     /// | 8 x 7 x 4 (28 sums) | 26.7 | 110 |
     /// | 8 x 14 x 4 (56 sums) | 24.9 | 115 |
+    ///
+    /// `Software4` and `Software8` load a row of weights an invocation, so that more sums pay. MEASURED_POINTWISE
     pub fn pointwise(&self, pixels: usize) -> Tile {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
             DeviceClass::Software => Tile::new(8, 8, 2, 1),
+            DeviceClass::Software4 => Tile::new(4, 7, 4, 1),
+            DeviceClass::Software8 => Tile::new(8, 7, if pixels > 1024 { 4 } else { 6 }, 1),
         })
+    }
+
+    /// The lanes of a `pointwise` or `ghost_rows` of this tile that share weights: all its invocations, or 0.
+    pub fn lanes(&self, tile: &Tile) -> u32 {
+        if tile.invocations == self.class.lanes() { tile.invocations } else { 0 }
+    }
+
+    /// For `ghost_rows` on a map of `width` columns with a cheap kernel of `d` and `blocks` intrinsic blocks: columns of an invocation, and
+    /// the tile; `None` where `ghost` takes the module.
+    ///
+    /// The columns are those with the least lanes that lie outside the map or on a halo. MEASURED_ROWS
+    pub fn ghost_rows(&self, width: usize, d: usize, blocks: usize) -> Option<(usize, Tile)> {
+        // All taps are in the code, for each pixel of an invocation.
+        if !self.ghost_in_rows || self.class.lanes() == 0 || d > 3 {
+            return None;
+        }
+        let lanes = self.class.lanes();
+        let columns: &[usize] = if lanes == 4 { &[2, 4] } else { &[1, 4, 7, 14] };
+        let computed = |columns: usize| super::ghost_rows_columns(width, lanes as usize * columns, d).1 * lanes as usize * columns;
+        let columns = columns.iter().copied().min_by_key(|&c| computed(c))?;
+        let tile = |pixels, blocks| Tile::new(lanes, pixels, blocks, 1);
+        let (bucket, default) = match (lanes, columns) {
+            (4, 2) => (0, tile(4, 2)),
+            (4, _) => (1, tile(4, 2)),
+            (_, 1) => (0, tile(7, if blocks > 20 { 6 } else { 5 })),
+            (_, 4) => (1, tile(4, 5)),
+            (_, 7) => (2, tile(7, 3)),
+            _ => (2, tile(14, if blocks > 2 { 3 } else { 2 })),
+        };
+        let chosen = self.ghost[bucket].unwrap_or(default);
+        // A tile of other invocations is one of `ghost`.
+        (chosen.invocations == lanes).then_some((columns, chosen))
     }
 
     /// For `ghost`: a tile of which `region` pixels lie on the map, halo included, and that takes `cells` cells of workgroup memory for a
@@ -147,8 +220,8 @@ impl Choice {
                 _ => Tile::new(128, 2, 2, 2),
             },
             // In a browser compiling counts more: no tile there fits at once, so that one pipeline serves maps of all sizes.
-            DeviceClass::Software if cfg!(target_arch = "wasm32") => Tile::new(8, 4, 2, 1),
-            DeviceClass::Software => Tile::new(8, region.div_ceil(8).min(8) as u32, 2, 1),
+            _ if cfg!(target_arch = "wasm32") => Tile::new(8, 4, 2, 1),
+            _ => Tile::new(8, region.div_ceil(8).min(8) as u32, 2, 1),
         }
     }
 
@@ -160,8 +233,8 @@ impl Choice {
     pub fn ghost_cells(&self) -> usize {
         match self.class {
             DeviceClass::Gpu => 256,
-            DeviceClass::Software if cfg!(target_arch = "wasm32") => 96,
-            DeviceClass::Software => 480,
+            _ if cfg!(target_arch = "wasm32") => 96,
+            _ => 480,
         }
     }
 
@@ -170,7 +243,7 @@ impl Choice {
     pub fn conv2d(&self, blocks_out: usize) -> Tile {
         let tile = self.conv2d.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, 1, 4, 1),
-            DeviceClass::Software => Tile::new(8, 8, 4, 1),
+            _ => Tile::new(8, 8, 4, 1),
         });
         Tile { blocks: tile.blocks.min(blocks_out.next_power_of_two() as u32), ..tile }
     }
@@ -179,7 +252,7 @@ impl Choice {
     pub fn separable(&self, blocks_out: usize) -> Tile {
         let blocks = match self.class {
             DeviceClass::Gpu => 4,
-            DeviceClass::Software => 8,
+            _ => 8,
         };
         Tile::new(64, 1, (blocks_out.next_power_of_two() as u32).min(blocks), 1)
     }
@@ -190,7 +263,7 @@ impl Choice {
     pub fn depthwise(&self, width_out: usize, taps: usize) -> Tile {
         match self.class {
             DeviceClass::Gpu => Tile::new(64, if taps > 9 || width_out < 2 { 1 } else { 2 }, 1, 1),
-            DeviceClass::Software => Tile::new(16, if width_out < 4 { 1 } else { 4 }, 1, 1),
+            _ => Tile::new(16, if width_out < 4 { 1 } else { 4 }, 1, 1),
         }
     }
 
@@ -198,7 +271,7 @@ impl Choice {
     /// with loops the first start of GhostNet 1.0 takes 4.6 s of CPU time instead of 5.6 on lavapipe, 3.5 instead of 3.8 on SwiftShader.
     /// A GPU has more loads under way.
     pub fn rolls_taps(&self) -> bool {
-        self.class == DeviceClass::Software
+        self.class.is_software()
     }
 
     /// Invocations of `linear`. `Software`: GhostNet 1.0's two layers took 2.6 ms on lavapipe and 15 on SwiftShader with 64, whose sums meet over
@@ -206,7 +279,7 @@ impl Choice {
     pub fn linear(&self) -> u32 {
         match self.class {
             DeviceClass::Gpu => 64,
-            DeviceClass::Software => 8,
+            _ => 8,
         }
     }
 
@@ -221,7 +294,7 @@ impl Choice {
 
     /// Invocations of `squeeze_excite`; each takes workgroup memory, of which see [`Choice::ghost_cells`].
     pub fn squeeze_excite(&self) -> u32 {
-        if self.class == DeviceClass::Software && cfg!(target_arch = "wasm32") { 64 } else { 256 }
+        if self.class.is_software() && cfg!(target_arch = "wasm32") { 64 } else { 256 }
     }
 }
 
@@ -230,6 +303,8 @@ impl Choice {
 pub enum Decision {
     /// Shortcuts in one dispatch or two. First, for in two they are `pointwise`'s as well.
     FuseSeparable,
+    /// [`Choice::ghost_in_rows`]. Before tiles, for they are those of the kernel.
+    GhostInRows,
     /// One of the tiles of [`Choice::ghost`].
     Ghost(usize),
     /// The tile of [`Choice::pointwise`].
@@ -240,15 +315,17 @@ pub enum Decision {
 
 impl Decision {
     /// All of them, in the order in which they are made.
-    pub const ALL: [Self; 6] = [Self::FuseSeparable, Self::Ghost(0), Self::Ghost(1), Self::Ghost(2), Self::Pointwise, Self::Conv2d];
+    pub const ALL: [Self; 7] =
+        [Self::FuseSeparable, Self::GhostInRows, Self::Ghost(0), Self::Ghost(1), Self::Ghost(2), Self::Pointwise, Self::Conv2d];
 
     /// What is decided.
     pub fn name(self) -> &'static str {
         match self {
             Self::FuseSeparable => "shortcuts",
-            Self::Ghost(0) => "ghost, to 64 pixels",
-            Self::Ghost(1) => "ghost, to 128 pixels",
-            Self::Ghost(_) => "ghost, larger",
+            Self::GhostInRows => "ghost modules",
+            Self::Ghost(0) => "ghost, small maps",
+            Self::Ghost(1) => "ghost, larger maps",
+            Self::Ghost(_) => "ghost, largest maps",
             Self::Pointwise => "pointwise",
             Self::Conv2d => "conv2d",
         }
@@ -257,7 +334,7 @@ impl Decision {
     /// Choices that differ from `choice` in this alone, and what each is called. Few: drivers that run on the CPU compile for long.
     pub fn candidates(self, choice: &Choice) -> Vec<(String, Choice)> {
         let with = |tile| match self {
-            Self::FuseSeparable => *choice,
+            Self::FuseSeparable | Self::GhostInRows => *choice,
             Self::Ghost(bucket) => {
                 let mut ghost = choice.ghost;
                 ghost[bucket] = Some(tile);
@@ -266,22 +343,37 @@ impl Decision {
             Self::Pointwise => Choice { pointwise: Some(tile), ..*choice },
             Self::Conv2d => Choice { conv2d: Some(tile), ..*choice },
         };
+        let lanes = if choice.ghost_in_rows || self == Self::Pointwise { choice.class.lanes() } else { 0 };
         // Invocations, pixels, blocks, unroll; none that is the class's own.
-        let tiles: &[[u32; 4]] = match (self, choice.class) {
-            (Self::FuseSeparable, _) => {
+        let tiles: &[[u32; 4]] = match (self, choice.class, lanes) {
+            (Self::GhostInRows, ..) if choice.class.lanes() == 0 => &[],
+            (Self::GhostInRows, ..) => {
+                let ghost_in_rows = !choice.ghost_in_rows;
+                let name = if ghost_in_rows { "by rows" } else { "by tiles" };
+                return vec![(name.into(), Choice { ghost_in_rows, ..*choice })];
+            }
+            (Self::FuseSeparable, ..) => {
                 let fuse_separable = !choice.fuse_separable;
                 let name = if fuse_separable { "in one dispatch" } else { "in two dispatches" };
                 return vec![(name.into(), Choice { fuse_separable, ..*choice })];
             }
-            (Self::Ghost(0), DeviceClass::Gpu) => &[[64, 1, 1, 2], [64, 1, 4, 2], [32, 2, 2, 2], [64, 1, 2, 1]],
-            (Self::Ghost(1), DeviceClass::Gpu) => &[[64, 2, 2, 2], [128, 1, 1, 2], [128, 1, 4, 2], [128, 1, 2, 1]],
-            (Self::Ghost(_), DeviceClass::Gpu) => &[[64, 4, 2, 2], [128, 2, 1, 2], [128, 1, 2, 2], [128, 2, 2, 1], [64, 2, 2, 2]],
-            (Self::Ghost(0 | 1), DeviceClass::Software) => &[[8, 7, 3, 1], [8, 4, 4, 1], [16, 4, 2, 1], [8, 4, 2, 1]],
-            (Self::Ghost(_), DeviceClass::Software) => &[[8, 16, 2, 1], [8, 7, 3, 1], [16, 4, 2, 1], [8, 14, 1, 1]],
-            (Self::Pointwise, DeviceClass::Gpu) => &[[64, 1, 4, 2], [64, 2, 4, 2], [64, 4, 2, 2], [32, 2, 2, 2], [64, 2, 2, 1]],
-            (Self::Pointwise, DeviceClass::Software) => &[[8, 7, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1], [16, 4, 4, 1]],
-            (Self::Conv2d, DeviceClass::Gpu) => &[[64, 2, 4, 1], [128, 1, 4, 1], [64, 1, 2, 1], [32, 1, 4, 1]],
-            (Self::Conv2d, DeviceClass::Software) => &[[16, 4, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1]],
+            (Self::Ghost(0), DeviceClass::Gpu, _) => &[[64, 1, 1, 2], [64, 1, 4, 2], [32, 2, 2, 2], [64, 1, 2, 1]],
+            (Self::Ghost(1), DeviceClass::Gpu, _) => &[[64, 2, 2, 2], [128, 1, 1, 2], [128, 1, 4, 2], [128, 1, 2, 1]],
+            (Self::Ghost(_), DeviceClass::Gpu, _) => &[[64, 4, 2, 2], [128, 2, 1, 2], [128, 1, 2, 2], [128, 2, 2, 1], [64, 2, 2, 2]],
+            (Self::Ghost(0), _, 8) => &[[8, 7, 4, 1], [8, 7, 6, 1], [8, 5, 6, 1]],
+            (Self::Ghost(1), _, 8) => &[[8, 4, 5, 1], [8, 8, 3, 1], [8, 8, 5, 1]],
+            (Self::Ghost(_), _, 8) => &[[8, 14, 2, 1], [8, 14, 3, 1], [8, 7, 5, 1]],
+            (Self::Ghost(0), _, 4) => &[[4, 2, 2, 1], [4, 2, 4, 1], [4, 4, 1, 1]],
+            (Self::Ghost(1), _, 4) => &[[4, 4, 1, 1], [4, 4, 3, 1]],
+            (Self::Ghost(_), _, 4) => &[],
+            (Self::Ghost(0 | 1), ..) => &[[8, 7, 3, 1], [8, 4, 4, 1], [16, 4, 2, 1], [8, 4, 2, 1]],
+            (Self::Ghost(_), ..) => &[[8, 16, 2, 1], [8, 7, 3, 1], [16, 4, 2, 1], [8, 14, 1, 1]],
+            (Self::Pointwise, DeviceClass::Gpu, _) => &[[64, 1, 4, 2], [64, 2, 4, 2], [64, 4, 2, 2], [32, 2, 2, 2], [64, 2, 2, 1]],
+            (Self::Pointwise, _, 8) => &[[8, 7, 4, 1], [8, 7, 5, 1], [8, 5, 6, 1], [8, 8, 2, 1]],
+            (Self::Pointwise, _, 4) => &[[4, 8, 2, 1], [4, 4, 4, 1], [8, 8, 2, 1]],
+            (Self::Pointwise, ..) => &[[8, 7, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1], [16, 4, 4, 1]],
+            (Self::Conv2d, DeviceClass::Gpu, _) => &[[64, 2, 4, 1], [128, 1, 4, 1], [64, 1, 2, 1], [32, 1, 4, 1]],
+            (Self::Conv2d, ..) => &[[16, 4, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1]],
         };
         let tiles = tiles.iter().map(|&[invocations, pixels, blocks, unroll]| Tile::new(invocations, pixels, blocks, unroll));
         tiles.map(|tile| (tile.to_string(), with(tile))).collect()

@@ -61,62 +61,97 @@ pub fn ghost_tiles(width: usize, height: usize, d: usize, max_cells: usize) -> O
     best.map(|(_, tiles)| tiles)
 }
 
+/// A ghost module as its kernels see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Module {
+    /// Images.
+    pub n: usize,
+    /// Columns and rows of a map.
+    pub size: [usize; 2],
+    /// Blocks of the input and of the intrinsic maps, and groups of ghosts (s - 1).
+    pub blocks: [usize; 3],
+    /// Side of the cheap operation's filters.
+    pub d: usize,
+    /// Whether halves are stored.
+    pub f16: bool,
+    /// Whether the input passes a gate.
+    pub gate: bool,
+    /// What is added to the output.
+    pub residual: Option<Place>,
+    /// Whether each channel is summed up, for a squeeze-and-excite.
+    pub sums: bool,
+    /// The primary convolution's activation and the cheap operation's.
+    pub activations: [Activation; 2],
+}
+
+/// Tiles of a map.
+pub(super) struct Grid {
+    /// Columns and rows of one.
+    pub size: [usize; 2],
+    /// How many there are in a row and in a column.
+    pub count: [usize; 2],
+}
+
+impl Module {
+    /// The parameters, and how many workgroups there are.
+    pub(super) fn params(&self, grid: &Grid, tile: &Tile, input: Place, output: Place) -> (GhostParams, u32) {
+        let [blocks_in, blocks_primary, ghost_groups] = self.blocks;
+        let tiles_channel = (blocks_primary as u32).div_ceil(tile.blocks);
+        let workgroups = (self.n * grid.count[0] * grid.count[1]) as u32 * tiles_channel;
+        let params = GhostParams {
+            width: self.size[0] as u32,
+            height: self.size[1] as u32,
+            blocks_in: blocks_in as u32,
+            blocks_primary: blocks_primary as u32,
+            tile_width: grid.size[0] as u32,
+            tile_height: grid.size[1] as u32,
+            tiles_x: grid.count[0] as u32,
+            tiles_y: grid.count[1] as u32,
+            tiles_channel,
+            workgroups,
+            input_offset: input.offset,
+            input_stride: input.stride,
+            output_offset: output.offset,
+            output_stride: output.stride,
+            residual_offset: self.residual.map_or(0, |p| p.offset),
+            residual_stride: self.residual.map_or(0, |p| p.stride),
+            cheap_offset: tiles_channel * padded(blocks_in) as u32 * tile.blocks * 4,
+            cheap_bias_offset: tiles_channel * tile.blocks,
+            ghost_groups: ghost_groups as u32,
+        };
+        (params, workgroups)
+    }
+
+    /// The constants that do not depend on the tile.
+    pub(super) fn defines(&self) -> Vec<(&'static str, i64)> {
+        vec![
+            ("D", self.d as i64),
+            ("GATE", self.gate.into()),
+            ("RESIDUAL", self.residual.is_some().into()),
+            ("SUMS", self.sums.into()),
+            ("ACTIVATION", self.activations[0] as i64),
+            ("CHEAP_ACTIVATION", self.activations[1] as i64),
+            ("F16", self.f16.into()),
+        ]
+    }
+}
+
 /// A whole ghost module on `n` maps.
-#[allow(clippy::too_many_arguments)] // what a ghost module is; a struct would only repeat the names
-pub fn ghost(
-    n: usize,
-    [width, height]: [usize; 2],
-    [blocks_in, blocks_primary, ghost_groups]: [usize; 3],
-    d: usize,
-    tiles: GhostTiles,
-    tile: Tile,
-    f16: bool,
-    (gate, residual, sums): (bool, Option<Place>, bool),
-    [activation, cheap_activation]: [Activation; 2],
-    input: Place,
-    output: Place,
-) -> Dispatch {
-    let tiles_channel = (blocks_primary as u32).div_ceil(tile.blocks);
-    let workgroups = (n * tiles.count[0] * tiles.count[1]) as u32 * tiles_channel;
-    let params = GhostParams {
-        width: width as u32,
-        height: height as u32,
-        blocks_in: blocks_in as u32,
-        blocks_primary: blocks_primary as u32,
-        tile_width: tiles.size[0] as u32,
-        tile_height: tiles.size[1] as u32,
-        tiles_x: tiles.count[0] as u32,
-        tiles_y: tiles.count[1] as u32,
-        tiles_channel,
-        workgroups,
-        input_offset: input.offset,
-        input_stride: input.stride,
-        output_offset: output.offset,
-        output_stride: output.stride,
-        residual_offset: residual.map_or(0, |p| p.offset),
-        residual_stride: residual.map_or(0, |p| p.stride),
-        cheap_offset: tiles_channel * padded(blocks_in) as u32 * tile.blocks * 4,
-        cheap_bias_offset: tiles_channel * tile.blocks,
-        ghost_groups: ghost_groups as u32,
-    };
-    let defines = [
+pub fn ghost(module: &Module, tiles: GhostTiles, tile: Tile, input: Place, output: Place) -> Dispatch {
+    let (params, workgroups) = module.params(&Grid { size: tiles.size, count: tiles.count }, &tile, input, output);
+    let mut defines = module.defines();
+    defines.extend([
         ("WG", tile.invocations.into()),
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
         ("CELLS", tiles.memory_cells() as i64),
         ("STRIP", STRIP as i64),
-        ("D", d as i64),
         ("CHUNKED", (tiles.region > (tile.invocations * tile.pixels) as usize).into()),
         ("UNROLL", tile.unroll.into()),
-        ("GATE", gate.into()),
-        ("RESIDUAL", residual.is_some().into()),
-        ("SUMS", sums.into()),
-        ("SUMS_PER_LANE", if sums { 2 * i64::from(tile.blocks) } else { 0 }),
-        ("ACTIVATION", activation as i64),
-        ("CHEAP_ACTIVATION", cheap_activation as i64),
-        ("F16", f16.into()),
-    ];
-    Dispatch::new(Kernel::Ghost, &defines[..], &params, workgroups)
+        ("LANES", 0),
+        ("SUMS_PER_LANE", if module.sums { 2 * i64::from(tile.blocks) } else { 0 }),
+    ]);
+    Dispatch::new(Kernel::Ghost, &defines, &params, workgroups)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub enum Kernel {
     Depthwise,
     Elementwise,
     Ghost,
+    GhostRows,
     Linear,
     Pointwise,
     Pool,
@@ -34,11 +35,12 @@ macro_rules! shader {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Kernel; 13] = [
+    pub const ALL: [Kernel; 14] = [
         Kernel::Conv2d,
         Kernel::Depthwise,
         Kernel::Elementwise,
         Kernel::Ghost,
+        Kernel::GhostRows,
         Kernel::Linear,
         Kernel::Pointwise,
         Kernel::Pool,
@@ -56,6 +58,7 @@ impl Kernel {
             Kernel::Depthwise => shader!("depthwise"),
             Kernel::Elementwise => shader!("elementwise"),
             Kernel::Ghost => shader!("ghost"),
+            Kernel::GhostRows => shader!("ghost_rows"),
             Kernel::Linear => shader!("linear"),
             Kernel::Pointwise => shader!("pointwise"),
             Kernel::Pool => shader!("pool"),
@@ -79,7 +82,7 @@ impl Kernel {
             Kernel::Conv2d => Conv2dParams::FIELDS,
             Kernel::Depthwise => DepthwiseParams::FIELDS,
             Kernel::Elementwise => ElementwiseParams::FIELDS,
-            Kernel::Ghost => GhostParams::FIELDS,
+            Kernel::Ghost | Kernel::GhostRows => GhostParams::FIELDS,
             Kernel::Linear => LinearParams::FIELDS,
             Kernel::Pointwise => PointwiseParams::FIELDS,
             Kernel::Pool => PoolParams::FIELDS,
@@ -102,6 +105,7 @@ impl std::fmt::Display for Kernel {
 fn shared(name: &str) -> Option<&'static str> {
     Some(match name {
         "activation" => include_str!("../../shaders/shared/activation.wgsl"),
+        "cheap_rows" => include_str!("../../shaders/shared/cheap_rows.wgsl"),
         "divide" => include_str!("../../shaders/shared/divide.wgsl"),
         "dtype" => include_str!("../../shaders/shared/dtype.wgsl"),
         "grid" => include_str!("../../shaders/shared/grid.wgsl"),
@@ -155,11 +159,19 @@ impl PipelineKey {
         name + ".wgsl"
     }
 
+    /// Whether the shader has subgroup operations.
+    pub fn uses_subgroups(&self) -> bool {
+        self.define("LANES").is_some_and(|lanes| lanes > 0)
+    }
+
     /// The shader's WGSL.
+    ///
+    /// Browsers want `enable subgroups;` at the head of one that has subgroup operations; naga 30 has the operations and refuses the line.
     pub fn source(&self) -> String {
         // Which templates and constants there are is fixed in this crate; tests compose every one of them.
-        template::compose(self.kernel.file().1, &self.defines, &shared)
-            .unwrap_or_else(|error| panic!("{} does not compose: {error}", self.file_name()))
+        let source = template::compose(self.kernel.file().1, &self.defines, &shared)
+            .unwrap_or_else(|error| panic!("{} does not compose: {error}", self.file_name()));
+        if cfg!(target_arch = "wasm32") && self.uses_subgroups() { format!("enable subgroups;\n{source}") } else { source }
     }
 }
 
@@ -232,6 +244,7 @@ mod conv2d;
 mod depthwise;
 mod elementwise;
 mod ghost;
+mod ghost_rows;
 mod linear;
 mod pointwise;
 mod pool;
@@ -245,7 +258,8 @@ mod squeeze_excite;
 pub use conv2d::{Conv2dParams, conv2d};
 pub use depthwise::{DepthwiseParams, depthwise};
 pub use elementwise::{ElementwiseParams, Operand, elementwise};
-pub use ghost::{GhostParams, GhostTiles, ghost, ghost_tiles};
+pub use ghost::{GhostParams, GhostTiles, Module as GhostModule, ghost, ghost_tiles};
+pub use ghost_rows::{GhostRows, ghost_rows, ghost_rows_columns, ghost_rows_tiles};
 pub use linear::{LinearParams, linear};
 pub use pointwise::{PointwiseParams, pointwise};
 pub use pool::{PoolParams, pool};

@@ -11,13 +11,14 @@ params! {
     }
 }
 
-/// A 1x1 convolution of `n` maps of `pixels` pixels. With `pool` only each map's mean is written.
+/// A 1x1 convolution of `n` maps of `pixels` pixels. With `pool` only each map's mean is written. `lanes` invocations share weights: all of a
+/// workgroup, or 0.
 #[allow(clippy::too_many_arguments)] // what a 1x1 convolution is; a struct would only repeat the names
 pub fn pointwise(
     n: usize,
     pixels: usize,
     [blocks_in, blocks_out]: [usize; 2],
-    tile: Tile,
+    (tile, lanes): (Tile, u32),
     f16: bool,
     (gate, residual, pool): (bool, Option<Place>, bool),
     activation: Activation,
@@ -46,6 +47,7 @@ pub fn pointwise(
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
         ("UNROLL", tile.unroll.into()),
+        ("LANES", lanes.into()),
         ("GATE", gate.into()),
         ("RESIDUAL", residual.is_some().into()),
         ("POOL", pool.into()),

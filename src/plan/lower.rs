@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Error, Result,
     graph::{Activation, Conv, Ghost, Graph, NodeId, Op, Separable, Shape, SqueezeExcite},
-    kernels::{self, Dispatch, Operand},
+    kernels::{self, Dispatch, Operand, choice::Tile},
 };
 use half::f16;
 
@@ -33,6 +33,12 @@ struct View {
 struct Sums {
     storage: usize,
     tiles: usize,
+}
+
+/// How the map of a ghost module is cut: for `ghost` or for `ghost_rows`.
+enum Cut {
+    Tiles(kernels::GhostTiles),
+    Rows(kernels::GhostRows),
 }
 
 struct Lowering<'a> {
@@ -544,7 +550,7 @@ impl Lowering<'_> {
             shape_in.n,
             shape_in.pixels(),
             [layout_in.blocks(), layout_out.blocks()],
-            tile,
+            (tile, self.options.choice.lanes(&tile)),
             self.f16,
             (conv.gate, residual, conv.pool),
             conv.activation,
@@ -653,17 +659,32 @@ impl Lowering<'_> {
     }
 
     fn ghost(&mut self, id: NodeId, ghost: &Ghost) {
-        let graph = self.graph;
-        let shape = self.shapes[id.0];
-        let d = graph.constant(ghost.cheap).shape[2];
-        let tiles = kernels::ghost_tiles(shape.w, shape.h, d, self.options.choice.ghost_cells());
-        match tiles {
-            Some(tiles) if self.options.choice.fuse_ghost => self.ghost_fused(id, ghost, tiles),
+        match self.ghost_cut(id, ghost) {
+            Some(cut) if self.options.choice.fuse_ghost => self.ghost_fused(id, ghost, cut),
             _ => self.ghost_in_two(id, ghost),
         }
     }
 
-    fn ghost_fused(&mut self, id: NodeId, ghost: &Ghost, tiles: kernels::GhostTiles) {
+    /// How a ghost module runs in one dispatch; `None` where no kernel has a tile for it.
+    fn ghost_cut(&self, id: NodeId, ghost: &Ghost) -> Option<(Cut, Tile, bool)> {
+        let choice = &self.options.choice;
+        let shape = self.shapes[id.0];
+        let (primary, cheap) = (self.graph.constant(ghost.primary), self.graph.constant(ghost.cheap));
+        let (m, d) = (primary.shape[0], cheap.shape[2]);
+        let one_group = cheap.shape[0] == m;
+        // The kernels' sums are of what they compute, and for one group of ghosts.
+        let sums = self.wants_sums[id.0] && !ghost.residual && one_group;
+        let blocks = Layout::plain(m).blocks();
+        if let Some((columns, tile)) = choice.ghost_rows(shape.w, d, blocks).filter(|_| one_group) {
+            let tiles_channel = blocks.div_ceil(tile.blocks as usize);
+            let rows = kernels::ghost_rows_tiles(shape.n, [shape.w, shape.h], d, tile.invocations, columns, tiles_channel);
+            return Some((Cut::Rows(rows), tile, sums));
+        }
+        let tiles = kernels::ghost_tiles(shape.w, shape.h, d, choice.ghost_cells())?;
+        Some((Cut::Tiles(tiles), choice.ghost(tiles.region, tiles.memory_cells(), (ghost.gate, sums)), sums))
+    }
+
+    fn ghost_fused(&mut self, id: NodeId, ghost: &Ghost, (cut, tile, sums): (Cut, Tile, bool)) {
         let graph = self.graph;
         let node = graph.node(id);
         let input = node.inputs[0];
@@ -676,9 +697,6 @@ impl Lowering<'_> {
         let ghosts = &layout_out.lanes()[intrinsic.lanes().len()..];
         // The cheap operation's own channels are numbered from 0.
         let ghosts: Vec<u32> = ghosts.iter().map(|&c| if c == layout::PAD { c } else { c - m as u32 }).collect();
-        // The kernel's sums are of what it computes, and for one group of ghosts.
-        let sums = self.wants_sums[id.0] && !ghost.residual && groups == 1;
-        let tile = self.options.choice.ghost(tiles.region, tiles.memory_cells(), (ghost.gate, sums));
         let blocks = tile.blocks as usize;
         let weight = self.constant(id, "weight", blocks, true, || {
             let mut weight = pack::tiled_matrix(&primary.data, &layout_in, &intrinsic, blocks, shape_in.c);
@@ -699,24 +717,30 @@ impl Lowering<'_> {
         let to = self.output_view(id);
         bindings.push(("output", Resource::Slot(to.storage)));
         if sums {
-            let count = tiles.count[0] * tiles.count[1];
+            let [x, y] = match &cut {
+                Cut::Tiles(tiles) => tiles.count,
+                Cut::Rows(rows) => rows.count,
+            };
+            let count = x * y;
             let storage = self.new_storage(shape.n * count * layout_out.blocks() * 16);
             bindings.push(("sums", Resource::Slot(storage)));
             self.sums[id.0] = Some(Sums { storage, tiles: count });
         }
-        let dispatch = kernels::ghost(
-            shape.n,
-            [shape.w, shape.h],
-            [layout_in.blocks(), intrinsic.blocks(), groups],
+        let module = kernels::GhostModule {
+            n: shape.n,
+            size: [shape.w, shape.h],
+            blocks: [layout_in.blocks(), intrinsic.blocks(), groups],
             d,
-            tiles,
-            tile,
-            self.f16,
-            (ghost.gate, residual, sums),
-            [ghost.primary_activation, ghost.cheap_activation],
-            from.place,
-            to.place,
-        );
+            f16: self.f16,
+            gate: ghost.gate,
+            residual,
+            sums,
+            activations: [ghost.primary_activation, ghost.cheap_activation],
+        };
+        let dispatch = match cut {
+            Cut::Tiles(tiles) => kernels::ghost(&module, tiles, tile, from.place, to.place),
+            Cut::Rows(rows) => kernels::ghost_rows(&module, rows, tile, from.place, to.place),
+        };
         let (macs, write) = (graph.macs(id, &self.shapes), self.tensor_bytes(id));
         self.step(node.name.clone(), dispatch, &bindings, macs, read, write);
     }
@@ -795,7 +819,7 @@ impl Lowering<'_> {
             shape_in.n,
             shape_in.pixels(),
             [layout_in.blocks(), layout_out.blocks()],
-            tile,
+            (tile, self.options.choice.lanes(&tile)),
             self.f16,
             (conv.gate, None, false),
             conv.activation,
