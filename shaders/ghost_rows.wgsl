@@ -40,6 +40,11 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
 #endif
 
+#if ROLLED
+// The intrinsic maps of the tile and its halo: [block][row][column of an invocation][invocation]. Each invocation reads only what it wrote.
+var<workgroup> maps: array<vec4<f32>, ${BLOCKS * MAP_ROWS * COLUMNS * LANES}>;
+#endif
+
 @compute @workgroup_size(${LANES})
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -57,6 +62,7 @@ fn main(
     let block = channel_tile * ${BLOCKS}u;
     let pixels = params.width * params.height;
 
+    // The tile [left, right) x [top, bottom); the rows [first_row, end_row) and the columns from first_column on are those with its halo.
     let left = (tile % params.tiles_x) * params.tile_width;
     let top = (tile / params.tiles_x) * params.tile_height;
     let right = min(left + params.tile_width, params.width);
@@ -69,28 +75,9 @@ fn main(
     let inside${c} = column + ${c}u < params.width;
     let mine${c} = column + ${c}u >= left && column + ${c}u < right;
 #endfor
-
-    // The filters.
-#for k in 0..(BLOCKS * D * D + LANES - 1) / LANES
-    let f${k} = unpack(weight[params.cheap_offset + min(block * ${D * D}u + ${k * LANES}u + lane, params.blocks_primary * ${D * D}u - 1u)]);
-#endfor
 #for b in 0..BLOCKS
-#for t in 0..D * D
-    let c${t}_${b} = subgroupBroadcast(f${(b * D * D + t) / LANES}, ${(b * D * D + t) % LANES}u);
-#endfor
     let bias${b} = bias[block + ${b}u];
-    let cheap_bias${b} = bias[params.cheap_bias_offset + min(block + ${b}u, params.blocks_primary - 1u)];
-#if SUMS
-    var intrinsic_sum${b} = vec4<f32>(0.0);
-    var ghost_sum${b} = vec4<f32>(0.0);
-#endif
-#for r in 0..D - 1
-#for c in 0..COLUMNS
-    var m${r}_${c}_${b} = vec4<f32>(0.0);
 #endfor
-#endfor
-#endfor
-
     let input_base = params.input_offset + n * params.input_stride;
     let output_base = params.output_offset + n * params.output_stride;
     let ghost_base = output_base + params.blocks_primary * pixels;
@@ -98,59 +85,9 @@ fn main(
     let residual_base = params.residual_offset + n * params.residual_stride;
     let ghost_residual = residual_base + params.blocks_primary * pixels;
 #endif
-    var y = first_row;
-    for (; y < end_row; y += ${ROWS}u) {
-#for r in 0..ROWS
-#for c in 0..COLUMNS
-        var at${r * COLUMNS + c} = input_base + min(y + ${r}u, params.height - 1u) * params.width + x${c};
-#for b in 0..BLOCKS
-        var a${r * COLUMNS + c}_${b} = bias${b};
-#endfor
-#endfor
-#endfor
-#import sum_over_input
-#for r in 0..ROWS
-#for c in 0..COLUMNS
-#for b in 0..BLOCKS
-#if ROWS > 1 || RAGGED
-        let m${r + D - 1}_${c}_${b} = select(vec4<f32>(0.0), activate${ACTIVATION}(a${r * COLUMNS + c}_${b}), inside${c} && y + ${r}u < params.height);
+#if ROLLED
+#import rows_rolled
 #else
-        let m${r + D - 1}_${c}_${b} = activate${ACTIVATION}(a${r * COLUMNS + c}_${b});
-#endif
-#endfor
-#endfor
-#endfor
-#for made in ROWS..ROWS + 1
-#import cheap_rows
-#endfor
-#for r in 0..D - 1
-#for c in 0..COLUMNS
-#for b in 0..BLOCKS
-        m${r}_${c}_${b} = m${r + ROWS}_${c}_${b};
-#endfor
-#endfor
-#endfor
-    }
-    // The rows that lack what is below the map.
-#for r in D - 1..D - 1 + D / 2
-#for c in 0..COLUMNS
-#for b in 0..BLOCKS
-    let m${r}_${c}_${b} = vec4<f32>(0.0);
-#endfor
-#endfor
-#endfor
-#for made in D / 2..D / 2 + 1
-#import cheap_rows
-#endfor
-#if SUMS
-#for b in 0..BLOCKS
-    let intrinsic_total${b} = subgroupAdd(intrinsic_sum${b});
-    let ghost_total${b} = subgroupAdd(ghost_sum${b});
-    if lane == 0u && block + ${b}u < params.blocks_primary {
-        let to = (n * tiles + tile) * params.blocks_primary * 2u + block + ${b}u;
-        sums[to] = intrinsic_total${b};
-        sums[to + params.blocks_primary] = ghost_total${b};
-    }
-#endfor
+#import rows_unrolled
 #endif
 }

@@ -100,6 +100,25 @@ fn main(
 #if RESIDUAL
     let residual_base = params.residual_offset + n * params.residual_stride;
 #endif
+#if LANES
+    // One block after the other by the same code: drivers that run on the CPU take long for every store that they compile.
+    for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
+#for p in 0..PIXELS
+        var value${p} = a${p}_0;
+#for b in 1..BLOCKS
+        value${p} = select(value${p}, a${p}_${b}, b == ${b}u);
+#endfor
+        if first + ${p * WG}u < params.pixels && block + b < params.blocks_out {
+            let out_at = (block + b) * params.pixels + first + ${p * WG}u;
+#if RESIDUAL
+            output[output_base + out_at] = pack(activate${ACTIVATION}(value${p}) + unpack(residual[residual_base + out_at]));
+#else
+            output[output_base + out_at] = pack(activate${ACTIVATION}(value${p}));
+#endif
+        }
+#endfor
+    }
+#else
 #for p in 0..PIXELS
     if first + ${p * WG}u < params.pixels {
 #for b in 0..BLOCKS
@@ -114,5 +133,6 @@ fn main(
 #endfor
     }
 #endfor
+#endif
 #endif
 }

@@ -2,7 +2,7 @@
 // index at{p} of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n` and `pixels`.
     var w = channel_tile * ((params.blocks_in + 1u) / 2u) * ${BLOCKS * 8}u;
 #if LANES
-    let blocks_in = min(params.blocks_in, params.blocks_in + group.x);
+    let blocks_in = opaque(params.blocks_in, group);
 #else
     let blocks_in = params.blocks_in;
 #endif

@@ -182,7 +182,7 @@ impl Choice {
             (_, 1) => (0, tile(7, if blocks > 20 { 6 } else { 5 })),
             (_, 4) => (1, tile(4, 5)),
             (_, 7) => (2, tile(7, 3)),
-            _ => (2, tile(14, if blocks > 2 { 3 } else { 2 })),
+            _ => (2, tile(14, 2)),
         };
         let chosen = self.ghost[bucket].unwrap_or(default);
         // A tile of other invocations is one of `ghost`.

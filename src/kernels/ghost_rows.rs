@@ -56,6 +56,8 @@ pub fn ghost_rows(module: &Module, rows: GhostRows, tile: Tile, input: Place, ou
         ("BLOCKS", tile.blocks.into()),
         ("UNROLL", tile.unroll.into()),
         ("RAGGED", rows.ragged.into()),
+        ("ROLLED", (rows.columns == 1).into()),
+        ("MAP_ROWS", 21),
     ]);
     Dispatch::new(Kernel::GhostRows, &defines, &params, workgroups)
 }

@@ -105,11 +105,13 @@ impl std::fmt::Display for Kernel {
 fn shared(name: &str) -> Option<&'static str> {
     Some(match name {
         "activation" => include_str!("../../shaders/shared/activation.wgsl"),
-        "cheap_rows" => include_str!("../../shaders/shared/cheap_rows.wgsl"),
         "divide" => include_str!("../../shaders/shared/divide.wgsl"),
         "dtype" => include_str!("../../shaders/shared/dtype.wgsl"),
         "grid" => include_str!("../../shaders/shared/grid.wgsl"),
+        "primary_rows" => include_str!("../../shaders/shared/primary_rows.wgsl"),
         "reduce" => include_str!("../../shaders/shared/reduce.wgsl"),
+        "rows_rolled" => include_str!("../../shaders/shared/rows_rolled.wgsl"),
+        "rows_unrolled" => include_str!("../../shaders/shared/rows_unrolled.wgsl"),
         "sum_over_input" => include_str!("../../shaders/shared/sum_over_input.wgsl"),
         _ => return None,
     })

@@ -1,0 +1,10 @@
+// The primary convolution of ROWS rows from y on, in accumulators.
+#for r in 0..ROWS
+#for c in 0..COLUMNS
+        var at${r * COLUMNS + c} = input_base + min(y + ${r}u, params.height - 1u) * params.width + x${c};
+#for b in 0..BLOCKS
+        var a${r * COLUMNS + c}_${b} = bias${b};
+#endfor
+#endfor
+#endfor
+#import sum_over_input

@@ -1,0 +1,112 @@
+#for k in 0..(BLOCKS * D * D + LANES - 1) / LANES
+    let f${k} = unpack(weight[params.cheap_offset + min(block * ${D * D}u + ${k * LANES}u + lane, params.blocks_primary * ${D * D}u - 1u)]);
+#endfor
+#for b in 0..BLOCKS
+#for t in 0..D * D
+    let c${t}_${b} = subgroupBroadcast(f${(b * D * D + t) / LANES}, ${(b * D * D + t) % LANES}u);
+#endfor
+    let cheap_bias${b} = bias[params.cheap_bias_offset + min(block + ${b}u, params.blocks_primary - 1u)];
+#if SUMS
+    var intrinsic_sum${b} = vec4<f32>(0.0);
+    var ghost_sum${b} = vec4<f32>(0.0);
+#endif
+#for r in 0..D - 1
+#for c in 0..COLUMNS
+    var m${r}_${c}_${b} = vec4<f32>(0.0);
+#endfor
+#endfor
+#endfor
+    for (var y = first_row; y < bottom + ${D / 2}u; y += ${ROWS}u) {
+#import primary_rows
+#for r in 0..ROWS
+        let row_inside${r} = y + ${r}u < params.height;
+        let row${r} = y + ${r}u - ${D / 2}u;
+        let here${r} = row${r} >= top && row${r} < bottom;
+#endfor
+#for b in 0..BLOCKS
+#for r in 0..ROWS
+#for c in 0..COLUMNS
+#if RAGGED
+        let m${r + D - 1}_${c}_${b} = select(vec4<f32>(0.0), activate${ACTIVATION}(a${r * COLUMNS + c}_${b}), inside${c} && row_inside${r});
+#else
+        let m${r + D - 1}_${c}_${b} = select(vec4<f32>(0.0), activate${ACTIVATION}(a${r * COLUMNS + c}_${b}), row_inside${r});
+#endif
+#endfor
+#endfor
+#for r in 0..ROWS + D - 1
+#for k in 0..D / 2
+        let l${r}_${k}_${b} = select(subgroupShuffleUp(m${r}_${COLUMNS - 1 - k}_${b}, 1u), vec4<f32>(0.0), lane == 0u);
+        let r${r}_${k}_${b} = select(subgroupShuffleDown(m${r}_${k}_${b}, 1u), vec4<f32>(0.0), lane == ${LANES - 1}u);
+#endfor
+#endfor
+#for r in 0..ROWS
+#for c in 0..COLUMNS
+        var z${r}_${c}_${b} = cheap_bias${b};
+#for ky in 0..D
+#for kx in 0..D
+#if c + kx < D / 2
+        z${r}_${c}_${b} = fma(l${r + ky}_${D / 2 - c - kx - 1}_${b}, c${ky * D + kx}_${b}, z${r}_${c}_${b});
+#endif
+#if c + kx >= D / 2 && c + kx - D / 2 < COLUMNS
+        z${r}_${c}_${b} = fma(m${r + ky}_${c + kx - D / 2}_${b}, c${ky * D + kx}_${b}, z${r}_${c}_${b});
+#endif
+#if c + kx - D / 2 >= COLUMNS
+        z${r}_${c}_${b} = fma(r${r + ky}_${c + kx - D / 2 - COLUMNS}_${b}, c${ky * D + kx}_${b}, z${r}_${c}_${b});
+#endif
+#endfor
+#endfor
+        z${r}_${c}_${b} = activate${CHEAP_ACTIVATION}(z${r}_${c}_${b});
+#if SUMS
+        intrinsic_sum${b} += select(vec4<f32>(0.0), m${r + D / 2}_${c}_${b}, here${r} && mine${c});
+        ghost_sum${b} += select(vec4<f32>(0.0), z${r}_${c}_${b}, here${r} && mine${c});
+#endif
+#endfor
+#endfor
+#endfor
+        // Each block of both halves in turn, by the same code: drivers take long for every store that they compile.
+        for (var part = 0u; part < opaque(${2 * BLOCKS}u, group); part++) {
+            let b = part % ${BLOCKS}u;
+            let to = (block + b + select(0u, params.blocks_primary, part >= ${BLOCKS}u)) * pixels + column;
+#for r in 0..ROWS
+#for c in 0..COLUMNS
+            var value${r}_${c} = m${r + D / 2}_${c}_0;
+#for b in 1..BLOCKS
+            value${r}_${c} = select(value${r}_${c}, m${r + D / 2}_${c}_${b}, part == ${b}u);
+#endfor
+#for b in 0..BLOCKS
+            value${r}_${c} = select(value${r}_${c}, z${r}_${c}_${b}, part == ${BLOCKS + b}u);
+#endfor
+#if RAGGED
+            if here${r} && mine${c} && block + b < params.blocks_primary {
+#else
+            if here${r} && block + b < params.blocks_primary {
+#endif
+                let at = to + row${r} * params.width + ${c}u;
+#if RESIDUAL
+                output[output_base + at] = pack(value${r}_${c} + unpack(residual[residual_base + at]));
+#else
+                output[output_base + at] = pack(value${r}_${c});
+#endif
+            }
+#endfor
+#endfor
+        }
+#for r in 0..D - 1
+#for c in 0..COLUMNS
+#for b in 0..BLOCKS
+        m${r}_${c}_${b} = m${r + ROWS}_${c}_${b};
+#endfor
+#endfor
+#endfor
+    }
+#if SUMS
+#for b in 0..BLOCKS
+    let intrinsic_total${b} = subgroupAdd(intrinsic_sum${b});
+    let ghost_total${b} = subgroupAdd(ghost_sum${b});
+    if lane == 0u && block + ${b}u < params.blocks_primary {
+        let to = (n * tiles + tile) * params.blocks_primary * 2u + block + ${b}u;
+        sums[to] = intrinsic_total${b};
+        sums[to + params.blocks_primary] = ghost_total${b};
+    }
+#endfor
+#endif
