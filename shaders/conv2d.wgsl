@@ -71,7 +71,8 @@ fn main(
     var a${p}_${b} = bias[block + ${b}u];
 #endfor
 #endfor
-    var w = channel_tile * params.blocks_window * params.kernel_y * params.kernel_x * ${BLOCKS * 4}u;
+    // As in sum_over_input: the row's number is a multiple of a constant.
+    var turn = channel_tile * params.blocks_window * params.kernel_y * params.kernel_x;
     for (var i = 0u; i < params.blocks_window; i++) {
         for (var ky = 0u; ky < params.kernel_y; ky++) {
             let dy = ky * params.dilation_y;
@@ -85,10 +86,10 @@ fn main(
                 let v${p} = unpack(select(Stored(), input[plane + select(0u, iy${p} * params.width_in + ix${p}, ok${p})], ok${p}));
 #endfor
 #for b in 0..BLOCKS
-                let w${b}_0 = unpack(weight[w + ${b * 4}u]);
-                let w${b}_1 = unpack(weight[w + ${b * 4 + 1}u]);
-                let w${b}_2 = unpack(weight[w + ${b * 4 + 2}u]);
-                let w${b}_3 = unpack(weight[w + ${b * 4 + 3}u]);
+                let w${b}_0 = unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4}u]);
+                let w${b}_1 = unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 1}u]);
+                let w${b}_2 = unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 2}u]);
+                let w${b}_3 = unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 3}u]);
 #for p in 0..PIXELS
                 a${p}_${b} = fma(vec4<f32>(v${p}.x), w${b}_0, a${p}_${b});
                 a${p}_${b} = fma(vec4<f32>(v${p}.y), w${b}_1, a${p}_${b});
@@ -96,7 +97,7 @@ fn main(
                 a${p}_${b} = fma(vec4<f32>(v${p}.w), w${b}_3, a${p}_${b});
 #endfor
 #endfor
-                w += ${BLOCKS * 4}u;
+                turn++;
             }
         }
         plane += pixels_in;

