@@ -71,6 +71,8 @@ pub struct Choice {
     pub pointwise: Option<Tile>,
     /// For `conv2d`.
     pub conv2d: Option<Tile>,
+    /// Where values are stored as halves, convolutions also multiply halves, if the device offers it (`shader-f16`).
+    pub multiplies_halves: bool,
 }
 
 impl Choice {
@@ -82,7 +84,8 @@ impl Choice {
     /// GhostNet 1.0's five took 6.5 ms in one dispatch each and 3.0 in two on lavapipe, 25 and 7.3 on SwiftShader (2026-11-24).
     pub fn new(class: DeviceClass) -> Self {
         let fuse_separable = class == DeviceClass::Gpu;
-        Self { class, fuse_ghost: true, fuse_separable, ghost: [None; 3], pointwise: None, conv2d: None }
+        let multiplies_halves = class == DeviceClass::Gpu;
+        Self { class, fuse_ghost: true, fuse_separable, ghost: [None; 3], pointwise: None, conv2d: None, multiplies_halves }
     }
 
     /// What is wrong with a choice that was read from somewhere.
@@ -228,7 +231,9 @@ impl Choice {
 /// What `ghostnet tune` decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Shortcuts in one dispatch or two. First, for in two they are `pointwise`'s as well.
+    /// Where halves are stored, whether they are multiplied too. First, for other tiles may suit.
+    Halves,
+    /// Shortcuts in one dispatch or two. Before tiles, for in two they are `pointwise`'s as well.
     FuseSeparable,
     /// One of the tiles of [`Choice::ghost`].
     Ghost(usize),
@@ -240,7 +245,8 @@ pub enum Decision {
 
 impl Decision {
     /// All of them, in the order in which they are made.
-    pub const ALL: [Self; 6] = [Self::FuseSeparable, Self::Ghost(0), Self::Ghost(1), Self::Ghost(2), Self::Pointwise, Self::Conv2d];
+    pub const ALL: [Self; 7] =
+        [Self::Halves, Self::FuseSeparable, Self::Ghost(0), Self::Ghost(1), Self::Ghost(2), Self::Pointwise, Self::Conv2d];
 
     /// What is decided.
     pub fn name(self) -> &'static str {
@@ -251,13 +257,14 @@ impl Decision {
             Self::Ghost(_) => "ghost, larger",
             Self::Pointwise => "pointwise",
             Self::Conv2d => "conv2d",
+            Self::Halves => "products",
         }
     }
 
     /// Choices that differ from `choice` in this alone, and what each is called. Few: drivers that run on the CPU compile for long.
     pub fn candidates(self, choice: &Choice) -> Vec<(String, Choice)> {
         let with = |tile| match self {
-            Self::FuseSeparable => *choice,
+            Self::Halves | Self::FuseSeparable => *choice,
             Self::Ghost(bucket) => {
                 let mut ghost = choice.ghost;
                 ghost[bucket] = Some(tile);
@@ -268,6 +275,11 @@ impl Decision {
         };
         // Invocations, pixels, blocks, unroll; none that is the class's own.
         let tiles: &[[u32; 4]] = match (self, choice.class) {
+            // Only away from it: nothing here knows whether the device offers it.
+            (Self::Halves, _) => {
+                let other = Choice { multiplies_halves: false, ..*choice };
+                return if choice.multiplies_halves { vec![("of f32".into(), other)] } else { Vec::new() };
+            }
             (Self::FuseSeparable, _) => {
                 let fuse_separable = !choice.fuse_separable;
                 let name = if fuse_separable { "in one dispatch" } else { "in two dispatches" };

@@ -1,13 +1,13 @@
 //! Host side of `shaders/ghost.wgsl`.
 
-use super::{Dispatch, Kernel, choice::Tile, padded};
+use super::{Dispatch, Kernel, Products, choice::Tile, padded};
 use crate::{graph::Activation, plan::Place};
 
 params! {
     /// Parameters of `ghost`.
     GhostParams {
         width, height, blocks_in, blocks_primary, tile_width, tile_height, tiles_x, tiles_y, tiles_channel, workgroups, input_offset,
-        input_stride, output_offset, output_stride, residual_offset, residual_stride, cheap_offset, cheap_bias_offset, ghost_groups,
+        input_stride, output_offset, output_stride, residual_offset, residual_stride, unscale, cheap_offset, cheap_bias_offset, ghost_groups,
     }
 }
 
@@ -70,7 +70,7 @@ pub fn ghost(
     d: usize,
     tiles: GhostTiles,
     tile: Tile,
-    f16: bool,
+    products: Products,
     (gate, residual, sums): (bool, Option<Place>, bool),
     [activation, cheap_activation]: [Activation; 2],
     input: Place,
@@ -95,6 +95,7 @@ pub fn ghost(
         output_stride: output.stride,
         residual_offset: residual.map_or(0, |p| p.offset),
         residual_stride: residual.map_or(0, |p| p.stride),
+        unscale: products.unscale(),
         cheap_offset: tiles_channel * padded(blocks_in) as u32 * tile.blocks * 4,
         cheap_bias_offset: tiles_channel * tile.blocks,
         ghost_groups: ghost_groups as u32,
@@ -114,7 +115,7 @@ pub fn ghost(
         ("SUMS_PER_LANE", if sums { 2 * i64::from(tile.blocks) } else { 0 }),
         ("ACTIVATION", activation as i64),
         ("CHEAP_ACTIVATION", cheap_activation as i64),
-        ("F16", f16.into()),
+        ("F16", products.halves as i64),
     ];
     Dispatch::new(Kernel::Ghost, &defines[..], &params, workgroups)
 }
