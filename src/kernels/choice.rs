@@ -71,7 +71,7 @@ pub struct Choice {
     pub pointwise: Option<Tile>,
     /// For `conv2d`.
     pub conv2d: Option<Tile>,
-    /// Where values are stored as halves, convolutions also multiply halves, if the device offers it (`shader-f16`).
+    /// Where values are stored as halves, convolutions also multiply halves, if the device offers it (`shader-f16`): see [`Products`](super::Products).
     pub multiplies_halves: bool,
 }
 
@@ -82,6 +82,10 @@ impl Choice {
     /// columns "ghost" and "in two"), and GPUs save 32 launches and the bytes between. Shortcuts in one dispatch save five launches and
     /// the bytes between, at the price of computing the depthwise taps once for every tile of channels: on drivers that run on the CPU
     /// GhostNet 1.0's five took 6.5 ms in one dispatch each and 3.0 in two on lavapipe, 25 and 7.3 on SwiftShader (2026-11-24).
+    ///
+    /// Multiplying halves makes the loops of GPUs that pack two in a register a third shorter than in f32 (ARCHITECTURE.md). Drivers that run on
+    /// the CPU convert to f32 and back around every operation: GhostNet 1.0 in f32, with halves stored, with halves multiplied took 56, 48
+    /// and 72 ms on lavapipe, and 118, 106 and 174 ms of CPU time (in turn, on a busy machine, 2026-11-25). SwiftShader does not offer it.
     pub fn new(class: DeviceClass) -> Self {
         let fuse_separable = class == DeviceClass::Gpu;
         let multiplies_halves = class == DeviceClass::Gpu;
