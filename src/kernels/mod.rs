@@ -304,3 +304,21 @@ pub(crate) use resize::{PRECISION_BITS, ROUND, Taps};
 pub use separable::{SeparableParams, separable};
 pub use softmax_top_k::{SoftmaxTopKParams, softmax_top_k};
 pub use squeeze_excite::{SqueezeExciteParams, squeeze_excite};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_halves_are_bounded() {
+        for largest in [f32::MIN_POSITIVE, 1e-9, 0.01, 0.125, 0.126, 1.0, 3.0, 60000.0, 65504.0] {
+            let products = Products::of_halves(&[largest / 3.0, -largest, 0.0]);
+            let bound = f64::from(RUN) * f64::from(largest) * f64::from(products.scale);
+            assert!(bound <= 1.0 && (bound > 0.5 || largest < 1e-18), "{largest}: {products:?}, {bound}");
+            assert_eq!(f32::from_bits(products.unscale()) * products.scale, 1.0, "{largest}: {products:?}");
+            assert_eq!(products.scale.to_bits() & 0x007F_FFFF, 0, "{largest}: {} is no power of two", products.scale);
+        }
+        assert_eq!(Products::of_halves(&[0.0]).scale, 1.0);
+        assert_eq!(Products::of_f32(true).unscale(), 1f32.to_bits());
+    }
+}
