@@ -398,7 +398,8 @@ fn the_cpu_refuses_halves() {
 fn uploaded_weights_serve_both_precisions() {
     let Some(context) = context() else { return };
     let graph = scaling(0.1);
-    let [full, half] = plans(&graph, Shape::new(1, 1, 2, 2), Choice::new(DeviceClass::Gpu), &Form::Tensors);
+    let choice = Choice { multiplies_halves: context.multiplies_halves(), ..Choice::new(DeviceClass::Gpu) };
+    let [full, half] = plans(&graph, Shape::new(1, 1, 2, 2), choice, &Form::Tensors);
     let weights = gpu::Weights::default();
     for plan in [full, half] {
         let plan = Arc::new(plan);
