@@ -36,6 +36,7 @@ struct Params {
     input_stride: u32,
     output_offset: u32,
     output_stride: u32,
+    unscale: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -71,7 +72,11 @@ fn main(
     var a${p}_${b} = bias[block + ${b}u];
 #endfor
 #endfor
-    var w = channel_tile * params.blocks_window * params.kernel_y * params.kernel_x * ${BLOCKS * 4}u;
+#if F16 == 2
+    let unscale = vec4<f32>(bitcast<f32>(params.unscale));
+#endif
+    // As in sum_over_input: the row's number is a multiple of a constant.
+    var turn = channel_tile * params.blocks_window * params.kernel_y * params.kernel_x;
     for (var i = 0u; i < params.blocks_window; i++) {
         for (var ky = 0u; ky < params.kernel_y; ky++) {
             let dy = ky * params.dilation_y;
@@ -82,21 +87,29 @@ fn main(
                 let iy${p} = y${p} + dy - params.pad_y;
                 let ix${p} = x${p} + dx - params.pad_x;
                 let ok${p} = iy${p} < params.height_in && ix${p} < params.width_in;
-                let v${p} = unpack(select(Stored(), input[plane + select(0u, iy${p} * params.width_in + ix${p}, ok${p})], ok${p}));
+                let v${p} = factor(select(Stored(), input[plane + select(0u, iy${p} * params.width_in + ix${p}, ok${p})], ok${p}));
 #endfor
 #for b in 0..BLOCKS
-                let w${b}_0 = unpack(weight[w + ${b * 4}u]);
-                let w${b}_1 = unpack(weight[w + ${b * 4 + 1}u]);
-                let w${b}_2 = unpack(weight[w + ${b * 4 + 2}u]);
-                let w${b}_3 = unpack(weight[w + ${b * 4 + 3}u]);
+                let w${b}_0 = factor(weight[turn * ${BLOCKS * 4}u + ${b * 4}u]);
+                let w${b}_1 = factor(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 1}u]);
+                let w${b}_2 = factor(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 2}u]);
+                let w${b}_3 = factor(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 3}u]);
 #for p in 0..PIXELS
+#if F16 == 2
+                var s${p}_${b} = v${p}.x * w${b}_0;
+                s${p}_${b} = fma(Factor(v${p}.y), w${b}_1, s${p}_${b});
+                s${p}_${b} = fma(Factor(v${p}.z), w${b}_2, s${p}_${b});
+                s${p}_${b} = fma(Factor(v${p}.w), w${b}_3, s${p}_${b});
+                a${p}_${b} = fma(vec4<f32>(s${p}_${b}), unscale, a${p}_${b});
+#else
                 a${p}_${b} = fma(vec4<f32>(v${p}.x), w${b}_0, a${p}_${b});
                 a${p}_${b} = fma(vec4<f32>(v${p}.y), w${b}_1, a${p}_${b});
                 a${p}_${b} = fma(vec4<f32>(v${p}.z), w${b}_2, a${p}_${b});
                 a${p}_${b} = fma(vec4<f32>(v${p}.w), w${b}_3, a${p}_${b});
+#endif
 #endfor
 #endfor
-                w += ${BLOCKS * 4}u;
+                turn++;
             }
         }
         plane += pixels_in;

@@ -11,7 +11,7 @@
 // over the tile's pixels, for a squeeze-and-excite that follows.
 // One workgroup: BLOCKS intrinsic blocks on one tile of the map; its intrinsic maps, halo included, stay in workgroup memory.
 // One invocation: PIXELS pixels of the tile plus halo at a time in the first phase (more than once with CHUNKED), strips of STRIP pixels of the tile in the second.
-// Workgroup memory: BLOCKS * CELLS * 16 bytes, plus WG * 2 * BLOCKS * 16 with SUMS (RATIO 2).
+// Workgroup memory: BLOCKS * CELLS * 16 bytes (8 where F16 is 2), plus WG * 2 * BLOCKS * 16 with SUMS (RATIO 2).
 #import dtype
 #import activation
 #import divide
@@ -34,6 +34,7 @@ struct Params {
     output_stride: u32,
     residual_offset: u32,
     residual_stride: u32,
+    unscale: u32,
     cheap_offset: u32,
     cheap_bias_offset: u32,
     ghost_groups: u32,
@@ -57,7 +58,7 @@ struct Params {
 const WG = ${WG}u;
 const CELLS = ${CELLS}u;
 // The intrinsic maps of the tile with a border of D / 2 cells, zero outside the map.
-var<workgroup> maps: array<vec4<f32>, ${BLOCKS * CELLS}>;
+var<workgroup> maps: array<Factor, ${BLOCKS * CELLS}>;
 #if SUMS
 #import reduce
 #endif
@@ -100,7 +101,7 @@ fn main(
             let inside = cell_x + left - ${D / 2}u < params.width && cell_y + top - ${D / 2}u < params.height;
             if !inside {
 #for b in 0..BLOCKS
-                maps[${b}u * CELLS + cell] = vec4<f32>(0.0);
+                maps[${b}u * CELLS + cell] = Factor();
 #endfor
             }
         }
@@ -129,7 +130,7 @@ fn main(
     let cell${p} = (y${p} + ${D / 2}u - top) * row + x${p} + ${D / 2}u - left;
     if first + ${p * WG}u < region {
 #for b in 0..BLOCKS
-        maps[${b}u * CELLS + cell${p}] = activate${ACTIVATION}(a${p}_${b});
+        maps[${b}u * CELLS + cell${p}] = to_factor(activate${ACTIVATION}(a${p}_${b}));
 #endfor
     }
 #endfor
@@ -171,7 +172,7 @@ fn main(
 #endfor
 #for ky in 0..D
 #for column in 0..STRIP + D - 1
-                let v${ky}_${column} = maps[corner + ${ky}u * row + ${column}u];
+                let v${ky}_${column} = vec4<f32>(maps[corner + ${ky}u * row + ${column}u]);
 #for s in 0..STRIP
 #if column >= s && column - s < D
                 z${s} = fma(v${ky}_${column}, c${ky * D + column - s}, z${s});

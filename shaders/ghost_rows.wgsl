@@ -20,6 +20,7 @@ struct Params {
     output_stride: u32,
     residual_offset: u32,
     residual_stride: u32,
+    unscale: u32,
     cheap_offset: u32,
     cheap_bias_offset: u32,
     ghost_groups: u32,

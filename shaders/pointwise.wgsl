@@ -26,6 +26,7 @@ struct Params {
     output_stride: u32,
     residual_offset: u32,
     residual_stride: u32,
+    unscale: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

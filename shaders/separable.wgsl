@@ -83,7 +83,8 @@ fn main(
 #for b in 0..BLOCKS
     var a${b} = bias[block + ${b}u];
 #endfor
-    var w = channel_tile * ((params.blocks_in + 1u) / 2u) * ${BLOCKS * 8}u;
+    // As in sum_over_input: the row's number is a multiple of a constant.
+    var turn = channel_tile * ((params.blocks_in + 1u) / 2u) * 2u;
     var d = params.depthwise_offset;
     for (var i = 0u; i < params.blocks_in; i++) {
         var v = bias[params.depthwise_bias_offset + i];
@@ -110,13 +111,13 @@ fn main(
 #endif
         v = activate${DEPTHWISE_ACTIVATION}(v);
 #for b in 0..BLOCKS
-        a${b} = fma(vec4<f32>(v.x), unpack(weight[w + ${b * 4}u]), a${b});
-        a${b} = fma(vec4<f32>(v.y), unpack(weight[w + ${b * 4 + 1}u]), a${b});
-        a${b} = fma(vec4<f32>(v.z), unpack(weight[w + ${b * 4 + 2}u]), a${b});
-        a${b} = fma(vec4<f32>(v.w), unpack(weight[w + ${b * 4 + 3}u]), a${b});
+        a${b} = fma(vec4<f32>(v.x), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4}u]), a${b});
+        a${b} = fma(vec4<f32>(v.y), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 1}u]), a${b});
+        a${b} = fma(vec4<f32>(v.z), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 2}u]), a${b});
+        a${b} = fma(vec4<f32>(v.w), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 3}u]), a${b});
 #endfor
         base += plane;
-        w += ${BLOCKS * 4}u;
+        turn++;
     }
     if first < params.pixels_out {
         let output_base = params.output_offset + n * params.output_stride;

@@ -44,7 +44,8 @@ pub struct EngineOptions {
     pub backend: Backend,
     /// Part of the wanted adapter's name, driver or API, in any letter case. No part: the best adapter.
     pub adapter: Option<String>,
-    /// How weights and activations are stored. [`Precision::F16`] needs a GPU, any: the CPU computes in f32.
+    /// How weights and activations are stored. [`Precision::F16`] needs a GPU, any: the CPU computes in f32. Whether convolutions then multiply
+    /// halves, [`Choice::multiplies_halves`] says.
     pub precision: Precision,
     /// Ask the device for WebGPU's default limits and no more, as a browser would.
     pub default_limits: bool,
@@ -177,7 +178,12 @@ impl Engine {
         let tuned = tuned::read(&device, &options);
         #[cfg(target_arch = "wasm32")]
         let tuned = None;
-        let choice = options.choice.or(tuned).unwrap_or_else(|| Choice::new(class));
+        let mut choice = options.choice.or(tuned).unwrap_or_else(|| Choice::new(class));
+        if let Device::Gpu(context) = &device
+            && options.precision.is_f16()
+        {
+            choice.multiplies_halves &= context.multiplies_halves();
+        }
         Ok(Self { inner: Arc::new(EngineInner { device, options, choice, is_tuned: tuned.is_some() }) })
     }
 
@@ -208,7 +214,7 @@ impl Engine {
         self.inner.options.precision
     }
 
-    /// Which kernels and tiles it uses.
+    /// Which kernels and tiles it uses. With [`Precision::F16`] it multiplies halves only where the device can, whatever was asked for.
     pub fn choice(&self) -> Choice {
         self.inner.choice
     }
@@ -275,7 +281,7 @@ impl Engine {
 }
 
 async fn open(options: &EngineOptions) -> Result<gpu::Context> {
-    let context = gpu::Context::new(options.adapter.as_deref(), options.default_limits).await?;
+    let context = gpu::Context::new(options.adapter.as_deref(), options.default_limits, options.precision.is_f16()).await?;
     #[cfg(not(target_arch = "wasm32"))]
     let context = context.with_cache(&options.cache).await;
     Ok(context)

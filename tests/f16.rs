@@ -1,14 +1,18 @@
-//! Precision f16: each kernel on halves against its CPU twin on the same values, and whole networks against f32.
+//! Precision f16: each kernel on halves against its CPU twin on the same values, and whole networks against f32; with arithmetic in f32,
+//! and in f16 where the adapter offers it, whatever the device's class would choose.
 
 mod common;
 
-use common::{relative_difference, tolerance};
+use common::{
+    net::{self, CLASSES},
+    relative_difference, tolerance,
+};
 use ghostnet::{
     Backend, Engine, EngineOptions, Network, Precision, Tensor, cpu, gpu,
-    graph::{Conv, Graph, Op, Pool, PoolKind, Shape, passes},
+    graph::{Activation, Conv, Ghost, Graph, Op, Pool, PoolKind, Shape, passes},
     image_input,
     kernels::{
-        PipelineKey,
+        Kernel, PipelineKey,
         choice::{Choice, DeviceClass},
     },
     model::{
@@ -23,14 +27,30 @@ use std::{
     sync::Arc,
 };
 
-fn halves() -> Option<Engine> {
-    common::gpu_with(|options| options.precision = Precision::F16)
+/// Multiplying halves or not, as far as the adapter can.
+fn arithmetics() -> impl Iterator<Item = bool> {
+    let offered = common::gpu().is_some_and(|engine| engine.adapter().features.iter().any(|feature| feature == "shader-f16"));
+    if !offered {
+        println!("the adapter offers no shader-f16: arithmetic in f32 alone");
+    }
+    [false, true].into_iter().filter(move |multiplied| offered || !multiplied)
+}
+
+/// Engines that store halves.
+fn engines() -> impl Iterator<Item = Engine> {
+    arithmetics().filter_map(|multiplies_halves| {
+        let class = common::gpu()?.gpu()?.class();
+        let choice = Some(Choice { multiplies_halves, ..Choice::new(class) });
+        let engine = common::gpu_with(|options| (options.precision, options.choice) = (Precision::F16, choice))?;
+        assert_eq!(engine.choice().multiplies_halves, multiplies_halves);
+        Some(engine)
+    })
 }
 
 fn context() -> Option<Arc<gpu::Context>> {
     common::gpu()?;
     let adapter = std::env::var("GHOSTNET_ADAPTER").ok();
-    Some(Arc::new(pollster::block_on(gpu::Context::new(adapter.as_deref(), true)).expect("the adapter opened before")))
+    Some(Arc::new(pollster::block_on(gpu::Context::new(adapter.as_deref(), true, true)).expect("the adapter opened before")))
 }
 
 /// The values as halves hold them.
@@ -45,27 +65,36 @@ fn plans(graph: &Graph, shape: Shape, choice: Choice, form: &Form) -> [Plan; 2] 
     })
 }
 
+/// A pipeline, and parameters.
+type Launch = (PipelineKey, Vec<u8>);
+
 /// What a shader declares a variable's elements to be.
 fn element(key: &PipelineKey, variable: &str) -> &'static str {
     let source = key.source();
     let declared = source.lines().find_map(|line| line.split_once(&format!("> {variable}: array<"))).expect("bound, so declared").1;
     match declared.trim_end_matches(">;").trim_end_matches('>') {
-        "Stored" if key.define("F16") == Some(1) => "half",
+        "Stored" if matches!(key.define("F16"), Some(1 | 2)) => "half",
         "Stored" | "vec4<f32" => "float",
         "u32" | "vec2<u32" => "word",
         other => panic!("{key:?}: `{variable}` is of {other}"),
     }
 }
 
-/// Runs every step of a plan that has a pipeline not seen before on random values: halves on the GPU, the same values in the CPU twin.
-fn steps_match(context: &Arc<gpu::Context>, graph: &Graph, shape: Shape, choice: Choice, form: &Form, seen: &mut BTreeSet<PipelineKey>) {
+/// Whether a kernel multiplies halves.
+fn multiplies(key: &PipelineKey) -> bool {
+    key.define("F16") == Some(2)
+}
+
+/// Runs every step of a plan that has a pipeline not seen before on random values: halves on the GPU, the same values in the CPU twin. Of
+/// pipelines that multiply halves, every step with other parameters.
+fn steps_match(context: &Arc<gpu::Context>, graph: &Graph, shape: Shape, choice: Choice, form: &Form, seen: &mut BTreeSet<Launch>) {
     let [full, half] = plans(graph, shape, choice, form);
     assert_eq!(full.steps.len(), half.steps.len());
     for at in 0..full.steps.len() {
         let (mut full, half) = (full.only(at), half.only(at));
         let step = half.steps[0].clone();
         let key = &step.dispatch.key;
-        if !seen.insert(key.clone()) {
+        if !seen.insert((key.clone(), if multiplies(key) { step.dispatch.params.clone() } else { Vec::new() })) {
             continue;
         }
         for constant in full.constants.iter_mut().filter(|c| c.stored) {
@@ -106,9 +135,10 @@ fn steps_match(context: &Arc<gpu::Context>, graph: &Graph, shape: Shape, choice:
                 continue;
             }
             let largest = expected.iter().fold(1.0f32, |m, v| m.max(v.abs()));
+            let reordered = if multiplies(key) { tolerance::PRODUCTS } else { tolerance::REORDERED };
             for (at, (a, e)) in actual.iter().zip(expected).enumerate() {
                 let stored = if *element == "half" { e.abs() * tolerance::HALF + tolerance::SMALLEST_HALF } else { 0.0 };
-                let allowed = stored + largest * tolerance::REORDERED;
+                let allowed = stored + largest * reordered;
                 assert!((a - e).abs() <= allowed, "{what}[{at}]: {a}, should be {e}");
             }
         }
@@ -138,12 +168,13 @@ fn kernels_on_halves_match_the_cpu() {
     let mut seen = BTreeSet::new();
     let shape = Shape::new(2, 3, 64, 96);
     let network = Network::random_of(GhostNet { classes: 30, ..GhostNet::new(1.3) }, 0);
-    for class in [DeviceClass::Gpu, DeviceClass::Software] {
+    let ways = CLASSES.into_iter().flat_map(|class| arithmetics().map(move |multiplies_halves| (class, multiplies_halves)));
+    for (class, multiplies_halves) in ways {
         let mut graph = network.graph().unwrap();
         passes::run(&mut graph, passes::REQUIRED);
         let plain = graph.clone();
         passes::run(&mut graph, passes::FUSING);
-        let choice = Choice::new(class);
+        let choice = Choice { multiplies_halves, ..Choice::new(class) };
         let apart = Choice { fuse_ghost: false, fuse_separable: false, ..choice };
         steps_match(&context, &graph, shape, choice, &Form::Classify { k: 5 }, &mut seen);
         steps_match(&context, &graph, shape, apart, &Form::Tensors, &mut seen);
@@ -152,40 +183,76 @@ fn kernels_on_halves_match_the_cpu() {
         passes::run(&mut graph, passes::REQUIRED);
         steps_match(&context, &graph, Shape::new(2, 6, 9, 11), choice, &Form::Tensors, &mut seen);
     }
-    let kernels: BTreeSet<_> = seen.iter().map(|key| key.kernel).collect();
-    println!("{} pipelines of {} kernels", seen.len(), kernels.len());
+    let kernels: BTreeSet<_> = seen.iter().map(|(key, _)| key.kernel).collect();
+    println!("{} cases of {} kernels", seen.len(), kernels.len());
     // All but `resize`, which is in no plan; tests/resize.rs has it in f16 too.
     assert_eq!(kernels.len(), ghostnet::kernels::Kernel::ALL.len() - 1, "{kernels:?}");
 }
 
 #[test]
+fn kernels_that_multiply_halves_match_the_cpu() {
+    let Some(context) = context().filter(|_| arithmetics().any(|multiplies_halves| multiplies_halves)) else { return };
+    let mut seen = BTreeSet::new();
+    for class in CLASSES {
+        let choice = Choice { multiplies_halves: true, ..Choice::new(class) };
+        let apart = Choice { fuse_ghost: false, fuse_separable: false, ..choice };
+        let mut layers = |graph: Graph, shape, fusing: bool| {
+            let graph = net::after_passes(graph, fusing);
+            for choice in [choice, apart] {
+                steps_match(&context, &graph, shape, choice, &Form::Tensors, &mut seen);
+            }
+        };
+        for (network, shape) in net::networks() {
+            layers(network.graph().unwrap(), shape, true);
+        }
+        for shape in net::SHAPES {
+            layers(net::every_operation(shape.c), shape, true);
+            layers(net::every_operation(shape.c), shape, false);
+            layers(net::wide_ghosts(shape.c), shape, true);
+        }
+    }
+    let mut kernels: BTreeMap<Kernel, usize> = BTreeMap::new();
+    for (key, _) in seen.iter().filter(|(key, _)| multiplies(key)) {
+        *kernels.entry(key.kernel).or_default() += 1;
+    }
+    println!("{kernels:?}");
+    assert_eq!(kernels.into_keys().collect::<Vec<_>>(), [Kernel::Conv2d, Kernel::Ghost, Kernel::Pointwise]);
+}
+
+#[test]
 fn logits_of_the_three_widths() {
-    let Some(engine) = halves() else { return };
     let directory = common::path("tests/data/golden");
-    for (width, file) in [
+    let files = [
         (0.5, "ghostnet_050_1x3x224x224"),
         (1.0, "ghostnet_100_3x3x224x224"),
         (1.3, "ghostnet_130_2x3x192x256"),
         (1.0, "ghostnet_100_1x3x65x97"),
-    ] {
+    ];
+    for (engine, (width, file)) in engines().flat_map(|engine| files.map(move |file| (engine.clone(), file))) {
         let shape: Vec<usize> = file.rsplit('_').next().unwrap().split('x').map(|side| side.parse().unwrap()).collect();
         let model = engine.load(Network::random_of(GhostNet::new(width), 0)).unwrap();
         let logits = model.run(&Tensor::new(&shape, formula::values("input", 0, &shape)).unwrap()).unwrap();
         let (expected_shape, expected) = npy::read(&directory.join(format!("{file}.npy"))).unwrap();
         assert_eq!(logits.shape, expected_shape);
         let difference = relative_difference(&logits.data, &expected);
-        println!("{file}: {difference:.1e}");
-        assert!(difference <= tolerance::HALVES, "{file}: {difference:.2e}");
+        let what = format!("{file}, arithmetic in {}", if engine.choice().multiplies_halves { "f16" } else { "f32" });
+        println!("{what}: {difference:.1e}");
+        assert!(difference <= tolerance::HALVES, "{what}: {difference:.2e}");
     }
 }
 
 #[test]
 fn features() {
-    let Some(engine) = halves() else { return };
+    for engine in engines() {
+        features_on(&engine);
+    }
+}
+
+fn features_on(engine: &Engine) {
     let shape = [1, 3, 96, 65];
     let input = Tensor::new(&shape, formula::values("input", 0, &shape)).unwrap();
     let [actual, expected] =
-        [&engine, common::cpu()].map(|e| e.load(Network::random("ghostnet_130", 0).unwrap()).unwrap().features(&input).unwrap());
+        [engine, common::cpu()].map(|e| e.load(Network::random("ghostnet_130", 0).unwrap()).unwrap().features(&input).unwrap());
     assert_eq!(actual.len(), expected.len());
     for (a, e) in actual.iter().zip(&expected) {
         assert_eq!((&a.name, &a.tensor.shape), (&e.name, &e.tensor.shape));
@@ -197,9 +264,14 @@ fn features() {
 
 #[test]
 fn the_embedded_network_answers_as_in_f32() {
-    let Some(engine) = halves() else { return };
+    for engine in engines() {
+        answers_as_in_f32(&engine);
+    }
+}
+
+fn answers_as_in_f32(engine: &Engine) {
     assert_eq!(engine.precision(), Precision::F16);
-    let [half, full] = [&engine, common::cpu()].map(|e| e.load(Network::embedded().unwrap()).unwrap());
+    let [half, full] = [engine, common::cpu()].map(|e| e.load(Network::embedded().unwrap()).unwrap());
     let mut files: Vec<_> = std::fs::read_dir(common::path("assets/images")).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|e| e == "png" || e == "jpg"));
     files.sort();
@@ -215,6 +287,76 @@ fn the_embedded_network_answers_as_in_f32() {
     }
 }
 
+/// Sums of products that halves cannot hold, which cancel out: within what is added up as halves, and beyond it; in every kernel that multiplies halves.
+#[test]
+fn sums_that_halves_cannot_hold() {
+    let signs: [fn(usize) -> f32; 3] = [|i| [1.0, -1.0][i % 2], |i| [1.0, -1.0][i / 8 % 2], |i| [1.0, -1.0][i / 16 % 2]];
+    let (channels, [h, w]) = (32, [3, 5]);
+    let input = Tensor::new(&[1, channels, h, w], vec![65504.0; channels * h * w]).unwrap();
+    for (engine, sign) in engines().flat_map(|engine| signs.map(move |sign| (engine.clone(), sign))) {
+        let mut graph = Graph::new();
+        let x = graph.add_input(channels).unwrap();
+        let row: Vec<f32> = (0..channels).map(|i| sign(i) * 32768.0).collect();
+        let weights = |taps: usize| (0..6).flat_map(|_| row.clone()).flat_map(|w| vec![w; taps]).collect::<Vec<_>>();
+        let pointwise = graph.add_constant("pointwise", &[6, channels, 1, 1], weights(1)).unwrap();
+        let conv2d = graph.add_constant("conv2d", &[6, channels, 3, 3], weights(9)).unwrap();
+        let cheap = graph.add_constant("cheap", &[6, 1, 3, 3], vec![1.0; 54]).unwrap();
+        let ghost = Ghost {
+            primary: pointwise,
+            primary_bias: None,
+            primary_activation: Activation::Identity,
+            cheap,
+            cheap_bias: None,
+            cheap_activation: Activation::Identity,
+            c_out: 12,
+            gate: false,
+            residual: false,
+        };
+        let ops = [Op::Conv(Conv::new(pointwise)), Op::Conv(Conv::new(conv2d).pad(1)), Op::Ghost(ghost)];
+        for (name, op) in ["pointwise", "conv2d", "ghost"].into_iter().zip(ops) {
+            let y = graph.add(name, op, &[x]).unwrap();
+            graph.add_output(name, y);
+        }
+        for (name, output) in engine.load_graph(graph).unwrap().run(&input).unwrap() {
+            assert!(output.data.iter().all(|v| *v == 0.0), "{name}: {:?}", output.data);
+        }
+    }
+}
+
+/// A gate that may be more than 1 would make activations that halves cannot hold: such a convolution does not multiply halves.
+#[test]
+fn gates_without_a_bound() {
+    let shape = Shape::new(1, 8, 5, 5);
+    for (activation, multiplied) in
+        [(Activation::HardSigmoid, 2), (Activation::Sigmoid, 2), (Activation::Relu6, 1), (Activation::Identity, 1)]
+    {
+        let (mut net, input) = net::Net::new(8);
+        let pooled = net.add(Op::GlobalPool, &[input]);
+        let squeezed = net.pointwise(pooled, 4);
+        let squeezed = net.activate(squeezed, Activation::Relu);
+        let gate = net.pointwise(squeezed, 8);
+        let gate = net.activate(gate, activation);
+        let x = net.add(Op::Multiply, &[input, gate]);
+        let x = net.pointwise(x, 3);
+        net.output(x);
+        let [_, half] = plans(&net::after_passes(net.graph, true), shape, Choice::new(DeviceClass::Gpu), &Form::Tensors);
+        let gated: Vec<_> = half.steps.iter().filter(|s| s.dispatch.key.define("GATE") == Some(1)).collect();
+        assert_eq!(gated.len(), 1, "{activation:?}");
+        assert_eq!(gated[0].dispatch.key.define("F16"), Some(multiplied), "{activation:?}");
+    }
+}
+
+#[test]
+fn which_devices_multiply_halves() {
+    let Some(engine) = common::gpu_with(|options| options.precision = Precision::F16) else { return };
+    let offered = engine.adapter().features.iter().any(|feature| feature == "shader-f16");
+    let context = engine.gpu().unwrap();
+    // Asked of the device where halves are stored, and there alone; used by those classes that gain.
+    assert_eq!(context.multiplies_halves(), offered);
+    assert!(!common::gpu().unwrap().gpu().unwrap().multiplies_halves());
+    assert_eq!(engine.choice().multiplies_halves, offered && context.class() == DeviceClass::Gpu);
+}
+
 /// A graph of one 1x1 convolution with one weight.
 fn scaling(weight: f32) -> Graph {
     let mut graph = Graph::new();
@@ -227,7 +369,12 @@ fn scaling(weight: f32) -> Graph {
 
 #[test]
 fn what_halves_cannot_hold() {
-    let Some(engine) = halves() else { return };
+    for engine in engines() {
+        cannot_hold_on(&engine);
+    }
+}
+
+fn cannot_hold_on(engine: &Engine) {
     let run = |weight, values: &[f32]| {
         let input = Tensor::new(&[1, 1, 1, values.len()], values.to_vec()).unwrap();
         engine.load_graph(scaling(weight)).unwrap().run(&input).map(|mut outputs| outputs.remove(0).1.data)
@@ -251,7 +398,8 @@ fn the_cpu_refuses_halves() {
 fn uploaded_weights_serve_both_precisions() {
     let Some(context) = context() else { return };
     let graph = scaling(0.1);
-    let [full, half] = plans(&graph, Shape::new(1, 1, 2, 2), Choice::new(DeviceClass::Gpu), &Form::Tensors);
+    let choice = Choice { multiplies_halves: context.multiplies_halves(), ..Choice::new(DeviceClass::Gpu) };
+    let [full, half] = plans(&graph, Shape::new(1, 1, 2, 2), choice, &Form::Tensors);
     let weights = gpu::Weights::default();
     for plan in [full, half] {
         let plan = Arc::new(plan);

@@ -62,9 +62,13 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
         let squeeze_excites = net::squeeze_excites().into_iter().map(|(graph, shape)| (graph, shape, Form::Tensors));
         for (graph, shape, form) in networks.chain(small).chain(wide).chain(squeeze_excites) {
             for class in CLASSES {
+                let graphs = [true, false].map(|fused| net::after_passes(graph.clone(), fused));
                 for fusing in FUSINGS {
-                    for precision in [Precision::F32, Precision::F16] {
-                        add(net::plan(&graph, shape, class, fusing, form.clone(), precision));
+                    let graph = &graphs[usize::from(fusing == net::Fusing::None)];
+                    for (precision, multiplies_halves) in [(Precision::F32, false), (Precision::F16, false), (Precision::F16, true)] {
+                        let mut options = net::options(class, fusing, form.clone(), precision);
+                        options.choice.multiplies_halves = multiplies_halves;
+                        add(Plan::new(graph, shape, &options, &mut ConstantCache::new()).unwrap());
                     }
                 }
             }
@@ -101,10 +105,12 @@ fn sources() -> impl Iterator<Item = (String, String)> {
     shaders().keys().map(|key| (key.file_name(), key.source())).chain(roofline::shaders())
 }
 
-/// Parses and validates a shader, with no capability beyond WebGPU's own: `unpack2x16float` is core WGSL, for naga a capability.
+/// Parses and validates a shader, with no capability beyond WebGPU's own: `unpack2x16float` is core WGSL, for naga a capability. `shader-f16`
+/// is WebGPU's too, and for those alone that say that they want it.
 fn validated(name: &str, source: &str) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32).validate(&module);
+    let halves = if source.contains("\nenable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32 | halves).validate(&module);
     let info = info.unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
     (module, info)
 }

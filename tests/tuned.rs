@@ -32,12 +32,13 @@ fn candidates_are_sound_and_change_a_plan() {
     let (network, shape) = net::networks().swap_remove(1);
     let graph = net::after_passes(network.graph().unwrap(), true);
     for class in CLASSES {
-        let plan = |choice: Choice| {
-            let options = PlanOptions { form: Form::Tensors, precision: Precision::F32, choice, normalise: [[0.0; 3]; 2] };
-            Plan::new(&graph, shape, &options, &mut ConstantCache::new()).unwrap()
-        };
-        let default: Vec<_> = plan(Choice::new(class)).steps.into_iter().map(|step| step.dispatch).collect();
         for decision in Decision::ALL {
+            let precision = if decision == Decision::Halves { Precision::F16 } else { Precision::F32 };
+            let plan = |choice: Choice| {
+                let options = PlanOptions { form: Form::Tensors, precision, choice, normalise: [[0.0; 3]; 2] };
+                Plan::new(&graph, shape, &options, &mut ConstantCache::new()).unwrap()
+            };
+            let default: Vec<_> = plan(Choice::new(class)).steps.into_iter().map(|step| step.dispatch).collect();
             for (name, choice) in decision.candidates(&Choice::new(class)) {
                 assert_eq!(choice.check(), Ok(()), "{name}");
                 let changed = plan(choice).steps.into_iter().map(|step| step.dispatch).collect::<Vec<_>>() != default;

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """isa_report.py ISA_STATS DIR: what every shader of a plan costs on an AMD RDNA2 GPU, with no such GPU.
 
-    ghostnet inspect ghostnet_100 --dump-shaders DIR
+    ghostnet inspect ghostnet_100 --precision f32|f16 --dump-shaders DIR
     python3 tools/isa_report.py path/to/isa-stats DIR
 
 ISA_STATS turns WGSL into SPIR-V as wgpu does and prints the statistics of Mesa's RADV compiler. This script runs it on each
 file, adds what the disassembly says of the loop over input channels (its instructions, and the share of them that are
-multiply-adds), prints a table, and exits 1 if a shader spills, uses scratch, leaves fewer than 8 subgroups per SIMD, or if
+multiply-adds; of two halves at once counts as one), prints a table, and exits 1 if a shader spills, uses scratch, leaves fewer than 8 subgroups per SIMD, or if
 in `pointwise` or `ghost` less than half of that loop is multiply-adds.
 """
 import os, pathlib, re, subprocess, sys
@@ -49,7 +49,7 @@ def main_loop(disassembly):
     inner = [(a, b) for a, b in loops if not any(a <= c and d <= b and (c, d) != (a, b) for c, d in loops)]
     over_channels = [(a, b) for a, b in inner if any(op.startswith("buffer_load") for op, _ in code[a:b])
                      and not any(op.startswith("ds_read") for op, _ in code[a:b])]
-    return max(((sum("fma" in op or "mad" in op and "f32" in op for op, _ in code[a:b]), b - a) for a, b in over_channels), default=(0, 0))
+    return max(((sum("fma" in op or "mad" in op and "f32" in op or op == "v_pk_mul_f16" for op, _ in code[a:b]), b - a) for a, b in over_channels), default=(0, 0))
 
 
 def main():

@@ -1,8 +1,28 @@
 // Element type of stored activations and weights. A block is four channels of one pixel (or four lanes of a weight row).
-// F16 stores halves with core WGSL (no device feature) and computes in f32. What halves cannot hold is stored as the largest that they
-// can: pack2x16float of more is indeterminate, and one infinity would make every value that it reaches NaN.
+// F16 is 0 for f32. Else halves are stored; what halves cannot hold is stored as the largest that they can: a conversion of more is
+// indeterminate, and one infinity would make every value that it reaches NaN.
+// F16 is 1 for core WGSL, which needs no device feature: arithmetic is f32. With 2 (`shader-f16`) a convolution's products are of halves, of
+// blocks of `Factor`. A few are added up as halves, and these sums as f32, times params.unscale (its bits): the weights are stored times
+// its inverse, with which no such sum overflows (`Products` in src/kernels/mod.rs).
 // A tap outside the map is chosen to be zero before it is unpacked: that is fewer words, and what multiplies it can unpack on the way.
-#if F16
+#if F16 == 2
+enable f16;
+alias Stored = vec4<f16>;
+alias Factor = vec4<f16>;
+fn unpack(s: Stored) -> vec4<f32> {
+    return vec4<f32>(s);
+}
+fn pack(v: vec4<f32>) -> Stored {
+    return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
+}
+fn factor(s: Stored) -> Factor {
+    return s;
+}
+fn to_factor(v: vec4<f32>) -> Factor {
+    return pack(v);
+}
+#else
+#if F16 == 1
 alias Stored = vec2<u32>;
 fn unpack(s: Stored) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(s.x), unpack2x16float(s.y));
@@ -17,6 +37,14 @@ fn unpack(s: Stored) -> vec4<f32> {
     return s;
 }
 fn pack(v: vec4<f32>) -> Stored {
+    return v;
+}
+#endif
+alias Factor = vec4<f32>;
+fn factor(s: Stored) -> Factor {
+    return unpack(s);
+}
+fn to_factor(v: vec4<f32>) -> Factor {
     return v;
 }
 #endif

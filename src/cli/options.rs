@@ -38,7 +38,8 @@ pub struct DeviceOptions {
     /// Only a GPU whose name, driver or API contains this, in any letter case
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Option<String>,
-    /// How weights and activations are stored: `f16` halves memory and traffic on any GPU (arithmetic stays f32); not on the CPU
+    /// How weights and activations are stored: `f16` halves memory and traffic on any GPU, and convolutions multiply halves on those that can;
+    /// not on the CPU
     #[arg(long, value_enum, default_value = "f32", hide_possible_values = true, value_name = "f32|f16")]
     precision: PrecisionName,
 }

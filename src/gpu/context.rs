@@ -137,8 +137,8 @@ impl Context {
     /// Opens the best adapter whose name or driver contains `filter` (any letter case).
     ///
     /// `default_limits` asks for WebGPU's default limits and no more, as a browser grants them; otherwise buffers may be as large as the
-    /// adapter allows.
-    pub async fn new(filter: Option<&str>, default_limits: bool) -> Result<Self> {
+    /// adapter allows. `halves` asks for arithmetic in f16, where the adapter offers it.
+    pub async fn new(filter: Option<&str>, default_limits: bool, halves: bool) -> Result<Self> {
         let all = enumerate(&instance()).await;
         let names: Vec<String> = all.iter().map(|(_, info)| format!("`{}`", info.name)).collect();
         let chosen = match filter {
@@ -158,9 +158,10 @@ impl Context {
             }));
         };
         let limits = limits(&adapter, &info, default_limits)?;
-        // Timestamps for the profiler, a cache for the next start, and subgroups for drivers that run on the CPU, where there are any; nothing is
+        // Timestamps for the profiler, a cache for the next start, subgroups for drivers that run on the CPU, where there are any; nothing is
         // needed.
-        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP;
+        let halves = if halves { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
+        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP | halves;
         let features = adapter.features() & optional;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("ghostnet"),
@@ -231,6 +232,11 @@ impl Context {
     /// Whether [`Prepared::profile`](super::Prepared::profile) can time steps.
     pub fn has_timestamps(&self) -> bool {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// Whether its kernels may multiply halves: see [`Choice::multiplies_halves`](crate::kernels::choice::Choice::multiplies_halves).
+    pub fn multiplies_halves(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
     /// Whether the device was lost.

@@ -140,7 +140,7 @@ mod tests {
     /// A device that offers the cache; without one there is nothing to test.
     fn device() -> Option<wgpu::Device> {
         let adapter = std::env::var("GHOSTNET_ADAPTER").ok();
-        let context = pollster::block_on(Context::new(adapter.as_deref(), true));
+        let context = pollster::block_on(Context::new(adapter.as_deref(), true, false));
         match context {
             Ok(context) => Some(context.device.clone()).filter(|d| d.features().contains(wgpu::Features::PIPELINE_CACHE)),
             Err(error) => {

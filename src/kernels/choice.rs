@@ -108,6 +108,8 @@ pub struct Choice {
     pub pointwise: Option<Tile>,
     /// For `conv2d`.
     pub conv2d: Option<Tile>,
+    /// Where values are stored as halves, convolutions also multiply halves, if the device offers it (`shader-f16`): see [`Products`](super::Products).
+    pub multiplies_halves: bool,
 }
 
 impl Choice {
@@ -117,9 +119,14 @@ impl Choice {
     /// columns "ghost" and "in two"), and GPUs save 32 launches and the bytes between. Shortcuts in one dispatch save five launches and
     /// the bytes between, at the price of computing the depthwise taps once for every tile of channels: on drivers that run on the CPU
     /// GhostNet 1.0's five took 6.5 ms in one dispatch each and 3.0 in two on lavapipe, 25 and 7.3 on SwiftShader (2026-11-24).
+    ///
+    /// Multiplying halves makes the loops of GPUs that pack two in a register a third shorter than in f32 (ARCHITECTURE.md). Drivers that run on
+    /// the CPU convert to f32 and back around every operation: GhostNet 1.0 in f32, with halves stored, with halves multiplied took 56, 48
+    /// and 72 ms on lavapipe, and 118, 106 and 174 ms of CPU time (in turn, on a busy machine, 2026-11-25). SwiftShader does not offer it.
     pub fn new(class: DeviceClass) -> Self {
         let fuse_separable = class == DeviceClass::Gpu;
-        Self { class, fuse_ghost: true, fuse_separable, ghost_in_rows: true, ghost: [None; 3], pointwise: None, conv2d: None }
+        let multiplies_halves = class == DeviceClass::Gpu;
+        Self { class, fuse_ghost: true, fuse_separable, ghost_in_rows: true, ghost: [None; 3], pointwise: None, conv2d: None, multiplies_halves }
     }
 
     /// What is wrong with a choice that was read from somewhere.
@@ -159,7 +166,8 @@ impl Choice {
 
     /// The lanes of a `pointwise` or `ghost_rows` of this tile that share weights: all its invocations, or 0.
     pub fn lanes(&self, tile: &Tile) -> u32 {
-        if tile.invocations == self.class.lanes() { tile.invocations } else { 0 }
+        // Halves are not handed on: not every driver with subgroups can.
+        if tile.invocations == self.class.lanes() && !self.multiplies_halves { tile.invocations } else { 0 }
     }
 
     /// For `ghost_rows` on a map of `width` columns with a cheap kernel of `d` and `blocks` intrinsic blocks: columns of an invocation, and
@@ -168,7 +176,7 @@ impl Choice {
     /// The columns are those with the least lanes that lie outside the map or on a halo. MEASURED_ROWS
     pub fn ghost_rows(&self, width: usize, d: usize, blocks: usize) -> Option<(usize, Tile)> {
         // All taps are in the code, for each pixel of an invocation.
-        if !self.ghost_in_rows || self.class.lanes() == 0 || d > 3 {
+        if !self.ghost_in_rows || self.class.lanes() == 0 || self.multiplies_halves || d > 3 {
             return None;
         }
         let lanes = self.class.lanes();
@@ -301,7 +309,9 @@ impl Choice {
 /// What `ghostnet tune` decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Shortcuts in one dispatch or two. First, for in two they are `pointwise`'s as well.
+    /// Where halves are stored, whether they are multiplied too. First, for other tiles may suit.
+    Halves,
+    /// Shortcuts in one dispatch or two. Before tiles, for in two they are `pointwise`'s as well.
     FuseSeparable,
     /// [`Choice::ghost_in_rows`]. Before tiles, for they are those of the kernel.
     GhostInRows,
@@ -315,8 +325,8 @@ pub enum Decision {
 
 impl Decision {
     /// All of them, in the order in which they are made.
-    pub const ALL: [Self; 7] =
-        [Self::FuseSeparable, Self::GhostInRows, Self::Ghost(0), Self::Ghost(1), Self::Ghost(2), Self::Pointwise, Self::Conv2d];
+    pub const ALL: [Self; 8] =
+        [Self::Halves, Self::FuseSeparable, Self::GhostInRows, Self::Ghost(0), Self::Ghost(1), Self::Ghost(2), Self::Pointwise, Self::Conv2d];
 
     /// What is decided.
     pub fn name(self) -> &'static str {
@@ -328,13 +338,14 @@ impl Decision {
             Self::Ghost(_) => "ghost, largest maps",
             Self::Pointwise => "pointwise",
             Self::Conv2d => "conv2d",
+            Self::Halves => "products",
         }
     }
 
     /// Choices that differ from `choice` in this alone, and what each is called. Few: drivers that run on the CPU compile for long.
     pub fn candidates(self, choice: &Choice) -> Vec<(String, Choice)> {
         let with = |tile| match self {
-            Self::FuseSeparable | Self::GhostInRows => *choice,
+            Self::Halves | Self::FuseSeparable | Self::GhostInRows => *choice,
             Self::Ghost(bucket) => {
                 let mut ghost = choice.ghost;
                 ghost[bucket] = Some(tile);
@@ -346,6 +357,11 @@ impl Decision {
         let lanes = if choice.ghost_in_rows || self == Self::Pointwise { choice.class.lanes() } else { 0 };
         // Invocations, pixels, blocks, unroll; none that is the class's own.
         let tiles: &[[u32; 4]] = match (self, choice.class, lanes) {
+            // Only away from it: nothing here knows whether the device offers it.
+            (Self::Halves, ..) => {
+                let other = Choice { multiplies_halves: false, ..*choice };
+                return if choice.multiplies_halves { vec![("of f32".into(), other)] } else { Vec::new() };
+            }
             (Self::GhostInRows, ..) if choice.class.lanes() == 0 => &[],
             (Self::GhostInRows, ..) => {
                 let ghost_in_rows = !choice.ghost_in_rows;

@@ -1,6 +1,6 @@
 //! Host side of `shaders/conv2d.wgsl`.
 
-use super::{Dispatch, Kernel, choice::Tile};
+use super::{Dispatch, Kernel, Products, choice::Tile};
 use crate::{
     graph::{Activation, Conv},
     plan::Place,
@@ -11,7 +11,7 @@ params! {
     Conv2dParams {
         width_in, height_in, width_out, pixels_out, kernel_y, kernel_x, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x,
         blocks_window, blocks_out, first_offset, tiles_pixel, tiles_channel, workgroups, input_offset, input_stride, output_offset,
-        output_stride,
+        output_stride, unscale,
     }
 }
 
@@ -25,7 +25,7 @@ pub fn conv2d(
     kernel: [usize; 2],
     conv: &Conv,
     tile: Tile,
-    f16: bool,
+    products: Products,
     activation: Activation,
     input: Place,
     output: Place,
@@ -56,13 +56,14 @@ pub fn conv2d(
         input_stride: input.stride,
         output_offset: output.offset,
         output_stride: output.stride,
+        unscale: products.unscale(),
     };
     let defines = [
         ("WG", tile.invocations.into()),
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
         ("ACTIVATION", activation as i64),
-        ("F16", f16.into()),
+        ("F16", products.halves as i64),
     ];
     Dispatch::new(Kernel::Conv2d, &defines[..], &params, workgroups)
 }

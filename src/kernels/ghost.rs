@@ -1,13 +1,13 @@
 //! Host side of `shaders/ghost.wgsl`.
 
-use super::{Dispatch, Kernel, choice::Tile, padded};
+use super::{Dispatch, Kernel, Products, choice::Tile, padded};
 use crate::{graph::Activation, plan::Place};
 
 params! {
     /// Parameters of `ghost`.
     GhostParams {
         width, height, blocks_in, blocks_primary, tile_width, tile_height, tiles_x, tiles_y, tiles_channel, workgroups, input_offset,
-        input_stride, output_offset, output_stride, residual_offset, residual_stride, cheap_offset, cheap_bias_offset, ghost_groups,
+        input_stride, output_offset, output_stride, residual_offset, residual_stride, unscale, cheap_offset, cheap_bias_offset, ghost_groups,
     }
 }
 
@@ -72,8 +72,8 @@ pub struct Module {
     pub blocks: [usize; 3],
     /// Side of the cheap operation's filters.
     pub d: usize,
-    /// Whether halves are stored.
-    pub f16: bool,
+    /// How the primary convolution multiplies.
+    pub products: Products,
     /// Whether the input passes a gate.
     pub gate: bool,
     /// What is added to the output.
@@ -115,6 +115,7 @@ impl Module {
             output_stride: output.stride,
             residual_offset: self.residual.map_or(0, |p| p.offset),
             residual_stride: self.residual.map_or(0, |p| p.stride),
+            unscale: self.products.unscale(),
             cheap_offset: tiles_channel * padded(blocks_in) as u32 * tile.blocks * 4,
             cheap_bias_offset: tiles_channel * tile.blocks,
             ghost_groups: ghost_groups as u32,
@@ -131,7 +132,7 @@ impl Module {
             ("SUMS", self.sums.into()),
             ("ACTIVATION", self.activations[0] as i64),
             ("CHEAP_ACTIVATION", self.activations[1] as i64),
-            ("F16", self.f16.into()),
+            ("F16", self.products.halves as i64),
         ]
     }
 }

@@ -1,13 +1,13 @@
 //! Host side of `shaders/pointwise.wgsl`.
 
-use super::{Dispatch, Kernel, choice::Tile};
+use super::{Dispatch, Kernel, Products, choice::Tile};
 use crate::{graph::Activation, plan::Place};
 
 params! {
     /// Parameters of `pointwise`.
     PointwiseParams {
         pixels, blocks_in, blocks_out, tiles_pixel, tiles_channel, workgroups, input_offset, input_stride, output_offset,
-        output_stride, residual_offset, residual_stride,
+        output_stride, residual_offset, residual_stride, unscale,
     }
 }
 
@@ -19,7 +19,7 @@ pub fn pointwise(
     pixels: usize,
     [blocks_in, blocks_out]: [usize; 2],
     (tile, lanes): (Tile, u32),
-    f16: bool,
+    products: Products,
     (gate, residual, pool): (bool, Option<Place>, bool),
     activation: Activation,
     input: Place,
@@ -41,6 +41,7 @@ pub fn pointwise(
         output_stride: output.stride,
         residual_offset: residual.map_or(0, |p| p.offset),
         residual_stride: residual.map_or(0, |p| p.stride),
+        unscale: products.unscale(),
     };
     let defines = [
         ("WG", tile.invocations.into()),
@@ -53,7 +54,7 @@ pub fn pointwise(
         ("POOL", pool.into()),
         ("SUMS_PER_LANE", if pool { tile.blocks.into() } else { 0 }),
         ("ACTIVATION", activation as i64),
-        ("F16", f16.into()),
+        ("F16", products.halves as i64),
     ];
     Dispatch::new(Kernel::Pointwise, &defines[..], &params, workgroups)
 }

@@ -9,9 +9,10 @@ use super::{
 use crate::{
     Error, Result,
     graph::{Activation, Conv, Ghost, Graph, NodeId, Op, Separable, Shape, SqueezeExcite},
-    kernels::{self, Dispatch, Operand, choice::Tile},
+    kernels::{self, Dispatch, Halves, Operand, Products, choice::Tile},
 };
 use half::f16;
+use std::borrow::Cow;
 
 /// A buffer before it has a slot.
 #[derive(Debug, Clone, Copy)]
@@ -133,6 +134,19 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
         input: PlanInput { slot: slot_of[input_storage], shape: input, layout: input_layout },
         outputs: outputs.into_iter().map(|o| PlanOutput { slot: slot_of[o.slot], ..o }).collect(),
     })
+}
+
+/// How a kernel's weights are packed, as [`ConstantKey`] has it.
+fn variant(blocks: usize, products: Products) -> usize {
+    blocks * 2 + usize::from(products.halves == Halves::Multiplied)
+}
+
+/// Weights as a kernel's products take them.
+fn scaled(weights: &[f32], products: Products) -> Cow<'_, [f32]> {
+    match products.halves {
+        Halves::Multiplied => weights.iter().map(|w| w * products.scale).collect(),
+        Halves::None | Halves::Stored => weights.into(),
+    }
 }
 
 impl Lowering<'_> {
@@ -311,6 +325,20 @@ impl Lowering<'_> {
         Resource::Constant(self.constants.len() - 1)
     }
 
+    /// How a convolution with these weights multiplies, if it can multiply halves: not with a gate that may be more than 1, whose product
+    /// with an activation they might not hold.
+    fn products(&self, weights: &[f32], gate: Option<NodeId>) -> Products {
+        let is_bounded = |gate: NodeId| match &self.graph.node(gate).op {
+            Op::SqueezeExcite(se) => matches!(se.gate_activation, Activation::HardSigmoid | Activation::Sigmoid),
+            _ => false,
+        };
+        if self.f16 && self.options.choice.multiplies_halves && gate.is_none_or(is_bounded) {
+            Products::of_halves(weights)
+        } else {
+            Products::of_f32(self.f16)
+        }
+    }
+
     fn tensor_bytes(&self, id: NodeId) -> u64 {
         let shape = self.shapes[id.0];
         (shape.n * self.layouts[id.0].blocks() * shape.pixels() * self.options.precision.block_bytes()) as u64
@@ -481,8 +509,9 @@ impl Lowering<'_> {
             let (c_in, c_out) = (shape_in.c, shape.c);
             let windows = pack::Windows::new(&layout_in, &layout_out, blocks, c_in, c_out, conv.groups);
             let taps = kernel[0] * kernel[1];
-            let filters = self.constant(id, "weight", blocks, true, || {
-                pack::conv2d(&weight.data, &layout_in, &layout_out, blocks, c_in, conv.groups, taps, &windows)
+            let products = self.products(&weight.data, None);
+            let filters = self.constant(id, "weight", variant(blocks, products), true, || {
+                pack::conv2d(&scaled(&weight.data, products), &layout_in, &layout_out, blocks, c_in, conv.groups, taps, &windows)
             });
             let bias = self.constant(id, "bias", blocks, false, || {
                 let mut bias = pack::vector(conv.bias.map(|b| &graph.constant(b).data[..]), layout_out.lanes(), blocks);
@@ -498,7 +527,7 @@ impl Lowering<'_> {
                 kernel,
                 conv,
                 tile,
-                self.f16,
+                products,
                 conv.activation,
                 from.place,
                 to.place,
@@ -538,7 +567,10 @@ impl Lowering<'_> {
         let tile = self.options.choice.pointwise(shape_in.pixels());
         let blocks = tile.blocks as usize;
         let c_in = shape_in.c;
-        let matrix = self.constant(id, "weight", blocks, true, || pack::tiled_matrix(&weight.data, &layout_in, &layout_out, blocks, c_in));
+        let products = self.products(&weight.data, conv.gate.then(|| extra[0]));
+        let matrix = self.constant(id, "weight", variant(blocks, products), true, || {
+            pack::tiled_matrix(&scaled(&weight.data, products), &layout_in, &layout_out, blocks, c_in)
+        });
         let bias = conv.bias.map(|b| &graph.constant(b).data[..]);
         let bias = self.constant(id, "bias", blocks, false, || pack::vector(bias, layout_out.lanes(), blocks));
         let mut bindings = vec![("input", Resource::Slot(view.storage)), ("weight", matrix), ("bias", bias)];
@@ -551,7 +583,7 @@ impl Lowering<'_> {
             shape_in.pixels(),
             [layout_in.blocks(), layout_out.blocks()],
             (tile, self.options.choice.lanes(&tile)),
-            self.f16,
+            products,
             (conv.gate, residual, conv.pool),
             conv.activation,
             view.place,
@@ -698,8 +730,9 @@ impl Lowering<'_> {
         // The cheap operation's own channels are numbered from 0.
         let ghosts: Vec<u32> = ghosts.iter().map(|&c| if c == layout::PAD { c } else { c - m as u32 }).collect();
         let blocks = tile.blocks as usize;
-        let weight = self.constant(id, "weight", blocks, true, || {
-            let mut weight = pack::tiled_matrix(&primary.data, &layout_in, &intrinsic, blocks, shape_in.c);
+        let products = self.products(&primary.data, ghost.gate.then(|| node.inputs[1]));
+        let weight = self.constant(id, "weight", variant(blocks, products), true, || {
+            let mut weight = pack::tiled_matrix(&scaled(&primary.data, products), &layout_in, &intrinsic, blocks, shape_in.c);
             weight.extend(pack::depthwise(&cheap.data, &ghosts, d * d));
             weight
         });
@@ -731,7 +764,7 @@ impl Lowering<'_> {
             size: [shape.w, shape.h],
             blocks: [layout_in.blocks(), intrinsic.blocks(), groups],
             d,
-            f16: self.f16,
+            products,
             gate: ghost.gate,
             residual,
             sums,
@@ -805,8 +838,10 @@ impl Lowering<'_> {
         let weight = graph.constant(conv.weight);
         let tile = self.options.choice.pointwise(shape_in.pixels());
         let blocks = tile.blocks as usize;
-        let matrix = self
-            .constant(id, "primary_weight", blocks, true, || pack::tiled_matrix(&weight.data, &layout_in, layout_out, blocks, shape_in.c));
+        let products = self.products(&weight.data, gate);
+        let matrix = self.constant(id, "primary_weight", variant(blocks, products), true, || {
+            pack::tiled_matrix(&scaled(&weight.data, products), &layout_in, layout_out, blocks, shape_in.c)
+        });
         let bias = conv.bias.map(|b| &graph.constant(b).data[..]);
         let bias = self.constant(id, "primary_bias", blocks, false, || pack::vector(bias, layout_out.lanes(), blocks));
         let mut bindings = vec![("input", Resource::Slot(view.storage)), ("weight", matrix), ("bias", bias)];
@@ -820,7 +855,7 @@ impl Lowering<'_> {
             shape_in.pixels(),
             [layout_in.blocks(), layout_out.blocks()],
             (tile, self.options.choice.lanes(&tile)),
-            self.f16,
+            products,
             (conv.gate, None, false),
             conv.activation,
             view.place,

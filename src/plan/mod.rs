@@ -34,9 +34,9 @@ pub enum Precision {
     /// 32-bit floats: the reference.
     #[default]
     F32,
-    /// Weights and activations stored as halves, on a GPU only: half the memory and half the traffic. Needs no feature of the device, for
-    /// the arithmetic stays f32, as do biases, and sums and gates of squeeze-and-excites. Activations beyond 65504 are stored as 65504;
-    /// such a weight or input is refused.
+    /// Weights and activations stored as halves, on a GPU only: half the memory and half the traffic. Needs no feature of the device:
+    /// convolutions multiply halves where it has `shader-f16` and [`Choice::multiplies_halves`] says so, else all arithmetic is f32. Biases,
+    /// and sums and gates of squeeze-and-excites, are f32. Activations beyond 65504 are stored as 65504; such a weight or input is refused.
     F16,
 }
 

@@ -28,7 +28,7 @@ export interface LoadOptions {
   model?: string;
   /** `auto` (default): the GPU where there is WebGPU, else the CPU. `gpu`: the GPU, or fail. */
   backend?: 'auto' | 'gpu' | 'cpu';
-  /** How weights and activations are stored. `f16` (GPU only) halves memory and traffic; arithmetic stays f32. Default `f32`. */
+  /** How weights and activations are stored. `f16` (GPU only) halves memory and traffic; with `shader-f16` convolutions multiply halves. Default `f32`. */
   precision?: 'f32' | 'f16';
   /** Keep weights from an address in the browser's Cache API, for the next visit. Default `true`. */
   cache?: boolean;

@@ -24,9 +24,29 @@ const PAGE = `<!doctype html><link rel="icon" href="data:,"><script type="module
   const report = (found) => fetch('/report', { method: 'POST', body: JSON.stringify(found) });
   try {
     const { GhostNet } = await import('/ghostnet.js');
-    const net = await GhostNet.load();
     const blob = await (await fetch('/images/chelsea.png')).blob();
-    await report({ info: net.info, top: await net.classify(blob, { top: 10 }) });
+    // What is asked of each device, and how many of its shaders multiply halves.
+    const devices = [];
+    const { requestDevice } = GPUAdapter.prototype;
+    GPUAdapter.prototype.requestDevice = async function (descriptor) {
+      const device = await requestDevice.call(this, descriptor);
+      const offered = this.features.has('shader-f16');
+      const found = { offered, asked: [...descriptor.requiredFeatures].includes('shader-f16'), shaders: 0 };
+      devices.push(found);
+      const { createShaderModule } = device;
+      device.createShaderModule = (module) => {
+        found.shaders += module.code.includes('\\nenable f16;');
+        return createShaderModule.call(device, module);
+      };
+      return device;
+    };
+    const nets = [await GhostNet.load(), await GhostNet.load({ precision: 'f16' })];
+    // Software adapters keep to arithmetic in f32: once more as if it were none.
+    Object.defineProperty(GPUAdapterInfo.prototype, 'isFallbackAdapter', { get: () => false });
+    nets.push(await GhostNet.load({ precision: 'f16' }));
+    const found = [];
+    for (const net of nets) found.push({ info: net.info, top: await net.classify(blob, { top: 10 }) });
+    await report({ found, devices });
   } catch (error) {
     await report({ error: String(error) });
   }
@@ -61,11 +81,18 @@ test('Firefox loads and classifies', { timeout: 240_000 }, async () => {
     firefox.on('exit', (code) => reject(new Error(`Firefox ended with ${code}`)));
   });
   try {
-    const { error, info, top } = await Promise.race([report, gone]);
+    const { error, found, devices } = await Promise.race([report, gone]);
     assert.equal(error, undefined);
-    assert.equal(info.backend, 'gpu', info.fallback);
     const [{ top: expected }] = native('classify', join(root, 'assets/images/chelsea.png'), '--backend', 'cpu', '--top', '10');
-    sameClasses(assert, top, expected, `Firefox on ${info.adapter}`);
+    for (const [at, { info, top }] of found.entries()) {
+      assert.deepEqual([info.backend, info.precision], ['gpu', ['f32', 'f16', 'f16'][at]], info.fallback);
+      sameClasses(assert, top, expected, `Firefox on ${info.adapter}, ${info.precision}`);
+    }
+    // Arithmetic in f16 is asked for with that precision alone, and where it is offered.
+    const [full, half, hardware] = devices;
+    assert.deepEqual([full.asked, full.shaders], [false, 0]);
+    assert.deepEqual([half.asked, hardware.asked], [half.offered, half.offered]);
+    assert.equal(hardware.shaders > 0, hardware.offered);
   } finally {
     gone.catch(() => {});
     firefox.kill();
