@@ -1,4 +1,17 @@
-// ghost_rows: prototype
+// ghost_rows: a whole ghost module in one dispatch, as `ghost` and with its parameters, for drivers that run shaders on the CPU and have
+// subgroups. One group of ghosts (s = 2), D at most 3.
+//
+//   y[n, o, p] = act1(bias[o] + sum_i W[o, i] * gate[n, i] * in[n, i, p])                          intrinsic
+//   z[n, o, p] = act2(cheap_bias[o] + sum_t C[o, t] * y[n, o, p + t])                              ghosts, zero padding D / 2
+//   out = concat(y, z) + residual
+//
+// Such drivers make every load lane by lane, of one weight for all lanes as of a pixel for each. So each invocation loads one row of
+// weights, and the subgroup hands rows on; an invocation has COLUMNS neighbouring columns, and takes those beside them from its neighbours.
+// Layouts and bindings: as in `ghost`. The weights' and filters' rows are loaded LANES at a time.
+// One workgroup: LANES invocations, one subgroup; BLOCKS intrinsic blocks on a tile of the map, halo included: LANES * COLUMNS columns.
+// One invocation: ROWS rows of its columns at a time, going down the tile.
+// Workgroup memory: none where the intrinsic maps stay in registers (`rows_unrolled`); BLOCKS * MEMORY_ROWS * COLUMNS * LANES * 16 bytes
+// where they do not (`rows_rolled`).
 #import dtype
 #import activation
 #import grid
@@ -41,9 +54,9 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
 #endif
 
-#if ROLLED
+#if MEMORY_ROWS
 // The intrinsic maps of the tile and its halo: [block][row][column of an invocation][invocation]. Each invocation reads only what it wrote.
-var<workgroup> maps: array<vec4<f32>, ${BLOCKS * MAP_ROWS * COLUMNS * LANES}>;
+var<workgroup> maps: array<vec4<f32>, ${BLOCKS * MEMORY_ROWS * COLUMNS * LANES}>;
 #endif
 
 @compute @workgroup_size(${LANES})
@@ -86,7 +99,7 @@ fn main(
     let residual_base = params.residual_offset + n * params.residual_stride;
     let ghost_residual = residual_base + params.blocks_primary * pixels;
 #endif
-#if ROLLED
+#if MEMORY_ROWS
 #import rows_rolled
 #else
 #import rows_unrolled

@@ -179,10 +179,12 @@ impl Engine {
         #[cfg(target_arch = "wasm32")]
         let tuned = None;
         let mut choice = options.choice.or(tuned).unwrap_or_else(|| Choice::new(class));
-        if let Device::Gpu(context) = &device
-            && options.precision.is_f16()
-        {
-            choice.multiplies_halves &= context.multiplies_halves();
+        // What a choice asks for and the device cannot do is left out.
+        if let Device::Gpu(context) = &device {
+            choice.multiplies_halves &= context.multiplies_halves() || !options.precision.is_f16();
+            if choice.class.lanes() > context.subgroup() {
+                choice.class = DeviceClass::Software;
+            }
         }
         Ok(Self { inner: Arc::new(EngineInner { device, options, choice, is_tuned: tuned.is_some() }) })
     }

@@ -18,7 +18,7 @@ use naga::{
     AddressSpace, Module, ShaderStage, StorageAccess,
     back::{hlsl, msl, spv},
     proc::Layouter,
-    valid::{Capabilities, ModuleInfo, ValidationFlags, Validator},
+    valid::{Capabilities, ModuleInfo, SubgroupOperationSet, ValidationFlags, Validator},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -105,12 +105,21 @@ fn sources() -> impl Iterator<Item = (String, String)> {
     shaders().keys().map(|key| (key.file_name(), key.source())).chain(roofline::shaders())
 }
 
+/// Whether a shader has subgroup operations; WebGPU's name for what it then needs is `subgroups`.
+fn uses_subgroups(source: &str) -> bool {
+    source.contains("subgroupBroadcast(")
+}
+
 /// Parses and validates a shader, with no capability beyond WebGPU's own: `unpack2x16float` is core WGSL, for naga a capability. `shader-f16`
 /// is WebGPU's too, and for those alone that say that they want it.
 fn validated(name: &str, source: &str) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
     let halves = if source.contains("\nenable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
-    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32 | halves).validate(&module);
+    let subgroups = if uses_subgroups(source) { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | halves | subgroups;
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    let all = SubgroupOperationSet::all();
+    let info = validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE).subgroup_operations(all).validate(&module);
     let info = info.unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
     (module, info)
 }
@@ -139,7 +148,9 @@ fn shaders_pass_tint() {
     let mut refused = Vec::new();
     for (name, source) in sources() {
         let file = folder.join(&name);
-        std::fs::write(&file, source).unwrap();
+        // naga has subgroup operations, but refuses the line with which WGSL asks for them.
+        let enabled = if uses_subgroups(&source) { format!("enable subgroups;\n{source}") } else { source };
+        std::fs::write(&file, enabled).unwrap();
         match std::process::Command::new("tint").args(["--format", "wgsl"]).arg(&file).output() {
             Ok(output) if output.status.success() => {}
             Ok(output) => refused.push(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim())),
@@ -258,6 +269,10 @@ fn stems(folder: &str) -> BTreeSet<String> {
         .collect()
 }
 
+fn imports(source: &str) -> impl Iterator<Item = String> + '_ {
+    source.lines().filter_map(|line| Some(line.trim().strip_prefix("#import ")?.to_string()))
+}
+
 #[test]
 fn every_shader_file_is_used_and_says_what_it_does() {
     let kernels = Kernel::ALL.iter().map(|kernel| kernel.name().to_string());
@@ -269,14 +284,15 @@ fn every_shader_file_is_used_and_says_what_it_does() {
         let source = std::fs::read_to_string(common::path(&format!("shaders/{stem}.wgsl"))).unwrap();
         let head = format!("// {stem}: ");
         assert!(source.starts_with(&head), "{stem}.wgsl does not begin with `{head}`");
-        imported.extend(source.lines().filter_map(|line| Some(line.trim().strip_prefix("#import ")?.to_string())));
+        imported.extend(imports(&source));
     }
     let shared = stems("shaders/shared");
-    assert_eq!(imported, shared);
     for stem in &shared {
         let source = std::fs::read_to_string(common::path(&format!("shaders/shared/{stem}.wgsl"))).unwrap();
         assert!(source.starts_with("// "), "shared/{stem}.wgsl has no head comment");
+        imported.extend(imports(&source));
     }
+    assert_eq!(imported, shared);
 }
 
 #[test]

@@ -42,8 +42,8 @@ fn candidates_are_sound_and_change_a_plan() {
             for (name, choice) in decision.candidates(&Choice::new(class)) {
                 assert_eq!(choice.check(), Ok(()), "{name}");
                 let changed = plan(choice).steps.into_iter().map(|step| step.dispatch).collect::<Vec<_>>() != default;
-                // No map of this network is cut into tiles of 65 to 128 pixels.
-                assert_eq!(changed, decision != Decision::Ghost(1), "{class:?}, {}: {name}", decision.name());
+                // No map of this network is cut into tiles of 65 to 128 pixels for `ghost`.
+                assert_eq!(changed, decision != Decision::Ghost(1) || class.lanes() > 0, "{class:?}, {}: {name}", decision.name());
             }
         }
     }
@@ -98,10 +98,10 @@ fn what_is_no_choice_for_this_adapter_is_ignored() {
     for bad in [
         Tile { invocations: 48, ..tile },
         Tile { invocations: 512, ..tile },
-        Tile { invocations: 4, ..tile },
+        Tile { invocations: 2, ..tile },
         Tile { pixels: 0, ..tile },
         Tile { pixels: 17, ..tile },
-        Tile { blocks: 5, ..tile },
+        Tile { blocks: 9, ..tile },
         Tile { unroll: 0, ..tile },
     ] {
         assert!(first.keep_choice(Some(&Choice { pointwise: Some(bad), ..default })).is_err(), "{bad:?}");

@@ -1,4 +1,4 @@
-// The primary convolution of ROWS rows from y on, in accumulators.
+// The primary convolution of `ghost_rows` on ROWS rows from y on, before its activation: a{r * COLUMNS + c}_{b}.
 #for r in 0..ROWS
 #for c in 0..COLUMNS
         var at${r * COLUMNS + c} = input_base + min(y + ${r}u, params.height - 1u) * params.width + x${c};

@@ -1,3 +1,5 @@
+// The tile of `ghost_rows` through workgroup memory: pasted into its `main`. First the intrinsic maps of all rows, then, block by block and
+// down the rows, the ghosts; the code of one pixel serves all.
     for (var y = first_row; y < end_row; y += ${ROWS}u) {
 #import primary_rows
         // One block after the other by the same code: drivers take long for every store that they compile.
@@ -8,7 +10,7 @@
 #for b in 1..BLOCKS
             value${r}_${c} = select(value${r}_${c}, a${r * COLUMNS + c}_${b}, b == ${b}u);
 #endfor
-            maps[(b * ${MAP_ROWS}u + ${r}u + y - first_row) * ${COLUMNS * LANES}u + ${c * LANES}u + lane] =
+            maps[(b * ${MEMORY_ROWS}u + ${r}u + y - first_row) * ${COLUMNS * LANES}u + ${c * LANES}u + lane] =
                 select(vec4<f32>(0.0), activate${ACTIVATION}(value${r}_${c}), inside${c} && y + ${r}u < params.height);
 #endfor
 #endfor
@@ -40,7 +42,7 @@
             m${r}_${c} = m${r + 1}_${c};
 #endfor
 #endfor
-            let cell = (b * ${MAP_ROWS}u + min(next, params.height - 1u) - first_row) * ${COLUMNS * LANES}u + lane;
+            let cell = (b * ${MEMORY_ROWS}u + min(next, params.height - 1u) - first_row) * ${COLUMNS * LANES}u + lane;
 #for c in 0..COLUMNS
             m${D - 1}_${c + D / 2} = select(vec4<f32>(0.0), maps[cell + ${c * LANES}u], next < params.height);
 #endfor

@@ -1,3 +1,5 @@
+// The tile of `ghost_rows` in registers: pasted into its `main`. Row r of m{r}_{c}_{b} is the intrinsic map D - 1 - r rows above the first that
+// is made at a time; l and r are the columns of the invocations to the left and to the right.
 #for k in 0..(BLOCKS * D * D + LANES - 1) / LANES
     let f${k} = unpack(weight[params.cheap_offset + min(block * ${D * D}u + ${k * LANES}u + lane, params.blocks_primary * ${D * D}u - 1u)]);
 #endfor

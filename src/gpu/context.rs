@@ -129,6 +129,7 @@ pub struct Context {
     info: AdapterInfo,
     adapter_limits: wgpu::Limits,
     class: DeviceClass,
+    subgroup: u32,
     lost: Arc<Mutex<Option<String>>>,
     pub(super) pipelines: Pipelines,
 }
@@ -175,11 +176,10 @@ impl Context {
             .await
             .map_err(|error| Error::Unsupported { adapter: info.name.clone(), what: format!("cannot be opened: {error}") })?;
         let subgroup = if features.contains(wgpu::Features::SUBGROUP) { adapter.get_info().subgroup_min_size } else { 0 };
-        let class = if info.device_type == "cpu" { DeviceClass::of_software(subgroup) } else { DeviceClass::Gpu };
-        Ok(Self::from_device(device, queue, info, adapter.limits(), class))
+        Ok(Self::from_device(device, queue, info, adapter.limits(), subgroup))
     }
 
-    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, adapter_limits: wgpu::Limits, class: DeviceClass) -> Self {
+    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, adapter_limits: wgpu::Limits, subgroup: u32) -> Self {
         let lost = Arc::new(Mutex::new(None));
         let sink = lost.clone();
         device.set_device_lost_callback(move |_, message| {
@@ -192,7 +192,8 @@ impl Context {
             let is_lost = sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
             assert!(is_lost, "{error}");
         }));
-        Self { device, queue, info, adapter_limits, class, lost, pipelines: Pipelines::default() }
+        let class = if info.device_type == "cpu" { DeviceClass::of_software(subgroup) } else { DeviceClass::Gpu };
+        Self { device, queue, info, adapter_limits, class, subgroup, lost, pipelines: Pipelines::default() }
     }
 
     /// Keeps compiled pipelines in this folder, for the next start. Only Vulkan offers it; elsewhere, and where the folder cannot be
@@ -227,6 +228,11 @@ impl Context {
     /// The class of device that kernels are chosen for.
     pub fn class(&self) -> DeviceClass {
         self.class
+    }
+
+    /// The least number of invocations in a subgroup; 0 where shaders have no subgroup operations.
+    pub fn subgroup(&self) -> u32 {
+        self.subgroup
     }
 
     /// Whether [`Prepared::profile`](super::Prepared::profile) can time steps.

@@ -16,6 +16,10 @@ pub struct GhostRows {
     pub count: [usize; 2],
     /// Columns of one invocation.
     pub columns: usize,
+    /// Rows of an invocation at a time.
+    pub rows: usize,
+    /// Rows of workgroup memory for one block, where the intrinsic maps of a tile lie there; 0 where they stay in registers.
+    pub memory_rows: usize,
     /// Whether some invocation has a column that lies outside the map or on a halo.
     pub ragged: bool,
 }
@@ -26,6 +30,12 @@ const WORKGROUPS: usize = 4;
 /// The least rows of a tile that is cut for more workgroups: those of the halo are computed twice.
 const STRIP: usize = 14;
 
+/// Values of 16 bytes in WebGPU's default workgroup memory.
+const MEMORY: usize = 1024;
+
+/// Rows of workgroup memory at most: three times seven, what 14 x 14 and 7 x 7 need with their halo.
+const MEMORY_ROWS: usize = 21;
+
 /// Tiles of `width` columns, halo not included, and how many: as few as have a halo of d / 2 within the `span` columns of a workgroup.
 pub fn ghost_rows_columns(width: usize, span: usize, d: usize) -> (usize, usize) {
     let halo = d / 2;
@@ -34,30 +44,39 @@ pub fn ghost_rows_columns(width: usize, span: usize, d: usize) -> (usize, usize)
     (size, width.div_ceil(size))
 }
 
-/// The tiles for `n` maps of `width` x `height` in `tiles_channel` tiles of channels: of whole columns where that makes enough workgroups.
-pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, lanes: u32, columns: usize, tiles_channel: usize) -> GhostRows {
-    let span = lanes as usize * columns;
+/// The tiles for `n` maps of `width` x `height` with `columns` columns an invocation and `blocks` intrinsic blocks: of all rows where that
+/// makes enough workgroups.
+///
+/// Where an invocation has one column, its intrinsic maps go through workgroup memory, and loops make the ghosts: that costs a store and a
+/// load of each value, and compiles in a third of the time. With more columns a tile would have too few rows there.
+pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, columns: usize, tile: &Tile, blocks: usize) -> GhostRows {
+    let span = tile.invocations as usize * columns;
+    let rows = (tile.pixels as usize / columns).max(1);
     let (size_x, count_x) = ghost_rows_columns(width, span, d);
-    let wanted = WORKGROUPS.div_ceil(n * count_x * tiles_channel);
-    let size_y = height.div_ceil(wanted).max(STRIP).min(height);
-    GhostRows { size: [size_x, size_y], count: [count_x, height.div_ceil(size_y)], columns, ragged: count_x > 1 || width != span }
+    let wanted = WORKGROUPS.div_ceil(n * count_x * blocks.div_ceil(tile.blocks as usize));
+    let mut size_y = height.div_ceil(wanted).max(STRIP).min(height);
+    let mut memory_rows = 0;
+    if columns == 1 {
+        memory_rows = (MEMORY / (span * tile.blocks as usize)).min(MEMORY_ROWS) / rows * rows;
+        size_y = size_y.min(memory_rows - d / 2 * 2);
+    }
+    let count = [count_x, height.div_ceil(size_y)];
+    GhostRows { size: [size_x, size_y], count, columns, rows, memory_rows, ragged: count_x > 1 || width != span }
 }
 
-/// A whole ghost module with one group of ghosts on `n` maps; `tile.pixels` are columns times rows of an invocation.
+/// A whole ghost module with one group of ghosts on `n` maps.
 pub fn ghost_rows(module: &Module, rows: GhostRows, tile: Tile, input: Place, output: Place) -> Dispatch {
     let (params, workgroups) = module.params(&Grid { size: rows.size, count: rows.count }, &tile, input, output);
-    let at_a_time = (tile.pixels as usize / rows.columns).max(1);
     let mut defines = module.defines();
     defines.extend([
         ("LANES", tile.invocations.into()),
         ("COLUMNS", rows.columns as i64),
-        ("ROWS", at_a_time as i64),
-        ("PIXELS", (rows.columns * at_a_time) as i64),
+        ("ROWS", rows.rows as i64),
+        ("PIXELS", (rows.columns * rows.rows) as i64),
         ("BLOCKS", tile.blocks.into()),
         ("UNROLL", tile.unroll.into()),
         ("RAGGED", rows.ragged.into()),
-        ("ROLLED", (rows.columns == 1).into()),
-        ("MAP_ROWS", 21),
+        ("MEMORY_ROWS", rows.memory_rows as i64),
     ]);
     Dispatch::new(Kernel::GhostRows, &defines, &params, workgroups)
 }
@@ -70,11 +89,17 @@ mod tests {
     fn tiles_cover_with_their_halo() {
         for (width, height) in [(7, 7), (14, 14), (28, 28), (56, 56), (112, 112), (1, 1), (33, 47), (300, 1), (15, 200), (8, 9)] {
             for d in [1, 3] {
-                for (lanes, columns) in [(4, 2), (4, 4), (8, 1), (8, 4), (8, 7), (8, 14)] {
-                    let rows = ghost_rows_tiles(1, [width, height], d, lanes, columns, 1);
+                for (lanes, columns, pixels, blocks) in
+                    [(4, 2, 4, 2), (4, 4, 4, 2), (8, 1, 7, 6), (8, 1, 5, 8), (8, 1, 16, 8), (8, 4, 4, 5), (8, 7, 7, 3), (8, 14, 14, 2)]
+                {
+                    let tile = Tile { invocations: lanes, pixels, blocks, unroll: 1 };
+                    let rows = ghost_rows_tiles(1, [width, height], d, columns, &tile, 3);
                     let case = format!("{width} x {height}, d {d}, {lanes} x {columns}: {rows:?}");
                     assert!(rows.size[0] * rows.count[0] >= width && rows.size[0] * (rows.count[0] - 1) < width, "{case}");
                     assert!(rows.size[1] * rows.count[1] >= height && rows.size[1] * (rows.count[1] - 1) < height, "{case}");
+                    let memory = rows.memory_rows * columns * lanes as usize * blocks as usize;
+                    assert!(memory <= MEMORY && rows.memory_rows % rows.rows == 0, "{case}");
+                    assert!(rows.memory_rows == 0 || (rows.size[1] + d / 2 * 2).min(height) <= rows.memory_rows, "{case}");
                     for tile in 0..rows.count[0] {
                         let [left, right] = [tile, tile + 1].map(|tile| (tile * rows.size[0]).min(width));
                         let [first, end] = [left.saturating_sub(d / 2), (right + d / 2).min(width)];
@@ -86,7 +111,10 @@ mod tests {
         assert_eq!(ghost_rows_columns(112, 112, 3), (112, 1));
         assert_eq!(ghost_rows_columns(14, 8, 3), (7, 2));
         assert_eq!(ghost_rows_columns(56, 16, 3), (14, 4));
-        assert_eq!(ghost_rows_tiles(1, [112, 112], 3, 8, 14, 1).size, [112, 28]);
-        assert_eq!(ghost_rows_tiles(8, [112, 112], 3, 8, 14, 1).size, [112, 112]);
+        let tile = |pixels, blocks| Tile { invocations: 8, pixels, blocks, unroll: 1 };
+        assert_eq!(ghost_rows_tiles(1, [112, 112], 3, 14, &tile(14, 2), 2).size, [112, 28]);
+        assert_eq!(ghost_rows_tiles(8, [112, 112], 3, 14, &tile(14, 2), 2).size, [112, 112]);
+        assert_eq!(ghost_rows_tiles(1, [14, 14], 3, 1, &tile(7, 6), 84).size, [7, 14]);
+        assert_eq!(ghost_rows_tiles(1, [14, 60], 3, 1, &tile(7, 6), 84).size, [7, 19]);
     }
 }

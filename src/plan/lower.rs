@@ -708,8 +708,7 @@ impl Lowering<'_> {
         let sums = self.wants_sums[id.0] && !ghost.residual && one_group;
         let blocks = Layout::plain(m).blocks();
         if let Some((columns, tile)) = choice.ghost_rows(shape.w, d, blocks).filter(|_| one_group) {
-            let tiles_channel = blocks.div_ceil(tile.blocks as usize);
-            let rows = kernels::ghost_rows_tiles(shape.n, [shape.w, shape.h], d, tile.invocations, columns, tiles_channel);
+            let rows = kernels::ghost_rows_tiles(shape.n, [shape.w, shape.h], d, columns, &tile, blocks);
             return Some((Cut::Rows(rows), tile, sums));
         }
         let tiles = kernels::ghost_tiles(shape.w, shape.h, d, choice.ghost_cells())?;

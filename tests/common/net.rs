@@ -45,7 +45,7 @@ pub const ACTIVATIONS: [Activation; 7] = [
     Activation::Silu,
 ];
 
-pub const CLASSES: [DeviceClass; 2] = [DeviceClass::Gpu, DeviceClass::Software];
+pub const CLASSES: [DeviceClass; 4] = DeviceClass::ALL;
 
 /// A graph under construction, with random weights.
 pub struct Net {
