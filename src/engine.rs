@@ -10,6 +10,7 @@ use crate::{
     },
     parallel::*,
     plan::{ConstantCache, Form, Plan, PlanOptions, Precision},
+    text::decimal,
 };
 use image::DynamicImage;
 use std::{
@@ -443,13 +444,14 @@ impl Part {
             return Err(Error::shape("input", format!("shape {shape} has {count} values, {} were given", input.data.len())));
         }
         if let Some(at) = input.data.iter().position(|v| !v.is_finite()) {
-            return Err(Error::shape("input", format!("value {at} is {}", input.data[at])));
+            return Err(Error::shape("input", format!("value {at} is {}", decimal(input.data[at].into()))));
         }
         let largest = half::f16::MAX.to_f32();
         if engine.precision().is_f16()
             && let Some(at) = input.data.iter().position(|v| v.abs() > largest)
         {
-            return Err(Error::shape("input", format!("value {at} is {}, f16 holds up to {largest}", input.data[at])));
+            let [value, most] = [input.data[at], largest].map(|v| decimal(v.into()));
+            return Err(Error::shape("input", format!("value {at} is {value}, f16 holds up to {most}")));
         }
         Ok(shape)
     }
