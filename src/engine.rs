@@ -10,7 +10,7 @@ use crate::{
     },
     parallel::*,
     plan::{ConstantCache, Form, Plan, PlanOptions, Precision},
-    text::decimal,
+    text::{Sides, decimal},
 };
 use image::DynamicImage;
 use std::{
@@ -94,7 +94,7 @@ impl Tensor {
     pub fn new(shape: &[usize], data: Vec<f32>) -> Result<Self> {
         let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side)).unwrap_or(usize::MAX);
         if count != data.len() {
-            return Err(Error::shape("tensor", format!("shape {shape:?} has {count} values, {} were given", data.len())));
+            return Err(Error::shape("tensor", format!("shape {} has {count} values, {} were given", Sides(shape), data.len())));
         }
         Ok(Self { shape: shape.to_vec(), data })
     }
@@ -436,7 +436,7 @@ impl Part {
     /// The shape of an input, if it can be one.
     fn check(&self, engine: &Engine, input: &Tensor) -> Result<Shape> {
         let &[n, c, h, w] = &input.shape[..] else {
-            return Err(Error::shape("input", format!("has shape {:?}, [n, c, h, w] is needed", input.shape)));
+            return Err(Error::shape("input", format!("has shape {}, [n, c, h, w] is needed", Sides(&input.shape))));
         };
         let shape = Shape::new(n, c, h, w);
         let count = shape.checked_count().unwrap_or(usize::MAX);
@@ -597,7 +597,7 @@ impl Model {
     /// `features_only=True` gives. See [`Network::feature_graph`].
     pub async fn features_async(&self, input: &Tensor) -> Result<Vec<Feature>> {
         let &[n, _, h, w] = &input.shape[..] else {
-            return Err(Error::shape("input", format!("has shape {:?}, [n, 3, h, w] is needed", input.shape)));
+            return Err(Error::shape("input", format!("has shape {}, [n, 3, h, w] is needed", Sides(&input.shape))));
         };
         self.input_shape(n, h, w)?;
         if self.inner.features.get().is_none() {
@@ -614,7 +614,7 @@ impl Model {
     /// The maps of one of [`Network::ghost_modules`] for a normalised input `[n, 3, h, w]`. A module that is asked for again is ready.
     pub async fn ghost_maps_async(&self, input: &Tensor, module: &str) -> Result<GhostMaps> {
         let &[n, _, h, w] = &input.shape[..] else {
-            return Err(Error::shape("input", format!("has shape {:?}, [n, 3, h, w] is needed", input.shape)));
+            return Err(Error::shape("input", format!("has shape {}, [n, 3, h, w] is needed", Sides(&input.shape))));
         };
         self.input_shape(n, h, w)?;
         let lock = || self.inner.ghosts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,7 +20,7 @@ use half::slice::HalfFloatSliceExt as _;
 use half::{bf16, f16};
 
 use crate::error::{Error, Result};
-use crate::text::decimal;
+use crate::text::{Sides, decimal};
 
 pub use config::Config;
 use config::Found;
@@ -170,10 +170,10 @@ impl Checkpoint {
             match self.get(name) {
                 None => missing.push(quoted(name)),
                 Some(tensor) if tensor.shape != *shape => {
-                    misshapen.push(format!("{} is {:?} and should be {shape:?}", quoted(name), tensor.shape));
+                    misshapen.push(format!("{} is {} and should be {}", quoted(name), Sides(&tensor.shape), Sides(shape)));
                 }
                 Some(tensor) if elements(shape) != Some(tensor.data.len()) => {
-                    misshapen.push(format!("{} is {shape:?} and holds {} elements", quoted(name), tensor.data.len()));
+                    misshapen.push(format!("{} is {} and holds {} elements", quoted(name), Sides(shape), tensor.data.len()));
                 }
                 Some(_) => {}
             }
@@ -325,11 +325,11 @@ fn tensor(name: &str, shape: Vec<usize>, float: Float, bytes: &[u8]) -> Result<T
         }
     };
     if elements(&shape) != Some(data.len()) {
-        return Err(format!("tensor {} is {shape:?} and holds {} elements", quoted(name), data.len()));
+        return Err(format!("tensor {} is {} and holds {} elements", quoted(name), Sides(&shape), data.len()));
     }
     match first_not_finite(&data) {
         None => Ok(Tensor { shape, data }),
-        Some(at) => Err(format!("tensor {} has {} at {:?}", quoted(name), decimal(data[at].into()), position(at, &shape))),
+        Some(at) => Err(format!("tensor {} has {} at {}", quoted(name), decimal(data[at].into()), Sides(&position(at, &shape)))),
     }
 }
 

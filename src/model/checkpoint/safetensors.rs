@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use super::{Float, Found, Tensor, UNUSED_SUFFIX, elements, one_line, quoted, tensor};
 use crate::json::Value;
+use crate::text::Sides;
 
 /// A tensor as the header tells of it.
 struct Entry {
@@ -70,7 +71,8 @@ fn entry(name: String, info: &Value, data_bytes: usize) -> Result<Entry, String>
     let needed = elements(&shape).and_then(|count| (count as u64).checked_mul(bits));
     if needed != Some((end - start) as u64 * 8) {
         let needed = needed.map_or("too many".to_string(), |bits| bits.div_ceil(8).to_string());
-        return Err(format!("damaged: tensor {} is {dtype} {shape:?}, that is {needed} bytes, and has {}", quoted(&name), end - start));
+        let (name, shape) = (quoted(&name), Sides(&shape));
+        return Err(format!("damaged: tensor {name} is {dtype} {shape}, that is {needed} bytes, and has {}", end - start));
     }
     let dtype = dtype.to_string();
     Ok(Entry { name, dtype, shape, span: [start, end] })
