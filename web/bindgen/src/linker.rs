@@ -17,7 +17,8 @@ use std::{
     process::Command,
 };
 use wasmparser::{
-    FunctionBody, KnownCustom, Linking, LinkingSectionReader, Operator, Parser, Payload, RelocSectionReader, SymbolInfo, TypeRef,
+    FunctionBody, KnownCustom, Linking, LinkingSectionReader, Operator, Parser, Payload, RelocSectionReader, RelocationEntry,
+    RelocationType, SymbolInfo, TypeRef,
 };
 
 fn main() -> Result<()> {
@@ -41,6 +42,10 @@ fn main() -> Result<()> {
 /// Parts of the symbols, mangled in either way, of functions that panic, where they do not return.
 const PANICS: [&str; 4] = ["4core9panicking", "4core3str16slice_error_fail", "5alloc5alloc18handle_alloc_error", "3std7process5abort"];
 
+/// Parts of the symbol of the one `Debug` that only a panic's message would call: that of an error made of a text, such as wgpu's carry.
+/// With the tables of Unicode that it needs it takes 3 KB of the package, compressed. To call it would be a trap, as a panic is.
+const DEBUG: [&str; 2] = ["11StringError", "5Debug"];
+
 /// What this tool has to know of an object file.
 #[derive(Default)]
 struct Object<'a> {
@@ -52,22 +57,25 @@ struct Object<'a> {
     /// How many parameters the others have.
     parameters: Vec<usize>,
     names: HashMap<u32, &'a str>,
-    /// The section of the code's relocations as a whole, and its contents.
-    relocations: Option<(Range<usize>, RelocSectionReader<'a>)>,
+    /// Numbers of the symbols that [`DEBUG`] tells of.
+    debug: HashSet<u32>,
+    /// The sections of relocations, from the first on: each as a whole, its contents, where the section starts that they are of.
+    relocations: Vec<(Range<usize>, RelocSectionReader<'a>, usize)>,
 }
 
 impl<'a> Object<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self> {
         let mut object = Self::default();
         let mut end = 0;
-        let (mut sections, mut code_section) = (0, None);
+        // Where the contents of each section start.
+        let mut sections = Vec::new();
         let mut types = Vec::new();
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload?;
             let start = end;
             if let Some((_, range)) = payload.as_section() {
                 end = range.end;
-                sections += 1;
+                sections.push(range.start);
             } else if let Payload::Version { range, .. } = &payload {
                 end = range.end;
             }
@@ -88,14 +96,14 @@ impl<'a> Object<'a> {
                     object.parameters = section.into_iter().map(|ty| Ok(types[ty? as usize])).collect::<Result<_>>()?;
                 }
                 Payload::CodeSectionStart { range, .. } => {
-                    code_section = Some(sections - 1);
                     object.code = range;
                 }
                 Payload::CodeSectionEntry(body) => object.bodies.push(body),
                 Payload::CustomSection(section) => match section.as_known() {
                     KnownCustom::Linking(linking) => object.read_names(linking)?,
-                    KnownCustom::Reloc(relocations) if Some(relocations.section_index()) == code_section => {
-                        object.relocations = Some((start..section.range().end, relocations));
+                    KnownCustom::Reloc(relocations) => {
+                        let of = sections[relocations.section_index() as usize];
+                        object.relocations.push((start..section.range().end, relocations, of));
                     }
                     _ => {}
                 },
@@ -108,9 +116,12 @@ impl<'a> Object<'a> {
     fn read_names(&mut self, linking: LinkingSectionReader<'a>) -> Result<()> {
         for part in linking.subsections() {
             if let Linking::SymbolTable(symbols) = part? {
-                for symbol in symbols {
+                for (number, symbol) in (0..).zip(symbols) {
                     if let SymbolInfo::Func { index, name: Some(name), .. } = symbol? {
                         self.names.insert(index, name);
+                        if DEBUG.iter().all(|part| name.contains(part)) {
+                            self.debug.insert(number);
+                        }
                     }
                 }
             }
@@ -166,9 +177,19 @@ fn trim(bytes: &[u8]) -> Result<Vec<u8>> {
         gone.push(range);
     }
     gone.sort_by_key(|range| range.start);
-    let Some((section, relocations)) = object.relocations else { return Ok(trimmed) };
-    let kept = without(bytes, &relocations, object.code.start, &gone)?;
-    trimmed.splice(section, kept);
+    // From the last on, for each that is shorter moves those behind it.
+    for (section, relocations, of) in object.relocations.iter().rev() {
+        let kept = without(bytes, relocations, |relocation| {
+            let at = of + relocation.offset as usize;
+            let debug = relocation.ty == RelocationType::TableIndexI32 && object.debug.contains(&relocation.index);
+            if debug {
+                // The table's first entry is none.
+                trimmed[at..at + 4].fill(0);
+            }
+            debug || gone.get(gone.partition_point(|range| range.end <= at)).is_some_and(|range| range.contains(&at))
+        })?;
+        trimmed.splice(section.clone(), kept);
+    }
     Ok(trimmed)
 }
 
@@ -251,21 +272,19 @@ fn is_straight(operator: &Operator<'_>) -> bool {
     )
 }
 
-/// The section of relocations without those in the ranges `gone`; `code` is where the section starts that they are of.
-fn without(bytes: &[u8], relocations: &RelocSectionReader<'_>, code: usize, gone: &[Range<usize>]) -> Result<Vec<u8>> {
+/// A section of relocations without those that are `gone`.
+fn without(bytes: &[u8], relocations: &RelocSectionReader<'_>, mut gone: impl FnMut(&RelocationEntry) -> bool) -> Result<Vec<u8>> {
     let entries = relocations.entries().into_iter_with_offsets().collect::<Result<Vec<_>, _>>()?;
     let ends = entries.iter().skip(1).map(|(offset, _)| *offset).chain([relocations.range().end]);
     let (mut count, mut kept) = (0, Vec::new());
     for ((start, entry), end) in entries.iter().zip(ends) {
-        let at = code + entry.offset as usize;
-        // Ranges are in the order of the file.
-        let before = gone.partition_point(|range| range.end <= at);
-        if gone.get(before).is_none_or(|range| !range.contains(&at)) {
+        if !gone(entry) {
             kept.extend_from_slice(&bytes[*start..end]);
             count += 1;
         }
     }
-    let name = b"reloc.CODE";
+    // The linker goes by the number of the section that they are of.
+    let name = b"reloc.";
     let contents = [&leb(name.len() as u32)[..], name, &leb(relocations.section_index()), &leb(count), &kept].concat();
     Ok([&[0][..], &leb(contents.len() as u32), &contents].concat())
 }
