@@ -98,7 +98,7 @@ impl Graph {
         let (name, data) = (name.into(), data.into());
         let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side)).unwrap_or(usize::MAX);
         if count != data.len() {
-            return Err(Error::shape(name, format!("shape {} has {count} values, {} were given", Sides(&shape), data.len())));
+            return Err(Error::shape(name, format!("shape {} has {count} values, {} were given", Sides(shape), data.len())));
         }
         self.constants.push(Constant { name, shape: shape.to_vec(), data });
         Ok(ConstId(self.constants.len() - 1))
