@@ -10,6 +10,7 @@ use crate::{
     },
     parallel::*,
     plan::{ConstantCache, Form, Plan, PlanOptions, Precision},
+    text::{Sides, decimal},
 };
 use image::DynamicImage;
 use std::{
@@ -94,7 +95,7 @@ impl Tensor {
     pub fn new(shape: &[usize], data: Vec<f32>) -> Result<Self> {
         let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side)).unwrap_or(usize::MAX);
         if count != data.len() {
-            return Err(Error::shape("tensor", format!("shape {shape:?} has {count} values, {} were given", data.len())));
+            return Err(Error::shape("tensor", format!("shape {} has {count} values, {} were given", Sides(shape), data.len())));
         }
         Ok(Self { shape: shape.to_vec(), data })
     }
@@ -443,7 +444,7 @@ impl Part {
     /// The shape of an input, if it can be one.
     fn check(&self, engine: &Engine, input: &Tensor) -> Result<Shape> {
         let &[n, c, h, w] = &input.shape[..] else {
-            return Err(Error::shape("input", format!("has shape {:?}, [n, c, h, w] is needed", input.shape)));
+            return Err(Error::shape("input", format!("has shape {}, [n, c, h, w] is needed", Sides(&input.shape))));
         };
         let shape = Shape::new(n, c, h, w);
         let count = shape.checked_count().unwrap_or(usize::MAX);
@@ -451,13 +452,14 @@ impl Part {
             return Err(Error::shape("input", format!("shape {shape} has {count} values, {} were given", input.data.len())));
         }
         if let Some(at) = input.data.iter().position(|v| !v.is_finite()) {
-            return Err(Error::shape("input", format!("value {at} is {}", input.data[at])));
+            return Err(Error::shape("input", format!("value {at} is {}", decimal(input.data[at].into()))));
         }
         let largest = half::f16::MAX.to_f32();
         if engine.precision().is_f16()
             && let Some(at) = input.data.iter().position(|v| v.abs() > largest)
         {
-            return Err(Error::shape("input", format!("value {at} is {}, f16 holds up to {largest}", input.data[at])));
+            let [value, most] = [input.data[at], largest].map(|v| decimal(v.into()));
+            return Err(Error::shape("input", format!("value {at} is {value}, f16 holds up to {most}")));
         }
         Ok(shape)
     }
@@ -603,7 +605,7 @@ impl Model {
     /// `features_only=True` gives. See [`Network::feature_graph`].
     pub async fn features_async(&self, input: &Tensor) -> Result<Vec<Feature>> {
         let &[n, _, h, w] = &input.shape[..] else {
-            return Err(Error::shape("input", format!("has shape {:?}, [n, 3, h, w] is needed", input.shape)));
+            return Err(Error::shape("input", format!("has shape {}, [n, 3, h, w] is needed", Sides(&input.shape))));
         };
         self.input_shape(n, h, w)?;
         if self.inner.features.get().is_none() {
@@ -620,7 +622,7 @@ impl Model {
     /// The maps of one of [`Network::ghost_modules`] for a normalised input `[n, 3, h, w]`. A module that is asked for again is ready.
     pub async fn ghost_maps_async(&self, input: &Tensor, module: &str) -> Result<GhostMaps> {
         let &[n, _, h, w] = &input.shape[..] else {
-            return Err(Error::shape("input", format!("has shape {:?}, [n, 3, h, w] is needed", input.shape)));
+            return Err(Error::shape("input", format!("has shape {}, [n, 3, h, w] is needed", Sides(&input.shape))));
         };
         self.input_shape(n, h, w)?;
         let lock = || self.inner.ghosts.lock().unwrap_or_else(PoisonError::into_inner);

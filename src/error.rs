@@ -1,5 +1,6 @@
 //! The library's one error type: what went wrong, on which file or node, with both numbers where there are two.
 
+use crate::text::path;
 use std::path::PathBuf;
 
 /// Everything that can go wrong, one variant per thing a caller can act on.
@@ -30,7 +31,7 @@ pub enum Error {
         limit: u64,
     },
     /// A weights file cannot be used: damaged, of an unknown kind, or not this network's.
-    #[error("{}: {what}", file.display())]
+    #[error("{}: {what}", path(file))]
     Weights {
         /// The file.
         file: PathBuf,
@@ -41,7 +42,7 @@ pub enum Error {
     #[error("{0}")]
     Model(String),
     /// An image cannot be decoded or is too large.
-    #[error("{}: {what}", file.display())]
+    #[error("{}: {what}", path(file))]
     Image {
         /// The file.
         file: PathBuf,
@@ -69,7 +70,7 @@ pub enum Error {
     #[error("the GPU refused {0}")]
     Gpu(String),
     /// A file cannot be read or written.
-    #[error("{}: {what}", file.display())]
+    #[error("{}: {what}", path(file))]
     Io {
         /// The file.
         file: PathBuf,

@@ -18,6 +18,7 @@ use crate::{
     cpu,
     error::{Error, Result},
     kernels::{Resize, Rows},
+    text::decimal,
 };
 
 pub use crate::kernels::Interpolation;
@@ -107,14 +108,17 @@ impl Preprocess {
             return Err(Error::Model(format!("input size {h} x {w} is not between 1 x 1 and {MAX_PIXELS} pixels")));
         }
         if let Some(std) = self.std.iter().find(|std| !std.is_finite() || **std == 0.0) {
-            return Err(Error::Model(format!("standard deviation {std} of the input is not a number to divide by")));
+            return Err(Error::Model(format!("standard deviation {} of the input is not a number to divide by", decimal((*std).into()))));
         }
         // timm divides by a double: 224 / 0.8 is 280, but 0.8 as f32 is a little more and would give 279. No share has more decimals.
         let crop_pct = (f64::from(self.crop_pct) * 1e6).round() / 1e6;
         let scaled = self.size.map(|size| (size as f64 / crop_pct).floor());
         // The upper bound keeps every coordinate below 2^53, exact in f64, for any image that decodes.
         if !(crop_pct > 0.0 && scaled.iter().all(|s| (1.0..=65_536.0 * 16.0).contains(s))) {
-            return Err(Error::Model(format!("crop share {} of input size {h} x {w}: no image can be resized to that", self.crop_pct)));
+            return Err(Error::Model(format!(
+                "crop share {} of input size {h} x {w}: no image can be resized to that",
+                decimal(self.crop_pct.into())
+            )));
         }
         Ok(scaled.map(|s| s as u64))
     }

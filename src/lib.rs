@@ -34,6 +34,7 @@ pub mod graph;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod image_input;
+mod json;
 pub mod kernels;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
@@ -43,7 +44,9 @@ pub mod plan;
 #[cfg(any(feature = "cli", feature = "web"))]
 #[doc(hidden)]
 pub mod report;
+mod small_map;
 mod stats;
+mod text;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
 mod web;
 
@@ -57,4 +60,5 @@ pub use engine::{
 pub use error::{Error, Result};
 pub use model::Network;
 pub use plan::Precision;
+pub use small_map::SmallMap;
 pub use stats::{median, percentile};

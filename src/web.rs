@@ -1,14 +1,14 @@
 //! What the browser package calls (feature `web`): `web/src/ghostnet.js` is the interface that people see, and does whatever needs no Rust.
 //!
-//! Structured results cross as JSON, numbers as typed arrays. Errors are JavaScript `Error`s with this library's messages; that of a lost
+//! Structured results cross as JavaScript objects, numbers as typed arrays. Errors are JavaScript `Error`s with this library's messages; that of a lost
 //! device is named `GhostNetDeviceLost`.
 
 use crate::{
-    Backend, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, gpu::ExternalImageSource, kernels::Rows, plan::Form,
-    report::kernels,
+    Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, gpu::ExternalImageSource, kernels::Rows,
+    plan::Form, report::kernels,
 };
-use js_sys::{Array, Float32Array, Function};
-use serde_json::json;
+use js_sys::{Array, Float32Array, Function, Object, Reflect};
+use serde_json::Value;
 use std::{cell::RefCell, ops::Range};
 use wasm_bindgen::prelude::*;
 
@@ -77,10 +77,10 @@ pub fn no_weights(name: &str) -> JsValue {
     }
 }
 
-/// `cargo bench --bench kernels` for the network `name`: its JSON. `progress` is called with how many of how many parts are done and what
+/// `cargo bench --bench kernels` for the network `name`: what its JSON says. `progress` is called with how many of how many parts are done and what
 /// comes next; what it throws ends the measurement.
 #[wasm_bindgen]
-pub async fn bench_kernels(name: String, quick: bool, progress: Function) -> Result<String, JsValue> {
+pub async fn bench_kernels(name: String, quick: bool, progress: Function) -> Result<JsValue, JsValue> {
     let engine = Engine::new(EngineOptions { backend: Backend::Gpu, ..Default::default() }).await?;
     let mut thrown = JsValue::UNDEFINED;
     let go_on = |done: usize, total: usize, what: &str| {
@@ -88,9 +88,9 @@ pub async fn bench_kernels(name: String, quick: bool, progress: Function) -> Res
         called.map_err(|error| thrown = error).is_ok()
     };
     let found = kernels::measure(&engine, &name, quick, go_on).await;
-    let json = found.map(|found| found.map(|found| found.json(&engine, quick).to_string()));
+    let found = found.map(|found| found.map(|found| js(&found.json(&engine, quick))));
     engine.lose_device();
-    json?.ok_or(thrown)
+    found?.ok_or(thrown)
 }
 
 /// A network on a device.
@@ -99,13 +99,15 @@ pub struct Net {
     network: Network,
     options: EngineOptions,
     fallback: Option<String>,
-    /// `None` once the device was lost.
+    /// The first device, until the network is put on it.
+    engine: RefCell<Option<Engine>>,
+    /// `None` until the network is put on a device, and once that was lost.
     model: RefCell<Option<Model>>,
 }
 
 #[wasm_bindgen]
 impl Net {
-    /// Puts a network on `device`: that of the safetensors file `weights`, which messages call `origin`; it must be of the architecture
+    /// A network for `device`: that of the safetensors file `weights`, which messages call `origin`; it must be of the architecture
     /// `name`, if one is given. Without weights, that architecture with made-up ones.
     #[wasm_bindgen(constructor)]
     pub fn new(device: &Device, name: Option<String>, origin: &str, weights: Option<Vec<u8>>) -> Result<Net, JsValue> {
@@ -117,32 +119,41 @@ impl Net {
         if let Some(name) = name {
             network.check_architecture(&name, origin)?;
         }
-        let model = device.engine.load(network.clone())?;
-        Ok(Self { network, options: device.options.clone(), fallback: device.fallback.clone(), model: RefCell::new(Some(model)) })
+        let engine = RefCell::new(Some(device.engine.clone()));
+        Ok(Self { network, options: device.options.clone(), fallback: device.fallback.clone(), engine, model: RefCell::default() })
     }
 
-    /// What `info` holds, as JSON.
-    pub fn info(&self) -> Result<String, JsValue> {
+    /// Whether the classes are ImageNet's and nobody has named them.
+    pub fn lacks_names(&self) -> bool {
+        self.network.lacks_names()
+    }
+
+    /// Names the classes, one a line; before anything else is called.
+    pub fn name_classes(&mut self, lines: &str) {
+        self.network.name_classes(lines);
+    }
+
+    /// What `info` holds, once `prepare` has been called.
+    pub fn info(&self) -> Result<Object, JsValue> {
         let model = self.model.borrow();
-        let engine = model.as_ref().expect("asked for before anything can be lost").engine();
+        let engine = model.as_ref().expect("asked for after `prepare`, before anything can be lost").engine();
         let summary = self.network.summary()?;
-        let info = json!({
-            "adapter": engine.adapter().name,
-            "backend": engine.backend(),
-            "fallback": self.fallback,
-            "precision": engine.precision().name(),
-            "model": self.network.name(),
-            "input": summary.input,
-            "classes": self.network.classes(),
-            "labels": self.network.labels(),
-            "params": summary.params,
-            "macs": summary.macs,
-            "features": engine.adapter().features,
-        });
-        Ok(info.to_string())
+        Ok(object(&[
+            ("adapter", (&engine.adapter().name).into()),
+            ("backend", engine.backend().into()),
+            ("fallback", self.fallback.as_ref().map_or(JsValue::NULL, JsValue::from)),
+            ("precision", engine.precision().name().into()),
+            ("model", self.network.name().into()),
+            ("input", list(&summary.input, |&side| number(side as u64))),
+            ("classes", number(self.network.classes() as u64)),
+            ("labels", list(self.network.labels(), |label| label.into())),
+            ("params", number(summary.params)),
+            ("macs", number(summary.macs)),
+            ("features", list(&engine.adapter().features, |feature| feature.into())),
+        ]))
     }
 
-    /// Makes ready what `classify` needs; milliseconds for the weights and for the pipelines.
+    /// Puts the network on the device and makes ready what `classify` needs; milliseconds for the weights and for the pipelines.
     pub async fn prepare(&self, top: usize) -> Result<Vec<f64>, JsValue> {
         let [h, w] = self.network.preprocess().size;
         let form = Form::Classify { k: top.clamp(1, self.network.classes()) };
@@ -151,20 +162,20 @@ impl Net {
         Ok(vec![times.weights, times.pipelines])
     }
 
-    /// The `top` classes of what the browser holds, best first, as JSON. On a GPU only; no pixel comes here.
-    pub async fn classify(&self, source: JsValue, width: u32, height: u32, top: usize) -> Result<String, JsValue> {
+    /// The `top` classes of what the browser holds, best first. On a GPU only; no pixel comes here.
+    pub async fn classify(&self, source: JsValue, width: u32, height: u32, top: usize) -> Result<JsValue, JsValue> {
         let source = external(source)?;
         let model = self.model().await?;
         let classes = self.checked(model.classify_external_async(&source, width, height, top).await)?;
-        Ok(json!(classes).to_string())
+        Ok(list(&classes, class))
     }
 
-    /// The `top` classes of an image of RGBA bytes, best first, as JSON.
-    pub async fn classify_pixels(&self, pixels: Vec<u8>, width: u32, height: u32, top: usize) -> Result<String, JsValue> {
+    /// The `top` classes of an image of RGBA bytes, best first.
+    pub async fn classify_pixels(&self, pixels: Vec<u8>, width: u32, height: u32, top: usize) -> Result<JsValue, JsValue> {
         let model = self.model().await?;
         let pixels = model.pixels_of_rows(&Rgba::new(pixels, width, height)?, height, width)?;
         let classes = self.checked(model.classify_pixels_async(&pixels, 1, top).await)?;
-        Ok(json!(classes[0]).to_string())
+        Ok(list(&classes[0], class))
     }
 
     /// Logits of a normalised input `[n, 3, h, w]`: their values and their shape.
@@ -174,16 +185,21 @@ impl Net {
         Ok(array(&self.checked(model.run_async(&input).await)?))
     }
 
-    /// The steps of a run with their milliseconds, as JSON.
-    pub async fn profile(&self, rounds: usize) -> Result<String, JsValue> {
+    /// The steps of a run with their milliseconds.
+    pub async fn profile(&self, rounds: usize) -> Result<Array, JsValue> {
         let [h, w] = self.network.preprocess().size;
         let model = self.model().await?;
         let (plan, times) = self.checked(model.profile_async(1, h, w, rounds).await)?;
         let steps = plan.steps.iter().zip(times).map(|(step, ms)| {
-            let bytes = step.read_bytes + step.write_bytes;
-            json!({ "name": step.name, "kernel": step.dispatch.key.kernel.name(), "ms": ms, "macs": step.macs, "bytes": bytes })
+            object(&[
+                ("name", (&step.name).into()),
+                ("kernel", step.dispatch.key.kernel.name().into()),
+                ("ms", ms.into()),
+                ("macs", number(step.macs)),
+                ("bytes", number(step.read_bytes + step.write_bytes)),
+            ])
         });
-        Ok(serde_json::Value::from_iter(steps).to_string())
+        Ok(steps.collect())
     }
 
     /// Names of the ghost modules, in order.
@@ -223,7 +239,11 @@ impl Net {
         if let Some(model) = self.model.borrow().clone().filter(|model| !model.engine().is_lost()) {
             return Ok(model);
         }
-        let model = Engine::new(self.options.clone()).await?.load(self.network.clone())?;
+        let engine = match self.engine.take() {
+            Some(engine) => engine,
+            None => Engine::new(self.options.clone()).await?,
+        };
+        let model = engine.load(self.network.clone())?;
         self.model.replace(Some(model.clone()));
         Ok(model)
     }
@@ -271,6 +291,45 @@ fn external(source: JsValue) -> Result<ExternalImageSource> {
     let source = source.or_else(|s| s.dyn_into().map(HTMLCanvasElement));
     let source = source.or_else(|s| s.dyn_into().map(OffscreenCanvas));
     source.or_else(|s| s.dyn_into().map(VideoFrame)).map_err(unknown)
+}
+
+fn object(fields: &[(&str, JsValue)]) -> Object {
+    let object = Object::new();
+    for (key, value) in fields {
+        Reflect::set(&object, &JsValue::from(*key), value).expect("an object of ours takes any key");
+    }
+    object
+}
+
+fn list<T>(items: &[T], item: impl Fn(&T) -> JsValue) -> JsValue {
+    items.iter().map(item).collect::<Array>().into()
+}
+
+/// JavaScript's numbers are exact up to 2^53: more multiply-adds than any run has.
+fn number(count: u64) -> JsValue {
+    JsValue::from_f64(count as f64)
+}
+
+fn class(Class { index, label, probability }: &Class) -> JsValue {
+    object(&[("index", number(*index as u64)), ("label", label.into()), ("probability", (*probability).into())]).into()
+}
+
+/// What JSON would say, without its text.
+fn js(value: &Value) -> JsValue {
+    match value {
+        Value::Null => JsValue::NULL,
+        Value::Bool(value) => (*value).into(),
+        Value::Number(value) => value.as_f64().into(),
+        Value::String(text) => text.into(),
+        Value::Array(items) => list(items, js),
+        Value::Object(fields) => {
+            let object = Object::new();
+            for (key, value) in fields {
+                Reflect::set(&object, &key.into(), &js(value)).expect("an object of ours takes any key");
+            }
+            object.into()
+        }
+    }
 }
 
 fn array(tensor: &Tensor) -> Array {

@@ -61,10 +61,19 @@ pub(crate) fn total(blocks: &[Block]) -> Block {
 /// An activation by its number; `shaders/shared/activation.wgsl`.
 #[inline(always)]
 pub(crate) fn activate(v: Block, kind: u32) -> Block {
-    let hard_sigmoid = |x: f32| (x + 3.0).clamp(0.0, 6.0) / 6.0;
     match kind {
+        0 => v,
         // Not f32::max, whose care for NaN costs three more instructions.
         1 => v.map(|x| if x > 0.0 { x } else { 0.0 }),
+        _ => activate_rarely(v, kind),
+    }
+}
+
+/// The activations that GhostNet has on small maps only: not copied into each loop.
+#[inline(never)]
+fn activate_rarely(v: Block, kind: u32) -> Block {
+    let hard_sigmoid = |x: f32| (x + 3.0).clamp(0.0, 6.0) / 6.0;
+    match kind {
         2 => v.map(|x| x.clamp(0.0, 6.0)),
         3 => v.map(hard_sigmoid),
         4 => v.map(|x| x * hard_sigmoid(x)),

@@ -117,16 +117,8 @@ impl Prepared {
         let sums = summed.as_deref_mut();
         let scratch = &mut self.scratch[..];
 
-        let slots = &self.slots;
-        let maybe = |name| {
-            let values: &[Block] = match find(step, name)? {
-                Resource::Slot(slot) => &slots[slot],
-                Resource::Constant(constant) => bytemuck::cast_slice(&plan.constants[constant].data),
-            };
-            assert!(!values.is_empty(), "`{}` also writes the slot it reads as `{name}`", step.name);
-            Some(values)
-        };
-        let read = |name| maybe(name).unwrap_or_else(|| panic!("`{}` has no `{name}`", step.name));
+        let reading = Reading { plan: &plan, step, slots: &self.slots };
+        let (maybe, read) = (|name| reading.maybe(name), |name| reading.get(name));
 
         let dispatch = &step.dispatch;
         match kernel {
@@ -227,6 +219,30 @@ impl Prepared {
         if let (Some(slot), Some(summed)) = (sums_slot, summed) {
             self.slots[slot] = summed;
         }
+    }
+}
+
+/// What a step's variables are bound to, for reading.
+struct Reading<'a> {
+    plan: &'a Plan,
+    step: &'a Step,
+    slots: &'a [Vec<Block>],
+}
+
+impl<'a> Reading<'a> {
+    fn maybe(&self, name: &str) -> Option<&'a [Block]> {
+        let values: &[Block] = match find(self.step, name)? {
+            Resource::Slot(slot) => &self.slots[slot],
+            Resource::Constant(constant) => bytemuck::cast_slice(&self.plan.constants[constant].data),
+        };
+        assert!(!values.is_empty(), "`{}` also writes the slot it reads as `{name}`", self.step.name);
+        Some(values)
+    }
+
+    // Not copied to each of its forty callers.
+    #[inline(never)]
+    fn get(&self, name: &str) -> &'a [Block] {
+        self.maybe(name).unwrap_or_else(|| panic!("`{}` has no `{name}`", self.step.name))
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     graph::Shape,
     image_input::Readable,
     plan::{Form, Plan},
+    text::Sides,
 };
 use futures_channel::oneshot;
 use image::DynamicImage;
@@ -175,7 +176,7 @@ impl Session {
         let given = self.model.inner.logits.check(self.model.engine(), input)?;
         if given != (Shape { n: given.n, c, h, w }) || given.n == 0 || given.n > n {
             let wanted = format!("[{}, {c}, {h}, {w}]", if n == 1 { "1".into() } else { format!("1 to {n}") });
-            return Err(Error::shape("input", format!("has shape {:?}, this session takes {wanted}", input.shape)));
+            return Err(Error::shape("input", format!("has shape {}, this session takes {wanted}", Sides(&input.shape))));
         }
         let read = |about: &About, slots: Slots| {
             let logits = about.plan.outputs.last().zip(slots.last()).map(|(output, slot)| output.unpack(bytemuck::cast_slice(slot)));

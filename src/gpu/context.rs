@@ -4,6 +4,7 @@ use super::pipelines::{Pipeline, Pipelines};
 use crate::{
     Error, Result,
     kernels::{PipelineKey, choice::DeviceClass},
+    text::cut,
 };
 use std::sync::{Arc, Mutex};
 
@@ -35,7 +36,7 @@ impl AdapterInfo {
         Self {
             name: info.name,
             backend: info.backend.to_str().to_string(),
-            driver: [info.driver, info.driver_info].join(" ").trim().to_string(),
+            driver: [info.driver, info.driver_info].join(" ").trim_ascii().to_string(),
             device_type: match info.device_type {
                 wgpu::DeviceType::DiscreteGpu => "discrete",
                 wgpu::DeviceType::IntegratedGpu => "integrated",
@@ -146,7 +147,8 @@ impl Context {
             None => all.into_iter().next(),
             Some(filter) => {
                 let wanted = filter.to_ascii_lowercase();
-                let matches = |i: &AdapterInfo| [&i.name, &i.driver, &i.backend].iter().any(|t| t.to_ascii_lowercase().contains(&wanted));
+                let matches =
+                    |i: &AdapterInfo| [&i.name, &i.driver, &i.backend].iter().any(|t| cut(&t.to_ascii_lowercase(), &wanted).is_some());
                 all.into_iter().find(|(_, info)| matches(info))
             }
         };

@@ -28,7 +28,7 @@ use crate::Error;
 impl From<wgpu::Error> for Error {
     fn from(error: wgpu::Error) -> Self {
         // One line: wgpu's messages are trees of causes.
-        let line = |e: &dyn std::fmt::Display| e.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = |e: &dyn std::fmt::Display| e.to_string().split_ascii_whitespace().collect::<Vec<_>>().join(" ");
         match error {
             wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory("the device has no room for the buffers".into()),
             wgpu::Error::Validation { description, .. } => Error::Gpu(line(&description)),

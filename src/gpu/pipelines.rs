@@ -1,13 +1,11 @@
 //! Compiles each pipeline once per device.
 
+use crate::small_map::SmallMap;
 use crate::{
     Error, Result,
     kernels::{self, Binding, PipelineKey},
 };
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A compiled pipeline with the bindings its shader declares. Binding 0 is the uniform `Params`, bound at an offset set per dispatch.
 #[derive(Debug)]
@@ -20,7 +18,7 @@ pub struct Pipeline {
 /// The pipelines of a device.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
-    compiled: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    compiled: Mutex<SmallMap<PipelineKey, Arc<Pipeline>>>,
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) disk: Option<super::disk_cache::DiskCache>,
 }
@@ -30,7 +28,7 @@ impl Pipelines {
         let lock = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missing: Vec<&PipelineKey> = Vec::new();
         for key in keys {
-            if !lock().contains_key(key) && !missing.contains(&key) {
+            if lock().get(key).is_none() && !missing.contains(&key) {
                 missing.push(key);
             }
         }
@@ -43,7 +41,7 @@ impl Pipelines {
             disk.changed();
         }
         let compiled = lock();
-        Ok(keys.iter().map(|key| compiled[key].clone()).collect())
+        Ok(keys.iter().map(|key| compiled.get(key).expect("compiled above").clone()).collect())
     }
 
     /// Where the driver looks for pipelines and leaves new ones.

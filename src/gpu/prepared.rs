@@ -4,10 +4,11 @@ use super::{Context, Image, Pipeline, resize::Resizer};
 use crate::{
     Error, PrepareTimes, Result, clock, kernels,
     plan::{ConstantKey, PackedConstant, Plan, Precision, Resource},
+    small_map::SmallMap,
 };
 use futures_channel::oneshot;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
@@ -18,7 +19,7 @@ use std::{
 /// Packed weights on the device, shared by all plans of one graph.
 #[derive(Debug, Default)]
 pub struct Weights {
-    uploaded: Mutex<HashMap<(ConstantKey, Precision), Uploaded>>,
+    uploaded: Mutex<SmallMap<(ConstantKey, Precision), Uploaded>>,
 }
 
 type Uploaded = (wgpu::Buffer, Range<u64>);
@@ -79,7 +80,7 @@ impl Weights {
     fn upload(&self, context: &Context, plan: &Plan) -> Result<()> {
         let mut uploaded = self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
         let place = |c: &PackedConstant| (c.key.clone(), plan.precision_of(c));
-        let missing: Vec<_> = plan.constants.iter().filter(|c| !uploaded.contains_key(&place(c))).collect();
+        let missing: Vec<_> = plan.constants.iter().filter(|c| uploaded.get(&place(c)).is_none()).collect();
         let limit = context.max_binding();
         let mut start = 0;
         while start < missing.len() {
@@ -186,7 +187,7 @@ impl Prepared {
             Resource::Slot(slot) => (&slots[slot], 0..slots[slot].size()),
             Resource::Constant(constant) => {
                 let constant = &plan.constants[constant];
-                let (buffer, range) = &uploaded[&(constant.key.clone(), plan.precision_of(constant))];
+                let (buffer, range) = uploaded.get(&(constant.key.clone(), plan.precision_of(constant))).expect("uploaded above");
                 (buffer, range.clone())
             }
         };

@@ -3,14 +3,15 @@
 //! A layer whose every multiply-add and byte cost only that would lie on this roof (Williams, Waterman, Patterson, CACM 2009).
 
 use super::{Context, pipelines::compile_source, prepared::filled};
-use crate::{Error, Result, kernels::template};
+use crate::{
+    Error, Result,
+    kernels::{shaders::shader_text, template},
+};
 use std::sync::Arc;
 
 /// The two shaders: stem and template.
-const SHADERS: [(&str, &str); 2] = [
-    ("roofline_multiply_add", include_str!("../../shaders/roofline_multiply_add.wgsl")),
-    ("roofline_copy", include_str!("../../shaders/roofline_copy.wgsl")),
-];
+const SHADERS: [(&str, &str); 2] =
+    [("roofline_multiply_add", shader_text!("roofline_multiply_add.wgsl")), ("roofline_copy", shader_text!("roofline_copy.wgsl"))];
 
 /// Invocations of both shaders' workgroups.
 const WORKGROUP: u32 = 64;

@@ -12,7 +12,7 @@ mod shape;
 pub use op::{Activation, Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite};
 pub use shape::Shape;
 
-use crate::{Error, Result};
+use crate::{Error, Result, text::Sides};
 use std::sync::Arc;
 
 /// A node's place in its graph.
@@ -98,7 +98,7 @@ impl Graph {
         let (name, data) = (name.into(), data.into());
         let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side)).unwrap_or(usize::MAX);
         if count != data.len() {
-            return Err(Error::shape(name, format!("shape {shape:?} has {count} values, {} were given", data.len())));
+            return Err(Error::shape(name, format!("shape {} has {count} values, {} were given", Sides(shape), data.len())));
         }
         self.constants.push(Constant { name, shape: shape.to_vec(), data });
         Ok(ConstId(self.constants.len() - 1))

@@ -3,6 +3,7 @@
 //! The first group is what builders use; the second is what passes make of it.
 
 use super::{ConstId, Constant, Shape};
+use crate::text::Sides;
 
 /// A function applied to every value. The numbers are those of `shaders/shared/activation.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -299,7 +300,7 @@ impl Op {
         };
         let vector = |id: &ConstId, c: usize| {
             let k = constants.get(id.0).ok_or("a constant is not in the graph")?;
-            if k.shape == [c] { Ok(()) } else { Err(format!("`{}` has shape {:?}, needs [{c}]", k.name, k.shape)) }
+            if k.shape == [c] { Ok(()) } else { Err(format!("`{}` has shape {}, needs [{c}]", k.name, Sides(&k.shape))) }
         };
         let filters = |id: &ConstId| constants.get(id.0).ok_or_else(|| "a constant is not in the graph".to_string());
         match self {
@@ -311,17 +312,17 @@ impl Op {
                 arity(1 + conv.gate as usize + conv.residual as usize)?;
                 let weight = filters(&conv.weight)?;
                 let &[c_out, c_in, kh, kw] = &weight.shape[..] else {
-                    return Err(format!("`{}` has shape {:?}, needs four dimensions", weight.name, weight.shape));
+                    return Err(format!("`{}` has shape {}, needs four dimensions", weight.name, Sides(&weight.shape)));
                 };
                 if conv.groups == 0 || !c_out.is_multiple_of(conv.groups) || !inputs[0].is_multiple_of(conv.groups) {
                     return Err(format!("{} input and {c_out} output channels cannot be split into {} groups", inputs[0], conv.groups));
                 }
                 if c_in * conv.groups != inputs[0] {
                     return Err(format!(
-                        "input has {} channels, `{}` {:?} needs {}",
+                        "input has {} channels, `{}` {} needs {}",
                         inputs[0],
                         weight.name,
-                        weight.shape,
+                        Sides(&weight.shape),
                         c_in * conv.groups
                     ));
                 }
@@ -349,7 +350,7 @@ impl Op {
                     below_largest("stride", p.stride)?;
                     below_largest("window", p.kernel)?;
                     if p.pad[0] >= p.kernel[0] || p.pad[1] >= p.kernel[1] {
-                        return Err(format!("padding {:?} must be less than the window {:?}", p.pad, p.kernel));
+                        return Err(format!("padding {} must be less than the window {}", Sides(&p.pad), Sides(&p.kernel)));
                     }
                 }
                 Ok(inputs[0])
@@ -380,7 +381,7 @@ impl Op {
                         bias.iter().try_for_each(|b| vector(b, c_out))?;
                         Ok(c_out)
                     }
-                    _ => Err(format!("input has {} channels, `{}` has shape {:?}", inputs[0], weight.name, weight.shape)),
+                    _ => Err(format!("input has {} channels, `{}` has shape {}", inputs[0], weight.name, Sides(&weight.shape))),
                 }
             }
             // Made by passes from operations that were checked.

@@ -3,9 +3,12 @@
 //! One file a kernel, with the stem of its shader in `shaders/` and of its CPU twin in [`crate::cpu`]. Nothing here names wgpu.
 
 pub mod choice;
+pub(crate) mod shaders;
 pub mod template;
 
-use std::fmt::Write as _;
+use crate::text::cut;
+use shaders::shader_text;
+use std::{collections::BinaryHeap, fmt::Write as _};
 
 /// A kernel: a shader template and its CPU twin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +32,7 @@ pub enum Kernel {
 
 macro_rules! shader {
     ($stem:literal) => {
-        ($stem, include_str!(concat!("../../shaders/", $stem, ".wgsl")))
+        ($stem, shader_text!(concat!($stem, ".wgsl")))
     };
 }
 
@@ -104,15 +107,15 @@ impl std::fmt::Display for Kernel {
 
 fn shared(name: &str) -> Option<&'static str> {
     Some(match name {
-        "activation" => include_str!("../../shaders/shared/activation.wgsl"),
-        "divide" => include_str!("../../shaders/shared/divide.wgsl"),
-        "dtype" => include_str!("../../shaders/shared/dtype.wgsl"),
-        "grid" => include_str!("../../shaders/shared/grid.wgsl"),
-        "primary_rows" => include_str!("../../shaders/shared/primary_rows.wgsl"),
-        "reduce" => include_str!("../../shaders/shared/reduce.wgsl"),
-        "rows_rolled" => include_str!("../../shaders/shared/rows_rolled.wgsl"),
-        "rows_unrolled" => include_str!("../../shaders/shared/rows_unrolled.wgsl"),
-        "sum_over_input" => include_str!("../../shaders/shared/sum_over_input.wgsl"),
+        "activation" => shader_text!("shared/activation.wgsl"),
+        "divide" => shader_text!("shared/divide.wgsl"),
+        "dtype" => shader_text!("shared/dtype.wgsl"),
+        "grid" => shader_text!("shared/grid.wgsl"),
+        "primary_rows" => shader_text!("shared/primary_rows.wgsl"),
+        "reduce" => shader_text!("shared/reduce.wgsl"),
+        "rows_rolled" => shader_text!("shared/rows_rolled.wgsl"),
+        "rows_unrolled" => shader_text!("shared/rows_unrolled.wgsl"),
+        "sum_over_input" => shader_text!("shared/sum_over_input.wgsl"),
         _ => return None,
     })
 }
@@ -142,9 +145,8 @@ pub struct Binding {
 impl PipelineKey {
     /// A key; the order of `defines` does not matter.
     pub fn new(kernel: Kernel, defines: &[(&'static str, i64)]) -> Self {
-        let mut defines = defines.to_vec();
-        defines.sort_unstable();
-        Self { kernel, defines }
+        // A heap, for it is smaller than a sort in the browser package.
+        Self { kernel, defines: BinaryHeap::from(defines.to_vec()).into_sorted_vec() }
     }
 
     /// The value of a define.
@@ -156,7 +158,7 @@ impl PipelineKey {
     pub fn file_name(&self) -> String {
         let mut name = self.kernel.name().to_string();
         for (key, value) in self.defines.iter().filter(|(_, v)| *v != 0) {
-            write!(name, "-{}{value}", key.to_lowercase()).expect("writing to a String cannot fail");
+            write!(name, "-{}{value}", key.to_ascii_lowercase()).expect("writing to a String cannot fail");
         }
         name + ".wgsl"
     }
@@ -182,10 +184,10 @@ pub fn bindings(source: &str) -> Vec<Binding> {
     source
         .lines()
         .filter_map(|line| {
-            let (index, rest) = line.strip_prefix("@group(0) @binding(")?.split_once(") var")?;
+            let (index, rest) = cut(line.strip_prefix("@group(0) @binding(")?, ") var")?;
             let index = index.parse().ok()?;
-            let (space, rest) = rest.strip_prefix('<').and_then(|rest| rest.split_once("> ")).unwrap_or(("", rest));
-            let (name, ty) = rest.trim_start().split_once(": ")?;
+            let (space, rest) = rest.strip_prefix('<').and_then(|rest| cut(rest, "> ")).unwrap_or(("", rest));
+            let (name, ty) = cut(rest.trim_ascii_start(), ": ")?;
             let (buffer, texture) = (space.starts_with("storage"), ty.starts_with("texture"));
             (buffer || texture).then(|| Binding { index, name: name.to_string(), writes: space.ends_with("read_write"), texture })
         })

@@ -11,6 +11,7 @@
 //! Expressions have `+ - * / %`, comparisons, `!`, `&&`, `||` and parentheses, over `i64`; a true comparison is 1.
 //! Numbers and switches that WGSL can express stay `override` constants.
 
+use crate::text::cut;
 use std::fmt::Write as _;
 
 /// Integer constants that a template's directives see.
@@ -34,10 +35,10 @@ fn expand<'s>(
     let mut at = 0;
     while at < lines.len() {
         let line = lines[at];
-        let trimmed = line.trim_start();
-        let fail = |why: String| format!("`{}`: {why}", trimmed.trim_end());
+        let trimmed = line.trim_ascii_start();
+        let fail = |why: String| format!("`{}`: {why}", trimmed.trim_ascii_end());
         if let Some(name) = trimmed.strip_prefix("#import ") {
-            let text = import(name.trim()).ok_or_else(|| fail("no such shared file".into()))?;
+            let text = import(name.trim_ascii()).ok_or_else(|| fail("no such shared file".into()))?;
             expand(&text.lines().collect::<Vec<_>>(), names, import, out)?;
             at += 1;
         } else if let Some(condition) = trimmed.strip_prefix("#if ") {
@@ -52,11 +53,11 @@ fn expand<'s>(
             at = end + 1;
         } else if let Some(header) = trimmed.strip_prefix("#for ") {
             let (_, end) = block_end(lines, at, "#for ", "#endfor").map_err(fail)?;
-            let (name, range) = header.split_once(" in ").ok_or_else(|| fail("expected `#for NAME in A..B`".into()))?;
-            let (low, high) = range.split_once("..").ok_or_else(|| fail("expected `#for NAME in A..B`".into()))?;
+            let (name, range) = cut(header, " in ").ok_or_else(|| fail("expected `#for NAME in A..B`".into()))?;
+            let (low, high) = cut(range, "..").ok_or_else(|| fail("expected `#for NAME in A..B`".into()))?;
             let (low, high) = (evaluate(low, names).map_err(fail)?, evaluate(high, names).map_err(fail)?);
             for value in low..high {
-                names.push((name.trim().to_string(), value));
+                names.push((name.trim_ascii().to_string(), value));
                 let result = expand(&lines[at + 1..end], names, import, out);
                 names.pop();
                 result?;
@@ -77,7 +78,7 @@ fn expand<'s>(
 fn block_end(lines: &[&str], start: usize, open: &str, close: &str) -> Result<(Option<usize>, usize), String> {
     let (mut depth, mut middle) = (0, None);
     for (at, line) in lines.iter().enumerate().skip(start) {
-        let line = line.trim();
+        let line = line.trim_ascii();
         if line.starts_with(open) {
             depth += 1;
         } else if line == close {
@@ -94,11 +95,11 @@ fn block_end(lines: &[&str], start: usize, open: &str, close: &str) -> Result<(O
 
 fn substitute(line: &str, names: &[(String, i64)], out: &mut String) -> Result<(), String> {
     let mut rest = line;
-    while let Some(start) = rest.find("${") {
-        let end = rest[start..].find('}').ok_or("no `}` after `${`")? + start;
-        out.push_str(&rest[..start]);
-        write!(out, "{}", evaluate(&rest[start + 2..end], names)?).expect("writing to a String cannot fail");
-        rest = &rest[end + 1..];
+    while let Some((before, after)) = cut(rest, "${") {
+        let (expression, after) = cut(after, "}").ok_or("no `}` after `${`")?;
+        out.push_str(before);
+        write!(out, "{}", evaluate(expression, names)?).expect("writing to a String cannot fail");
+        rest = after;
     }
     out.push_str(rest);
     Ok(())

@@ -9,7 +9,7 @@ mod config;
 mod pth;
 mod safetensors;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::Read as _;
@@ -20,6 +20,7 @@ use half::slice::HalfFloatSliceExt as _;
 use half::{bf16, f16};
 
 use crate::error::{Error, Result};
+use crate::text::{Sides, decimal};
 
 pub use config::Config;
 use config::Found;
@@ -161,22 +162,23 @@ impl Checkpoint {
     /// shapes; of each at most four by name, and how many more there are.
     pub fn check(&self, expected: &[(String, Vec<usize>)]) -> Result<()> {
         let used = |name: &str| !name.ends_with(UNUSED_SUFFIX);
-        let known: HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+        // Some hundred: no set is needed.
+        let known = |name: &str| expected.iter().any(|(other, _)| other == name);
         let mut missing = Vec::new();
         let mut misshapen = Vec::new();
         for (name, shape) in expected.iter().filter(|(name, _)| used(name)) {
             match self.get(name) {
                 None => missing.push(quoted(name)),
                 Some(tensor) if tensor.shape != *shape => {
-                    misshapen.push(format!("{} is {:?} and should be {shape:?}", quoted(name), tensor.shape));
+                    misshapen.push(format!("{} is {} and should be {}", quoted(name), Sides(&tensor.shape), Sides(shape)));
                 }
                 Some(tensor) if elements(shape) != Some(tensor.data.len()) => {
-                    misshapen.push(format!("{} is {shape:?} and holds {} elements", quoted(name), tensor.data.len()));
+                    misshapen.push(format!("{} is {} and holds {} elements", quoted(name), Sides(shape), tensor.data.len()));
                 }
                 Some(_) => {}
             }
         }
-        let extra: Vec<String> = self.names().filter(|name| used(name) && !known.contains(name)).map(quoted).collect();
+        let extra: Vec<String> = self.names().filter(|name| used(name) && !known(name)).map(quoted).collect();
         let parts = [("missing", missing), ("not in this network", extra), ("of another shape", misshapen)];
         let parts: Vec<String> = parts.iter().filter(|(_, items)| !items.is_empty()).map(|(what, items)| listed(what, items)).collect();
         if parts.is_empty() { Ok(()) } else { Err(Error::weights(&self.file, parts.join("; "))) }
@@ -323,11 +325,11 @@ fn tensor(name: &str, shape: Vec<usize>, float: Float, bytes: &[u8]) -> Result<T
         }
     };
     if elements(&shape) != Some(data.len()) {
-        return Err(format!("tensor {} is {shape:?} and holds {} elements", quoted(name), data.len()));
+        return Err(format!("tensor {} is {} and holds {} elements", quoted(name), Sides(&shape), data.len()));
     }
     match first_not_finite(&data) {
         None => Ok(Tensor { shape, data }),
-        Some(at) => Err(format!("tensor {} has {} at {:?}", quoted(name), data[at], position(at, &shape))),
+        Some(at) => Err(format!("tensor {} has {} at {}", quoted(name), decimal(data[at].into()), Sides(&position(at, &shape)))),
     }
 }
 

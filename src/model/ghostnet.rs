@@ -5,6 +5,7 @@ use crate::{
     Error, Result,
     graph::{Activation, ConstId, Conv, Graph, Node, NodeId, Op},
     model::formula,
+    text::Sides,
 };
 
 /// A row of the paper's table 1: a ghost bottleneck.
@@ -275,7 +276,7 @@ impl<'a> Source<'a> {
             SourceKind::Formula(seed) => graph.add_constant(name, shape, formula::values(name, seed, shape)),
             SourceKind::Checkpoint(checkpoint) => {
                 let found = checkpoint.get(name).filter(|t| t.shape == shape);
-                let missing = || Error::weights(checkpoint.file(), format!("no tensor `{name}` of shape {shape:?}"));
+                let missing = || Error::weights(checkpoint.file(), format!("no tensor `{name}` of shape {}", Sides(shape)));
                 graph.add_constant(name, shape, found.ok_or_else(missing)?.data.clone())
             }
         }

@@ -9,6 +9,7 @@ use crate::{
     Error, Result,
     graph::{Graph, Shape},
     image_input::Preprocess,
+    text::decimal,
 };
 use checkpoint::{Checkpoint, Config};
 use ghostnet::{GhostNet, Source, WIDTHS};
@@ -114,7 +115,7 @@ impl Network {
             weights: Weights::Formula(0),
             architecture,
         };
-        let counted = |name: &str| !name.contains("running_");
+        let counted = |name: &str| !name.ends_with(".running_mean") && !name.ends_with(".running_var");
         let tensors = network.tensors().unwrap_or_default();
         network.params = tensors.iter().filter(|(n, _)| counted(n)).map(|(_, shape)| shape.iter().product::<usize>() as u64).sum();
         network
@@ -158,6 +159,7 @@ impl Network {
         if width == wanted {
             return Ok(());
         }
+        let [width, wanted] = [width, wanted].map(decimal);
         let what =
             format!("holds {} (width {width}, {classes} classes, stem stride {stem_stride}), not {name} (width {wanted})", self.name);
         Err(Error::weights(origin, what))
@@ -189,6 +191,18 @@ impl Network {
     /// The classes' names; empty where nobody named them.
     pub fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// Whether its classes are ImageNet's and have no names yet: those are a file of their own in a browser.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn lacks_names(&self) -> bool {
+        self.labels.is_empty() && self.architecture.classes == 1000
+    }
+
+    /// Names the classes, one a line.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn name_classes(&mut self, lines: &str) {
+        self.labels = labels::of_lines(lines);
     }
 
     /// A class's name, or `class N`.
@@ -226,7 +240,7 @@ fn width_of(name: &str) -> Result<f64> {
 
 fn name_of(architecture: &GhostNet) -> String {
     let named = WIDTHS.iter().find(|(_, width)| *width == architecture.width);
-    named.map_or_else(|| format!("ghostnet_{:03.0}", architecture.width * 100.0), |(name, _)| name.to_string())
+    named.map_or_else(|| format!("ghostnet_{:03}", (architecture.width * 100.0).round() as u64), |(name, _)| name.to_string())
 }
 
 fn architecture_of(checkpoint: &Checkpoint) -> Result<GhostNet> {

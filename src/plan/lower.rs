@@ -10,6 +10,7 @@ use crate::{
     Error, Result,
     graph::{Activation, Conv, Ghost, Graph, NodeId, Op, Separable, Shape, SqueezeExcite},
     kernels::{self, Dispatch, Halves, Operand, Products, choice::Tile},
+    text::decimal,
 };
 use half::f16;
 use std::borrow::Cow;
@@ -172,7 +173,8 @@ impl Lowering<'_> {
             let largest = weight.data.iter().fold(0.0f32, |m, v| m.max(v.abs()));
             if largest > f16::MAX.to_f32() {
                 let folded = "once batch normalisation is folded into it";
-                let what = format!("`{}` has a weight of magnitude {largest} ({folded}), f16 holds up to {}", weight.name, f16::MAX);
+                let [largest, most] = [largest, f16::MAX.to_f32()].map(|v| decimal(v.into()));
+                let what = format!("`{}` has a weight of magnitude {largest} ({folded}), f16 holds up to {most}", weight.name);
                 return Err(Error::Model(format!("{what}; leave out precision f16")));
             }
         }
@@ -318,9 +320,9 @@ impl Lowering<'_> {
         self.steps.push(Step { name, dispatch, bindings: bindings.to_vec(), macs, read_bytes, write_bytes: write });
     }
 
-    fn constant(&mut self, node: NodeId, role: &'static str, variant: usize, stored: bool, pack: impl FnOnce() -> Vec<f32>) -> Resource {
+    fn constant(&mut self, node: NodeId, role: &'static str, variant: usize, stored: bool, pack: &dyn Fn() -> Vec<f32>) -> Resource {
         let key = ConstantKey { node: node.0, role, variant };
-        let data = self.cache.entry(key.clone()).or_insert_with(|| pack().into()).clone();
+        let data = self.cache.get_or_insert_with(&key, &|| pack().into()).clone();
         self.constants.push(PackedConstant { key, data, stored });
         Resource::Constant(self.constants.len() - 1)
     }
@@ -353,7 +355,7 @@ impl Lowering<'_> {
         // v = (x / 255 - mean) / std, as one multiply-add.
         let scale = lane(&|c| (1.0 / (255.0 * f64::from(std[c]))) as f32);
         let shift = lane(&|c| (-f64::from(mean[c]) / f64::from(std[c])) as f32);
-        let constant = self.constant(NodeId(usize::MAX), "normalise", 0, false, || [scale, shift].concat());
+        let constant = self.constant(NodeId(usize::MAX), "normalise", 0, false, &|| [scale, shift].concat());
         let words = self.new_storage(input.n * input.pixels() * 4);
         let dispatch = kernels::preprocess(input.n, input.pixels(), self.f16, to.place);
         let bindings = [("pixels", Resource::Slot(words)), ("scale_shift", constant), ("output", Resource::Slot(to.storage))];
@@ -510,10 +512,10 @@ impl Lowering<'_> {
             let windows = pack::Windows::new(&layout_in, &layout_out, blocks, c_in, c_out, conv.groups);
             let taps = kernel[0] * kernel[1];
             let products = self.products(&weight.data, None);
-            let filters = self.constant(id, "weight", variant(blocks, products), true, || {
+            let filters = self.constant(id, "weight", variant(blocks, products), true, &|| {
                 pack::conv2d(&scaled(&weight.data, products), &layout_in, &layout_out, blocks, c_in, conv.groups, taps, &windows)
             });
-            let bias = self.constant(id, "bias", blocks, false, || {
+            let bias = self.constant(id, "bias", blocks, false, &|| {
                 let mut bias = pack::vector(conv.bias.map(|b| &graph.constant(b).data[..]), layout_out.lanes(), blocks);
                 bias.extend(windows.first.iter().flat_map(|&first| [first as f32, 0.0, 0.0, 0.0]));
                 bias
@@ -545,9 +547,9 @@ impl Lowering<'_> {
         let weight = graph.constant(conv.weight);
         let (layout_in, layout_out) = (self.layouts[input.0].clone(), self.layouts[id.0].clone());
         let c_in = graph.channels(input);
-        let matrix = self.constant(id, "linear_weight", 1, true, || pack::matrix(&weight.data, &layout_in, &layout_out, c_in));
+        let matrix = self.constant(id, "linear_weight", 1, true, &|| pack::matrix(&weight.data, &layout_in, &layout_out, c_in));
         let bias = conv.bias.map(|b| &graph.constant(b).data[..]);
-        let bias = self.constant(id, "bias", 1, false, || pack::vector(bias, layout_out.lanes(), 1));
+        let bias = self.constant(id, "bias", 1, false, &|| pack::vector(bias, layout_out.lanes(), 1));
         let (from, to) = (self.view(input), self.output_view(id));
         let blocks = [layout_in.blocks(), layout_out.blocks()];
         let invocations = self.options.choice.linear();
@@ -568,11 +570,11 @@ impl Lowering<'_> {
         let blocks = tile.blocks as usize;
         let c_in = shape_in.c;
         let products = self.products(&weight.data, conv.gate.then(|| extra[0]));
-        let matrix = self.constant(id, "weight", variant(blocks, products), true, || {
+        let matrix = self.constant(id, "weight", variant(blocks, products), true, &|| {
             pack::tiled_matrix(&scaled(&weight.data, products), &layout_in, &layout_out, blocks, c_in)
         });
         let bias = conv.bias.map(|b| &graph.constant(b).data[..]);
-        let bias = self.constant(id, "bias", blocks, false, || pack::vector(bias, layout_out.lanes(), blocks));
+        let bias = self.constant(id, "bias", blocks, false, &|| pack::vector(bias, layout_out.lanes(), blocks));
         let mut bindings = vec![("input", Resource::Slot(view.storage)), ("weight", matrix), ("bias", bias)];
         let mut read = (shape_in.n * layout_in.blocks() * shape_in.pixels() * self.options.precision.block_bytes()) as u64;
         let residual = self.gate_and_residual(conv.gate, conv.residual, &extra, &layout_in, &layout_out, &mut bindings, &mut read);
@@ -654,9 +656,9 @@ impl Lowering<'_> {
         let weight = graph.constant(conv.weight);
         let kernel = [weight.shape[2], weight.shape[3]];
         let taps = kernel[0] * kernel[1];
-        let filters = self.constant(id, roles[0], 1, true, || pack::depthwise(&weight.data, layout_out.lanes(), taps));
+        let filters = self.constant(id, roles[0], 1, true, &|| pack::depthwise(&weight.data, layout_out.lanes(), taps));
         let bias = conv.bias.map(|b| &graph.constant(b).data[..]);
-        let bias = self.constant(id, roles[1], 1, false, || pack::vector(bias, layout_out.lanes(), 1));
+        let bias = self.constant(id, roles[1], 1, false, &|| pack::vector(bias, layout_out.lanes(), 1));
         let same = from.storage == to.storage;
         let mut bindings = vec![("weight", filters), ("bias", bias), ("output", Resource::Slot(to.storage))];
         if !same {
@@ -730,12 +732,12 @@ impl Lowering<'_> {
         let ghosts: Vec<u32> = ghosts.iter().map(|&c| if c == layout::PAD { c } else { c - m as u32 }).collect();
         let blocks = tile.blocks as usize;
         let products = self.products(&primary.data, ghost.gate.then(|| node.inputs[1]));
-        let weight = self.constant(id, "weight", variant(blocks, products), true, || {
+        let weight = self.constant(id, "weight", variant(blocks, products), true, &|| {
             let mut weight = pack::tiled_matrix(&scaled(&primary.data, products), &layout_in, &intrinsic, blocks, shape_in.c);
             weight.extend(pack::depthwise(&cheap.data, &ghosts, d * d));
             weight
         });
-        let bias = self.constant(id, "bias", blocks, false, || {
+        let bias = self.constant(id, "bias", blocks, false, &|| {
             let of = |b: Option<crate::graph::ConstId>| b.map(|b| &graph.constant(b).data[..]);
             let mut bias = pack::vector(of(ghost.primary_bias), intrinsic.lanes(), blocks);
             bias.extend(pack::vector(of(ghost.cheap_bias), &ghosts, 1));
@@ -838,11 +840,11 @@ impl Lowering<'_> {
         let tile = self.options.choice.pointwise(shape_in.pixels());
         let blocks = tile.blocks as usize;
         let products = self.products(&weight.data, gate);
-        let matrix = self.constant(id, "primary_weight", variant(blocks, products), true, || {
+        let matrix = self.constant(id, "primary_weight", variant(blocks, products), true, &|| {
             pack::tiled_matrix(&scaled(&weight.data, products), &layout_in, layout_out, blocks, shape_in.c)
         });
         let bias = conv.bias.map(|b| &graph.constant(b).data[..]);
-        let bias = self.constant(id, "primary_bias", blocks, false, || pack::vector(bias, layout_out.lanes(), blocks));
+        let bias = self.constant(id, "primary_bias", blocks, false, &|| pack::vector(bias, layout_out.lanes(), blocks));
         let mut bindings = vec![("input", Resource::Slot(view.storage)), ("weight", matrix), ("bias", bias)];
         let block_bytes = self.options.precision.block_bytes();
         let mut read = (shape_in.n * layout_in.blocks() * shape_in.pixels() * block_bytes) as u64;
@@ -889,12 +891,12 @@ impl Lowering<'_> {
         let kernel = [filters.shape[2], filters.shape[3]];
         let tile = self.options.choice.separable(layout_out.blocks());
         let blocks = tile.blocks as usize;
-        let weight = self.constant(id, "separable_weight", blocks, true, || {
+        let weight = self.constant(id, "separable_weight", blocks, true, &|| {
             let mut weight = pack::tiled_matrix(&graph.constant(pointwise.weight).data, &layout_in, &layout_out, blocks, shape_in.c);
             weight.extend(pack::depthwise(&filters.data, layout_in.lanes(), kernel[0] * kernel[1]));
             weight
         });
-        let bias = self.constant(id, "separable_bias", blocks, false, || {
+        let bias = self.constant(id, "separable_bias", blocks, false, &|| {
             let of = |b: Option<crate::graph::ConstId>| b.map(|b| &graph.constant(b).data[..]);
             let mut bias = pack::vector(of(pointwise.bias), layout_out.lanes(), blocks);
             bias.extend(pack::vector(of(depthwise.bias), layout_in.lanes(), 1));
@@ -940,12 +942,12 @@ impl Lowering<'_> {
         };
         let (reduce, expand) = (graph.constant(se.reduce), graph.constant(se.expand));
         let reduced = Layout::plain(reduce.shape[0]);
-        let weight = self.constant(id, "weight", 1, true, || {
+        let weight = self.constant(id, "weight", 1, true, &|| {
             let mut weight = pack::matrix(&reduce.data, &layout, &reduced, shape_in.c);
             weight.extend(pack::matrix_by_input(&expand.data, &reduced, &layout, reduce.shape[0]));
             weight
         });
-        let bias = self.constant(id, "bias", 1, false, || {
+        let bias = self.constant(id, "bias", 1, false, &|| {
             let of = |b: Option<crate::graph::ConstId>| b.map(|b| &graph.constant(b).data[..]);
             let mut bias = pack::vector(of(se.reduce_bias), reduced.lanes(), 1);
             bias.extend(pack::vector(of(se.expand_bias), layout.lanes(), 1));

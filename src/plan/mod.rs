@@ -14,10 +14,11 @@ use crate::{
     Error, Result,
     graph::{Graph, Shape},
     kernels::{Dispatch, choice::Choice},
+    small_map::SmallMap,
 };
 use half::{f16, slice::HalfFloatSliceExt as _};
 use layout::Layout;
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 /// Where a tensor starts in its buffer, and how far apart its images are; in blocks (four channels of one pixel).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -130,7 +131,7 @@ pub struct PackedConstant {
 }
 
 /// Constants packed so far, kept by whoever makes several plans of one graph.
-pub type ConstantCache = HashMap<ConstantKey, Arc<[f32]>>;
+pub type ConstantCache = SmallMap<ConstantKey, Arc<[f32]>>;
 
 /// What a binding of a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,7 +256,7 @@ impl Plan {
 
     /// Distinct pipelines.
     pub fn pipelines(&self) -> usize {
-        self.steps.iter().map(|s| &s.dispatch.key).collect::<std::collections::HashSet<_>>().len()
+        self.steps.iter().map(|s| &s.dispatch.key).collect::<std::collections::BTreeSet<_>>().len()
     }
 
     /// Multiply-adds of one run.

@@ -89,8 +89,9 @@ pub async fn measure(
         Layer { ms, spread: t.spread(), repeats: t.repeats(), share: count as f64 * ms / total, of_roof, step, count, shape }
     };
     let method = format!(
-        "{name}, batch 1, {SIDE} x {SIDE}; each layer's dispatch repeated in one compute pass of about {pass_ms} ms; warm-up: passes \
+        "{name}, batch 1, {SIDE} x {SIDE}; each layer's dispatch repeated in one compute pass of about {} ms; warm-up: passes \
          of 1 and more dispatches up to that length; then {rounds} rounds over all layers in turn; {}; caches are warm",
+        pass_ms as u32,
         clock_of(engine)
     );
     let layers = kinds.into_iter().zip(&timed).map(layer).collect();

@@ -10,5 +10,5 @@ export async function benchKernels({ model = 'ghostnet_100', quick = false, onPr
     signal?.throwIfAborted();
     onProgress?.(done, total, what);
   };
-  return JSON.parse(await bench_kernels(model, quick, progress));
+  return bench_kernels(model, quick, progress);
 }

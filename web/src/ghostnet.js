@@ -42,6 +42,7 @@ export class GhostNet {
     try {
       [device, file] = await Promise.all([opening, reading]);
       net = new Net(device, model === EMBEDDED ? 'ghostnet_050' : model, file.origin, file.bytes);
+      if (net.lacks_names()) net.name_classes(await (await fetched(new URL('./imagenet_labels.txt', import.meta.url))).text());
       const [upload, pipelines] = await net.prepare(5);
       Object.assign(startup, { upload, pipelines, total: performance.now() - begin, first_run: null });
     } catch (error) {
@@ -52,7 +53,7 @@ export class GhostNet {
       throw named(error);
     }
     device.free();
-    const info = { ...JSON.parse(net.info()), startup, wasm_bytes: await wasm };
+    const info = { ...net.info(), startup, wasm_bytes: await wasm };
     if (file.embedded) info.model = EMBEDDED;
     return new GhostNet(CONSTRUCT, net, info);
   }
@@ -62,12 +63,12 @@ export class GhostNet {
     return this.#first(async (net) => {
       if (this.info.backend === 'cpu') {
         const { data, width, height } = await pixels(source);
-        return JSON.parse(await net.classify_pixels(data, width, height, top));
+        return await net.classify_pixels(data, width, height, top);
       }
       // Straight to a texture.
       const { picture, width, height, close } = await drawable(source);
       try {
-        return JSON.parse(await net.classify(picture, width, height, top));
+        return await net.classify(picture, width, height, top);
       } finally {
         close();
       }
@@ -80,7 +81,7 @@ export class GhostNet {
   }
 
   profile() {
-    return this.#turn(async (net) => JSON.parse(await net.profile(5)));
+    return this.#turn((net) => net.profile(5));
   }
 
   modules() {

@@ -5,20 +5,32 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
-/** Bytes that the package may not exceed. The goal is GOAL (TensorFlow.js' WebGPU core takes 190 KB); this keeps it from growing until then. */
-const BUDGET = 285_000;
-const GOAL = 180_000;
+/** Bytes that the package may not exceed. TensorFlow.js' WebGPU core takes 190 KB. */
+const BUDGET = 180_000;
+
+// The one module of WebAssembly is everyone's: the shaders, the CPU's kernels and the benchmark are in it.
+const PACKAGE = ['engine_bg.wasm', 'engine.js', 'start.js', 'ghostnet.js', 'bench.js'];
+// Fetched for networks with ImageNet's classes that name none themselves; data, as weights are.
+const DATA = ['imagenet_labels.txt'];
 
 const dist = join(dirname(fileURLToPath(import.meta.url)), '../dist');
-let total = 0;
-// The shaders are in the WebAssembly module.
-for (const file of ['engine_bg.wasm', 'engine.js', 'start.js', 'ghostnet.js']) {
-  const bytes = readFileSync(join(dist, file));
-  const small = gzipSync(bytes, { level: 9 }).length;
-  total += small;
-  console.log(`${file.padEnd(16)} ${String(bytes.length).padStart(8)} bytes ${String(small).padStart(8)} gzipped`);
+
+/** Prints and adds up the files' sizes. */
+function sum(files) {
+  let total = 0;
+  for (const file of files) {
+    const bytes = readFileSync(join(dist, file));
+    const small = gzipSync(bytes, { level: 9 }).length;
+    total += small;
+    console.log(`${file.padEnd(20)} ${String(bytes.length).padStart(8)} bytes ${String(small).padStart(8)} gzipped`);
+  }
+  return total;
 }
-console.log(`${'all'.padEnd(16)} ${''.padStart(14)} ${String(total).padStart(8)} of ${BUDGET}, the goal is ${GOAL}`);
+
+const total = sum(PACKAGE);
+console.log(`${'all'.padEnd(20)} ${''.padStart(14)} ${String(total).padStart(8)} of ${BUDGET}`);
+console.log('beside it, as data');
+sum(DATA);
 if (total > BUDGET) {
   console.error(`the package is ${total} bytes, the budget is ${BUDGET}`);
   process.exit(1);

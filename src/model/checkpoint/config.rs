@@ -1,11 +1,8 @@
 //! What a weights file says about its network: safetensors metadata, and `config.json` in the form of timm's models on a hub.
 
-use std::collections::HashMap;
-
-use serde_json::Value;
-
 use super::one_line;
 use crate::image_input::{Interpolation, Preprocess};
+use crate::json::Value;
 
 /// More classes or pixels than any network has; numbers beyond are mistakes, and sizes computed from them would overflow.
 const MAX_CLASSES: usize = 1_000_000;
@@ -29,13 +26,13 @@ pub struct Config {
 impl Config {
     /// The metadata of a safetensors file that says the same.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn to_metadata(&self) -> HashMap<String, String> {
-        let mut metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    pub(super) fn to_metadata(&self) -> std::collections::HashMap<String, String> {
+        let mut metadata = std::collections::HashMap::from([("format".to_string(), "pt".to_string())]);
         let mut say = |key: &str, value: Option<String>| metadata.extend(value.map(|value| (key.to_string(), value)));
         say("architecture", self.architecture.clone());
         say("stem_stride", self.stem_stride.map(|stride| stride.to_string()));
         say("num_classes", self.num_classes.map(|count| count.to_string()));
-        say("labels", self.labels.as_ref().map(|labels| Value::from(labels.clone()).to_string()));
+        say("labels", self.labels.as_ref().map(|labels| Value::List(labels.iter().cloned().map(Value::Text).collect()).to_string()));
         if let Some(Preprocess { size: [h, w], mean, std, interpolation, crop_pct }) = &self.preprocess {
             let interpolation = match interpolation {
                 Interpolation::Bilinear => "bilinear",
@@ -67,14 +64,15 @@ pub(super) struct Found {
 
 impl Found {
     /// Reads safetensors metadata: every value is a string, of JSON where it is not a string itself.
-    pub(super) fn in_metadata(metadata: &HashMap<String, String>) -> Result<Self, String> {
-        let mut found = Self::read(|key| match metadata.get(key) {
+    pub(super) fn in_metadata(metadata: &Value) -> Result<Self, String> {
+        let mut found = Self::read(&|key| match metadata.get(key) {
             None => Ok(None),
-            Some(text) if matches!(key, "architecture" | "interpolation") => Ok(Some(Value::from(text.as_str()))),
-            Some(text) => match serde_json::from_str(text) {
+            Some(value @ Value::Text(_)) if matches!(key, "architecture" | "interpolation") => Ok(Some(value.clone())),
+            Some(Value::Text(text)) => match Value::parse(text) {
                 Ok(value) => Ok(Some(value)),
                 Err(_) => Err(format!("{key} is `{}`, not JSON", one_line(text, 40))),
             },
+            Some(other) => Err(wrong(key, other, "a text, as all of safetensors' metadata")),
         })?;
         found.fit_classes()?;
         Ok(found)
@@ -82,18 +80,22 @@ impl Found {
 
     /// Reads a `config.json`. timm keeps the preprocessing in `pretrained_cfg`, or, in older files, at the root; the root wins.
     pub(super) fn in_json(bytes: &[u8]) -> Result<Self, String> {
-        let root: Value = serde_json::from_slice(bytes).map_err(|error| format!("not JSON: {}", one_line(&error.to_string(), 100)))?;
-        let field = |key: &str| [&root[key], &root["pretrained_cfg"][key]].into_iter().find(|value| !value.is_null()).cloned();
-        let mut found = Self::read(|key| Ok(field(key)))?;
+        let text = std::str::from_utf8(bytes).map_err(|error| format!("not JSON: {error}"))?;
+        let root = Value::parse(text).map_err(|error| format!("not JSON: {error}"))?;
+        let field = |key: &str| {
+            let pretrained = root.get("pretrained_cfg").and_then(|cfg| cfg.get(key));
+            [root.get(key), pretrained].into_iter().flatten().find(|value| **value != Value::Null).cloned()
+        };
+        let mut found = Self::read(&|key| Ok(field(key)))?;
         if found.labels.is_none()
             && let Some(names) = field("label_names")
         {
             let mut names = labels("label_names", &names)?;
             // The names are WordNet's synsets, say, and the descriptions what people call them.
-            if let Some(Value::Object(descriptions)) = field("label_descriptions") {
+            if let Some(descriptions) = field("label_descriptions") {
                 for name in &mut names {
-                    if let Some(Value::String(description)) = descriptions.get(name.as_str()) {
-                        name.clone_from(description);
+                    if let Some(description) = descriptions.get(name).and_then(Value::text) {
+                        *name = description.to_string();
                     }
                 }
             }
@@ -103,11 +105,11 @@ impl Found {
         Ok(found)
     }
 
-    fn read(field: impl Fn(&str) -> Result<Option<Value>, String>) -> Result<Self, String> {
-        let field = |key| Ok::<_, String>(field(key)?.filter(|value| !value.is_null()));
+    fn read(field: &dyn Fn(&str) -> Result<Option<Value>, String>) -> Result<Self, String> {
+        let field = |key| Ok::<_, String>(field(key)?.filter(|value| *value != Value::Null));
         let mut found = Self::default();
         if let Some(value) = field("architecture")? {
-            found.architecture = Some(value.as_str().ok_or_else(|| wrong("architecture", &value, "a name"))?.to_string());
+            found.architecture = Some(value.text().ok_or_else(|| wrong("architecture", &value, "a name"))?.to_string());
         }
         if let Some(value) = field("stem_stride")? {
             found.stem_stride = Some(whole("stem_stride", &value, MAX_INPUT_SIZE)?);
@@ -119,8 +121,8 @@ impl Found {
             found.labels = Some(labels("labels", &value)?);
         }
         if let Some(value) = field("input_size")? {
-            let size = match value.as_array().map(Vec::as_slice) {
-                Some([channels, h, w]) if channels.as_u64() == Some(3) => [h, w],
+            let size = match value.list() {
+                Some([channels, h, w]) if channels.whole() == Some(3) => [h, w],
                 _ => return Err(wrong("input_size", &value, "[3, height, width]")),
             };
             found.size = Some([whole("input_size", size[0], MAX_INPUT_SIZE)?, whole("input_size", size[1], MAX_INPUT_SIZE)?]);
@@ -133,7 +135,7 @@ impl Found {
             found.std = Some(std.ok_or_else(|| wrong("std", &value, "three numbers above 0"))?);
         }
         if let Some(value) = field("interpolation")? {
-            found.interpolation = Some(match value.as_str() {
+            found.interpolation = Some(match value.text() {
                 Some("bilinear") => Interpolation::Bilinear,
                 Some("bicubic") => Interpolation::Bicubic,
                 _ => return Err(wrong("interpolation", &value, "bilinear or bicubic")),
@@ -195,21 +197,21 @@ fn wrong(key: &str, value: &Value, wanted: &str) -> String {
 }
 
 fn whole(key: &str, value: &Value, most: usize) -> Result<usize, String> {
-    let number = value.as_u64().and_then(|number| usize::try_from(number).ok()).filter(|number| (1..=most).contains(number));
+    let number = value.whole().filter(|number| (1..=most).contains(number));
     number.ok_or_else(|| wrong(key, value, &format!("a whole number from 1 to {most}")))
 }
 
 /// A number that f32 holds without becoming infinite.
 fn number(value: &Value) -> Option<f32> {
-    value.as_f64().map(|number| number as f32).filter(|number| number.is_finite())
+    value.number().map(|number| number as f32).filter(|number| number.is_finite())
 }
 
 fn channels(value: &Value) -> Option<[f32; 3]> {
-    let items = value.as_array()?.iter().map(number).collect::<Option<Vec<f32>>>()?;
+    let items = value.list()?.iter().map(number).collect::<Option<Vec<f32>>>()?;
     items.try_into().ok()
 }
 
 fn labels(key: &str, value: &Value) -> Result<Vec<String>, String> {
-    let names = value.as_array().and_then(|items| items.iter().map(|item| item.as_str().map(str::to_string)).collect::<Option<Vec<_>>>());
+    let names = value.list().and_then(|items| items.iter().map(|item| item.text().map(str::to_string)).collect::<Option<Vec<_>>>());
     names.filter(|names| !names.is_empty()).ok_or_else(|| wrong(key, value, "a list of names"))
 }

@@ -1,36 +1,111 @@
 //! Safetensors: 8 bytes of header length, a JSON header, the numbers (<https://github.com/huggingface/safetensors>).
 
-use std::collections::BTreeMap;
-
-use ::safetensors::tensor::{Dtype, SafeTensors};
-use serde_json::Value;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use super::{Float, Found, Tensor, UNUSED_SUFFIX, elements, one_line, quoted, tensor};
+use crate::json::Value;
+use crate::text::Sides;
+
+/// A tensor as the header tells of it.
+struct Entry {
+    name: String,
+    dtype: String,
+    shape: Vec<usize>,
+    /// Where its bytes begin and end in the data.
+    span: [usize; 2],
+}
 
 /// Reads a whole file: its tensors, and what its metadata says about the network.
 pub(super) fn read(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Found), String> {
     let header = header(bytes)?;
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| explain(header, bytes.len(), &error.to_string()))?;
     let data = &bytes[8 + header.len()..];
+    let damaged = |what: &str| format!("damaged safetensors header: {what}");
+    let text = std::str::from_utf8(header).map_err(|_| damaged("not UTF-8"))?;
+    let Value::Object(fields) = Value::parse(text).map_err(|what| damaged(&what))? else { return Err(damaged("no object")) };
+    let mut metadata = None;
+    let mut entries = Vec::new();
+    for (name, value) in fields {
+        if name == "__metadata__" {
+            metadata = Some(value);
+        } else {
+            entries.push(entry(name, &value, data.len())?);
+        }
+    }
+    check_spans(&entries, data.len())?;
+
     let mut tensors = BTreeMap::new();
-    for name in metadata.offset_keys() {
-        let Some(info) = metadata.info(&name).filter(|_| !name.ends_with(UNUSED_SUFFIX)) else { continue };
-        let float = match info.dtype {
-            Dtype::F16 => Float::F16,
-            Dtype::BF16 => Float::Bf16,
-            Dtype::F32 => Float::F32,
-            Dtype::F64 => Float::F64,
-            other => return Err(wrong_type(&name, &other.to_string())),
+    for Entry { name, dtype, shape, span: [start, end] } in entries {
+        if name.ends_with(UNUSED_SUFFIX) {
+            continue;
+        }
+        let float = match &dtype[..] {
+            "F16" => Float::F16,
+            "BF16" => Float::Bf16,
+            "F32" => Float::F32,
+            "F64" => Float::F64,
+            other => return Err(wrong_type(&name, other)),
         };
-        let (start, end) = info.data_offsets;
-        let read = tensor(&name, info.shape.clone(), float, &data[start..end])?;
+        let read = tensor(&name, shape, float, &data[start..end])?;
         tensors.insert(name, read);
     }
     if tensors.is_empty() {
         return Err("it holds no tensors".into());
     }
-    let found = metadata.metadata().as_ref().map(Found::in_metadata).transpose()?;
+    let found = metadata.as_ref().map(Found::in_metadata).transpose()?;
     Ok((tensors, found.unwrap_or_default()))
+}
+
+/// A tensor of the header: its type is known, its bytes are in the file and as many as its shape takes.
+fn entry(name: String, info: &Value, data_bytes: usize) -> Result<Entry, String> {
+    let numbers = |key: &str| info.get(key)?.list()?.iter().map(Value::whole).collect::<Option<Vec<_>>>();
+    let (Some(dtype), Some(shape), Some(&[start, end])) =
+        (info.get("dtype").and_then(Value::text), numbers("shape"), numbers("data_offsets").as_deref())
+    else {
+        return Err(format!("damaged safetensors header: tensor {} lacks a valid dtype, shape or data_offsets", quoted(&name)));
+    };
+    let Some(bits) = bits(dtype) else { return Err(wrong_type(&name, dtype)) };
+    if start > end || end > data_bytes {
+        return Err(format!("cut off or damaged: tensor {} lies at {start} to {end} of {data_bytes} bytes of data", quoted(&name)));
+    }
+    let needed = elements(&shape).and_then(|count| (count as u64).checked_mul(bits));
+    if needed != Some((end - start) as u64 * 8) {
+        let needed = needed.map_or("too many".to_string(), |bits| bits.div_ceil(8).to_string());
+        let (name, shape) = (quoted(&name), Sides(&shape));
+        return Err(format!("damaged: tensor {name} is {dtype} {shape}, that is {needed} bytes, and has {}", end - start));
+    }
+    let dtype = dtype.to_string();
+    Ok(Entry { name, dtype, shape, span: [start, end] })
+}
+
+/// Bits of an element of each type that the format has.
+fn bits(dtype: &str) -> Option<u64> {
+    Some(match dtype {
+        "F4" => 4,
+        "F6_E2M3" | "F6_E3M2" => 6,
+        "BOOL" | "U8" | "I8" | "F8_E4M3" | "F8_E4M3FNUZ" | "F8_E5M2" | "F8_E5M2FNUZ" | "F8_E8M0" => 8,
+        "U16" | "I16" | "F16" | "BF16" => 16,
+        "U32" | "I32" | "F32" => 32,
+        "U64" | "I64" | "F64" | "C64" => 64,
+        _ => return None,
+    })
+}
+
+/// The tensors lie one behind the other and leave nothing over.
+fn check_spans(entries: &[Entry], data_bytes: usize) -> Result<(), String> {
+    // A heap, for no other sort is as small in the browser package; the last is the first.
+    let mut spans: BinaryHeap<_> = entries.iter().map(|entry| Reverse((entry.span, &entry.name))).collect();
+    let mut covered = 0;
+    while let Some(Reverse(([start, end], name))) = spans.pop() {
+        if start != covered {
+            return Err(format!("damaged: tensor {} begins at {start}, the one before it ends at {covered}", quoted(name)));
+        }
+        covered = end;
+    }
+    if covered != data_bytes {
+        return Err(format!("damaged: its tensors take {covered} bytes, and it has {data_bytes} bytes of data"));
+    }
+    Ok(())
 }
 
 pub(super) fn wrong_type(name: &str, dtype: &str) -> String {
@@ -45,51 +120,10 @@ fn header(bytes: &[u8]) -> Result<&[u8], String> {
     header.ok_or_else(|| format!("cut off or damaged: it announces a header of {length} bytes and has {} bytes after that", rest.len()))
 }
 
-/// Says which tensor is wrong and both numbers; the library's own message (`error`) names neither.
-fn explain(header: &[u8], file_bytes: usize, error: &str) -> String {
-    let fallback = || format!("damaged safetensors header: {}", one_line(error, 200));
-    let Ok(Value::Object(header_fields)) = serde_json::from_slice(header) else { return fallback() };
-    let data_bytes = file_bytes - 8 - header.len();
-    let mut spans = Vec::new();
-    for (name, info) in header_fields.iter().filter(|(name, _)| *name != "__metadata__") {
-        let (Some(dtype), Some(shape), Some(&[start, end])) =
-            (info["dtype"].as_str(), numbers(&info["shape"]), numbers(&info["data_offsets"]).as_deref())
-        else {
-            return format!("damaged safetensors header: tensor {} lacks a valid dtype, shape or data_offsets", quoted(name));
-        };
-        let Ok(known) = serde_json::from_value::<Dtype>(info["dtype"].clone()) else { return wrong_type(name, dtype) };
-        if start > end || end > data_bytes {
-            return format!("cut off or damaged: tensor {} lies at {start} to {end} of {data_bytes} bytes of data", quoted(name));
-        }
-        let needed = elements(&shape).and_then(|count| count.checked_mul(known.bitsize())).map(|bits| bits / 8);
-        if needed != Some(end - start) {
-            let needed = needed.map_or("too many".to_string(), |bytes| bytes.to_string());
-            return format!("damaged: tensor {} is {dtype} {shape:?}, that is {needed} bytes, and has {}", quoted(name), end - start);
-        }
-        spans.push((start, end, name));
-    }
-    spans.sort_unstable();
-    let mut covered = 0;
-    for (start, end, name) in spans {
-        if start != covered {
-            return format!("damaged: tensor {} begins at {start}, the one before it ends at {covered}", quoted(name));
-        }
-        covered = end;
-    }
-    if covered != data_bytes {
-        return format!("damaged: its tensors take {covered} bytes, and it has {data_bytes} bytes of data");
-    }
-    fallback()
-}
-
-fn numbers(value: &Value) -> Option<Vec<usize>> {
-    value.as_array()?.iter().map(|item| usize::try_from(item.as_u64()?).ok()).collect()
-}
-
 /// The bytes of a file of these tensors, in f32, with the configuration as its metadata.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) fn write(tensors: &BTreeMap<String, Tensor>, config: &super::Config) -> Result<Vec<u8>, String> {
-    use ::safetensors::tensor::TensorView;
+    use ::safetensors::tensor::{Dtype, TensorView};
     if let Some((name, tensor)) = tensors.iter().find(|(_, tensor)| elements(&tensor.shape) != Some(tensor.data.len())) {
         return Err(format!("tensor {} is {:?} and holds {} elements", quoted(name), tensor.shape, tensor.data.len()));
     }
