@@ -110,6 +110,7 @@ fn main(
 
     // Phase 1: the primary convolution on every pixel of the region, PIXELS of each invocation at a time.
     let input_base = params.input_offset + n * params.input_stride;
+    let blocks_in = params.blocks_in;
 #if CHUNKED
     for (var first = lane; first < region + lane; first += ${WG * PIXELS}u) {
 #else

@@ -72,6 +72,11 @@ fn main(
     let block = channel_tile * ${BLOCKS}u;
     let first = pixel_tile * ${WG * PIXELS}u + lane;
     let input_base = params.input_offset + n * params.input_stride;
+#if LANES
+    let blocks_in = opaque(params.blocks_in, group);
+#else
+    let blocks_in = params.blocks_in;
+#endif
 #for p in 0..PIXELS
     var at${p} = input_base + min(first + ${p * WG}u, params.pixels - 1u);
 #for b in 0..BLOCKS
@@ -101,7 +106,7 @@ fn main(
 #if RESIDUAL
     let residual_base = params.residual_offset + n * params.residual_stride;
 #endif
-#if LANES
+#if STORES_IN_LOOP
     // One block after the other by the same code: drivers that run on the CPU take long for every store that they compile.
     for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
 #for p in 0..PIXELS

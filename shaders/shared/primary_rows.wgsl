@@ -7,4 +7,6 @@
 #endfor
 #endfor
 #endfor
+        // Rows past the tile's last only let the ghosts above them be made.
+        let blocks_in = select(opaque(params.blocks_in, group), 0u, y >= end_row);
 #import sum_over_input

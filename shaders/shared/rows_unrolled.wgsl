@@ -65,6 +65,7 @@
 #endfor
 #endfor
 #endfor
+#if STORES_IN_LOOP
         // Each block of both halves in turn, by the same code: drivers take long for every store that they compile.
         for (var part = 0u; part < opaque(${2 * BLOCKS}u, group); part++) {
             let b = part % ${BLOCKS}u;
@@ -93,6 +94,28 @@
 #endfor
 #endfor
         }
+#else
+#for b in 0..BLOCKS
+#for r in 0..ROWS
+#for c in 0..COLUMNS
+#if RAGGED
+        if here${r} && mine${c} && block + ${b}u < params.blocks_primary {
+#else
+        if here${r} && block + ${b}u < params.blocks_primary {
+#endif
+            let at = (block + ${b}u) * pixels + row${r} * params.width + column + ${c}u;
+#if RESIDUAL
+            output[output_base + at] = pack(m${r + D / 2}_${c}_${b} + unpack(residual[residual_base + at]));
+            output[ghost_base + at] = pack(z${r}_${c}_${b} + unpack(residual[ghost_residual + at]));
+#else
+            output[output_base + at] = pack(m${r + D / 2}_${c}_${b});
+            output[ghost_base + at] = pack(z${r}_${c}_${b});
+#endif
+        }
+#endfor
+#endfor
+#endfor
+#endif
 #for r in 0..D - 1
 #for c in 0..COLUMNS
 #for b in 0..BLOCKS

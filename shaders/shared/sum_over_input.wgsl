@@ -1,5 +1,6 @@
 // The sum over input blocks of `pointwise` and `ghost`: pasted into `main`, where for PIXELS pixels p and BLOCKS output blocks b the
-// index at{p} of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n` and `pixels`.
+// index at{p} of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n`, `pixels` and
+// `blocks_in`.
 // Where F16 is 2, s{p}_{b} adds up the products of UNROLL input blocks as halves; dtype.wgsl says more.
     // Weight rows are numbered turn * constant + constant: of these, compilers for GPUs make loads with immediate offsets, two rows at a time
     // where they are halves. With a running offset each row took an addition of its own: RDNA2's loop is 8 to 19 % shorter so.
@@ -7,11 +8,6 @@
     let unscale = vec4<f32>(bitcast<f32>(params.unscale));
 #endif
     var turn = channel_tile * ((params.blocks_in + 1u) / 2u) * ${2 / UNROLL}u;
-#if LANES
-    let blocks_in = opaque(params.blocks_in, group);
-#else
-    let blocks_in = params.blocks_in;
-#endif
     for (var i = 0u; i < blocks_in; i += ${UNROLL}u) {
 #for u in 0..UNROLL
 #if u == 0

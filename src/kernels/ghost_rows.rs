@@ -76,6 +76,7 @@ pub fn ghost_rows(module: &Module, rows: GhostRows, tile: Tile, input: Place, ou
         ("BLOCKS", tile.blocks.into()),
         ("UNROLL", tile.unroll.into()),
         ("RAGGED", rows.ragged.into()),
+        ("STORES_IN_LOOP", (tile.invocations == 8).into()),
         ("MEMORY_ROWS", rows.memory_rows as i64),
     ]);
     Dispatch::new(Kernel::GhostRows, &defines, &params, workgroups)
