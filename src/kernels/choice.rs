@@ -23,10 +23,12 @@ impl DeviceClass {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Gpu, Self::Software, Self::Software4, Self::Software8];
 
-    /// The class of a driver that runs shaders on the CPU, by the least size of its subgroups; 0 where it has none.
+    /// The class of a driver that runs shaders on the CPU, by the least size of its subgroups; 0 where it has none. In a browser this is
+    /// SwiftShader, and its package does without what only other classes need.
     pub fn of_software(subgroup: u32) -> Self {
         match subgroup {
             0..=3 => Self::Software,
+            _ if cfg!(target_arch = "wasm32") => Self::Software4,
             4..=7 => Self::Software4,
             _ => Self::Software8,
         }
@@ -126,7 +128,16 @@ impl Choice {
     pub fn new(class: DeviceClass) -> Self {
         let fuse_separable = class == DeviceClass::Gpu;
         let multiplies_halves = class == DeviceClass::Gpu;
-        Self { class, fuse_ghost: true, fuse_separable, ghost_in_rows: true, ghost: [None; 3], pointwise: None, conv2d: None, multiplies_halves }
+        Self {
+            class,
+            fuse_ghost: true,
+            fuse_separable,
+            ghost_in_rows: true,
+            ghost: [None; 3],
+            pointwise: None,
+            conv2d: None,
+            multiplies_halves,
+        }
     }
 
     /// What is wrong with a choice that was read from somewhere.
@@ -325,8 +336,16 @@ pub enum Decision {
 
 impl Decision {
     /// All of them, in the order in which they are made.
-    pub const ALL: [Self; 8] =
-        [Self::Halves, Self::FuseSeparable, Self::GhostInRows, Self::Ghost(0), Self::Ghost(1), Self::Ghost(2), Self::Pointwise, Self::Conv2d];
+    pub const ALL: [Self; 8] = [
+        Self::Halves,
+        Self::FuseSeparable,
+        Self::GhostInRows,
+        Self::Ghost(0),
+        Self::Ghost(1),
+        Self::Ghost(2),
+        Self::Pointwise,
+        Self::Conv2d,
+    ];
 
     /// What is decided.
     pub fn name(self) -> &'static str {

@@ -113,6 +113,8 @@ fn shared(name: &str) -> Option<&'static str> {
         "grid" => shader_text!("shared/grid.wgsl"),
         "primary_rows" => shader_text!("shared/primary_rows.wgsl"),
         "reduce" => shader_text!("shared/reduce.wgsl"),
+        // For lanes that browsers' software drivers do not have: `DeviceClass::of_software`.
+        #[cfg(not(target_arch = "wasm32"))]
         "rows_rolled" => shader_text!("shared/rows_rolled.wgsl"),
         "rows_unrolled" => shader_text!("shared/rows_unrolled.wgsl"),
         "sum_over_input" => shader_text!("shared/sum_over_input.wgsl"),
@@ -253,9 +255,12 @@ impl Products {
     /// activations' largest magnitude, 65504 at most.
     pub fn of_halves(weights: &[f32]) -> Self {
         let largest = weights.iter().fold(0.0f32, |largest, w| largest.max(w.abs()));
-        // 2^±64: a scale and its inverse stay far from the ends of f32.
-        let exponent = if largest > 0.0 { (f64::from(RUN) * f64::from(largest)).log2().ceil().clamp(-64.0, 64.0) } else { 0.0 };
-        Self { halves: Halves::Multiplied, scale: (-exponent as f32).exp2() }
+        let bits = (f64::from(RUN) * f64::from(largest)).to_bits();
+        // The least power of two that is no smaller, by its exponent: from the number's own bits, for libm's log2 and exp2 are 2 KB of the
+        // browser package. 2^±64: a scale and its inverse stay far from the ends of f32.
+        let exponent = (bits >> 52) as i32 - 1023 + i32::from(bits << 12 != 0);
+        let exponent = if largest > 0.0 { exponent.clamp(-64, 64) } else { 0 };
+        Self { halves: Halves::Multiplied, scale: f32::from_bits(((127 - exponent) as u32) << 23) }
     }
 
     /// The parameter `unscale`: the bits of what undoes the scale.

@@ -37,7 +37,7 @@ function toolchain() {
 // constant part of an address into the instruction, for which nothing may lie at addresses below 1024 (the end of the stack does).
 // By name, functions that are alike are neighbours. Found by trying, by the compressed size: 5 KB less than -Oz alone.
 const SMALLER = [
-  '--flatten', '--rereloop', '-Oz', '-Oz', '--one-caller-inline-max-function-size=0', '--always-inline-max-function-size=6', '--low-memory-unused',
+  '--flatten', '--rereloop', '-Oz', '-Oz', '--optimize-instructions', '--vacuum', '--one-caller-inline-max-function-size=0', '--always-inline-max-function-size=6', '--low-memory-unused',
   '--debuginfo', '--reorder-functions-by-name',
 ];
 
