@@ -35,7 +35,7 @@ const PAGE = `<!doctype html><link rel="icon" href="data:,"><script type="module
       devices.push(found);
       const { createShaderModule } = device;
       device.createShaderModule = (module) => {
-        found.shaders += module.code.includes('\\nenable f16;');
+        found.shaders += module.code.includes('enable f16;');
         return createShaderModule.call(device, module);
       };
       return device;
