@@ -99,7 +99,7 @@ mod tests {
                     assert!(rows.size[0] * rows.count[0] >= width && rows.size[0] * (rows.count[0] - 1) < width, "{case}");
                     assert!(rows.size[1] * rows.count[1] >= height && rows.size[1] * (rows.count[1] - 1) < height, "{case}");
                     let memory = rows.memory_rows * columns * lanes as usize * blocks as usize;
-                    assert!(memory <= MEMORY && rows.memory_rows % rows.rows == 0, "{case}");
+                    assert!(memory <= MEMORY && rows.memory_rows.is_multiple_of(rows.rows), "{case}");
                     assert!(rows.memory_rows == 0 || (rows.size[1] + d / 2 * 2).min(height) <= rows.memory_rows, "{case}");
                     for tile in 0..rows.count[0] {
                         let [left, right] = [tile, tile + 1].map(|tile| (tile * rows.size[0]).min(width));
