@@ -125,13 +125,19 @@
 #endfor
     }
 #if SUMS
-#for b in 0..BLOCKS
-    let intrinsic_total${b} = subgroupAdd(intrinsic_sum${b});
-    let ghost_total${b} = subgroupAdd(ghost_sum${b});
-    if lane == 0u && block + ${b}u < params.blocks_primary {
-        let to = (n * tiles + tile) * params.blocks_primary * 2u + block + ${b}u;
-        sums[to] = intrinsic_total${b};
-        sums[to + params.blocks_primary] = ghost_total${b};
-    }
+    for (var part = 0u; part < opaque(${2 * BLOCKS}u, group); part++) {
+        let b = part % ${BLOCKS}u;
+        var sum = intrinsic_sum0;
+#for b in 1..BLOCKS
+        sum = select(sum, intrinsic_sum${b}, part == ${b}u);
 #endfor
+#for b in 0..BLOCKS
+        sum = select(sum, ghost_sum${b}, part == ${BLOCKS + b}u);
+#endfor
+        let total = subgroupAdd(sum);
+        if lane == 0u && block + b < params.blocks_primary {
+            let half = select(0u, params.blocks_primary, part >= ${BLOCKS}u);
+            sums[(n * tiles + tile) * params.blocks_primary * 2u + half + block + b] = total;
+        }
+    }
 #endif

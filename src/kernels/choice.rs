@@ -171,7 +171,7 @@ impl Choice {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
             DeviceClass::Software => Tile::new(8, 8, 2, 1),
             DeviceClass::Software4 => Tile::new(4, 7, 4, 1),
-            DeviceClass::Software8 => Tile::new(8, 7, if pixels > 1024 { 4 } else { 6 }, 1),
+            DeviceClass::Software8 => Tile::new(8, 7, if pixels > 4096 { 4 } else { 6 }, 1),
         })
     }
 

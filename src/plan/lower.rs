@@ -55,6 +55,8 @@ struct Lowering<'a> {
     views: Vec<Option<View>>,
     sums: Vec<Option<Sums>>,
     wants_sums: Vec<bool>,
+    /// Columns of an invocation of `ghost_rows` in the modules whose sums are wanted.
+    columns_with_sums: Vec<usize>,
     storages: Vec<Storage>,
     constants: Vec<PackedConstant>,
     /// Steps with storages in place of slots.
@@ -90,6 +92,7 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
         views: vec![None; count],
         sums: vec![None; count],
         wants_sums: vec![false; count],
+        columns_with_sums: Vec::new(),
         storages: Vec::new(),
         constants: Vec::new(),
         steps: Vec::new(),
@@ -102,6 +105,7 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
             lowering.wants_sums[node.inputs[0].0] = true;
         }
     }
+    lowering.columns_with_sums = lowering.columns_with_sums();
 
     // The input: as a tensor, or made from pixels by the first step.
     let input_layout = lowering.layouts[input_id.0].clone();
@@ -699,6 +703,18 @@ impl Lowering<'_> {
         }
     }
 
+    fn columns_with_sums(&self) -> Vec<usize> {
+        let columns = |(at, node): (usize, &crate::graph::Node)| match &node.op {
+            Op::Ghost(ghost) if self.wants_sums[at] => {
+                let (primary, cheap) = (self.graph.constant(ghost.primary), self.graph.constant(ghost.cheap));
+                let blocks = Layout::plain(primary.shape[0]).blocks();
+                Some(self.options.choice.ghost_rows(self.shapes[at].w, cheap.shape[2], blocks)?.0)
+            }
+            _ => None,
+        };
+        self.graph.nodes().iter().enumerate().filter_map(columns).collect()
+    }
+
     /// How a ghost module runs in one dispatch; `None` where no kernel has a tile for it.
     fn ghost_cut(&self, id: NodeId, ghost: &Ghost) -> Option<(Cut, Tile, bool)> {
         let choice = &self.options.choice;
@@ -710,6 +726,8 @@ impl Lowering<'_> {
         let sums = self.wants_sums[id.0] && !ghost.residual && one_group;
         let blocks = Layout::plain(m).blocks();
         if let Some((columns, tile)) = choice.ghost_rows(shape.w, d, blocks).filter(|_| one_group) {
+            // One pipeline for modules with and without a squeeze-and-excite behind them: sums that nobody wants cost less than its compilation.
+            let sums = !ghost.residual && self.columns_with_sums.contains(&columns);
             let rows = kernels::ghost_rows_tiles(shape.n, [shape.w, shape.h], d, columns, &tile, blocks);
             return Some((Cut::Rows(rows), tile, sums));
         }
