@@ -105,7 +105,10 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
             lowering.wants_sums[node.inputs[0].0] = true;
         }
     }
-    lowering.columns_with_sums = lowering.columns_with_sums();
+    // In a browser two pipelines more are worth less than this is large.
+    if cfg!(not(target_arch = "wasm32")) {
+        lowering.columns_with_sums = lowering.columns_with_sums();
+    }
 
     // The input: as a tensor, or made from pixels by the first step.
     let input_layout = lowering.layouts[input_id.0].clone();
