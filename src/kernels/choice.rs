@@ -165,7 +165,16 @@ impl Choice {
     /// | 8 x 7 x 4 (28 sums) | 26.7 | 110 |
     /// | 8 x 14 x 4 (56 sums) | 24.9 | 115 |
     ///
-    /// `Software4` and `Software8` load a row of weights an invocation, so that more sums pay. MEASURED_POINTWISE
+    /// `Software4` and `Software8` load a row of weights an invocation, so that more sums pay. The same modules, ms, each invocation with all
+    /// weights and with a row of them (2026-11-25, the machine was busy):
+    ///
+    /// | invocations x pixels x blocks | lavapipe | | SwiftShader | |
+    /// |---|---|---|---|---|
+    /// | 8 x 8 x 2; 4 x 8 x 2 | 27.7 | 19.5 | 136 | 108 |
+    /// | 8 x 7 x 4; 4 x 7 x 4 | 22.5 | 13.4 | 106 | 86 |
+    /// | 8 x 8 x 8 | 32.3 | 16.4 | | |
+    /// | 8 x 14 x 4 | 32.4 | 20.5 | | |
+    /// | 8 x 7 x 6, 4 on maps of more than 4096 pixels | | 12.5 | | |
     pub fn pointwise(&self, pixels: usize) -> Tile {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
@@ -184,7 +193,19 @@ impl Choice {
     /// For `ghost_rows` on a map of `width` columns with a cheap kernel of `d` and `blocks` intrinsic blocks: columns of an invocation, and
     /// the tile; `None` where `ghost` takes the module.
     ///
-    /// The columns are those with the least lanes that lie outside the map or on a halo. MEASURED_ROWS
+    /// The columns are those with the least lanes that lie outside the map or on a halo. All ghost modules of GhostNet 1.0 take 9.6 ms on
+    /// lavapipe so, 24.4 by `ghost`; 60 and 96 on SwiftShader. Candidates on lavapipe, us (2026-11-25, the machine was busy):
+    ///
+    /// | columns x rows x blocks | 16 -> 16 at 112 x 112 | 24 -> 72 at 56 x 56 | 72 -> 40 at 28 x 28 | 112 -> 672 at 14 x 14 | 160 -> 960 at 7 x 7 |
+    /// |---|---|---|---|---|---|
+    /// | 14 x 1 x 1, 2, 3 | 387, **340**, 414 | | | | |
+    /// | 7 x 1 x 2, 3, 5 | | 487, **361**, 413 | | | |
+    /// | 4 x 1 x 3, 5 | | | 189, **126** | | |
+    /// | 4 x 2 x 3, 5 | | | 202, 153 | | |
+    /// | 1 x 7 x 4, 5, 6 | | | | 558, 542, **503** | 297, 284, **266** |
+    /// | 1 x 5 x 6, 8 | | | | 535, 586 | 368, 363 |
+    ///
+    /// SwiftShader's compiler does not stand more than some 8 sums.
     pub fn ghost_rows(&self, width: usize, d: usize, blocks: usize) -> Option<(usize, Tile)> {
         // All taps are in the code, for each pixel of an invocation.
         if !self.ghost_in_rows || self.class.lanes() == 0 || self.multiplies_halves || d > 3 {
