@@ -7,6 +7,7 @@
 // [reduced block][block][input lane] at expand_offset, so that neighbouring invocations read neighbouring rows in both.
 // bias: bias1 [reduced block], then bias2 [block] at expand_bias_offset.
 // One workgroup: one image. Layer 1: SLICES invocations share a reduced block's sum; layer 2: one invocation a block.
+// The means lie in workgroup memory, or, where MAX_BLOCKS is 0, are made anew by each invocation that needs one.
 // Workgroup memory: (MAX_BLOCKS + MAX_REDUCED + WG) * 16 bytes.
 #import dtype
 #import activation
@@ -30,9 +31,19 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> gate: array<vec4<f32>>;
 
 const WG = ${WG}u;
-var<workgroup> mean: array<vec4<f32>, ${MAX_BLOCKS}>;
+#if MAX_BLOCKS
+var<workgroup> means: array<vec4<f32>, ${MAX_BLOCKS}>;
+#endif
 var<workgroup> reduced: array<vec4<f32>, ${MAX_REDUCED}>;
 var<workgroup> partial: array<vec4<f32>, ${WG}>;
+
+fn mean(n: u32, block: u32) -> vec4<f32> {
+    var total = vec4<f32>(0.0);
+    for (var tile = 0u; tile < params.tiles; tile++) {
+        total += sums[(n * params.tiles + tile) * params.blocks + block];
+    }
+    return total / f32(params.pixels);
+}
 
 @compute @workgroup_size(${WG})
 fn main(
@@ -44,14 +55,12 @@ fn main(
     if n >= params.workgroups {
         return;
     }
+#if MAX_BLOCKS
     for (var block = lane; block < params.blocks; block += WG) {
-        var total = vec4<f32>(0.0);
-        for (var tile = 0u; tile < params.tiles; tile++) {
-            total += sums[(n * params.tiles + tile) * params.blocks + block];
-        }
-        mean[block] = total / f32(params.pixels);
+        means[block] = mean(n, block);
     }
     workgroupBarrier();
+#endif
 
     // Reduced blocks are taken WG / slices at a time; `slices` is a power of two.
     let slice = lane % params.slices;
@@ -63,7 +72,11 @@ fn main(
         if r < params.blocks_reduced {
             for (var i = slice; i < params.blocks; i += params.slices) {
                 let w = (r * params.blocks + i) * 4u;
-                let m = mean[i];
+#if MAX_BLOCKS
+                let m = means[i];
+#else
+                let m = mean(n, i);
+#endif
                 total = fma(vec4<f32>(m.x), unpack(weight[w]), total);
                 total = fma(vec4<f32>(m.y), unpack(weight[w + 1u]), total);
                 total = fma(vec4<f32>(m.z), unpack(weight[w + 2u]), total);

@@ -48,14 +48,13 @@ fn graph() -> Graph {
     net.graph
 }
 
-fn plan([h, w]: [usize; 2], n: usize, precision: Precision) -> Arc<Plan> {
-    let plan = net::plan(&graph(), Shape::new(n, 3, h, w), DeviceClass::Gpu, Fusing::All, Form::Classify { k: 1 }, precision);
-    Arc::new(plan)
+fn plan([h, w]: [usize; 2], n: usize, class: DeviceClass, precision: Precision) -> Arc<Plan> {
+    Arc::new(net::plan(&graph(), Shape::new(n, 3, h, w), class, Fusing::All, Form::Classify { k: 1 }, precision))
 }
 
-fn prepared(size: [usize; 2], n: usize, precision: Precision) -> Option<gpu::Prepared> {
+fn prepared(size: [usize; 2], n: usize, class: DeviceClass, precision: Precision) -> Option<gpu::Prepared> {
     let context = common::context()?;
-    Some(pollster::block_on(gpu::Prepared::new(context, plan(size, n, precision), &gpu::Weights::default())).unwrap().0)
+    Some(pollster::block_on(gpu::Prepared::new(context, plan(size, n, class, precision), &gpu::Weights::default())).unwrap().0)
 }
 
 /// An image of a size, to be resized.
@@ -121,8 +120,9 @@ fn every_size_gives_pillows_pixels() {
         Preprocess { size: [37, 50], crop_pct: 0.9, interpolation: Interpolation::Bilinear, ..Default::default() },
         square(33, 1.5),
     ];
-    for how in ways {
-        let Some(mut prepared) = prepared(how.size, 1, Precision::F32) else { return };
+    // Tiles of 16 and of 8.
+    for (how, class) in ways.iter().flat_map(|how| [(how, DeviceClass::Gpu), (how, DeviceClass::Software)]) {
+        let Some(mut prepared) = prepared(how.size, 1, class, Precision::F32) else { return };
         for (width, height) in sizes {
             let images = [noise(width, height)];
             compare(&mut prepared, &how, &images, false);
@@ -135,7 +135,7 @@ fn every_size_gives_pillows_pixels() {
 fn a_batch_takes_images_of_every_size() {
     let how = square(40, 0.875);
     for precision in [Precision::F32, Precision::F16] {
-        let Some(mut prepared) = prepared(how.size, 5, precision) else { return };
+        let Some(mut prepared) = prepared(how.size, 5, DeviceClass::Gpu, precision) else { return };
         // Larger, smaller, and the first size again: rooms grow, and what is left in them must not show.
         for sizes in [[(50, 60), (200, 300), (3, 3), (50, 60), (90, 400)], [(7, 9), (300, 200), (50, 60), (41, 40), (1, 1)]] {
             let images = sizes.map(|(width, height)| noise(width, height));
@@ -148,7 +148,7 @@ fn a_batch_takes_images_of_every_size() {
 #[test]
 fn more_sizes_than_are_kept() {
     let how = square(32, 1.0);
-    let Some(mut prepared) = prepared(how.size, 1, Precision::F32) else { return };
+    let Some(mut prepared) = prepared(how.size, 1, DeviceClass::Gpu, Precision::F32) else { return };
     for side in (40..60).chain(40..45) {
         compare(&mut prepared, &how, &[noise(side, 50)], side % 2 == 0);
     }
@@ -210,7 +210,7 @@ fn photographs_of_every_kind_are_classified_alike() {
 #[test]
 fn what_a_device_cannot_take_is_refused() {
     let how = square(32, 1.0);
-    let Some(mut prepared) = prepared(how.size, 1, Precision::F32) else { return };
+    let Some(mut prepared) = prepared(how.size, 1, DeviceClass::Gpu, Precision::F32) else { return };
     let image = noise(10, 10);
     // Refused before a pixel is read: the image need not be there.
     let mut refused = |images: &[Image<'_>]| match pollster::block_on(prepared.resize_images(images)) {

@@ -90,8 +90,10 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
         {
             // What images go through in front of a plan.
             let resize = Preprocess::default().resize(size).unwrap();
-            let dispatch = kernels::resize(&resize, f16, texture, 0);
-            shaders.entry(dispatch.key).or_default().insert(vec!["output", "scale_shift", "source", "table"]);
+            for class in CLASSES {
+                let dispatch = kernels::resize(&resize, Choice::new(class).resize_tile(), f16, texture, 0);
+                shaders.entry(dispatch.key).or_default().insert(vec!["output", "scale_shift", "source", "table"]);
+            }
         }
         let kernels: HashSet<Kernel> = shaders.keys().map(|key| key.kernel).collect();
         assert_eq!(kernels.len(), Kernel::ALL.len(), "every kernel is used");

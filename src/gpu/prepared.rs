@@ -284,7 +284,7 @@ impl Prepared {
     /// Compiles what [`Prepared::submit_images`] needs for images in buffers or in textures; milliseconds. Else the first image does it.
     pub async fn prepare_images(&self, texture: bool) -> Result<f64> {
         let start = clock::now();
-        self.context.pipelines(&[kernels::resize_key(self.plan.precision.is_f16(), texture)]).await?;
+        self.context.pipelines(&[kernels::resize_key(self.plan.resize_tile, self.plan.precision.is_f16(), texture)]).await?;
         Ok(clock::now() - start)
     }
 

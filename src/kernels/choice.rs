@@ -23,12 +23,10 @@ impl DeviceClass {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Gpu, Self::Software, Self::Software4, Self::Software8];
 
-    /// The class of a driver that runs shaders on the CPU, by the least size of its subgroups; 0 where it has none. In a browser this is
-    /// SwiftShader, and its package does without what only other classes need.
+    /// The class of a driver that runs shaders on the CPU, by the least size of its subgroups; 0 where it has none.
     pub fn of_software(subgroup: u32) -> Self {
         match subgroup {
             0..=3 => Self::Software,
-            _ if cfg!(target_arch = "wasm32") => Self::Software4,
             4..=7 => Self::Software4,
             _ => Self::Software8,
         }
@@ -40,9 +38,10 @@ impl DeviceClass {
     }
 
     /// Invocations that share what they load, through subgroup operations; 0 where each loads what it needs. GPUs have scalar loads and
-    /// caches for what all invocations read.
+    /// caches for what all invocations read; and wgpu 30 cannot ask a browser for subgroups, so its package does without the kernels.
     pub fn lanes(self) -> u32 {
         match self {
+            _ if cfg!(target_arch = "wasm32") => 0,
             Self::Gpu | Self::Software => 0,
             Self::Software4 => 4,
             Self::Software8 => 8,
@@ -118,7 +117,9 @@ impl Choice {
     /// The choice for a class of device.
     ///
     /// In one dispatch each, ghost modules make the whole network 1.13 times as fast as in two on both software adapters (bench `ghost`,
-    /// columns "ghost" and "in two"), and GPUs save 32 launches and the bytes between. Shortcuts in one dispatch save five launches and
+    /// columns "ghost" and "in two"), and GPUs save 32 launches and the bytes between. Not on a software driver in a browser, which writes the zeros
+    /// that browsers want workgroup memory to start with value by value, and has to be spared the code for that: in two, GhostNet 1.0 took 235 ms
+    /// and 2.7 s to the first result in Chromium on SwiftShader, in one dispatch with little workgroup memory 275 ms and 4.4 s (2026-11-25). Shortcuts in one dispatch save five launches and
     /// the bytes between, at the price of computing the depthwise taps once for every tile of channels: on drivers that run on the CPU
     /// GhostNet 1.0's five took 6.5 ms in one dispatch each and 3.0 in two on lavapipe, 25 and 7.3 on SwiftShader (2026-11-24).
     ///
@@ -128,16 +129,8 @@ impl Choice {
     pub fn new(class: DeviceClass) -> Self {
         let fuse_separable = class == DeviceClass::Gpu;
         let multiplies_halves = class == DeviceClass::Gpu;
-        Self {
-            class,
-            fuse_ghost: true,
-            fuse_separable,
-            ghost_in_rows: true,
-            ghost: [None; 3],
-            pointwise: None,
-            conv2d: None,
-            multiplies_halves,
-        }
+        let fuse_ghost = class != DeviceClass::Software || cfg!(not(target_arch = "wasm32"));
+        Self { class, fuse_ghost, fuse_separable, ghost_in_rows: true, ghost: [None; 3], pointwise: None, conv2d: None, multiplies_halves }
     }
 
     /// What is wrong with a choice that was read from somewhere.
@@ -179,7 +172,7 @@ impl Choice {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
             DeviceClass::Software => Tile::new(8, 8, 2, 1),
-            DeviceClass::Software4 => Tile::new(4, if cfg!(target_arch = "wasm32") { 7 } else { 14 }, 4, 1),
+            DeviceClass::Software4 => Tile::new(4, 14, 4, 1),
             DeviceClass::Software8 => Tile::new(8, 7, if pixels > 4096 { 4 } else { 6 }, 1),
         })
     }
@@ -218,7 +211,6 @@ impl Choice {
         let columns = columns.iter().copied().min_by_key(|&c| computed(c))?;
         let tile = |pixels, blocks| Tile::new(lanes, pixels, blocks, 1);
         let (bucket, default) = match (lanes, columns) {
-            (4, 2) if cfg!(target_arch = "wasm32") => (0, tile(4, 2)),
             (4, 2) => (0, tile(14, 4)),
             (4, _) => (1, tile(4, 2)),
             (_, 1) => (0, tile(7, if blocks > 20 { 6 } else { 5 })),
@@ -261,21 +253,15 @@ impl Choice {
                 65..=128 => Tile::new(128, 1, 2, 2),
                 _ => Tile::new(128, 2, 2, 2),
             },
-            // In a browser compiling counts more: no tile there fits at once, so that one pipeline serves maps of all sizes.
-            _ if cfg!(target_arch = "wasm32") => Tile::new(8, 4, 2, 1),
             _ => Tile::new(8, region.div_ceil(8).min(8) as u32, 2, 1),
         }
     }
 
     /// Cells of workgroup memory that a tile of `ghost` may take for each of its blocks. `Gpu`: 8 KiB for two blocks, so that several
     /// workgroups share a compute unit. `Software`: all that WebGPU grants, for less halo: 112 x 112 in tiles of 14 x 28, not 14 x 14.
-    ///
-    /// In a browser `Software` is SwiftShader, which writes the zeros that browsers want workgroup memory to start with one by one: 1.4 s to
-    /// compile a pipeline with 480 cells, 0.7 s with 256, 0.3 s with 96, of each 0.2 s without the zeros.
     pub fn ghost_cells(&self) -> usize {
         match self.class {
             DeviceClass::Gpu => 256,
-            _ if cfg!(target_arch = "wasm32") => 96,
             _ => 480,
         }
     }
@@ -334,9 +320,31 @@ impl Choice {
         self.class == DeviceClass::Gpu
     }
 
-    /// Invocations of `squeeze_excite`; each takes workgroup memory, of which see [`Choice::ghost_cells`].
-    pub fn squeeze_excite(&self) -> u32 {
-        if self.class.is_software() && cfg!(target_arch = "wasm32") { 64 } else { 256 }
+    /// Invocations of `squeeze_excite`, and whether the means lie in workgroup memory.
+    ///
+    /// In a browser `Software` is SwiftShader, which compiles the zeros of workgroup memory value by value, 1.3 ms for each 16 bytes: this kernel
+    /// took 550 ms with 64 invocations and means there, 120 so.
+    pub fn squeeze_excite(&self) -> (u32, bool) {
+        match self.class {
+            DeviceClass::Software => (16, false),
+            _ => (256, true),
+        }
+    }
+
+    /// Invocations of `softmax_top_k`; each takes workgroup memory.
+    pub fn softmax_top_k(&self) -> u32 {
+        match self.class {
+            DeviceClass::Software => 32,
+            _ => 256,
+        }
+    }
+
+    /// Side of a workgroup's tile of `resize`, a square of invocations, each of which takes workgroup memory; 16 is WebGPU's default limit.
+    pub fn resize_tile(&self) -> u32 {
+        match self.class {
+            DeviceClass::Software => 8,
+            _ => 16,
+        }
     }
 }
 

@@ -48,8 +48,7 @@ pub fn ghost_rows_columns(width: usize, span: usize, d: usize) -> (usize, usize)
 /// makes enough workgroups.
 ///
 /// Where a workgroup has eight columns, its intrinsic maps go through workgroup memory, and loops make the ghosts: that costs a store and a
-/// load of each value, and compiles in a third of the time. With more columns a tile would have too few rows there; and browsers zero this
-/// memory, which SwiftShader compiles value by value.
+/// load of each value, and compiles in a third of the time. With more columns a tile would have too few rows there.
 pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, columns: usize, tile: &Tile, blocks: usize) -> GhostRows {
     let span = tile.invocations as usize * columns;
     let rows = (tile.pixels as usize / columns).max(1);
@@ -57,7 +56,7 @@ pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, columns
     let wanted = WORKGROUPS.div_ceil(n * count_x * blocks.div_ceil(tile.blocks as usize));
     let mut size_y = height.div_ceil(wanted).max(STRIP).min(height);
     let mut memory_rows = 0;
-    if span == 8 && !cfg!(target_arch = "wasm32") {
+    if span == 8 {
         memory_rows = (MEMORY / (span * tile.blocks as usize)).min(MEMORY_ROWS) / rows * rows;
         size_y = size_y.min(memory_rows - d / 2 * 2);
     }

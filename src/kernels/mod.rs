@@ -61,7 +61,11 @@ impl Kernel {
             Kernel::Depthwise => shader!("depthwise"),
             Kernel::Elementwise => shader!("elementwise"),
             Kernel::Ghost => shader!("ghost"),
+            #[cfg(not(target_arch = "wasm32"))]
             Kernel::GhostRows => shader!("ghost_rows"),
+            // Browsers are not asked for what it needs: `DeviceClass::lanes`.
+            #[cfg(target_arch = "wasm32")]
+            Kernel::GhostRows => ("ghost_rows", ""),
             Kernel::Linear => shader!("linear"),
             Kernel::Pointwise => shader!("pointwise"),
             Kernel::Pool => shader!("pool"),
@@ -111,11 +115,12 @@ fn shared(name: &str) -> Option<&'static str> {
         "divide" => shader_text!("shared/divide.wgsl"),
         "dtype" => shader_text!("shared/dtype.wgsl"),
         "grid" => shader_text!("shared/grid.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
         "primary_rows" => shader_text!("shared/primary_rows.wgsl"),
         "reduce" => shader_text!("shared/reduce.wgsl"),
-        // For lanes that browsers' software drivers do not have: `DeviceClass::of_software`.
         #[cfg(not(target_arch = "wasm32"))]
         "rows_rolled" => shader_text!("shared/rows_rolled.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
         "rows_unrolled" => shader_text!("shared/rows_unrolled.wgsl"),
         "sum_over_input" => shader_text!("shared/sum_over_input.wgsl"),
         _ => return None,
@@ -165,19 +170,14 @@ impl PipelineKey {
         name + ".wgsl"
     }
 
-    /// Whether the shader has subgroup operations.
-    pub fn uses_subgroups(&self) -> bool {
-        self.define("LANES").is_some_and(|lanes| lanes > 0)
-    }
-
     /// The shader's WGSL.
     ///
-    /// Browsers want `enable subgroups;` at the head of one that has subgroup operations; naga 30 has the operations and refuses the line.
+    /// Where it has subgroup operations, WGSL wants `enable subgroups;` at its head. naga 30 has the operations and refuses the line, and no
+    /// browser is asked for them: see [`choice::DeviceClass::lanes`].
     pub fn source(&self) -> String {
         // Which templates and constants there are is fixed in this crate; tests compose every one of them.
-        let source = template::compose(self.kernel.file().1, &self.defines, &shared)
-            .unwrap_or_else(|error| panic!("{} does not compose: {error}", self.file_name()));
-        if cfg!(target_arch = "wasm32") && self.uses_subgroups() { format!("enable subgroups;\n{source}") } else { source }
+        template::compose(self.kernel.file().1, &self.defines, &shared)
+            .unwrap_or_else(|error| panic!("{} does not compose: {error}", self.file_name()))
     }
 }
 

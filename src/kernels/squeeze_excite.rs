@@ -27,7 +27,7 @@ pub fn squeeze_excite(
     pixels: usize,
     tiles: usize,
     [blocks, blocks_reduced]: [usize; 2],
-    invocations: u32,
+    (invocations, keeps_means): (u32, bool),
     f16: bool,
     [reduce_activation, gate_activation]: [Activation; 2],
 ) -> Dispatch {
@@ -47,7 +47,7 @@ pub fn squeeze_excite(
         *SIZES.iter().find(|[c, r]| blocks <= *c && blocks_reduced <= *r).expect("fuse_squeeze_excite checks the size");
     let defines = [
         ("WG", invocations.into()),
-        ("MAX_BLOCKS", max_blocks as i64),
+        ("MAX_BLOCKS", if keeps_means { max_blocks as i64 } else { 0 }),
         ("MAX_REDUCED", max_reduced as i64),
         ("REDUCE_ACTIVATION", reduce_activation as i64),
         ("GATE_ACTIVATION", gate_activation as i64),

@@ -105,10 +105,7 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
             lowering.wants_sums[node.inputs[0].0] = true;
         }
     }
-    // In a browser two pipelines more are worth less than this is large.
-    if cfg!(not(target_arch = "wasm32")) {
-        lowering.columns_with_sums = lowering.columns_with_sums();
-    }
+    lowering.columns_with_sums = lowering.columns_with_sums();
 
     // The input: as a tensor, or made from pixels by the first step.
     let input_layout = lowering.layouts[input_id.0].clone();
@@ -141,6 +138,7 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
         constants: lowering.constants,
         input: PlanInput { slot: slot_of[input_storage], shape: input, layout: input_layout },
         outputs: outputs.into_iter().map(|o| PlanOutput { slot: slot_of[o.slot], ..o }).collect(),
+        resize_tile: options.choice.resize_tile(),
     })
 }
 
@@ -393,7 +391,7 @@ impl Lowering<'_> {
         let logits = self.view_as(id, &Layout::plain(shape.c));
         let bytes = input.n * k * 8;
         let storage = self.new_storage(bytes);
-        let dispatch = kernels::softmax_top_k(input.n, shape.c, k, self.f16, logits.place);
+        let dispatch = kernels::softmax_top_k(input.n, shape.c, k, self.options.choice.softmax_top_k(), self.f16, logits.place);
         let bindings = [("input", Resource::Slot(logits.storage)), ("output", Resource::Slot(storage))];
         let read = self.tensor_bytes(id);
         self.step("softmax_top_k".into(), dispatch, &bindings, 0, read, bytes as u64);

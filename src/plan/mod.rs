@@ -204,6 +204,8 @@ pub struct Plan {
     pub input: PlanInput,
     /// The results: the graph's, or one table of `k` (class, probability bits) pairs per image for [`Form::Classify`].
     pub outputs: Vec<PlanOutput>,
+    /// Side of the tiles of `resize`, which takes the first step's place where the device resizes images.
+    pub resize_tile: u32,
 }
 
 impl Plan {
