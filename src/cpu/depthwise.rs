@@ -1,6 +1,6 @@
 //! Twin of `shaders/depthwise.wgsl`.
 
-use super::block::{Block, View, ZERO, activate, add, multiply_add, rows_of_a_run};
+use super::block::{Block, View, ZERO, activate, add, each, multiply_add, rows_of_a_run};
 use crate::kernels::DepthwiseParams;
 use crate::parallel::*;
 
@@ -127,14 +127,16 @@ impl Filter<'_> {
         let high = (width_in + pad).checked_sub(W).map_or(0, |last| last / stride + 1).min(row.len());
         let low = pad.div_ceil(stride).min(high);
         self.pixels(y, 0, &mut row[..low]);
-        for (x, out) in (low..high).zip(&mut row[low..high]) {
-            let mut sum = self.bias;
-            for (input, weight) in self.rows(y) {
-                let input = &input[x * stride - pad..][..W];
-                sum = (0..W).fold(sum, |sum, kx| multiply_add(input[kx], weight[kx], sum));
+        let inner = &mut row[low..high];
+        inner.fill(self.bias);
+        for (input, weight) in self.rows(y) {
+            let weight: &[Block; W] = weight.first_chunk().expect("a row of weights");
+            for (x, sum) in (low..).zip(&mut *inner) {
+                let input: &[Block; W] = input[x * stride - pad..].first_chunk().expect("within the map");
+                each!(kx < W, *sum = multiply_add(input[kx], weight[kx], *sum));
             }
-            *out = activate(sum, self.activation);
         }
+        inner.iter_mut().for_each(|sum| *sum = activate(*sum, self.activation));
         self.pixels(y, high, &mut row[high..]);
     }
 

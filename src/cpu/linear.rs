@@ -1,6 +1,6 @@
 //! Twin of `shaders/linear.wgsl`.
 
-use super::block::{Block, View, ZERO, activate, add, multiply_add};
+use super::block::{Block, View, ZERO, activate, add, each, multiply_add, splat};
 use crate::kernels::LinearParams;
 use crate::parallel::*;
 
@@ -23,9 +23,7 @@ pub(crate) fn row(x: &[Block], weight: &[Block]) -> Block {
     // A sum for each input lane: four chains of additions do not wait for each other.
     let mut sums = [ZERO; 4];
     for (x, rows) in x.iter().zip(weight.chunks_exact(4)) {
-        for lane in 0..4 {
-            sums[lane] = multiply_add([x[lane]; 4], rows[lane], sums[lane]);
-        }
+        each!(lane < 4, sums[lane] = multiply_add(splat(x[lane]), rows[lane], sums[lane]));
     }
     sums.into_iter().fold(ZERO, add)
 }

@@ -1,6 +1,6 @@
 //! Twin of `shaders/pointwise.wgsl`.
 
-use super::block::{Block, PIXELS, View, ZERO, activate, add, for_each_run, matrices, multiply, scale};
+use super::block::{Block, PIXELS, View, ZERO, activate, add, each, for_each_run, matrices, multiply, scale};
 use crate::kernels::{PointwiseParams, padded};
 use crate::parallel::*;
 
@@ -110,13 +110,20 @@ impl Layer<'_> {
     /// `P` neighbouring pixels of `B` output blocks of one tile, before the activation.
     #[inline(always)]
     fn sums<const P: usize, const B: usize>(&self, maps: &Maps, block: usize, pixel: usize) -> [[Block; B]; P] {
-        let mut sums = [std::array::from_fn(|b| self.bias[block + b]); P];
+        let mut sums = [[ZERO; B]; P];
+        each!(b < B, {
+            let bias = self.bias[block + b];
+            each!(p < P, sums[p][b] = bias);
+        });
         let rows = self.tile * 4;
         let tile = &self.weight[block / self.tile * padded(self.blocks_in) * rows..][..self.blocks_in * rows];
         for (i, weight) in tile.chunks_exact(rows).enumerate() {
-            let mut x: [Block; P] = std::array::from_fn(|p| maps.input[i * maps.pixels + pixel + p]);
+            let input = &maps.input[i * maps.pixels + pixel..][..P];
+            let mut x = [ZERO; P];
+            each!(p < P, x[p] = input[p]);
             if let Some(gate) = maps.gate {
-                x = x.map(|v| multiply(v, gate[i]));
+                let gate = gate[i];
+                each!(p < P, x[p] = multiply(x[p], gate));
             }
             matrices(&mut sums, x, &weight[block % self.tile * 4..]);
         }
