@@ -56,7 +56,7 @@ struct Params {
 
 #if MEMORY_ROWS
 // The intrinsic maps of the tile and its halo: [block][row][column of an invocation][invocation]. Each invocation reads only what it wrote.
-var<workgroup> maps: array<vec4<f32>, ${BLOCKS * MEMORY_ROWS * COLUMNS * LANES}>;
+var<workgroup> maps: array<Held, ${BLOCKS * MEMORY_ROWS * COLUMNS * LANES}>;
 #endif
 
 @compute @workgroup_size(${LANES})

@@ -183,7 +183,7 @@ impl Engine {
         // What a choice asks for and the device cannot do is left out.
         if let Device::Gpu(context) = &device {
             choice.multiplies_halves &= context.multiplies_halves() || !options.precision.is_f16();
-            if choice.class.lanes() > context.subgroup() {
+            if !choice.class.suits(context.subgroup(), context.int64()) {
                 choice.class = DeviceClass::Software;
             }
         }

@@ -4,6 +4,8 @@
 // F16 is 1 for core WGSL, which needs no device feature: arithmetic is f32. With 2 (`shader-f16`) a convolution's products are of halves, of
 // blocks of `Factor`. A few are added up as halves, and these sums as f32, times params.unscale (its bits): the weights are stored times
 // its inverse, with which no such sum overflows (`Products` in src/kernels/mod.rs).
+// WIDE: a block is two words of 64 bits (one, of halves), for drivers that load and store lane by lane and word by word. `Held` is a block of f32
+// as such drivers keep it in workgroup memory.
 // A tap outside the map is chosen to be zero before it is unpacked: that is fewer words, and what multiplies it can unpack on the way.
 #if F16 == 2
 enable f16;
@@ -22,22 +24,53 @@ fn to_factor(v: vec4<f32>) -> Factor {
     return pack(v);
 }
 #else
+#if WIDE
+alias Held = vec2<u64>;
+fn hold(v: vec4<f32>) -> Held {
+    let bits = bitcast<vec4<u32>>(v);
+    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2<u32>(32u));
+}
+fn held(h: Held) -> vec4<f32> {
+    let low = vec2<u32>(h);
+    let high = vec2<u32>(h >> vec2<u32>(32u));
+    return bitcast<vec4<f32>>(vec4<u32>(low.x, high.x, low.y, high.y));
+}
+#else
+alias Held = vec4<f32>;
+fn hold(v: vec4<f32>) -> Held {
+    return v;
+}
+fn held(h: Held) -> vec4<f32> {
+    return h;
+}
+#endif
 #if F16 == 1
+#if WIDE
+alias Stored = u64;
+fn unpack(s: Stored) -> vec4<f32> {
+    return vec4<f32>(unpack2x16float(u32(s)), unpack2x16float(u32(s >> 32u)));
+}
+fn pack(v: vec4<f32>) -> Stored {
+    let bounded = clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0));
+    return u64(pack2x16float(bounded.xy)) | (u64(pack2x16float(bounded.zw)) << 32u);
+}
+#else
 alias Stored = vec2<u32>;
 fn unpack(s: Stored) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(s.x), unpack2x16float(s.y));
 }
 fn pack(v: vec4<f32>) -> Stored {
-    let held = clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0));
-    return vec2<u32>(pack2x16float(held.xy), pack2x16float(held.zw));
+    let bounded = clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0));
+    return vec2<u32>(pack2x16float(bounded.xy), pack2x16float(bounded.zw));
 }
+#endif
 #else
-alias Stored = vec4<f32>;
+alias Stored = Held;
 fn unpack(s: Stored) -> vec4<f32> {
-    return s;
+    return held(s);
 }
 fn pack(v: vec4<f32>) -> Stored {
-    return v;
+    return hold(v);
 }
 #endif
 alias Factor = vec4<f32>;

@@ -11,7 +11,7 @@
             value${r}_${c} = select(value${r}_${c}, a${r * COLUMNS + c}_${b}, b == ${b}u);
 #endfor
             maps[(b * ${MEMORY_ROWS}u + ${r}u + y - first_row) * ${COLUMNS * LANES}u + ${c * LANES}u + lane] =
-                select(vec4<f32>(0.0), activate${ACTIVATION}(value${r}_${c}), inside${c} && y + ${r}u < params.height);
+                hold(select(vec4<f32>(0.0), activate${ACTIVATION}(value${r}_${c}), inside${c} && y + ${r}u < params.height));
 #endfor
 #endfor
         }
@@ -44,7 +44,7 @@
 #endfor
             let cell = (b * ${MEMORY_ROWS}u + min(next, params.height - 1u) - first_row) * ${COLUMNS * LANES}u + lane;
 #for c in 0..COLUMNS
-            m${D - 1}_${c + D / 2} = select(vec4<f32>(0.0), maps[cell + ${c * LANES}u], next < params.height);
+            m${D - 1}_${c + D / 2} = select(vec4<f32>(0.0), held(maps[cell + ${c * LANES}u]), next < params.height);
 #endfor
 #for k in 0..D / 2
             m${D - 1}_${k} = select(subgroupShuffleUp(m${D - 1}_${COLUMNS + k}, 1u), vec4<f32>(0.0), lane == 0u);

@@ -31,6 +31,7 @@ impl AdapterInfo {
             (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
             (wgpu::Features::SHADER_F16, "shader-f16"),
             (wgpu::Features::SUBGROUP, "subgroups"),
+            (wgpu::Features::SHADER_INT64, "shader-int64"),
             (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
         ];
         Self {
@@ -161,10 +162,11 @@ impl Context {
             }));
         };
         let limits = limits(&adapter, &info, default_limits)?;
-        // Timestamps for the profiler, a cache for the next start, subgroups for drivers that run on the CPU, where there are any; nothing is
-        // needed.
+        // Timestamps for the profiler, a cache for the next start, subgroups and long words for drivers that run on the CPU, where there are any;
+        // nothing is needed.
         let halves = if halves { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
-        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP | halves;
+        let long = if info.device_type == "cpu" { wgpu::Features::SHADER_INT64 } else { wgpu::Features::empty() };
+        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP | long | halves;
         let features = adapter.features() & optional;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("ghostnet"),
@@ -194,7 +196,11 @@ impl Context {
             let is_lost = sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
             assert!(is_lost, "{error}");
         }));
-        let class = if info.device_type == "cpu" { DeviceClass::of_software(subgroup) } else { DeviceClass::Gpu };
+        let class = if info.device_type == "cpu" {
+            DeviceClass::of_software(subgroup, device.features().contains(wgpu::Features::SHADER_INT64))
+        } else {
+            DeviceClass::Gpu
+        };
         Self { device, queue, info, adapter_limits, class, subgroup, lost, pipelines: Pipelines::default() }
     }
 
@@ -230,6 +236,11 @@ impl Context {
     /// The class of device that kernels are chosen for.
     pub fn class(&self) -> DeviceClass {
         self.class
+    }
+
+    /// Whether shaders have integers of 64 bits.
+    pub fn int64(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_INT64)
     }
 
     /// The least number of invocations in a subgroup; 0 where shaders have no subgroup operations.

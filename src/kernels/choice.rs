@@ -15,7 +15,7 @@ pub enum DeviceClass {
     /// The same with subgroups of 4 invocations, which hand each other what each has loaded. The table is SwiftShader's, whose compiler takes
     /// minutes where many values live at a time.
     Software4,
-    /// The same with subgroups of 8 or more. The table is lavapipe's.
+    /// The same with subgroups of 8 or more and words of 64 bits. The table is lavapipe's.
     Software8,
 }
 
@@ -23,12 +23,13 @@ impl DeviceClass {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Gpu, Self::Software, Self::Software4, Self::Software8];
 
-    /// The class of a driver that runs shaders on the CPU, by the least size of its subgroups; 0 where it has none.
-    pub fn of_software(subgroup: u32) -> Self {
-        match subgroup {
-            0..=3 => Self::Software,
-            4..=7 => Self::Software4,
-            _ => Self::Software8,
+    /// The class of a driver that runs shaders on the CPU, by the least size of its subgroups, 0 where it has none, and whether it has integers
+    /// of 64 bits.
+    pub fn of_software(subgroup: u32, int64: bool) -> Self {
+        match (subgroup, int64) {
+            (0..=3, _) => Self::Software,
+            (8.., true) => Self::Software8,
+            _ => Self::Software4,
         }
     }
 
@@ -46,6 +47,17 @@ impl DeviceClass {
             Self::Software4 => 4,
             Self::Software8 => 8,
         }
+    }
+
+    /// Whether blocks are loaded and stored by words of 64 bits rather than of 32: half the iterations of a driver that makes a load lane by lane
+    /// and word by word.
+    pub fn is_wide(self) -> bool {
+        self == Self::Software8
+    }
+
+    /// Whether a device with such subgroups and integers can do what the class takes.
+    pub fn suits(self, subgroup: u32, int64: bool) -> bool {
+        self.lanes() <= subgroup && (int64 || !self.is_wide())
     }
 }
 

@@ -153,7 +153,15 @@ impl PipelineKey {
     /// A key; the order of `defines` does not matter.
     pub fn new(kernel: Kernel, defines: &[(&'static str, i64)]) -> Self {
         // A heap, for it is smaller than a sort in the browser package.
-        Self { kernel, defines: BinaryHeap::from(defines.to_vec()).into_sorted_vec() }
+        Self { kernel, defines: BinaryHeap::from([defines, &[("WIDE", 0)]].concat()).into_sorted_vec() }
+    }
+
+    /// The same, its blocks loaded and stored by words of 64 bits ([`choice::DeviceClass::is_wide`]).
+    pub(crate) fn wide(mut self) -> Self {
+        if let Some((_, wide)) = self.defines.iter_mut().find(|(name, _)| *name == "WIDE") {
+            *wide = 1;
+        }
+        self
     }
 
     /// The value of a define.
@@ -210,6 +218,11 @@ pub struct Dispatch {
 impl Dispatch {
     fn new(kernel: Kernel, defines: &[(&'static str, i64)], params: &impl bytemuck::Pod, workgroups: u32) -> Self {
         Self { key: PipelineKey::new(kernel, defines), params: bytemuck::bytes_of(params).to_vec(), workgroups }
+    }
+
+    /// The same of [`PipelineKey::wide`].
+    pub(crate) fn wide(self) -> Self {
+        Self { key: self.key.wide(), ..self }
     }
 
     /// The parameters as their type.

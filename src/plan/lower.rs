@@ -322,6 +322,7 @@ impl Lowering<'_> {
                 }
             }
         }
+        let dispatch = if self.options.choice.class.is_wide() { dispatch.wide() } else { dispatch };
         self.steps.push(Step { name, dispatch, bindings: bindings.to_vec(), macs, read_bytes, write_bytes: write });
     }
 
