@@ -1,4 +1,4 @@
-// ghost_rows: a whole ghost module in one dispatch, as `ghost` and with its parameters, for drivers that run shaders on the CPU and have
+// ghost_rows: a whole ghost module in one dispatch, as `ghost`, for drivers that run shaders on the CPU and have
 // subgroups. One group of ghosts (s = 2), D at most 3.
 //
 //   y[n, o, p] = act1(bias[o] + sum_i W[o, i] * gate[n, i] * in[n, i, p])                          intrinsic
@@ -7,7 +7,9 @@
 //
 // Such drivers make every load lane by lane, of one weight for all lanes as of a pixel for each. So each invocation loads one row of
 // weights, and the subgroup hands rows on; an invocation has COLUMNS neighbouring columns, and takes those beside them from its neighbours.
-// Layouts and bindings: as in `ghost`. The weights' and filters' rows are loaded LANES at a time.
+// Layouts, bindings and parameters as in `ghost`, and more parameters, by which modules share a pipeline, for such drivers compile for long: where
+// GATE or RESIDUAL is 2, some have one (`gates`, `residuals`: 0 or 1; counted by loops, which drivers jump over where they would go
+// through a branch), and with RELU_FLAGS activations are ReLU or none. The weights' and filters' rows are loaded LANES at a time.
 // One workgroup: LANES invocations, one subgroup; BLOCKS intrinsic blocks on a tile of the map, halo included: LANES * COLUMNS columns.
 // One invocation: ROWS rows of its columns at a time, going down the tile.
 // Workgroup memory: none where the intrinsic maps stay in registers (`rows_unrolled`); BLOCKS * MEMORY_ROWS * COLUMNS * LANES * 16 bytes
@@ -37,6 +39,10 @@ struct Params {
     cheap_offset: u32,
     cheap_bias_offset: u32,
     ghost_groups: u32,
+    gates: u32,
+    residuals: u32,
+    relu: u32,
+    cheap_relu: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -58,6 +64,22 @@ struct Params {
 // The intrinsic maps of the tile and its halo: [block][row][column of an invocation][invocation]. Each invocation reads only what it wrote.
 var<workgroup> maps: array<Held, ${BLOCKS * MEMORY_ROWS * COLUMNS * LANES}>;
 #endif
+
+fn primary_activation(v: vec4<f32>) -> vec4<f32> {
+#if RELU_FLAGS
+    return select(v, max(v, vec4<f32>(0.0)), params.relu != 0u);
+#else
+    return activate${ACTIVATION}(v);
+#endif
+}
+
+fn cheap_activation(v: vec4<f32>) -> vec4<f32> {
+#if RELU_FLAGS
+    return select(v, max(v, vec4<f32>(0.0)), params.cheap_relu != 0u);
+#else
+    return activate${CHEAP_ACTIVATION}(v);
+#endif
+}
 
 @compute @workgroup_size(${LANES})
 fn main(
@@ -95,9 +117,15 @@ fn main(
     let input_base = params.input_offset + n * params.input_stride;
     let output_base = params.output_offset + n * params.output_stride;
     let ghost_base = output_base + params.blocks_primary * pixels;
+#if GATE == 2
+    let gates = opaque(params.gates, group);
+#endif
 #if RESIDUAL
     let residual_base = params.residual_offset + n * params.residual_stride;
     let ghost_residual = residual_base + params.blocks_primary * pixels;
+#endif
+#if RESIDUAL == 2
+    let residuals = opaque(params.residuals, group);
 #endif
 #if MEMORY_ROWS
 #import rows_rolled

@@ -100,9 +100,11 @@ fn steps_match(context: &Arc<gpu::Context>, graph: &Graph, shape: Shape, choice:
         for constant in full.constants.iter_mut().filter(|c| c.stored) {
             constant.data = halved(&constant.data).into();
         }
+        // What a shared pipeline binds and this step does not need comes after what it needs, in the same slot.
         let elements: BTreeMap<usize, (&str, &str)> = step
             .bindings
             .iter()
+            .rev()
             .filter_map(|(name, resource)| match resource {
                 Resource::Slot(slot) => Some((*slot, (*name, element(key, name)))),
                 Resource::Constant(_) => None,

@@ -11,7 +11,7 @@
             value${r}_${c} = select(value${r}_${c}, a${r * COLUMNS + c}_${b}, b == ${b}u);
 #endfor
             maps[(b * ${MEMORY_ROWS}u + ${r}u + y - first_row) * ${COLUMNS * LANES}u + ${c * LANES}u + lane] =
-                hold(select(vec4<f32>(0.0), activate${ACTIVATION}(value${r}_${c}), inside${c} && y + ${r}u < params.height));
+                hold(select(vec4<f32>(0.0), primary_activation(value${r}_${c}), inside${c} && y + ${r}u < params.height));
 #endfor
 #endfor
         }
@@ -51,6 +51,7 @@
             m${D - 1}_${COLUMNS + D / 2 + k} = select(subgroupShuffleDown(m${D - 1}_${D / 2 + k}, 1u), vec4<f32>(0.0), lane == ${LANES - 1}u);
 #endfor
             let row = next - ${D / 2}u;
+            let here = row >= top && row < bottom;
             let at = (block + b) * pixels + row * params.width + column;
 #for c in 0..COLUMNS
             var z${c} = cheap_bias;
@@ -59,19 +60,30 @@
             z${c} = fma(m${ky}_${c + kx}, c${ky * D + kx}, z${c});
 #endfor
 #endfor
-            z${c} = activate${CHEAP_ACTIVATION}(z${c});
-            if row >= top && row < bottom && mine${c} {
-#if RESIDUAL
-                output[output_base + at + ${c}u] = pack(m${D / 2}_${c + D / 2} + unpack(residual[residual_base + at + ${c}u]));
-                output[ghost_base + at + ${c}u] = pack(z${c} + unpack(residual[ghost_residual + at + ${c}u]));
-#else
-                output[output_base + at + ${c}u] = pack(m${D / 2}_${c + D / 2});
-                output[ghost_base + at + ${c}u] = pack(z${c});
-#endif
+            z${c} = cheap_activation(z${c});
+            var kept${c} = m${D / 2}_${c + D / 2};
 #if SUMS
-                intrinsic_sum += m${D / 2}_${c + D / 2};
-                ghost_sum += z${c};
+            intrinsic_sum += select(vec4<f32>(0.0), kept${c}, here && mine${c});
+            ghost_sum += select(vec4<f32>(0.0), z${c}, here && mine${c});
 #endif
+#endfor
+#if RESIDUAL
+#if RESIDUAL == 2
+            for (var k = 0u; k < residuals; k++) {
+#endif
+                let plane = (block + b) * pixels + min(row, params.height - 1u) * params.width;
+#for c in 0..COLUMNS
+                kept${c} += unpack(residual[residual_base + plane + x${c}]);
+                z${c} += unpack(residual[ghost_residual + plane + x${c}]);
+#endfor
+#if RESIDUAL == 2
+            }
+#endif
+#endif
+#for c in 0..COLUMNS
+            if here && mine${c} {
+                output[output_base + at + ${c}u] = pack(kept${c});
+                output[ghost_base + at + ${c}u] = pack(z${c});
             }
 #endfor
         }

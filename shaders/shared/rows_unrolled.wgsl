@@ -29,9 +29,9 @@
 #for r in 0..ROWS
 #for c in 0..COLUMNS
 #if RAGGED
-        let m${r + D - 1}_${c}_${b} = select(vec4<f32>(0.0), activate${ACTIVATION}(a${r * COLUMNS + c}_${b}), inside${c} && row_inside${r});
+        let m${r + D - 1}_${c}_${b} = select(vec4<f32>(0.0), primary_activation(a${r * COLUMNS + c}_${b}), inside${c} && row_inside${r});
 #else
-        let m${r + D - 1}_${c}_${b} = select(vec4<f32>(0.0), activate${ACTIVATION}(a${r * COLUMNS + c}_${b}), row_inside${r});
+        let m${r + D - 1}_${c}_${b} = select(vec4<f32>(0.0), primary_activation(a${r * COLUMNS + c}_${b}), row_inside${r});
 #endif
 #endfor
 #endfor
@@ -57,7 +57,7 @@
 #endif
 #endfor
 #endfor
-        z${r}_${c}_${b} = activate${CHEAP_ACTIVATION}(z${r}_${c}_${b});
+        z${r}_${c}_${b} = cheap_activation(z${r}_${c}_${b});
 #if SUMS
         intrinsic_sum${b} += select(vec4<f32>(0.0), m${r + D / 2}_${c}_${b}, here${r} && mine${c});
         ghost_sum${b} += select(vec4<f32>(0.0), z${r}_${c}_${b}, here${r} && mine${c});
@@ -69,7 +69,7 @@
         // Each block of both halves in turn, by the same code: drivers take long for every store that they compile.
         for (var part = 0u; part < opaque(${2 * BLOCKS}u, group); part++) {
             let b = part % ${BLOCKS}u;
-            let to = (block + b + select(0u, params.blocks_primary, part >= ${BLOCKS}u)) * pixels + column;
+            let plane = (min(block + b, params.blocks_primary - 1u) + select(0u, params.blocks_primary, part >= ${BLOCKS}u)) * pixels;
 #for r in 0..ROWS
 #for c in 0..COLUMNS
             var value${r}_${c} = m${r + D / 2}_${c}_0;
@@ -79,22 +79,60 @@
 #for b in 0..BLOCKS
             value${r}_${c} = select(value${r}_${c}, z${r}_${c}_${b}, part == ${BLOCKS + b}u);
 #endfor
+#endfor
+#endfor
+#if RESIDUAL
+#if RESIDUAL == 2
+            for (var k = 0u; k < residuals; k++) {
+#endif
+#for r in 0..ROWS
+                let from${r} = residual_base + plane + min(row${r}, params.height - 1u) * params.width;
+#for c in 0..COLUMNS
+                value${r}_${c} += unpack(residual[from${r} + x${c}]);
+#endfor
+#endfor
+#if RESIDUAL == 2
+            }
+#endif
+#endif
+#for r in 0..ROWS
+            let to${r} = output_base + plane + row${r} * params.width + column;
+#for c in 0..COLUMNS
 #if RAGGED
             if here${r} && mine${c} && block + b < params.blocks_primary {
 #else
             if here${r} && block + b < params.blocks_primary {
 #endif
-                let at = to + row${r} * params.width + ${c}u;
-#if RESIDUAL
-                output[output_base + at] = pack(value${r}_${c} + unpack(residual[residual_base + at]));
-#else
-                output[output_base + at] = pack(value${r}_${c});
-#endif
+                output[to${r} + ${c}u] = pack(value${r}_${c});
             }
 #endfor
 #endfor
         }
 #else
+#for b in 0..BLOCKS
+#for r in 0..ROWS
+#for c in 0..COLUMNS
+        var kept${r}_${c}_${b} = m${r + D / 2}_${c}_${b};
+#endfor
+#endfor
+#endfor
+#if RESIDUAL
+#if RESIDUAL == 2
+        for (var k = 0u; k < residuals; k++) {
+#endif
+#for b in 0..BLOCKS
+#for r in 0..ROWS
+            let from${r}_${b} = min(block + ${b}u, params.blocks_primary - 1u) * pixels + min(row${r}, params.height - 1u) * params.width;
+#for c in 0..COLUMNS
+            kept${r}_${c}_${b} += unpack(residual[residual_base + from${r}_${b} + x${c}]);
+            z${r}_${c}_${b} += unpack(residual[ghost_residual + from${r}_${b} + x${c}]);
+#endfor
+#endfor
+#endfor
+#if RESIDUAL == 2
+        }
+#endif
+#endif
 #for b in 0..BLOCKS
 #for r in 0..ROWS
 #for c in 0..COLUMNS
@@ -104,13 +142,8 @@
         if here${r} && block + ${b}u < params.blocks_primary {
 #endif
             let at = (block + ${b}u) * pixels + row${r} * params.width + column + ${c}u;
-#if RESIDUAL
-            output[output_base + at] = pack(m${r + D / 2}_${c}_${b} + unpack(residual[residual_base + at]));
-            output[ghost_base + at] = pack(z${r}_${c}_${b} + unpack(residual[ghost_residual + at]));
-#else
-            output[output_base + at] = pack(m${r + D / 2}_${c}_${b});
+            output[output_base + at] = pack(kept${r}_${c}_${b});
             output[ghost_base + at] = pack(z${r}_${c}_${b});
-#endif
         }
 #endfor
 #endfor

@@ -18,16 +18,24 @@
         let i${u} = min(i + ${u}u, params.blocks_in - 1u);
         let step${u} = (i${u} - i) * pixels;
 #endif
-#if GATE
+#if GATE == 1
         let g${u} = Factor(gate[n * params.blocks_in + i${u}]);
 #endif
 #for p in 0..PIXELS
-#if GATE
+#if GATE == 1
         let v${u}_${p} = factor(input[at${p} + step${u}]) * g${u};
 #else
-        let v${u}_${p} = factor(input[at${p} + step${u}]);
+        var v${u}_${p} = factor(input[at${p} + step${u}]);
 #endif
 #endfor
+#if GATE == 2
+        for (var k = 0u; k < gates; k++) {
+            let g = gate[n * params.blocks_in + i${u}];
+#for p in 0..PIXELS
+            v${u}_${p} *= g;
+#endfor
+        }
+#endif
 #endfor
 #if LANES
         // A row of weights by each invocation of the subgroup, which then hands it to all.

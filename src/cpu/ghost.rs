@@ -1,7 +1,7 @@
 //! Twin of `shaders/ghost.wgsl`.
 //!
 //! The intrinsic maps go straight to their channel range, where the cheap operation finds them in the cache, halo and all; the residual
-//! is added last.
+//! is added last, after the sums are taken.
 
 use super::{
     block::{Block, View, ZERO, add, total},
@@ -22,14 +22,11 @@ pub(crate) struct Extra<'a> {
 }
 
 /// `blocks` is BLOCKS, `d` is D.
-#[allow(clippy::too_many_arguments)] // the shader's bindings and constants
 pub(crate) fn ghost(
     params: &GhostParams,
     [blocks, d]: [usize; 2],
     [activation, cheap_activation]: [u32; 2],
-    input: &[Block],
-    weight: &[Block],
-    bias: &[Block],
+    [input, weight, bias]: [&[Block]; 3],
     extra: Extra,
     output: &mut [Block],
 ) {
@@ -62,21 +59,24 @@ pub(crate) fn ghost(
         let gate = extra.gate.map(|gate| &gate[n * blocks_in..][..blocks_in]);
         layer.run(&Maps { input: from.image(input, n), pixels, gate }, None, intrinsic);
         cheap.run(&window, intrinsic, ghosts);
-        if let Some(residual) = extra.residual {
+    });
+    if let Some(sums) = extra.sums {
+        let [tile_width, tile_height, tiles_x] = [params.tile_width, params.tile_height, params.tiles_x].map(|v| v as usize);
+        sums.par_chunks_mut(blocks_out).take(count * tiles).enumerate().for_each(|(at, sums)| {
+            let image = to.image(output, at / tiles);
+            let (x0, y0) = (at % tiles % tiles_x * tile_width, at % tiles / tiles_x * tile_height);
+            let (x1, y1) = ((x0 + tile_width).min(width), (y0 + tile_height).min(height));
+            for (block, sum) in sums.iter_mut().enumerate() {
+                let map = &image[block * pixels..][..pixels];
+                *sum = (y0..y1).map(|y| total(&map[y * width..][x0..x1])).fold(ZERO, add);
+            }
+        });
+    }
+    if let Some(residual) = extra.residual {
+        to.images(output, count, blocks_out * pixels).enumerate().for_each(|(n, image)| {
             let residual = &residual_at.image(residual, n)[..image.len()];
             let maps = image.par_chunks_mut(pixels).zip(residual.par_chunks(pixels));
             maps.for_each(|(map, other)| map.iter_mut().zip(other).for_each(|(v, &r)| *v = add(*v, r)));
-        }
-    });
-    let Some(sums) = extra.sums else { return };
-    let [tile_width, tile_height, tiles_x] = [params.tile_width, params.tile_height, params.tiles_x].map(|v| v as usize);
-    sums.par_chunks_mut(blocks_out).take(count * tiles).enumerate().for_each(|(at, sums)| {
-        let image = to.image(output, at / tiles);
-        let (x0, y0) = (at % tiles % tiles_x * tile_width, at % tiles / tiles_x * tile_height);
-        let (x1, y1) = ((x0 + tile_width).min(width), (y0 + tile_height).min(height));
-        for (block, sum) in sums.iter_mut().enumerate() {
-            let map = &image[block * pixels..][..pixels];
-            *sum = (y0..y1).map(|y| total(&map[y * width..][x0..x1])).fold(ZERO, add);
-        }
-    });
+        });
+    }
 }

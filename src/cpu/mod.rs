@@ -23,7 +23,7 @@ mod tests;
 
 use crate::{
     clock,
-    kernels::{DepthwiseParams, Dispatch, Kernel, SeparableParams, SqueezeExciteParams},
+    kernels::{DepthwiseParams, Dispatch, GhostRowsParams, Kernel, SeparableParams, SqueezeExciteParams},
     parallel,
     plan::{Form, Plan, Precision, Resource, Step},
 };
@@ -146,20 +146,23 @@ impl Prepared {
             Kernel::Elementwise => {
                 elementwise::elementwise(&dispatch.params(), define("OP"), activation("ACTIVATION"), read("a"), maybe("b"), output)
             }
-            // Two schedules of the same sums.
-            Kernel::Ghost | Kernel::GhostRows => {
+            Kernel::Ghost => {
                 let extra = ghost::Extra { gate: maybe("gate"), residual: maybe("residual"), sums };
-                let constants = [blocks, define("D")];
-                ghost::ghost(
-                    &dispatch.params(),
-                    constants,
-                    ["ACTIVATION", "CHEAP_ACTIVATION"].map(activation),
-                    read("input"),
-                    read("weight"),
-                    read("bias"),
-                    extra,
-                    output,
-                );
+                let activations = ["ACTIVATION", "CHEAP_ACTIVATION"].map(activation);
+                let read = ["input", "weight", "bias"].map(read);
+                ghost::ghost(&dispatch.params(), [blocks, define("D")], activations, read, extra, output);
+            }
+            // Another schedule of the same sums; what it is bound to and the parameters leave out, it does not read.
+            Kernel::GhostRows => {
+                let params: GhostRowsParams = dispatch.params();
+                let used = |name, count: u32| maybe(name).filter(|_| count > 0);
+                let extra = ghost::Extra { gate: used("gate", params.gates), residual: used("residual", params.residuals), sums };
+                let activations = match define("RELU_FLAGS") {
+                    0 => ["ACTIVATION", "CHEAP_ACTIVATION"].map(activation),
+                    _ => params.relus,
+                };
+                let read = ["input", "weight", "bias"].map(read);
+                ghost::ghost(&params.ghost, [blocks, define("D")], activations, read, extra, output);
             }
             Kernel::Linear => {
                 linear::linear(&dispatch.params(), activation("ACTIVATION"), read("input"), read("weight"), read("bias"), output)

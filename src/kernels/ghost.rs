@@ -122,26 +122,19 @@ impl Module {
         };
         (params, workgroups)
     }
-
-    /// The constants that do not depend on the tile.
-    pub(super) fn defines(&self) -> Vec<(&'static str, i64)> {
-        vec![
-            ("D", self.d as i64),
-            ("GATE", self.gate.into()),
-            ("RESIDUAL", self.residual.is_some().into()),
-            ("SUMS", self.sums.into()),
-            ("ACTIVATION", self.activations[0] as i64),
-            ("CHEAP_ACTIVATION", self.activations[1] as i64),
-            ("F16", self.products.halves as i64),
-        ]
-    }
 }
 
 /// A whole ghost module on `n` maps.
 pub fn ghost(module: &Module, tiles: GhostTiles, tile: Tile, input: Place, output: Place) -> Dispatch {
     let (params, workgroups) = module.params(&Grid { size: tiles.size, count: tiles.count }, &tile, input, output);
-    let mut defines = module.defines();
-    defines.extend([
+    let defines = [
+        ("D", module.d as i64),
+        ("GATE", module.gate.into()),
+        ("RESIDUAL", module.residual.is_some().into()),
+        ("SUMS", module.sums.into()),
+        ("ACTIVATION", module.activations[0] as i64),
+        ("CHEAP_ACTIVATION", module.activations[1] as i64),
+        ("F16", module.products.halves as i64),
         ("WG", tile.invocations.into()),
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
@@ -151,7 +144,7 @@ pub fn ghost(module: &Module, tiles: GhostTiles, tile: Tile, input: Place, outpu
         ("UNROLL", tile.unroll.into()),
         ("LANES", 0),
         ("SUMS_PER_LANE", if module.sums { 2 * i64::from(tile.blocks) } else { 0 }),
-    ]);
+    ];
     Dispatch::new(Kernel::Ghost, &defines, &params, workgroups)
 }
 

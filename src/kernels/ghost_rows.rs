@@ -1,11 +1,77 @@
 //! Host side of `shaders/ghost_rows.wgsl`.
 
 use super::{
-    Dispatch, Kernel,
+    Dispatch, GhostParams, Kernel,
     choice::Tile,
     ghost::{Grid, Module},
 };
-use crate::plan::Place;
+use crate::{graph::Activation, plan::Place};
+
+/// Parameters of `ghost_rows`: those of `ghost`, and what of its pipeline a module uses.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct GhostRowsParams {
+    /// As of `ghost`.
+    pub ghost: GhostParams,
+    /// Gates of the input: 0 or 1.
+    pub gates: u32,
+    /// Maps that are added to the output: 0 or 1.
+    pub residuals: u32,
+    /// Whether the primary convolution's activation is ReLU, and the cheap operation's; else none.
+    pub relus: [u32; 2],
+}
+
+impl GhostRowsParams {
+    /// The fields' names, in order.
+    pub const FIELDS: &'static [&'static str] = &{
+        let mut all = ["gates"; GhostParams::FIELDS.len() + 4];
+        let mut at = 0;
+        while at < GhostParams::FIELDS.len() {
+            all[at] = GhostParams::FIELDS[at];
+            at += 1;
+        }
+        [all[at + 1], all[at + 2], all[at + 3]] = ["residuals", "relu", "cheap_relu"];
+        all
+    };
+}
+
+/// Which of the modules that share a pipeline need something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Need {
+    /// None.
+    #[default]
+    None = 0,
+    /// All.
+    All = 1,
+    /// Some; the parameters say whether a module does.
+    Some = 2,
+}
+
+impl Need {
+    /// Of one module.
+    pub fn of(needed: bool) -> Self {
+        if needed { Self::All } else { Self::None }
+    }
+
+    /// With one module more.
+    #[must_use]
+    pub fn and(self, needed: bool) -> Self {
+        if self == Self::of(needed) { self } else { Self::Some }
+    }
+}
+
+/// What a pipeline can do beside what every module needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Able {
+    /// A gate on the input.
+    pub gate: Need,
+    /// Maps that are added to the output.
+    pub residual: Need,
+    /// Sums of each channel, which it always makes.
+    pub sums: bool,
+    /// ReLU or no activation, as the parameters say.
+    pub relu_flags: bool,
+}
 
 /// How a map is cut for `ghost_rows`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +130,27 @@ pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, columns
     GhostRows { size: [size_x, size_y], count, columns, rows, memory_rows, ragged: count_x > 1 || width != span }
 }
 
-/// A whole ghost module with one group of ghosts on `n` maps.
-pub fn ghost_rows(module: &Module, rows: GhostRows, tile: Tile, input: Place, output: Place) -> Dispatch {
-    let (params, workgroups) = module.params(&Grid { size: rows.size, count: rows.count }, &tile, input, output);
-    let mut defines = module.defines();
-    defines.extend([
+/// A whole ghost module with one group of ghosts on `n` maps, by a pipeline that is able to do what it needs.
+pub fn ghost_rows(module: &Module, able: Able, rows: GhostRows, tile: Tile, input: Place, output: Place) -> Dispatch {
+    let (ghost, workgroups) = module.params(&Grid { size: rows.size, count: rows.count }, &tile, input, output);
+    let params = GhostRowsParams {
+        ghost,
+        gates: module.gate.into(),
+        residuals: module.residual.is_some().into(),
+        relus: module.activations.map(|activation| (activation == Activation::Relu).into()),
+    };
+    let flags =
+        able.relu_flags && module.activations.iter().all(|activation| matches!(activation, Activation::Identity | Activation::Relu));
+    let [activation, cheap_activation] = if flags { [0; 2] } else { module.activations.map(|activation| activation as i64) };
+    let defines = [
+        ("D", module.d as i64),
+        ("GATE", able.gate as i64),
+        ("RESIDUAL", able.residual as i64),
+        ("SUMS", able.sums.into()),
+        ("RELU_FLAGS", flags.into()),
+        ("ACTIVATION", activation),
+        ("CHEAP_ACTIVATION", cheap_activation),
+        ("F16", module.products.halves as i64),
         ("LANES", tile.invocations.into()),
         ("COLUMNS", rows.columns as i64),
         ("ROWS", rows.rows as i64),
@@ -78,7 +160,7 @@ pub fn ghost_rows(module: &Module, rows: GhostRows, tile: Tile, input: Place, ou
         ("RAGGED", rows.ragged.into()),
         ("STORES_IN_LOOP", (tile.invocations == 8).into()),
         ("MEMORY_ROWS", rows.memory_rows as i64),
-    ]);
+    ];
     Dispatch::new(Kernel::GhostRows, &defines, &params, workgroups)
 }
 

@@ -89,7 +89,8 @@ impl Kernel {
             Kernel::Conv2d => Conv2dParams::FIELDS,
             Kernel::Depthwise => DepthwiseParams::FIELDS,
             Kernel::Elementwise => ElementwiseParams::FIELDS,
-            Kernel::Ghost | Kernel::GhostRows => GhostParams::FIELDS,
+            Kernel::Ghost => GhostParams::FIELDS,
+            Kernel::GhostRows => GhostRowsParams::FIELDS,
             Kernel::Linear => LinearParams::FIELDS,
             Kernel::Pointwise => PointwiseParams::FIELDS,
             Kernel::Pool => PoolParams::FIELDS,
@@ -329,7 +330,7 @@ pub use conv2d::{Conv2dParams, conv2d};
 pub use depthwise::{DepthwiseParams, depthwise};
 pub use elementwise::{ElementwiseParams, Operand, elementwise};
 pub use ghost::{GhostParams, GhostTiles, Module as GhostModule, ghost, ghost_tiles};
-pub use ghost_rows::{GhostRows, ghost_rows, ghost_rows_columns, ghost_rows_tiles};
+pub use ghost_rows::{Able, GhostRows, GhostRowsParams, Need, ghost_rows, ghost_rows_columns, ghost_rows_tiles};
 pub use linear::{LinearParams, linear};
 pub use pointwise::{PointwiseParams, pointwise};
 pub use pool::{PoolParams, pool};

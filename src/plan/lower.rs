@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Error, Result,
     graph::{Activation, Conv, Ghost, Graph, NodeId, Op, Separable, Shape, SqueezeExcite},
-    kernels::{self, Dispatch, Halves, Operand, Products, choice::Tile},
+    kernels::{self, Able, Dispatch, Halves, Need, Operand, Products, choice::Tile},
     text::decimal,
 };
 use half::f16;
@@ -40,7 +40,17 @@ struct Sums {
 /// How the map of a ghost module is cut: for `ghost` or for `ghost_rows`.
 enum Cut {
     Tiles(kernels::GhostTiles),
-    Rows(kernels::GhostRows),
+    Rows(kernels::GhostRows, Able),
+}
+
+/// What modules of `ghost_rows` have in common that share a pipeline: the columns of an invocation, the side of the filters, the blocks of a
+/// tile, and, where pipelines have no more than their modules need, whether there is a gate and a residual.
+#[derive(Clone, Copy, PartialEq)]
+struct Shared {
+    columns: usize,
+    d: usize,
+    blocks: u32,
+    own: Option<[bool; 2]>,
 }
 
 struct Lowering<'a> {
@@ -55,8 +65,8 @@ struct Lowering<'a> {
     views: Vec<Option<View>>,
     sums: Vec<Option<Sums>>,
     wants_sums: Vec<bool>,
-    /// Columns of an invocation of `ghost_rows` in the modules whose sums are wanted.
-    columns_with_sums: Vec<usize>,
+    /// What the modules of `ghost_rows` that share a pipeline need between them.
+    able: Vec<(Shared, Able)>,
     storages: Vec<Storage>,
     constants: Vec<PackedConstant>,
     /// Steps with storages in place of slots.
@@ -92,7 +102,7 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
         views: vec![None; count],
         sums: vec![None; count],
         wants_sums: vec![false; count],
-        columns_with_sums: Vec::new(),
+        able: Vec::new(),
         storages: Vec::new(),
         constants: Vec::new(),
         steps: Vec::new(),
@@ -105,7 +115,7 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
             lowering.wants_sums[node.inputs[0].0] = true;
         }
     }
-    lowering.columns_with_sums = lowering.columns_with_sums();
+    lowering.able = lowering.able();
 
     // The input: as a tensor, or made from pixels by the first step.
     let input_layout = lowering.layouts[input_id.0].clone();
@@ -705,39 +715,64 @@ impl Lowering<'_> {
         }
     }
 
-    fn columns_with_sums(&self) -> Vec<usize> {
-        let columns = |(at, node): (usize, &crate::graph::Node)| match &node.op {
-            Op::Ghost(ghost) if self.wants_sums[at] => {
-                let (primary, cheap) = (self.graph.constant(ghost.primary), self.graph.constant(ghost.cheap));
-                let blocks = Layout::plain(primary.shape[0]).blocks();
-                Some(self.options.choice.ghost_rows(self.shapes[at].w, cheap.shape[2], blocks)?.0)
+    /// What the modules of `ghost_rows` that share a pipeline need between them.
+    fn able(&self) -> Vec<(Shared, Able)> {
+        let mut all: Vec<(Shared, Able, [Activation; 2])> = Vec::new();
+        for (at, node) in self.graph.nodes().iter().enumerate() {
+            let Op::Ghost(ghost) = &node.op else { continue };
+            let Some((shared, _)) = self.ghost_rows(NodeId(at), ghost) else { continue };
+            let activations = [ghost.primary_activation, ghost.cheap_activation];
+            let sums = self.sums_fit(NodeId(at), ghost);
+            match all.iter_mut().find(|(of, ..)| *of == shared) {
+                Some((_, able, first)) => {
+                    able.gate = able.gate.and(ghost.gate);
+                    able.residual = able.residual.and(ghost.residual);
+                    able.sums |= sums;
+                    able.relu_flags |= activations != *first;
+                }
+                None => {
+                    let able = Able { gate: Need::of(ghost.gate), residual: Need::of(ghost.residual), sums, relu_flags: false };
+                    all.push((shared, able, activations));
+                }
             }
-            _ => None,
-        };
-        self.graph.nodes().iter().enumerate().filter_map(columns).collect()
+        }
+        all.into_iter().map(|(shared, able, _)| (shared, able)).collect()
+    }
+
+    /// The tile of `ghost_rows` for a module that it takes, and which others share its pipeline.
+    fn ghost_rows(&self, id: NodeId, ghost: &Ghost) -> Option<(Shared, Tile)> {
+        let (primary, cheap) = (self.graph.constant(ghost.primary), self.graph.constant(ghost.cheap));
+        let one_group = cheap.shape[0] == primary.shape[0];
+        let blocks = Layout::plain(primary.shape[0]).blocks();
+        let d = cheap.shape[2];
+        let (columns, tile) = self.options.choice.ghost_rows(self.shapes[id.0].w, d, blocks).filter(|_| one_group)?;
+        let own = if self.options.choice.class.shares_pipelines() { None } else { Some([ghost.gate, ghost.residual]) };
+        Some((Shared { columns, d, blocks: tile.blocks, own }, tile))
+    }
+
+    /// Whether a squeeze-and-excite wants the sums that a ghost module's kernels can make: of what they compute, and for one group of ghosts.
+    fn sums_fit(&self, id: NodeId, ghost: &Ghost) -> bool {
+        let one_group = self.graph.constant(ghost.cheap).shape[0] == self.graph.constant(ghost.primary).shape[0];
+        self.wants_sums[id.0] && !ghost.residual && one_group
     }
 
     /// How a ghost module runs in one dispatch; `None` where no kernel has a tile for it.
-    fn ghost_cut(&self, id: NodeId, ghost: &Ghost) -> Option<(Cut, Tile, bool)> {
+    fn ghost_cut(&self, id: NodeId, ghost: &Ghost) -> Option<(Cut, Tile)> {
         let choice = &self.options.choice;
         let shape = self.shapes[id.0];
         let (primary, cheap) = (self.graph.constant(ghost.primary), self.graph.constant(ghost.cheap));
-        let (m, d) = (primary.shape[0], cheap.shape[2]);
-        let one_group = cheap.shape[0] == m;
-        // The kernels' sums are of what they compute, and for one group of ghosts.
-        let sums = self.wants_sums[id.0] && !ghost.residual && one_group;
-        let blocks = Layout::plain(m).blocks();
-        if let Some((columns, tile)) = choice.ghost_rows(shape.w, d, blocks).filter(|_| one_group) {
-            // One pipeline for modules with and without a squeeze-and-excite behind them: sums that nobody wants cost less than its compilation.
-            let sums = !ghost.residual && self.columns_with_sums.contains(&columns);
-            let rows = kernels::ghost_rows_tiles(shape.n, [shape.w, shape.h], d, columns, &tile, blocks);
-            return Some((Cut::Rows(rows), tile, sums));
+        let (blocks, d) = (Layout::plain(primary.shape[0]).blocks(), cheap.shape[2]);
+        if let Some((shared, tile)) = self.ghost_rows(id, ghost) {
+            let (_, able) = self.able.iter().find(|(of, _)| *of == shared).expect("`able` has seen every module");
+            let rows = kernels::ghost_rows_tiles(shape.n, [shape.w, shape.h], d, shared.columns, &tile, blocks);
+            return Some((Cut::Rows(rows, *able), tile));
         }
         let tiles = kernels::ghost_tiles(shape.w, shape.h, d, choice.ghost_cells())?;
-        Some((Cut::Tiles(tiles), choice.ghost(tiles.region, tiles.memory_cells(), (ghost.gate, sums)), sums))
+        let tile = choice.ghost(tiles.region, tiles.memory_cells(), (ghost.gate, self.sums_fit(id, ghost)));
+        Some((Cut::Tiles(tiles), tile))
     }
 
-    fn ghost_fused(&mut self, id: NodeId, ghost: &Ghost, (cut, tile, sums): (Cut, Tile, bool)) {
+    fn ghost_fused(&mut self, id: NodeId, ghost: &Ghost, (cut, tile): (Cut, Tile)) {
         let graph = self.graph;
         let node = graph.node(id);
         let input = node.inputs[0];
@@ -770,15 +805,21 @@ impl Lowering<'_> {
             self.gate_and_residual(ghost.gate, ghost.residual, &node.inputs[1..], &layout_in, &layout_out, &mut bindings, &mut read);
         let to = self.output_view(id);
         bindings.push(("output", Resource::Slot(to.storage)));
+        let sums_fit = self.sums_fit(id, ghost);
+        let ([x, y], sums) = match &cut {
+            Cut::Tiles(tiles) => (tiles.count, sums_fit),
+            Cut::Rows(rows, able) => {
+                // What the pipeline is able to do and this module does not need is bound to what it reads anyway.
+                let unneeded =
+                    [("gate", able.gate == Need::Some && !ghost.gate), ("residual", able.residual == Need::Some && !ghost.residual)];
+                bindings.extend(unneeded.iter().filter(|(_, bound)| *bound).map(|(name, _)| (*name, Resource::Slot(from.storage))));
+                (rows.count, able.sums)
+            }
+        };
         if sums {
-            let [x, y] = match &cut {
-                Cut::Tiles(tiles) => tiles.count,
-                Cut::Rows(rows) => rows.count,
-            };
-            let count = x * y;
-            let storage = self.new_storage(shape.n * count * layout_out.blocks() * 16);
+            let storage = self.new_storage(shape.n * x * y * layout_out.blocks() * 16);
             bindings.push(("sums", Resource::Slot(storage)));
-            self.sums[id.0] = Some(Sums { storage, tiles: count });
+            self.sums[id.0] = sums_fit.then_some(Sums { storage, tiles: x * y });
         }
         let module = kernels::GhostModule {
             n: shape.n,
@@ -793,7 +834,7 @@ impl Lowering<'_> {
         };
         let dispatch = match cut {
             Cut::Tiles(tiles) => kernels::ghost(&module, tiles, tile, from.place, to.place),
-            Cut::Rows(rows) => kernels::ghost_rows(&module, rows, tile, from.place, to.place),
+            Cut::Rows(rows, able) => kernels::ghost_rows(&module, able, rows, tile, from.place, to.place),
         };
         let (macs, write) = (graph.macs(id, &self.shapes), self.tensor_bytes(id));
         self.step(node.name.clone(), dispatch, &bindings, macs, read, write);
