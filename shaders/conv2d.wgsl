@@ -7,7 +7,7 @@
 // groups the blocks that hold its groups' channels (weights of channels outside a lane's group are zero).
 // weight: [channel tile][input block of the window][KH * KW][BLOCKS][input lane] rows of four output lanes.
 // bias: [block], then the windows' first blocks as f32 in lane x, one for each channel tile, at first_offset.
-// One invocation: PIXELS pixels of BLOCKS output blocks. One workgroup: WG * PIXELS pixels of one channel tile.
+// One invocation: PIXELS pixels of BLOCKS output blocks. One workgroup: WG * PIXELS pixels of one channel tile. LANES: as in `pointwise`.
 // Workgroup memory: none.
 #import dtype
 #import activation
@@ -63,6 +63,13 @@ fn main(
     let block = channel_tile * ${BLOCKS}u;
     let first = pixel_tile * ${WG * PIXELS}u + lane;
     let pixels_in = params.width_in * params.height_in;
+#if LANES
+    let kernel_y = opaque(params.kernel_y, group);
+    let kernel_x = opaque(params.kernel_x, group);
+#else
+    let kernel_y = params.kernel_y;
+    let kernel_x = params.kernel_x;
+#endif
     var plane = params.input_offset + n * params.input_stride + u32(bias[params.first_offset + channel_tile].x) * pixels_in;
 #for p in 0..PIXELS
     let pixel${p} = min(first + ${p * WG}u, params.pixels_out - 1u);
@@ -78,9 +85,9 @@ fn main(
     // As in sum_over_input: the row's number is a multiple of a constant.
     var turn = channel_tile * params.blocks_window * params.kernel_y * params.kernel_x;
     for (var i = 0u; i < params.blocks_window; i++) {
-        for (var ky = 0u; ky < params.kernel_y; ky++) {
+        for (var ky = 0u; ky < kernel_y; ky++) {
             let dy = ky * params.dilation_y;
-            for (var kx = 0u; kx < params.kernel_x; kx++) {
+            for (var kx = 0u; kx < kernel_x; kx++) {
                 let dx = kx * params.dilation_x;
 #for p in 0..PIXELS
                 // Left of or above the map the subtraction wraps round and fails the comparison.
@@ -89,11 +96,15 @@ fn main(
                 let ok${p} = iy${p} < params.height_in && ix${p} < params.width_in;
                 let v${p} = factor(select(Stored(), input[plane + select(0u, iy${p} * params.width_in + ix${p}, ok${p})], ok${p}));
 #endfor
+#import weight_rows
 #for b in 0..BLOCKS
-                let w${b}_0 = factor(weight[turn * ${BLOCKS * 4}u + ${b * 4}u]);
-                let w${b}_1 = factor(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 1}u]);
-                let w${b}_2 = factor(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 2}u]);
-                let w${b}_3 = factor(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 3}u]);
+#for j in 0..4
+#if LANES
+                let w${b}_${j} = subgroupBroadcast(rows${(b * 4 + j) / LANES}, ${(b * 4 + j) % LANES}u);
+#else
+                let w${b}_${j} = factor(weight[turn * ${BLOCKS * 4}u + ${b * 4 + j}u]);
+#endif
+#endfor
 #for p in 0..PIXELS
 #if F16 == 2
                 var s${p}_${b} = v${p}.x * w${b}_0;
@@ -115,6 +126,20 @@ fn main(
         plane += pixels_in;
     }
     let output_base = params.output_offset + n * params.output_stride;
+#if STORES_IN_LOOP
+    // As in pointwise.
+    for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
+#for p in 0..PIXELS
+        var value${p} = a${p}_0;
+#for b in 1..BLOCKS
+        value${p} = select(value${p}, a${p}_${b}, b == ${b}u);
+#endfor
+        if first + ${p * WG}u < params.pixels_out && block + b < params.blocks_out {
+            output[output_base + (block + b) * params.pixels_out + pixel${p}] = pack(activate${ACTIVATION}(value${p}));
+        }
+#endfor
+    }
+#else
 #for p in 0..PIXELS
     if first + ${p * WG}u < params.pixels_out {
 #for b in 0..BLOCKS
@@ -124,4 +149,5 @@ fn main(
 #endfor
     }
 #endfor
+#endif
 }

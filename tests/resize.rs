@@ -125,8 +125,8 @@ fn every_size_gives_pillows_pixels() {
         let Some(mut prepared) = prepared(how.size, 1, class, Precision::F32) else { return };
         for (width, height) in sizes {
             let images = [noise(width, height)];
-            compare(&mut prepared, &how, &images, false);
-            compare(&mut prepared, &how, &images, true);
+            compare(&mut prepared, how, &images, false);
+            compare(&mut prepared, how, &images, true);
         }
     }
 }

@@ -37,16 +37,7 @@
         }
 #endif
 #endfor
-#if LANES
-        // A row of weights by each invocation of the subgroup, which then hands it to all.
-#for k in 0..(UNROLL * BLOCKS * 4 + LANES - 1) / LANES
-#if k * LANES + LANES <= UNROLL * BLOCKS * 4
-        let rows${k} = unpack(weight[turn * ${UNROLL * BLOCKS * 4}u + ${k * LANES}u + lane]);
-#else
-        let rows${k} = unpack(weight[turn * ${UNROLL * BLOCKS * 4}u + min(${k * LANES}u + lane, ${UNROLL * BLOCKS * 4 - 1}u)]);
-#endif
-#endfor
-#endif
+#import weight_rows
 #for u in 0..UNROLL
 #for b in 0..BLOCKS
 #for j in 0..4

@@ -287,10 +287,13 @@ impl Choice {
     }
 
     /// For `conv2d`. `Software`: the stem took 3.1 ms on lavapipe with 64 x 1 x 4, 1.2 ms with 16 x 4 x 4, 0.9 ms with 8 x 8 x 4; 6.9 and 5.8 ms
-    /// with the last two on SwiftShader (2026-11-24).
+    /// with the last two on SwiftShader (2026-11-24). With weights handed on it took 0.60 ms on lavapipe with 8 x 8 x 4, 0.60 with 14 pixels,
+    /// 0.68 with 4, 0.83 with 2 blocks; on SwiftShader 4.7 ms with 4 x 8 x 4, 4.3 with 14 pixels, which compile for longer, 5.7 with 4; and compiled in
+    /// three quarters of the time on both (2026-11-25).
     pub fn conv2d(&self, blocks_out: usize) -> Tile {
         let tile = self.conv2d.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, 1, 4, 1),
+            DeviceClass::Software4 => Tile::new(4, 8, 4, 1),
             _ => Tile::new(8, 8, 4, 1),
         });
         Tile { blocks: tile.blocks.min(blocks_out.next_power_of_two() as u32), ..tile }
@@ -347,7 +350,9 @@ impl Choice {
     pub fn squeeze_excite(&self) -> (u32, bool) {
         match self.class {
             DeviceClass::Software => (16, false),
-            _ => (256, true),
+            DeviceClass::Software4 => (32, true),
+            DeviceClass::Software8 => (64, true),
+            DeviceClass::Gpu => (256, true),
         }
     }
 
@@ -424,7 +429,7 @@ impl Decision {
             Self::Pointwise => Choice { pointwise: Some(tile), ..*choice },
             Self::Conv2d => Choice { conv2d: Some(tile), ..*choice },
         };
-        let lanes = if choice.ghost_in_rows || self == Self::Pointwise { choice.class.lanes() } else { 0 };
+        let lanes = if choice.ghost_in_rows || matches!(self, Self::Pointwise | Self::Conv2d) { choice.class.lanes() } else { 0 };
         // Invocations, pixels, blocks, unroll; none that is the class's own.
         let tiles: &[[u32; 4]] = match (self, choice.class, lanes) {
             // Only away from it: nothing here knows whether the device offers it.
@@ -459,6 +464,8 @@ impl Decision {
             (Self::Pointwise, _, 4) => &[[4, 7, 4, 1], [4, 4, 4, 1], [8, 8, 2, 1]],
             (Self::Pointwise, ..) => &[[8, 7, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1], [16, 4, 4, 1]],
             (Self::Conv2d, DeviceClass::Gpu, _) => &[[64, 2, 4, 1], [128, 1, 4, 1], [64, 1, 2, 1], [32, 1, 4, 1]],
+            (Self::Conv2d, _, 8) => &[[8, 4, 4, 1], [8, 14, 4, 1], [8, 8, 2, 1]],
+            (Self::Conv2d, _, 4) => &[[4, 4, 4, 1], [4, 14, 4, 1], [8, 8, 4, 1]],
             (Self::Conv2d, ..) => &[[16, 4, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1]],
         };
         let tiles = tiles.iter().map(|&[invocations, pixels, blocks, unroll]| Tile::new(invocations, pixels, blocks, unroll));

@@ -24,7 +24,7 @@ pub fn conv2d(
     [blocks_window, blocks_out]: [usize; 2],
     kernel: [usize; 2],
     conv: &Conv,
-    tile: Tile,
+    (tile, lanes): (Tile, u32),
     products: Products,
     activation: Activation,
     input: Place,
@@ -62,6 +62,9 @@ pub fn conv2d(
         ("WG", tile.invocations.into()),
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
+        ("UNROLL", 1),
+        ("LANES", lanes.into()),
+        ("STORES_IN_LOOP", (lanes == 8).into()),
         ("ACTIVATION", activation as i64),
         ("F16", products.halves as i64),
     ];

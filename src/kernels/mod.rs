@@ -124,6 +124,7 @@ fn shared(name: &str) -> Option<&'static str> {
         #[cfg(not(target_arch = "wasm32"))]
         "rows_unrolled" => shader_text!("shared/rows_unrolled.wgsl"),
         "sum_over_input" => shader_text!("shared/sum_over_input.wgsl"),
+        "weight_rows" => shader_text!("shared/weight_rows.wgsl"),
         _ => return None,
     })
 }

@@ -544,7 +544,7 @@ impl Lowering<'_> {
                 [windows.blocks, layout_out.blocks()],
                 kernel,
                 conv,
-                tile,
+                (tile, self.options.choice.lanes(&tile)),
                 products,
                 conv.activation,
                 from.place,
