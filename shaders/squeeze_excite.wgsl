@@ -32,10 +32,10 @@ struct Params {
 
 const WG = ${WG}u;
 #if MAX_BLOCKS
-var<workgroup> means: array<vec4<f32>, ${MAX_BLOCKS}>;
+var<workgroup> means: array<Held, ${MAX_BLOCKS}>;
 #endif
-var<workgroup> reduced: array<vec4<f32>, ${MAX_REDUCED}>;
-var<workgroup> partial: array<vec4<f32>, ${WG}>;
+var<workgroup> reduced: array<Held, ${MAX_REDUCED}>;
+var<workgroup> partial: array<Held, ${WG}>;
 
 fn mean(n: u32, block: u32) -> vec4<f32> {
     var total = vec4<f32>(0.0);
@@ -57,7 +57,7 @@ fn main(
     }
 #if MAX_BLOCKS
     for (var block = lane; block < params.blocks; block += WG) {
-        means[block] = mean(n, block);
+        means[block] = hold(mean(n, block));
     }
     workgroupBarrier();
 #endif
@@ -73,7 +73,7 @@ fn main(
             for (var i = slice; i < params.blocks; i += params.slices) {
                 let w = (r * params.blocks + i) * 4u;
 #if MAX_BLOCKS
-                let m = means[i];
+                let m = held(means[i]);
 #else
                 let m = mean(n, i);
 #endif
@@ -83,14 +83,14 @@ fn main(
                 total = fma(vec4<f32>(m.w), unpack(weight[w + 3u]), total);
             }
         }
-        partial[lane] = total;
+        partial[lane] = hold(total);
         workgroupBarrier();
         if slice == 0u && r < params.blocks_reduced {
             var all = bias[r];
             for (var s = 0u; s < params.slices; s++) {
-                all += partial[lane + s];
+                all += held(partial[lane + s]);
             }
-            reduced[r] = activate${REDUCE_ACTIVATION}(all);
+            reduced[r] = hold(activate${REDUCE_ACTIVATION}(all));
         }
         workgroupBarrier();
     }
@@ -99,7 +99,7 @@ fn main(
         var total = bias[params.expand_bias_offset + block];
         for (var r = 0u; r < params.blocks_reduced; r++) {
             let w = params.expand_offset + (r * params.blocks + block) * 4u;
-            let h = reduced[r];
+            let h = held(reduced[r]);
             total = fma(vec4<f32>(h.x), unpack(weight[w]), total);
             total = fma(vec4<f32>(h.y), unpack(weight[w + 1u]), total);
             total = fma(vec4<f32>(h.z), unpack(weight[w + 2u]), total);

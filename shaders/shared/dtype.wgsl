@@ -9,21 +9,7 @@
 // A tap outside the map is chosen to be zero before it is unpacked: that is fewer words, and what multiplies it can unpack on the way.
 #if F16 == 2
 enable f16;
-alias Stored = vec4<f16>;
-alias Factor = vec4<f16>;
-fn unpack(s: Stored) -> vec4<f32> {
-    return vec4<f32>(s);
-}
-fn pack(v: vec4<f32>) -> Stored {
-    return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
-}
-fn factor(s: Stored) -> Factor {
-    return s;
-}
-fn to_factor(v: vec4<f32>) -> Factor {
-    return pack(v);
-}
-#else
+#endif
 #if WIDE
 alias Held = vec2<u64>;
 fn hold(v: vec4<f32>) -> Held {
@@ -44,6 +30,22 @@ fn held(h: Held) -> vec4<f32> {
     return h;
 }
 #endif
+#if F16 == 2
+alias Stored = vec4<f16>;
+alias Factor = vec4<f16>;
+fn unpack(s: Stored) -> vec4<f32> {
+    return vec4<f32>(s);
+}
+fn pack(v: vec4<f32>) -> Stored {
+    return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
+}
+fn factor(s: Stored) -> Factor {
+    return s;
+}
+fn to_factor(v: vec4<f32>) -> Factor {
+    return pack(v);
+}
+#else
 #if F16 == 1
 #if WIDE
 alias Stored = u64;

@@ -310,11 +310,14 @@ impl Choice {
 
     /// For `depthwise` with a kernel of `taps` taps: neighbouring pixels of one invocation. `Software`: the 5 x 5 convolutions with stride 2 took
     /// 1.55 and 1.05 ms on lavapipe with 64 x 1, 0.62 and 0.47 with 16 x 4; the whole network 34 and 32 ms, 125 and 113 on SwiftShader
-    /// (2026-11-24).
+    /// (2026-11-24). All nine took 2.4 ms on lavapipe and 13.2 on SwiftShader with 16 x 4, 2.1 and 10.4 with 8 x 7; 14 pixels took SwiftShader
+    /// minutes to compile (2026-11-25).
     pub fn depthwise(&self, width_out: usize, taps: usize) -> Tile {
         match self.class {
             DeviceClass::Gpu => Tile::new(64, if taps > 9 || width_out < 2 { 1 } else { 2 }, 1, 1),
-            _ => Tile::new(16, if width_out < 4 { 1 } else { 4 }, 1, 1),
+            _ if width_out < 4 => Tile::new(16, 1, 1, 1),
+            _ if width_out.next_multiple_of(7) <= width_out.next_multiple_of(4) => Tile::new(8, 7, 1, 1),
+            _ => Tile::new(16, 4, 1, 1),
         }
     }
 
