@@ -52,7 +52,7 @@ impl DeviceClass {
     /// Whether blocks are loaded and stored by words of 64 bits rather than of 32: half the iterations of a driver that makes a load lane by lane
     /// and word by word.
     pub fn is_wide(self) -> bool {
-        self == Self::Software8
+        cfg!(not(target_arch = "wasm32")) && self == Self::Software8
     }
 
     /// Whether ghost modules with and without a gate, a residual and a ReLU share a pipeline of `ghost_rows`.
