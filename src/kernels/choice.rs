@@ -337,6 +337,14 @@ impl Choice {
         }
     }
 
+    /// Invocations of `pool`. `Software`: as for `linear`; the sums of maps of one pixel were half of the embedded network's time in a browser.
+    pub fn pool(&self) -> u32 {
+        match self.class {
+            DeviceClass::Gpu => 64,
+            _ => 8,
+        }
+    }
+
     /// Whether images in memory are resized on the device rather than on the CPU.
     ///
     /// Medians on lavapipe, GhostNet 1.0, an image to its classes, with the CPU's resize and the device's: 224 x 224 pixels 55.7 and 57.3 ms,

@@ -14,9 +14,7 @@ params! {
     }
 }
 
-const INVOCATIONS: u32 = 64;
-
-/// Pooling of `n` maps over `window`, or the mean of the whole map; sizes are (rows, columns). `sums`: write f32 sums, not means.
+/// Pooling of `n` maps over `window`, or the mean of the whole map by so many invocations each; sizes are (rows, columns). `sums`: write f32 sums, not means.
 #[allow(clippy::too_many_arguments)] // what a pooling is; a struct would only repeat the names
 pub fn pool(
     n: usize,
@@ -24,13 +22,14 @@ pub fn pool(
     [h_out, w_out]: [usize; 2],
     blocks: usize,
     window: Option<&Pool>,
+    invocations: u32,
     f16: bool,
     sums: bool,
     input: Place,
     output: Place,
 ) -> Dispatch {
     let outputs = (n * blocks * h_out * w_out) as u32;
-    let workgroups = if window.is_some() { outputs.div_ceil(INVOCATIONS) } else { (n * blocks) as u32 };
+    let workgroups = if window.is_some() { outputs.div_ceil(invocations) } else { (n * blocks) as u32 };
     let whole = Pool { kind: PoolKind::Mean { count_pad: false }, kernel: [h_in, w_in], stride: [1, 1], pad: [0, 0] };
     let pool = window.unwrap_or(&whole);
     let params = PoolParams {
@@ -55,6 +54,6 @@ pub fn pool(
         count_pad: (pool.kind == PoolKind::Mean { count_pad: true }).into(),
     };
     let defines =
-        [("WG", INVOCATIONS.into()), ("WINDOW", window.is_some().into()), ("SUMS", sums.into()), ("SUMS_PER_LANE", 1), ("F16", f16.into())];
+        [("WG", invocations.into()), ("WINDOW", window.is_some().into()), ("SUMS", sums.into()), ("SUMS_PER_LANE", 1), ("F16", f16.into())];
     Dispatch::new(Kernel::Pool, &defines[..], &params, workgroups)
 }

@@ -460,7 +460,8 @@ impl Lowering<'_> {
         let (shape_in, shape) = (self.shapes[input.0], self.shapes[id.0]);
         let blocks = self.layouts[id.0].blocks();
         let sizes = ([shape_in.h, shape_in.w], [shape.h, shape.w]);
-        let dispatch = kernels::pool(shape.n, sizes.0, sizes.1, blocks, window, self.f16, false, from.place, to.place);
+        let dispatch =
+            kernels::pool(shape.n, sizes.0, sizes.1, blocks, window, self.options.choice.pool(), self.f16, false, from.place, to.place);
         let bindings = [("input", Resource::Slot(from.storage)), ("output", Resource::Slot(to.storage))];
         let (name, read, write) = (self.graph.node(id).name.clone(), self.tensor_bytes(input), self.tensor_bytes(id));
         self.step(name, dispatch, &bindings, 0, read, write);
@@ -998,7 +999,18 @@ impl Lowering<'_> {
                 let from = self.view(input);
                 let storage = self.new_storage(shape_in.n * layout.blocks() * 16);
                 let size = [shape_in.h, shape_in.w];
-                let dispatch = kernels::pool(shape_in.n, size, [1, 1], layout.blocks(), None, self.f16, true, from.place, Place::default());
+                let dispatch = kernels::pool(
+                    shape_in.n,
+                    size,
+                    [1, 1],
+                    layout.blocks(),
+                    None,
+                    self.options.choice.pool(),
+                    self.f16,
+                    true,
+                    from.place,
+                    Place::default(),
+                );
                 let bindings = [("input", Resource::Slot(from.storage)), ("output", Resource::Slot(storage))];
                 let (read, write) = (self.tensor_bytes(input), self.gate_bytes(input));
                 self.step(format!("{}.pool", node.name), dispatch, &bindings, 0, read, write);
