@@ -184,7 +184,7 @@ impl Engine {
         if let Device::Gpu(context) = &device {
             choice.multiplies_halves &= context.multiplies_halves() || !options.precision.is_f16();
             if !choice.class.suits(context.subgroup(), context.int64()) {
-                choice.class = DeviceClass::Software;
+                choice.class = DeviceClass::of_software(context.subgroup(), context.int64());
             }
         }
         Ok(Self { inner: Arc::new(EngineInner { device, options, choice, is_tuned: tuned.is_some() }) })

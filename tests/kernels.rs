@@ -47,9 +47,7 @@ impl Compared {
     fn step(&mut self, context: &Arc<gpu::Context>, plan: &Plan, step: usize) {
         static DONE: OnceLock<Mutex<HashSet<Launch>>> = OnceLock::new();
         let dispatch = &plan.steps[step].dispatch;
-        // What this device has no subgroups or no long words for is compared on another.
-        let is_wide = dispatch.key.define("WIDE") == Some(1);
-        if dispatch.key.define("LANES") > Some(i64::from(context.subgroup())) || (is_wide && !context.int64()) {
+        if !common::can_run(context, &dispatch.key) {
             return;
         }
         if !DONE.get_or_init(Mutex::default).lock().unwrap().insert((dispatch.key.clone(), dispatch.params.clone())) {

@@ -65,7 +65,7 @@ proptest! {
         c in 1usize..9,
         h in 1usize..9,
         w in 1usize..9,
-        class in 0usize..2,
+        class in 0..CLASSES.len(),
         fusing in 0usize..3,
     ) {
         shares_nothing_alive(&net::random_graph(seed, operations, c), Shape::new(n, c, h, w), CLASSES[class], FUSINGS[fusing])?;
@@ -76,7 +76,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn live_tensors_of_ghostnets_share_nothing(n in 1usize..3, h in 32usize..80, w in 32usize..80, ratio in 1usize..4, class in 0usize..2, fusing in 0usize..3) {
+    fn live_tensors_of_ghostnets_share_nothing(n in 1usize..3, h in 32usize..80, w in 32usize..80, ratio in 1usize..4, class in 0..CLASSES.len(), fusing in 0usize..3) {
         let network = Network::random_of(GhostNet { classes: 10, ratio, ..GhostNet::new(0.5) }, 0);
         shares_nothing_alive(&network.graph().unwrap(), Shape::new(n, 3, h, w), CLASSES[class], FUSINGS[fusing])?;
     }

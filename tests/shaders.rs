@@ -10,7 +10,7 @@ use ghostnet::{
     image_input::Preprocess,
     kernels::{
         self, Binding, Kernel, PipelineKey,
-        choice::{Choice, Decision},
+        choice::{Choice, Decision, DeviceClass},
     },
     plan::{ConstantCache, Form, Plan, PlanOptions},
 };
@@ -33,8 +33,16 @@ const MAX_COMPUTE_WORKGROUPS_PER_DIMENSION: u32 = 65535;
 const MAX_STORAGE_BUFFERS_PER_SHADER_STAGE: usize = 8;
 const MAX_UNIFORM_BUFFER_BINDING_SIZE: u32 = 65536;
 
-/// Pipelines of GhostNet 1.0 from an input to logits: each costs start-up time. Raise it only for what the time buys.
-const MAX_PIPELINES: usize = 24;
+/// Pipelines of GhostNet 1.0 from an input to logits, at most: each costs start-up time. Raise one only for what the time buys, and none above 22: with
+/// preprocessing and top-k 24 are allowed.
+fn max_pipelines(class: DeviceClass) -> usize {
+    match class {
+        DeviceClass::Gpu => 17,
+        DeviceClass::Software => 20,
+        DeviceClass::Software4 => 17,
+        DeviceClass::Software8 => 16,
+    }
+}
 
 /// The composed shaders of all plans, and the names that each plan's steps bind to them.
 fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
@@ -154,7 +162,14 @@ fn shaders_pass_tint() {
     let folder = std::env::temp_dir().join(format!("ghostnet-shaders-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let mut refused = Vec::new();
-    for (name, source) in sources().filter(|(_, source)| !is_wide(source)) {
+    // WGSL has no integers of 64 bits: wide shaders are composed without.
+    let narrow = |key: &PipelineKey| {
+        let mut key = key.clone();
+        key.defines.iter_mut().filter(|(name, _)| *name == "WIDE").for_each(|(_, wide)| *wide = 0);
+        (key.file_name(), key.source())
+    };
+    let kernels: BTreeMap<String, String> = shaders().keys().map(narrow).collect();
+    for (name, source) in kernels.into_iter().chain(roofline::shaders()) {
         let file = folder.join(&name);
         // naga has subgroup operations, but refuses the line with which WGSL asks for them.
         let enabled = if uses_subgroups(&source) { format!("enable subgroups;\n{source}") } else { source };
@@ -261,7 +276,7 @@ fn ghostnet_needs_few_pipelines() {
         for shape in [shape, Shape { n: 8, ..shape }] {
             let plan = net::plan(&graph, shape, class, net::Fusing::All, Form::Tensors, Precision::F32);
             println!("{class:?}, batch {}: {} pipelines", shape.n, plan.pipelines());
-            assert!(plan.pipelines() <= MAX_PIPELINES, "{class:?}: {} pipelines", plan.pipelines());
+            assert!(plan.pipelines() <= max_pipelines(class), "{class:?}: {} pipelines", plan.pipelines());
         }
     }
 }

@@ -117,21 +117,15 @@
 #endfor
 #endfor
 #if RESIDUAL
-#if RESIDUAL == 2
-        for (var k = 0u; k < residuals; k++) {
-#endif
 #for b in 0..BLOCKS
 #for r in 0..ROWS
-            let from${r}_${b} = min(block + ${b}u, params.blocks_primary - 1u) * pixels + min(row${r}, params.height - 1u) * params.width;
+        let from${r}_${b} = min(block + ${b}u, params.blocks_primary - 1u) * pixels + min(row${r}, params.height - 1u) * params.width;
 #for c in 0..COLUMNS
-            kept${r}_${c}_${b} += unpack(residual[residual_base + from${r}_${b} + x${c}]);
-            z${r}_${c}_${b} += unpack(residual[ghost_residual + from${r}_${b} + x${c}]);
+        kept${r}_${c}_${b} += unpack(residual[residual_base + from${r}_${b} + x${c}]);
+        z${r}_${c}_${b} += unpack(residual[ghost_residual + from${r}_${b} + x${c}]);
 #endfor
 #endfor
 #endfor
-#if RESIDUAL == 2
-        }
-#endif
 #endif
 #for b in 0..BLOCKS
 #for r in 0..ROWS

@@ -1,8 +1,8 @@
 //! Arithmetic on blocks of four channels, and how the work on them is split: what the twins share, as `shaders/shared/` is to the shaders.
 //!
 //! Loops over the lanes of a block have a constant length and no branch, so that they compile to SSE2 or NEON on their own. The browser package
-//! is compiled for size, which leaves loops as they are: there operations are simd128's by name, and short loops are written out (`each!`).
-//! GhostNet 1.0 took 470 ms there without and takes 43 with it; natively 11.5 and 8.4 (2026-11-25, medians).
+//! is compiled for size, which leaves loops as they are: there operations are simd128's by name, and short loops are written out (`each!`). By these two
+//! GhostNet 1.0 takes 43 ms there, 470 without; natively 8.4 and 11.5 (2026-11-25, medians).
 
 use crate::parallel::*;
 #[cfg(target_feature = "simd128")]

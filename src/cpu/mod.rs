@@ -152,13 +152,14 @@ impl Prepared {
                 let read = ["input", "weight", "bias"].map(read);
                 ghost::ghost(&dispatch.params(), [blocks, define("D")], activations, read, extra, output);
             }
-            // Another schedule of the same sums; what it is bound to and the parameters leave out, it does not read.
+            // Another schedule of the same sums. Bindings that the parameters do not count are left unread.
             Kernel::GhostRows => {
                 let params: GhostRowsParams = dispatch.params();
                 let used = |name, count: u32| maybe(name).filter(|_| count > 0);
                 let extra = ghost::Extra { gate: used("gate", params.gates), residual: used("residual", params.residuals), sums };
                 let activations = match define("RELU_FLAGS") {
                     0 => ["ACTIVATION", "CHEAP_ACTIVATION"].map(activation),
+                    // 0 and 1 are `Activation::Identity` and `Activation::Relu` too.
                     _ => params.relus,
                 };
                 let read = ["input", "weight", "bias"].map(read);

@@ -27,6 +27,8 @@ impl DeviceClass {
     /// of 64 bits.
     pub fn of_software(subgroup: u32, int64: bool) -> Self {
         match (subgroup, int64) {
+            // See `lanes`.
+            _ if cfg!(target_arch = "wasm32") => Self::Software,
             (0..=3, _) => Self::Software,
             (8.., true) => Self::Software8,
             _ => Self::Software4,
@@ -136,11 +138,11 @@ pub struct Choice {
 impl Choice {
     /// The choice for a class of device.
     ///
-    /// In one dispatch each, ghost modules make the whole network 1.13 times as fast as in two on both software adapters (bench `ghost`,
-    /// columns "ghost" and "in two"), and GPUs save 32 launches and the bytes between. Not on a software driver in a browser, which writes the zeros
-    /// that browsers want workgroup memory to start with value by value, and has to be spared the code for that: in two, GhostNet 1.0 took 235 ms
-    /// and 2.7 s to the first result in Chromium on SwiftShader, in one dispatch with little workgroup memory 275 ms and 4.4 s (2026-11-25). Shortcuts in one dispatch save five launches and
-    /// the bytes between, at the price of computing the depthwise taps once for every tile of channels: on drivers that run on the CPU
+    /// In one dispatch each, ghost modules make the whole network 1.36 times as fast as in two on lavapipe, 1.14 times on SwiftShader (bench
+    /// `ghost`, columns "ghost" and "in two"), and GPUs save 32 launches and the bytes between. Not on a software driver in a browser, which
+    /// writes the zeros that browsers want workgroup memory to start with value by value, and compiles for long what does that: in two,
+    /// GhostNet 1.0 took 235 ms and 2.4 s to the first result in Chromium on SwiftShader, in one dispatch with little workgroup memory 275
+    /// ms and 4.4 s (in turn, 2026-11-25; other kernels have become quicker since). Shortcuts in one dispatch save five launches and the bytes between, at the price of computing the depthwise taps once for every tile of channels: on drivers that run on the CPU
     /// GhostNet 1.0's five took 6.5 ms in one dispatch each and 3.0 in two on lavapipe, 25 and 7.3 on SwiftShader (2026-11-24).
     ///
     /// Multiplying halves makes the loops of GPUs that pack two in a register a third shorter than in f32 (ARCHITECTURE.md). Drivers that run on
@@ -197,7 +199,7 @@ impl Choice {
         })
     }
 
-    /// The lanes of a `pointwise` or `ghost_rows` of this tile that share weights: all its invocations, or 0.
+    /// The lanes of a `conv2d`, `pointwise` or `ghost_rows` of this tile that share weights: all its invocations, or 0.
     pub fn lanes(&self, tile: &Tile) -> u32 {
         // Halves are not handed on: not every driver with subgroups can.
         if tile.invocations == self.class.lanes() && !self.multiplies_halves { tile.invocations } else { 0 }
@@ -206,8 +208,8 @@ impl Choice {
     /// For `ghost_rows` on a map of `width` columns with a cheap kernel of `d` and `blocks` intrinsic blocks: columns of an invocation, and
     /// the tile; `None` where `ghost` takes the module.
     ///
-    /// The columns are those with the least lanes that lie outside the map or on a halo. All ghost modules of GhostNet 1.0 take 9.6 ms on
-    /// lavapipe so, 24.4 by `ghost`; 60 and 96 on SwiftShader. Candidates on lavapipe, us (2026-11-25, the machine was busy):
+    /// The columns are those with the least lanes that lie outside the map or on a halo. All ghost modules of GhostNet 1.0 took 9.6 ms on
+    /// lavapipe so, 24.4 by `ghost` (before words of 64 bits); 60 and 96 on SwiftShader. Candidates on lavapipe, us (2026-11-25, the machine was busy):
     ///
     /// | columns x rows x blocks | 16 -> 16 at 112 x 112 | 24 -> 72 at 56 x 56 | 72 -> 40 at 28 x 28 | 112 -> 672 at 14 x 14 | 160 -> 960 at 7 x 7 |
     /// |---|---|---|---|---|---|
@@ -357,9 +359,10 @@ impl Choice {
 
     /// Invocations of `squeeze_excite`, and whether the means lie in workgroup memory.
     ///
-    /// In a browser `Software` is SwiftShader, which compiles the zeros of workgroup memory value by value, 1.3 ms for each 16 bytes: this kernel
-    /// took 550 ms with 64 invocations and means there, 120 so. Natively, where nothing is zeroed, GhostNet 1.0's seven took 2.3, 2.2, 2.3 and 2.3 ms on lavapipe
-    /// with 256, 64, 32 and 16 invocations, 5.5, 4.3, 4.2 and 4.2 on SwiftShader; a fifth more without means there (2026-11-25).
+    /// `Software` is SwiftShader in a browser (natively no such driver was met), which compiles the zeros of workgroup memory value by value,
+    /// 1.3 ms for each 16 bytes: this kernel took 550 ms with 64 invocations and means there, 120 so. Natively nothing is zeroed: GhostNet
+    /// 1.0's seven took 2.3, 2.2, 2.3 and 2.3 ms on lavapipe with 256, 64, 32 and 16 invocations, 5.5, 4.3, 4.2 and 4.2 on SwiftShader; a
+    /// fifth more without means in workgroup memory (2026-11-25).
     pub fn squeeze_excite(&self) -> (u32, bool) {
         match self.class {
             DeviceClass::Software => (16, false),

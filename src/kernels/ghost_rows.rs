@@ -69,7 +69,7 @@ pub struct Able {
     pub residual: Need,
     /// Sums of each channel, which it always makes.
     pub sums: bool,
-    /// ReLU or no activation, as the parameters say.
+    /// ReLU or no activation, as the parameters say; else all modules have the same activations.
     pub relu_flags: bool,
 }
 
@@ -86,7 +86,7 @@ pub struct GhostRows {
     pub rows: usize,
     /// Rows of workgroup memory for one block, where the intrinsic maps of a tile lie there; 0 where they stay in registers.
     pub memory_rows: usize,
-    /// Whether some invocation has a column that lies outside the map or on a halo.
+    /// Whether some invocation has a column that lies outside the map or on a halo, which matters where values stay in registers.
     pub ragged: bool,
 }
 
@@ -127,7 +127,8 @@ pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, columns
         size_y = size_y.min(memory_rows - d / 2 * 2);
     }
     let count = [count_x, height.div_ceil(size_y)];
-    GhostRows { size: [size_x, size_y], count, columns, rows, memory_rows, ragged: count_x > 1 || width != span }
+    let ragged = memory_rows == 0 && (count_x > 1 || width != span);
+    GhostRows { size: [size_x, size_y], count, columns, rows, memory_rows, ragged }
 }
 
 /// A whole ghost module with one group of ghosts on `n` maps, by a pipeline that is able to do what it needs.
@@ -139,15 +140,13 @@ pub fn ghost_rows(module: &Module, able: Able, rows: GhostRows, tile: Tile, inpu
         residuals: module.residual.is_some().into(),
         relus: module.activations.map(|activation| (activation == Activation::Relu).into()),
     };
-    let flags =
-        able.relu_flags && module.activations.iter().all(|activation| matches!(activation, Activation::Identity | Activation::Relu));
-    let [activation, cheap_activation] = if flags { [0; 2] } else { module.activations.map(|activation| activation as i64) };
+    let [activation, cheap_activation] = if able.relu_flags { [0; 2] } else { module.activations.map(|activation| activation as i64) };
     let defines = [
         ("D", module.d as i64),
         ("GATE", able.gate as i64),
         ("RESIDUAL", able.residual as i64),
         ("SUMS", able.sums.into()),
-        ("RELU_FLAGS", flags.into()),
+        ("RELU_FLAGS", able.relu_flags.into()),
         ("ACTIVATION", activation),
         ("CHEAP_ACTIVATION", cheap_activation),
         ("F16", module.products.halves as i64),

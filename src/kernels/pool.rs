@@ -14,10 +14,11 @@ params! {
     }
 }
 
-/// Outputs of a workgroup over a window, an invocation each.
-const WINDOWS: u32 = 64;
+/// Invocations of a workgroup that pools over windows, an output each.
+const WINDOW_INVOCATIONS: u32 = 64;
 
-/// Pooling of `n` maps over `window`, or the mean of the whole map by so many invocations each; sizes are (rows, columns). `sums`: write f32 sums, not means.
+/// Pooling of `n` maps over `window`, or the mean of the whole map by `invocations` of them; sizes are (rows, columns). `sums`: write f32
+/// sums, not means.
 #[allow(clippy::too_many_arguments)] // what a pooling is; a struct would only repeat the names
 pub fn pool(
     n: usize,
@@ -31,8 +32,8 @@ pub fn pool(
     input: Place,
     output: Place,
 ) -> Dispatch {
-    // Outputs of a window do not meet.
-    let invocations = if window.is_some() { WINDOWS } else { invocations };
+    // Over windows invocations share no sums.
+    let invocations = if window.is_some() { WINDOW_INVOCATIONS } else { invocations };
     let outputs = (n * blocks * h_out * w_out) as u32;
     let workgroups = if window.is_some() { outputs.div_ceil(invocations) } else { (n * blocks) as u32 };
     let whole = Pool { kind: PoolKind::Mean { count_pad: false }, kernel: [h_in, w_in], stride: [1, 1], pad: [0, 0] };

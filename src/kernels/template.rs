@@ -9,7 +9,6 @@
 //! - `${EXPR}` anywhere becomes the value of an integer expression over the defines and loop variables.
 //!
 //! Expressions have `+ - * / %`, comparisons, `!`, `&&`, `||` and parentheses, over `i64`; a true comparison is 1.
-//! Numbers and switches that WGSL can express stay `override` constants.
 
 use crate::text::cut;
 use std::fmt::Write as _;

@@ -44,12 +44,14 @@ enum Cut {
 }
 
 /// What modules of `ghost_rows` have in common that share a pipeline: the columns of an invocation, the side of the filters, the blocks of a
-/// tile, and, where pipelines have no more than their modules need, whether there is a gate and a residual.
+/// tile, the activations (`None`: ReLU or none, as the parameters say), and, where pipelines have no more than their modules need, whether there is a
+/// gate and a residual.
 #[derive(Clone, Copy, PartialEq)]
 struct Shared {
     columns: usize,
     d: usize,
     blocks: u32,
+    activations: Option<[Activation; 2]>,
     own: Option<[bool; 2]>,
 }
 
@@ -751,8 +753,11 @@ impl Lowering<'_> {
         let blocks = Layout::plain(primary.shape[0]).blocks();
         let d = cheap.shape[2];
         let (columns, tile) = self.options.choice.ghost_rows(self.shapes[id.0].w, d, blocks).filter(|_| one_group)?;
-        let own = if self.options.choice.class.shares_pipelines() { None } else { Some([ghost.gate, ghost.residual]) };
-        Some((Shared { columns, d, blocks: tile.blocks, own }, tile))
+        let activations = [ghost.primary_activation, ghost.cheap_activation];
+        let flags = activations.iter().all(|activation| matches!(activation, Activation::Identity | Activation::Relu));
+        let shares = self.options.choice.class.shares_pipelines();
+        let own = (!shares).then_some([ghost.gate, ghost.residual]);
+        Some((Shared { columns, d, blocks: tile.blocks, activations: (!(shares && flags)).then_some(activations), own }, tile))
     }
 
     /// Whether a squeeze-and-excite wants the sums that a ghost module's kernels can make: of what they compute, and for one group of ghosts.

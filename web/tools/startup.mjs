@@ -1,4 +1,5 @@
-// How long a page waits: GhostNet 1.0 at 224 x 224 with made-up weights in headless Chromium, from `load` to the first classes, and then.
+// How long a page waits: GhostNet 1.0 at 224 x 224 with made-up weights in headless Chromium, from `load` to the first classes, and for
+// each `classify` after that.
 // `npm run startup` (after `npm run build`) on WebGPU's software adapter; `npm run startup -- --cpu` without WebGPU; `--rounds N` browsers (5).
 
 import { parseArgs } from 'node:util';
@@ -16,32 +17,39 @@ const shown = (times, unit, digits) => {
   return `${median(times).toFixed(digits)} ${unit} (${least.toFixed(digits)} to ${greatest.toFixed(digits)})`;
 };
 
+/** In the page. */
+async function measure(warm) {
+  const canvas = new OffscreenCanvas(640, 480);
+  canvas.getContext('2d').fillRect(100, 100, 300, 200);
+  const picture = await createImageBitmap(canvas);
+  const begin = performance.now();
+  const net = await GhostNet.load({ model: 'ghostnet_100', weights: 'random' });
+  await net.classify(picture);
+  const first = performance.now() - begin;
+  const times = [];
+  for (let run = 0; run < warm; run++) {
+    const begin = performance.now();
+    await net.classify(picture);
+    times.push(performance.now() - begin);
+  }
+  return { first, times, adapter: net.info.adapter, backend: net.info.backend };
+}
+
 const found = [];
 for (let round = 0; round < rounds; round++) {
   // A browser of its own each time: nothing is compiled yet.
   const browser = await launch({ webgpu: !values.cpu });
   const web = await site(browser);
-  const page = await web.open();
-  found.push(await page.evaluate(async (warm) => {
-    const canvas = new OffscreenCanvas(640, 480);
-    canvas.getContext('2d').fillRect(100, 100, 300, 200);
-    const picture = await createImageBitmap(canvas);
-    const begin = performance.now();
-    const net = await GhostNet.load({ model: 'ghostnet_100', weights: 'random' });
-    await net.classify(picture);
-    const first = performance.now() - begin;
-    const times = [];
-    for (let run = 0; run < warm; run++) {
-      const begin = performance.now();
-      await net.classify(picture);
-      times.push(performance.now() - begin);
-    }
-    return { first, times, adapter: net.info.adapter, backend: net.info.backend };
-  }, WARM));
-  await browser.close();
-  await web.close();
+  try {
+    const page = await web.open();
+    found.push(await page.evaluate(measure, WARM));
+  } finally {
+    await web.close();
+    await browser.close();
+  }
 }
 const { adapter, backend } = found[0];
+if (found.some((one) => one.backend !== (values.cpu ? 'cpu' : 'gpu'))) throw new Error(`it ran on ${adapter} (${backend})`);
 console.log(`ghostnet_100 (random weights) in Chromium on ${adapter} (${backend}), ${rounds} browsers: median (least to greatest)`);
 console.log(`load to first classes  ${shown(found.map(({ first }) => first / 1000), 's', 2)}`);
 console.log(`then                   ${shown(found.map(({ times }) => median(times)), 'ms', 0)}`);
