@@ -127,13 +127,9 @@ fn main(
     }
     let output_base = params.output_offset + n * params.output_stride;
 #if STORES_IN_LOOP
-    // As in pointwise.
     for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
+#import block_values
 #for p in 0..PIXELS
-        var value${p} = a${p}_0;
-#for b in 1..BLOCKS
-        value${p} = select(value${p}, a${p}_${b}, b == ${b}u);
-#endfor
         if first + ${p * WG}u < params.pixels_out && block + b < params.blocks_out {
             output[output_base + (block + b) * params.pixels_out + pixel${p}] = pack(activate${ACTIVATION}(value${p}));
         }

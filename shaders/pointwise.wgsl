@@ -108,13 +108,9 @@ fn main(
     let residual_base = params.residual_offset + n * params.residual_stride;
 #endif
 #if STORES_IN_LOOP
-    // One block after the other by the same code: drivers that run on the CPU take long for every store that they compile.
     for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
+#import block_values
 #for p in 0..PIXELS
-        var value${p} = a${p}_0;
-#for b in 1..BLOCKS
-        value${p} = select(value${p}, a${p}_${b}, b == ${b}u);
-#endfor
         if first + ${p * WG}u < params.pixels && block + b < params.blocks_out {
             let out_at = (block + b) * params.pixels + first + ${p * WG}u;
 #if RESIDUAL

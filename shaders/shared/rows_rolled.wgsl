@@ -2,16 +2,12 @@
 // down the rows, the ghosts; the code of one pixel serves all.
     for (var y = first_row; y < end_row; y += ${ROWS}u) {
 #import primary_rows
-        // One block after the other by the same code: drivers take long for every store that they compile.
         for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
+#import block_values
 #for r in 0..ROWS
 #for c in 0..COLUMNS
-            var value${r}_${c} = a${r * COLUMNS + c}_0;
-#for b in 1..BLOCKS
-            value${r}_${c} = select(value${r}_${c}, a${r * COLUMNS + c}_${b}, b == ${b}u);
-#endfor
             maps[(b * ${MEMORY_ROWS}u + ${r}u + y - first_row) * ${COLUMNS * LANES}u + ${c * LANES}u + lane] =
-                hold(select(vec4<f32>(0.0), primary_activation(value${r}_${c}), inside${c} && y + ${r}u < params.height));
+                hold(select(vec4<f32>(0.0), primary_activation(value${r * COLUMNS + c}), inside${c} && y + ${r}u < params.height));
 #endfor
 #endfor
         }

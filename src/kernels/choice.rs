@@ -27,7 +27,7 @@ impl DeviceClass {
     /// of 64 bits.
     pub fn of_software(subgroup: u32, int64: bool) -> Self {
         match (subgroup, int64) {
-            // See `lanes`.
+            // wgpu 30 cannot ask a browser for subgroups, so the package does without the kernels that take them.
             _ if cfg!(target_arch = "wasm32") => Self::Software,
             (0..=3, _) => Self::Software,
             (8.., true) => Self::Software8,
@@ -41,10 +41,9 @@ impl DeviceClass {
     }
 
     /// Invocations that share what they load, through subgroup operations; 0 where each loads what it needs. GPUs have scalar loads and
-    /// caches for what all invocations read; and wgpu 30 cannot ask a browser for subgroups, so its package does without the kernels.
+    /// caches for what all invocations read.
     pub fn lanes(self) -> u32 {
         match self {
-            _ if cfg!(target_arch = "wasm32") => 0,
             Self::Gpu | Self::Software => 0,
             Self::Software4 => 4,
             Self::Software8 => 8,
@@ -54,7 +53,7 @@ impl DeviceClass {
     /// Whether blocks are loaded and stored by words of 64 bits rather than of 32: half the iterations of a driver that makes a load lane by lane
     /// and word by word.
     pub fn is_wide(self) -> bool {
-        cfg!(not(target_arch = "wasm32")) && self == Self::Software8
+        self == Self::Software8
     }
 
     /// Whether ghost modules with and without a gate, a residual and a ReLU share a pipeline of `ghost_rows`.
@@ -142,8 +141,8 @@ impl Choice {
     /// `ghost`, columns "ghost" and "in two"), and GPUs save 32 launches and the bytes between. Not on a software driver in a browser, which
     /// writes the zeros that browsers want workgroup memory to start with value by value, and compiles for long what does that: in two,
     /// GhostNet 1.0 took 235 ms and 2.4 s to the first result in Chromium on SwiftShader, in one dispatch with little workgroup memory 275
-    /// ms and 4.4 s (in turn, 2026-11-25; other kernels have become quicker since). Shortcuts in one dispatch save five launches and the bytes between, at the price of computing the depthwise taps once for every tile of channels: on drivers that run on the CPU
-    /// GhostNet 1.0's five took 6.5 ms in one dispatch each and 3.0 in two on lavapipe, 25 and 7.3 on SwiftShader (2026-11-24).
+    /// ms and 4.4 s (in turn, 2026-11-25; other kernels have become quicker since). Shortcuts in one dispatch save five launches and the bytes
+    /// between, at the price of computing the depthwise taps once for every tile of channels: on drivers that run on the CPU GhostNet 1.0's five took 6.5 ms in one dispatch each and 3.0 in two on lavapipe, 25 and 7.3 on SwiftShader (2026-11-24).
     ///
     /// Multiplying halves makes the loops of GPUs that pack two in a register a third shorter than in f32 (ARCHITECTURE.md). Drivers that run on
     /// the CPU convert to f32 and back around every operation: GhostNet 1.0 in f32, with halves stored, with halves multiplied took 56, 48

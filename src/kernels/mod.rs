@@ -63,7 +63,7 @@ impl Kernel {
             Kernel::Ghost => shader!("ghost"),
             #[cfg(not(target_arch = "wasm32"))]
             Kernel::GhostRows => shader!("ghost_rows"),
-            // Browsers are not asked for what it needs: `DeviceClass::lanes`.
+            // Browsers are not asked for what it needs: `DeviceClass::of_software`.
             #[cfg(target_arch = "wasm32")]
             Kernel::GhostRows => ("ghost_rows", ""),
             Kernel::Linear => shader!("linear"),
@@ -113,6 +113,7 @@ impl std::fmt::Display for Kernel {
 fn shared(name: &str) -> Option<&'static str> {
     Some(match name {
         "activation" => shader_text!("shared/activation.wgsl"),
+        "block_values" => shader_text!("shared/block_values.wgsl"),
         "divide" => shader_text!("shared/divide.wgsl"),
         "dtype" => shader_text!("shared/dtype.wgsl"),
         "grid" => shader_text!("shared/grid.wgsl"),
@@ -183,7 +184,7 @@ impl PipelineKey {
     /// The shader's WGSL.
     ///
     /// Where it has subgroup operations, WGSL wants `enable subgroups;` at its head. naga 30 has the operations and refuses the line, and no
-    /// browser is asked for them: see [`choice::DeviceClass::lanes`].
+    /// browser is asked for them: see [`choice::DeviceClass::of_software`].
     pub fn source(&self) -> String {
         // Which templates and constants there are is fixed in this crate; tests compose every one of them.
         template::compose(self.kernel.file().1, &self.defines, &shared)

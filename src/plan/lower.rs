@@ -749,21 +749,29 @@ impl Lowering<'_> {
             return None;
         }
         let (primary, cheap) = (self.graph.constant(ghost.primary), self.graph.constant(ghost.cheap));
-        let one_group = cheap.shape[0] == primary.shape[0];
-        let blocks = Layout::plain(primary.shape[0]).blocks();
-        let d = cheap.shape[2];
-        let (columns, tile) = self.options.choice.ghost_rows(self.shapes[id.0].w, d, blocks).filter(|_| one_group)?;
+        let (blocks, d) = (Layout::plain(primary.shape[0]).blocks(), cheap.shape[2]);
+        let (columns, tile) = self.options.choice.ghost_rows(self.shapes[id.0].w, d, blocks).filter(|_| self.one_group(ghost))?;
         let activations = [ghost.primary_activation, ghost.cheap_activation];
-        let flags = activations.iter().all(|activation| matches!(activation, Activation::Identity | Activation::Relu));
+        let are_flags = activations.iter().all(|activation| matches!(activation, Activation::Identity | Activation::Relu));
         let shares = self.options.choice.class.shares_pipelines();
-        let own = (!shares).then_some([ghost.gate, ghost.residual]);
-        Some((Shared { columns, d, blocks: tile.blocks, activations: (!(shares && flags)).then_some(activations), own }, tile))
+        let shared = Shared {
+            columns,
+            d,
+            blocks: tile.blocks,
+            activations: if shares && are_flags { None } else { Some(activations) },
+            own: if shares { None } else { Some([ghost.gate, ghost.residual]) },
+        };
+        Some((shared, tile))
+    }
+
+    /// Whether a ghost module has one ghost of each intrinsic map (s = 2).
+    fn one_group(&self, ghost: &Ghost) -> bool {
+        self.graph.constant(ghost.cheap).shape[0] == self.graph.constant(ghost.primary).shape[0]
     }
 
     /// Whether a squeeze-and-excite wants the sums that a ghost module's kernels can make: of what they compute, and for one group of ghosts.
     fn sums_fit(&self, id: NodeId, ghost: &Ghost) -> bool {
-        let one_group = self.graph.constant(ghost.cheap).shape[0] == self.graph.constant(ghost.primary).shape[0];
-        self.wants_sums[id.0] && !ghost.residual && one_group
+        self.wants_sums[id.0] && !ghost.residual && self.one_group(ghost)
     }
 
     /// How a ghost module runs in one dispatch; `None` where no kernel has a tile for it.
