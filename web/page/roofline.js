@@ -58,6 +58,14 @@ export function roofline(subtitle, roof, rows) {
   write('operations per byte read or written', (left + right) / 2, bottom + 38, 'middle', 'axis');
   write('GFLOP/s', left, top - 14, 'end', 'axis');
 
+  // What the roofs are called takes place too.
+  const taken = [];
+  const call = (words, at, middle, anchor) => {
+    const from = at - (anchor === 'end' ? words.length * CHARACTER : 0);
+    taken.push([from, from + words.length * CHARACTER, middle - 8, middle + 8]);
+    write(words, at, middle, anchor);
+  };
+
   // The roof of the largest copy and of the fastest: memory and cache.
   const most = (key) => roof.copies.reduce((best, copy) => (copy[key] > best[key] ? copy : best));
   const [fastest, largest] = [most('gb_per_s'), most('bytes')];
@@ -69,12 +77,12 @@ export function roofline(subtitle, roof, rows) {
     const place = Math.sqrt(start * ridge);
     const words = `${number(copy.gb_per_s)} GB/s, ${bytes(copy.bytes)} copied`;
     // Above the upper line, below the lower.
-    if (copy === fastest) write(words, x.at(place) - 6, y.at(rising(place)) - 10, 'end');
-    else write(words, x.at(place) + 6, y.at(rising(place)) + 10, 'start');
+    if (copy === fastest) call(words, x.at(place) - 6, y.at(rising(place)) - 10, 'end');
+    else call(words, x.at(place) + 6, y.at(rising(place)) + 10, 'start');
   }
   const ridge = clamp(roof.gflops / fastest.gb_per_s, x.low, x.high);
   line(x.at(ridge), y.at(roof.gflops), right, y.at(roof.gflops), 'roof');
-  write(`${number(roof.gflops)} GFLOP/s from registers`, right, y.at(roof.gflops) - 12, 'end');
+  call(`${number(roof.gflops)} GFLOP/s from registers`, right, y.at(roof.gflops) - 12, 'end');
 
   const placed = points.map((point) => {
     const radius = 3 + Math.round(40 * Math.sqrt(Math.max(0, point.share)));
@@ -86,7 +94,7 @@ export function roofline(subtitle, roof, rows) {
     parts.push(svg('circle', { cx: px.toFixed(1), cy: py.toFixed(1), r: radius, 'data-kernel': kernel }, tip));
   }
   // A name stands where it hides neither a point nor another name, or not at all.
-  const taken = placed.map(({ px, py, radius }) => [px - radius, px + radius, py - radius, py + radius]);
+  taken.push(...placed.map(({ px, py, radius }) => [px - radius, px + radius, py - radius, py + radius]));
   const names = [];
   for (const { name, px, py, radius } of placed.slice(0, NAMED)) {
     const long = name.length * CHARACTER;
