@@ -100,7 +100,11 @@ fn main(
 #for b in 0..BLOCKS
 #for j in 0..4
 #if LANES
+#if LANES == 4
+                let w${b}_${j} = quadBroadcast(rows${(b * 4 + j) / LANES}, ${(b * 4 + j) % LANES}u);
+#else
                 let w${b}_${j} = subgroupBroadcast(rows${(b * 4 + j) / LANES}, ${(b * 4 + j) % LANES}u);
+#endif
 #else
                 let w${b}_${j} = factor(weight[turn * ${BLOCKS * 4}u + ${b * 4 + j}u]);
 #endif

@@ -12,8 +12,10 @@
 // through a branch), and with RELU_FLAGS activations are ReLU or none. The weights' and filters' rows are loaded LANES at a time.
 // One workgroup: LANES invocations, one subgroup; BLOCKS intrinsic blocks on a tile of the map, halo included: LANES * COLUMNS columns.
 // One invocation: ROWS rows of its columns at a time, going down the tile.
-// Workgroup memory: none where the intrinsic maps stay in registers (`rows_unrolled`); BLOCKS * MEMORY_ROWS * COLUMNS * LANES * 16 bytes
-// where they do not (`rows_rolled`).
+// The intrinsic maps stay in registers (`rows_unrolled`), or, with ROLLED, for which a tile has all columns of the map, go to their place in the
+// output and are read again from there (`rows_rolled`). With PARTS the map has more columns than a workgroup, which makes them part by part; a tile
+// and its halo have at most PARTS rows.
+// Workgroup memory: none; with PARTS a column of a part, twice: 2 * PARTS * 16 bytes.
 #import dtype
 #import activation
 #import grid
@@ -60,9 +62,17 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
 #endif
 
-#if MEMORY_ROWS
-// The intrinsic maps of the tile and its halo: [block][row][column of an invocation][invocation]. Each invocation reads only what it wrote.
-var<workgroup> maps: array<Held, ${BLOCKS * MEMORY_ROWS * COLUMNS * LANES}>;
+#if PARTS
+// The last columns of the part to the left, of the parts of even and of odd number in turn.
+var<workgroup> edge: array<vec4<f32>, ${2 * PARTS}>;
+#endif
+
+#if ROLLED
+// Where row `y` of an intrinsic map lies in the first plane of the output while ghosts are made of it: in its place if the tile has it; a row of
+// the halo where the ghosts of the tile's first and last row will be.
+fn row_of_intrinsic(y: u32, top: u32, bottom: u32, output_base: u32, ghost_base: u32) -> u32 {
+    return select(ghost_base, output_base, y >= top && y < bottom) + clamp(y, top, bottom - 1u) * params.width;
+}
 #endif
 
 fn primary_activation(v: vec4<f32>) -> vec4<f32> {
@@ -103,14 +113,12 @@ fn main(
     let top = (tile / params.tiles_x) * params.tile_height;
     let right = min(left + params.tile_width, params.width);
     let bottom = min(top + params.tile_height, params.height);
-    let column = max(left, ${D / 2}u) - ${D / 2}u + lane * ${COLUMNS}u;
     let first_row = max(top, ${D / 2}u) - ${D / 2}u;
     let end_row = min(bottom + ${D / 2}u, params.height);
-#for c in 0..COLUMNS
-    let x${c} = min(column + ${c}u, params.width - 1u);
-    let inside${c} = column + ${c}u < params.width;
-    let mine${c} = column + ${c}u >= left && column + ${c}u < right;
-#endfor
+#if !ROLLED
+    let column = max(left, ${D / 2}u) - ${D / 2}u + lane * ${COLUMNS}u;
+#import rows_columns
+#endif
 #for b in 0..BLOCKS
     let bias${b} = bias[block + ${b}u];
 #endfor
@@ -122,12 +130,14 @@ fn main(
 #endif
 #if RESIDUAL
     let residual_base = params.residual_offset + n * params.residual_stride;
+#if !ROLLED
     let ghost_residual = residual_base + params.blocks_primary * pixels;
+#endif
 #endif
 #if RESIDUAL == 2
     let residuals = opaque(params.residuals, group);
 #endif
-#if MEMORY_ROWS
+#if ROLLED
 #import rows_rolled
 #else
 #import rows_unrolled

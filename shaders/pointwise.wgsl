@@ -98,10 +98,12 @@ fn main(
     sums_of[${b * WG}u + lane] = pooled${b};
 #endfor
     reduce_sums(lane);
-    let written = channel_tile * ${BLOCKS}u + lane;
-    if lane < ${BLOCKS}u && written < params.blocks_out {
-        output[params.output_offset + n * params.output_stride + written] = pack(sums_of[lane * WG] / f32(params.pixels));
+#for k in 0..(BLOCKS + WG - 1) / WG
+    if lane + ${k * WG}u < ${BLOCKS}u && channel_tile * ${BLOCKS}u + lane + ${k * WG}u < params.blocks_out {
+        let mean = pack(sums_of[(lane + ${k * WG}u) * WG] / f32(params.pixels));
+        output[params.output_offset + n * params.output_stride + channel_tile * ${BLOCKS}u + lane + ${k * WG}u] = mean;
     }
+#endfor
 #else
     let output_base = params.output_offset + n * params.output_stride;
 #if RESIDUAL
@@ -110,16 +112,18 @@ fn main(
 #if STORES_IN_LOOP
     for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
 #import block_values
+        if block + b < params.blocks_out {
 #for p in 0..PIXELS
-        if first + ${p * WG}u < params.pixels && block + b < params.blocks_out {
-            let out_at = (block + b) * params.pixels + first + ${p * WG}u;
+            if first + ${p * WG}u < params.pixels {
+                let out_at = (block + b) * params.pixels + first + ${p * WG}u;
 #if RESIDUAL
-            output[output_base + out_at] = pack(activate${ACTIVATION}(value${p}) + unpack(residual[residual_base + out_at]));
+                output[output_base + out_at] = pack(activate${ACTIVATION}(value${p}) + unpack(residual[residual_base + out_at]));
 #else
-            output[output_base + out_at] = pack(activate${ACTIVATION}(value${p}));
+                output[output_base + out_at] = pack(activate${ACTIVATION}(value${p}));
 #endif
-        }
+            }
 #endfor
+        }
     }
 #else
 #for p in 0..PIXELS

@@ -9,8 +9,11 @@ use common::{
 use ghostnet::{
     Precision, cpu, gpu,
     graph::{Activation, Graph, Op, Pool, PoolKind, Shape},
-    kernels::{self, Kernel, PipelineKey, choice::DeviceClass},
-    plan::{Form, Plan, Resource},
+    kernels::{
+        self, Kernel, PipelineKey,
+        choice::{Choice, DeviceClass},
+    },
+    plan::{ConstantCache, Form, Plan, PlanOptions, Resource},
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -189,6 +192,28 @@ fn wide_cheap_operations() {
     }
     let (ghosts, _) = compared.kernels[&Kernel::Ghost];
     assert!(ghosts >= 36, "only {ghosts} ghost modules");
+}
+
+/// Maps that are cut into strips of rows for workers, and those with more columns than a workgroup.
+#[test]
+fn ghost_modules_in_strips_and_parts() {
+    let Some(context) = common::context().filter(|context| context.subgroup() >= 4) else { return };
+    let mut compared = Compared::default();
+    for [h, w] in [[47, 33], [29, 60], [30, 113], [15, 28], [21, 14], [16, 7]] {
+        let graph = net::after_passes(net::every_operation(6), true);
+        for (class, workers) in
+            [DeviceClass::Software4, DeviceClass::Software8].into_iter().flat_map(|class| [1, 3, 16].map(|w| (class, w)))
+        {
+            let options = net::options(class, Fusing::All, Form::Tensors, Precision::F32);
+            let options = PlanOptions { choice: Choice { workers, ..options.choice }, ..options };
+            let plan = Plan::new(&graph, Shape::new(2, 6, h, w), &options, &mut ConstantCache::new()).unwrap();
+            for at in (0..plan.steps.len()).filter(|&at| plan.steps[at].dispatch.key.kernel == Kernel::GhostRows) {
+                compared.step(context, &plan, at);
+            }
+        }
+    }
+    let (cases, _) = compared.kernels[&Kernel::GhostRows];
+    assert!(cases >= 40, "only {cases} ghost modules");
 }
 
 #[test]

@@ -1,30 +1,96 @@
-// The tile of `ghost_rows` through workgroup memory: pasted into its `main`. First the intrinsic maps of all rows, then, block by block and
-// down the rows, the ghosts; the code of one pixel serves all.
+// The tile of `ghost_rows` through the output: pasted into its `main`. First the intrinsic maps into their place in the output, and the rows of the
+// halo into places that ghosts take later; then, block by block and down the rows, the ghosts; the code of one pixel serves all.
+#if ROWS
+    // Each invocation makes what it needs for its ghosts, ROWS rows of its columns at a time, so that nothing waits: lavapipe spills what lives across
+    // a barrier (modules on small maps 1.15 to 1.2 times as slow).
+    let column = lane * ${COLUMNS}u;
+#import rows_columns
     for (var y = first_row; y < end_row; y += ${ROWS}u) {
 #import primary_rows
+#for r in 0..ROWS
+        let to${r} = row_of_intrinsic(y + ${r}u, top, bottom, output_base, ghost_base) + column;
+        let here${r} = y + ${r}u < end_row;
+#endfor
         for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
 #import block_values
+            let plane = (block + b) * pixels;
+            let inside = block + b < params.blocks_primary;
 #for r in 0..ROWS
 #for c in 0..COLUMNS
-            maps[(b * ${MEMORY_ROWS}u + ${r}u + y - first_row) * ${COLUMNS * LANES}u + ${c * LANES}u + lane] =
-                hold(select(vec4<f32>(0.0), primary_activation(value${r * COLUMNS + c}), inside${c} && y + ${r}u < params.height));
+            if here${r} && inside${c} && inside {
+                output[to${r} + plane + ${c}u] = pack(primary_activation(value${r * COLUMNS + c}));
+            }
 #endfor
 #endfor
         }
     }
+#else
+    // As `pointwise`: no lane lies beside the map.
+    let blocks_in = opaque(params.blocks_in, group);
+    let top_pixel = top * params.width;
+    let bottom_pixel = bottom * params.width;
+    let end_pixel = end_row * params.width;
+    for (var start = first_row * params.width; start < end_pixel; start += ${PIXELS * LANES}u) {
+#for p in 0..PIXELS
+        var at${p} = input_base + min(start + ${p * LANES}u + lane, end_pixel - 1u);
+#for b in 0..BLOCKS
+        var a${p}_${b} = bias${b};
+#endfor
+#endfor
+#import sum_over_input
+#for p in 0..PIXELS
+        let to${p} = start + ${p * LANES}u + lane
+            + select(select(output_base, ghost_base + params.width, start + ${p * LANES}u + lane < top_pixel), ghost_base - params.width, start + ${p * LANES}u + lane >= bottom_pixel);
+        let ok${p} = start + ${p * LANES}u + lane < end_pixel;
+#endfor
+        for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
+#import block_values
+            let plane = (block + b) * pixels;
+            let inside = block + b < params.blocks_primary;
+            if inside {
+#for p in 0..PIXELS
+                if ok${p} {
+                    output[to${p} + plane] = pack(primary_activation(value${p}));
+                }
+#endfor
+            }
+        }
+    }
+    storageBarrier();
+#if PARTS
+    let parts = (params.width + ${COLUMNS * LANES - 1}u) / ${COLUMNS * LANES}u;
+#else
+    let column = lane * ${COLUMNS}u;
+#import rows_columns
+#endif
+#endif
     let end_block = min(${BLOCKS}u, params.blocks_primary - block);
     for (var b = 0u; b < end_block; b++) {
+        let plane = (block + b) * pixels;
         let cheap = params.cheap_offset + (block + b) * ${D * D}u;
 #for k in 0..(D * D + LANES - 1) / LANES
         let f${k} = unpack(weight[cheap + min(${k * LANES}u + lane, ${D * D - 1}u)]);
 #endfor
 #for t in 0..D * D
+#if LANES == 4
+        let c${t} = quadBroadcast(f${t / LANES}, ${t % LANES}u);
+#else
         let c${t} = subgroupBroadcast(f${t / LANES}, ${t % LANES}u);
+#endif
 #endfor
         let cheap_bias = bias[params.cheap_bias_offset + block + b];
 #if SUMS
         var intrinsic_sum = vec4<f32>(0.0);
         var ghost_sum = vec4<f32>(0.0);
+#endif
+#if PARTS
+    for (var part = 0u; part < parts; part++) {
+        let column = part * ${COLUMNS * LANES}u + lane * ${COLUMNS}u;
+        let left_edge = (part + 1u) % 2u * ${PARTS}u;
+        let right_edge = part % 2u * ${PARTS}u;
+        let beside = (part + 1u) * ${COLUMNS * LANES}u;
+        workgroupBarrier();
+#import rows_columns
 #endif
         // Columns of the rows about the one that is made, from the left neighbour's last to the right neighbour's first.
 #for r in 0..D
@@ -38,17 +104,35 @@
             m${r}_${c} = m${r + 1}_${c};
 #endfor
 #endfor
-            let cell = (b * ${MEMORY_ROWS}u + min(next, params.height - 1u) - first_row) * ${COLUMNS * LANES}u + lane;
+            let next_row = row_of_intrinsic(min(next, params.height - 1u), top, bottom, output_base, ghost_base) + plane;
 #for c in 0..COLUMNS
-            m${D - 1}_${c + D / 2} = select(vec4<f32>(0.0), held(maps[cell + ${c * LANES}u]), next < params.height);
+#if RAGGED
+            m${D - 1}_${c + D / 2} = select(vec4<f32>(0.0), unpack(output[next_row + x${c}]), inside${c} && next < params.height);
+#else
+            m${D - 1}_${c + D / 2} = select(vec4<f32>(0.0), unpack(output[next_row + column + ${c}u]), next < params.height);
+#endif
 #endfor
+#if PARTS
+            let from_left = select(edge[left_edge + next - first_row], vec4<f32>(0.0), part == 0u);
+            let from_right = select(
+                vec4<f32>(0.0),
+                unpack(output[next_row + min(beside, params.width - 1u)]),
+                beside < params.width && next < params.height,
+            );
+            if lane == ${LANES - 1}u {
+                edge[right_edge + next - first_row] = m${D - 1}_${COLUMNS + D / 2 - 1};
+            }
+#else
+            let from_left = vec4<f32>(0.0);
+            let from_right = vec4<f32>(0.0);
+#endif
 #for k in 0..D / 2
-            m${D - 1}_${k} = select(subgroupShuffleUp(m${D - 1}_${COLUMNS + k}, 1u), vec4<f32>(0.0), lane == 0u);
-            m${D - 1}_${COLUMNS + D / 2 + k} = select(subgroupShuffleDown(m${D - 1}_${D / 2 + k}, 1u), vec4<f32>(0.0), lane == ${LANES - 1}u);
+            m${D - 1}_${k} = select(subgroupShuffleUp(m${D - 1}_${COLUMNS + k}, 1u), from_left, lane == 0u);
+            m${D - 1}_${COLUMNS + D / 2 + k} = select(subgroupShuffleDown(m${D - 1}_${D / 2 + k}, 1u), from_right, lane == ${LANES - 1}u);
 #endfor
             let row = next - ${D / 2}u;
             let here = row >= top && row < bottom;
-            let at = (block + b) * pixels + row * params.width + column;
+            let at = plane + row * params.width;
 #for c in 0..COLUMNS
             var z${c} = cheap_bias;
 #for ky in 0..D
@@ -57,32 +141,52 @@
 #endfor
 #endfor
             z${c} = cheap_activation(z${c});
-            var kept${c} = m${D / 2}_${c + D / 2};
 #if SUMS
-            intrinsic_sum += select(vec4<f32>(0.0), kept${c}, here && mine${c});
-            ghost_sum += select(vec4<f32>(0.0), z${c}, here && mine${c});
+#if RAGGED
+            intrinsic_sum += select(vec4<f32>(0.0), m${D / 2}_${c + D / 2}, here && inside${c});
+            ghost_sum += select(vec4<f32>(0.0), z${c}, here && inside${c});
+#else
+            intrinsic_sum += select(vec4<f32>(0.0), m${D / 2}_${c + D / 2}, here);
+            ghost_sum += select(vec4<f32>(0.0), z${c}, here);
+#endif
 #endif
 #endfor
+            if here {
 #if RESIDUAL
 #if RESIDUAL == 2
             for (var k = 0u; k < residuals; k++) {
 #endif
-                let plane = (block + b) * pixels + min(row, params.height - 1u) * params.width;
+                let residual_row = residual_base + plane + row * params.width;
+                let residual_ghost_row = residual_row + params.blocks_primary * pixels;
 #for c in 0..COLUMNS
-                kept${c} += unpack(residual[residual_base + plane + x${c}]);
-                z${c} += unpack(residual[ghost_residual + plane + x${c}]);
+                z${c} += unpack(residual[residual_ghost_row + x${c}]);
+                let kept${c} = m${D / 2}_${c + D / 2} + unpack(residual[residual_row + x${c}]);
+#if RAGGED
+                if inside${c} {
+                    output[output_base + at + column + ${c}u] = pack(kept${c});
+                }
+#else
+                output[output_base + at + column + ${c}u] = pack(kept${c});
+#endif
 #endfor
 #if RESIDUAL == 2
             }
 #endif
 #endif
 #for c in 0..COLUMNS
-            if here && mine${c} {
-                output[output_base + at + ${c}u] = pack(kept${c});
-                output[ghost_base + at + ${c}u] = pack(z${c});
-            }
+#if RAGGED
+                if inside${c} {
+                    output[ghost_base + at + column + ${c}u] = pack(z${c});
+                }
+#else
+                output[ghost_base + at + column + ${c}u] = pack(z${c});
+#endif
 #endfor
+            }
         }
+#if PARTS
+    }
+#endif
 #if SUMS
         let intrinsic_total = subgroupAdd(intrinsic_sum);
         let ghost_total = subgroupAdd(ghost_sum);

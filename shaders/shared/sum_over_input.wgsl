@@ -42,7 +42,11 @@
 #for b in 0..BLOCKS
 #for j in 0..4
 #if LANES
+#if LANES == 4
+        let w${u}_${b}_${j} = quadBroadcast(rows${((u * BLOCKS + b) * 4 + j) / LANES}, ${((u * BLOCKS + b) * 4 + j) % LANES}u);
+#else
         let w${u}_${b}_${j} = subgroupBroadcast(rows${((u * BLOCKS + b) * 4 + j) / LANES}, ${((u * BLOCKS + b) * 4 + j) % LANES}u);
+#endif
 #else
         let w${u}_${b}_${j} = factor(weight[turn * ${UNROLL * BLOCKS * 4}u + ${(u * BLOCKS + b) * 4 + j}u]);
 #endif

@@ -103,8 +103,35 @@ impl fmt::Display for Tile {
     }
 }
 
+/// Where `ghost_rows` has the intrinsic maps until it makes ghosts of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// In registers, row by row.
+    Registers,
+    /// In the output. Invocations make any pixels, and wait for each other before they make ghosts.
+    Output,
+    /// In the output. Each invocation makes the pixels of its columns, a few rows at a time, so that nothing waits.
+    OutputByRows,
+}
+
+/// How much one invocation and one workgroup of `ghost_rows` do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowsTile {
+    /// Neighbouring columns of one invocation.
+    pub columns: usize,
+    /// Where the intrinsic maps are.
+    pub route: Route,
+    /// Invocations, and the pixels (of the primary convolution, at a time) and blocks of each.
+    pub tile: Tile,
+}
+
 /// Sizes of ghost tiles that have a tile of their own in a [`Choice`]: up to 64 pixels, up to 128, larger.
 const REGIONS: [usize; 2] = [64, 128];
+
+/// [`Choice::workers`] of this machine: its cores; 4 in a browser, which does not say.
+fn workers() -> u32 {
+    std::thread::available_parallelism().map_or(4, |n| n.get() as u32)
+}
 
 /// What WebGPU grants a workgroup by default, in bytes.
 const WORKGROUP_MEMORY: usize = 16384;
@@ -117,6 +144,9 @@ const WORKGROUP_MEMORY: usize = 16384;
 pub struct Choice {
     /// The device's class.
     pub class: DeviceClass,
+    /// Threads among which a driver that runs on the CPU shares out workgroups. Of this machine, so no file has it.
+    #[serde(skip, default = "workers")]
+    pub workers: u32,
     /// A ghost module in one dispatch, else a pointwise and a depthwise one into the same buffer.
     pub fuse_ghost: bool,
     /// A shortcut's depthwise and 1x1 convolution in one dispatch, else two.
@@ -151,7 +181,28 @@ impl Choice {
         let fuse_separable = class == DeviceClass::Gpu;
         let multiplies_halves = class == DeviceClass::Gpu;
         let fuse_ghost = class != DeviceClass::Software || cfg!(not(target_arch = "wasm32"));
-        Self { class, fuse_ghost, fuse_separable, ghost_in_rows: true, ghost: [None; 3], pointwise: None, conv2d: None, multiplies_halves }
+        Self {
+            class,
+            workers: workers(),
+            fuse_ghost,
+            fuse_separable,
+            ghost_in_rows: true,
+            ghost: [None; 3],
+            pointwise: None,
+            conv2d: None,
+            multiplies_halves,
+        }
+    }
+
+    /// Of some numbers of blocks for a tile, the one with which workers have made `blocks` blocks soonest, where `turns` says how many workgroups of so
+    /// many tiles one of them makes one after the other; the first, unless another is a fifth sooner: each is a pipeline of its own.
+    ///
+    /// What a workgroup takes for its input is like one and a half blocks: 112 -> 672 channels at 14 x 14 took 2416, 2234, 2140 and 2403 us on SwiftShader
+    /// with tiles of 5, 6, 7 and 8 blocks, 480 -> 112 1804, 2075, 1188 and 2881 (of 14; 2026-11-25).
+    fn share_out(candidates: &[u32], blocks: usize, turns: impl Fn(usize) -> usize) -> u32 {
+        let cost = |tile: u32| turns(blocks.div_ceil(tile as usize)) * (2 * tile as usize + 3);
+        let soonest = candidates.iter().copied().min_by_key(|&tile| cost(tile)).expect("there are candidates");
+        if cost(soonest) * 5 <= cost(candidates[0]) * 4 { soonest } else { candidates[0] }
     }
 
     /// What is wrong with a choice that was read from somewhere.
@@ -196,7 +247,8 @@ impl Choice {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
             DeviceClass::Software => Tile::new(8, 8, 2, 1),
-            DeviceClass::Software4 => Tile::new(4, 14, 4, 1),
+            DeviceClass::Software4 if pixels > 56 => Tile::new(4, 25, 4, 1),
+            DeviceClass::Software4 => Tile::new(4, 13, 5, 1),
             DeviceClass::Software8 if pixels > 4096 => Tile::new(8, 14, 4, 1),
             DeviceClass::Software8 => Tile::new(8, 7, 6, 1),
         })
@@ -225,27 +277,37 @@ impl Choice {
     ///
     /// On SwiftShader, 2 columns, whose values go through workgroup memory: 112 -> 672 at 14 x 14 took 4.2 ms with 2 rows x 2 blocks, 3.8 with 7 x 2,
     /// 3.1 with 7 x 4; 160 -> 960 at 7 x 7 2.3, 1.9 and 1.4. 4 columns, whose values stay in registers: its compiler does not stand more than some 8.
-    pub fn ghost_rows(&self, width: usize, d: usize, blocks: usize) -> Option<(usize, Tile)> {
+    pub fn ghost_rows(&self, n: usize, [width, height]: [usize; 2], d: usize, blocks: usize) -> Option<RowsTile> {
         // All taps are in the code, for each pixel of an invocation.
         if !self.ghost_in_rows || self.class.lanes() == 0 || self.multiplies_halves || d > 3 {
             return None;
         }
-        let lanes = self.class.lanes();
-        let columns: &[usize] = if lanes == 4 { &[2, 4] } else { &[1, 4, 7, 14] };
-        let computed = |columns: usize| super::ghost_rows_columns(width, lanes as usize * columns, d).1 * lanes as usize * columns;
-        let columns = columns.iter().copied().min_by_key(|&c| computed(c))?;
-        let tile = |pixels, blocks| Tile::new(lanes, pixels, blocks, 1);
-        let (bucket, default) = match (lanes, columns) {
-            (4, 2) => (0, tile(14, 4)),
-            (4, _) => (1, tile(4, 2)),
-            (_, 1) => (0, tile(7, if blocks > 20 { 6 } else { 5 })),
-            (_, 4) => (1, tile(4, 5)),
-            (_, 7) => (2, tile(7, 3)),
-            _ => (2, tile(14, 2)),
+        let lanes = self.class.lanes() as usize;
+        let tile = |columns, route, pixels, candidates: &[u32]| {
+            let with = |blocks| RowsTile { columns, route, tile: Tile::new(lanes as u32, pixels, blocks, 1) };
+            let turns = |tiles: usize| super::ghost_rows_strips(&with(candidates[0]), n * tiles, [width, height], d, self.workers).1;
+            with(Self::share_out(candidates, blocks, turns))
         };
-        let chosen = self.ghost[bucket].unwrap_or(default);
+        let computed = |columns: usize| super::ghost_rows_columns(width, lanes * columns, d).1 * lanes * columns;
+        let (bucket, mut tile) = if lanes == 4 {
+            match width {
+                ..=16 => (0, tile(4, Route::Output, 13, &[5, 7])),
+                _ => (1, tile(7, Route::Output, 14, &[3, 2])),
+            }
+        } else {
+            match width {
+                ..=8 => (0, tile(1, Route::OutputByRows, 7, &[5])),
+                9..=16 => (0, tile(2, Route::OutputByRows, 6, &[5, 7])),
+                _ => match [4, 7, 14].into_iter().min_by_key(|&columns| computed(columns))? {
+                    4 => (1, tile(4, Route::Registers, 4, &[5])),
+                    7 => (2, tile(7, Route::Registers, 7, &[3])),
+                    columns => (2, tile(columns, Route::Registers, 14, &[2])),
+                },
+            }
+        };
+        tile.tile = self.ghost[bucket].unwrap_or(tile.tile);
         // A tile of other invocations is one of `ghost`.
-        (chosen.invocations == lanes).then_some((columns, chosen))
+        (tile.tile.invocations as usize == lanes).then_some(tile)
     }
 
     /// For `ghost`: a tile of which `region` pixels lie on the map, halo included, and that takes `cells` cells of workgroup memory for a

@@ -2,7 +2,7 @@
 
 use super::{
     Dispatch, GhostParams, Kernel,
-    choice::Tile,
+    choice::{Route, RowsTile, Tile},
     ghost::{Grid, Module},
 };
 use crate::{graph::Activation, plan::Place};
@@ -82,25 +82,36 @@ pub struct GhostRows {
     pub count: [usize; 2],
     /// Columns of one invocation.
     pub columns: usize,
-    /// Rows of an invocation at a time.
+    /// Rows of an invocation at a time; 0 where invocations make any pixels of the intrinsic maps.
     pub rows: usize,
-    /// Rows of workgroup memory for one block, where the intrinsic maps of a tile lie there; 0 where they stay in registers.
-    pub memory_rows: usize,
+    /// Where the intrinsic maps are.
+    pub route: Route,
+    /// Whether the map has more columns than a workgroup, which makes them part by part.
+    pub parts: bool,
     /// Whether some invocation has a column that lies outside the map or on a halo, which matters where values stay in registers.
     pub ragged: bool,
 }
 
-/// Workgroups that a dispatch should have, so that several cores share it.
-const WORKGROUPS: usize = 4;
+/// The least rows of a strip of a map; those of its halo are computed twice.
+const STRIP: usize = 7;
 
-/// The least rows of a tile that is cut for more workgroups: those of the halo are computed twice.
-const STRIP: usize = 14;
+/// Into how many strips a map is cut, of which `tiles` workgroups each make a part of the channels, so that `workers` have made all soonest; and how
+/// many times one of them then sums over the input.
+pub(super) fn ghost_rows_strips(tile: &RowsTile, tiles: usize, [width, height]: [usize; 2], d: usize, workers: u32) -> (usize, usize) {
+    let RowsTile { columns, route, tile } = tile;
+    let pixels = tile.pixels as usize;
+    let sums = |rows: usize| match route {
+        Route::Output => (rows * width).div_ceil(tile.invocations as usize * pixels),
+        Route::OutputByRows | Route::Registers => rows.div_ceil((pixels / columns).max(1)),
+    };
+    let halo = |strips: usize| d / 2 * strips.min(3).saturating_sub(1);
+    let turns = |strips: usize| (tiles * strips).div_ceil(workers.max(1) as usize) * sums(height.div_ceil(strips) + halo(strips));
+    let strips = (1..=(height / STRIP).max(1)).min_by_key(|&strips| turns(strips)).unwrap_or(1);
+    (strips, turns(strips))
+}
 
-/// Values of 16 bytes in WebGPU's default workgroup memory.
-const MEMORY: usize = 1024;
-
-/// Rows of workgroup memory at most: three times seven, what 14 x 14 and 7 x 7 need with their halo.
-const MEMORY_ROWS: usize = 21;
+/// Rows of a tile and its halo at most, where a map's columns are made part by part.
+const PART_ROWS: usize = 128;
 
 /// Tiles of `width` columns, halo not included, and how many: as few as have a halo of d / 2 within the `span` columns of a workgroup.
 pub fn ghost_rows_columns(width: usize, span: usize, d: usize) -> (usize, usize) {
@@ -110,25 +121,24 @@ pub fn ghost_rows_columns(width: usize, span: usize, d: usize) -> (usize, usize)
     (size, width.div_ceil(size))
 }
 
-/// The tiles for `n` maps of `width` x `height` with `columns` columns an invocation and `blocks` intrinsic blocks: of all rows where that
-/// makes enough workgroups.
+/// The tiles for `n` maps of `width` x `height` and `blocks` intrinsic blocks, which `workers` share.
 ///
-/// Where a workgroup has eight columns, its intrinsic maps go through workgroup memory, and loops make the ghosts: that costs a store and a
-/// load of each value, and compiles in a third of the time. With more columns a tile would have too few rows there.
-pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, columns: usize, tile: &Tile, blocks: usize) -> GhostRows {
+/// Where its intrinsic maps go through the output, a tile has all columns of the map, so that of a halo it has rows only. Loops make the ghosts
+/// there: that costs a load of each value, and compiles in a third of the time.
+pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, rows_tile: &RowsTile, blocks: usize, workers: u32) -> GhostRows {
+    let &RowsTile { columns, route, tile } = rows_tile;
     let span = tile.invocations as usize * columns;
-    let rows = (tile.pixels as usize / columns).max(1);
-    let (size_x, count_x) = ghost_rows_columns(width, span, d);
-    let wanted = WORKGROUPS.div_ceil(n * count_x * blocks.div_ceil(tile.blocks as usize));
-    let mut size_y = height.div_ceil(wanted).max(STRIP).min(height);
-    let mut memory_rows = 0;
-    if span == 8 {
-        memory_rows = (MEMORY / (span * tile.blocks as usize)).min(MEMORY_ROWS) / rows * rows;
-        size_y = size_y.min(memory_rows - d / 2 * 2);
+    let rows = if route == Route::Output { 0 } else { (tile.pixels as usize / columns).max(1) };
+    let parts = route == Route::Output && columns > 4;
+    let (size_x, count_x) = if parts { (width, 1) } else { ghost_rows_columns(width, span, d) };
+    let (strips, _) = ghost_rows_strips(rows_tile, n * count_x * blocks.div_ceil(tile.blocks as usize), [width, height], d, workers);
+    let mut size_y = height.div_ceil(strips);
+    if parts {
+        size_y = size_y.min(PART_ROWS - d / 2 * 2);
     }
     let count = [count_x, height.div_ceil(size_y)];
-    let ragged = memory_rows == 0 && (count_x > 1 || width != span);
-    GhostRows { size: [size_x, size_y], count, columns, rows, memory_rows, ragged }
+    let ragged = if parts { !width.is_multiple_of(span) } else { count_x > 1 || width != span };
+    GhostRows { size: [size_x, size_y], count, columns, rows, route, parts, ragged }
 }
 
 /// A whole ghost module with one group of ghosts on `n` maps, by a pipeline that is able to do what it needs.
@@ -153,12 +163,13 @@ pub fn ghost_rows(module: &Module, able: Able, rows: GhostRows, tile: Tile, inpu
         ("LANES", tile.invocations.into()),
         ("COLUMNS", rows.columns as i64),
         ("ROWS", rows.rows as i64),
-        ("PIXELS", (rows.columns * rows.rows) as i64),
+        ("PIXELS", if rows.rows == 0 { tile.pixels.into() } else { (rows.columns * rows.rows) as i64 }),
         ("BLOCKS", tile.blocks.into()),
         ("UNROLL", tile.unroll.into()),
         ("RAGGED", rows.ragged.into()),
         ("STORES_IN_LOOP", (tile.invocations == 8).into()),
-        ("MEMORY_ROWS", rows.memory_rows as i64),
+        ("ROLLED", (rows.route != Route::Registers).into()),
+        ("PARTS", if rows.parts { PART_ROWS as i64 } else { 0 }),
     ];
     Dispatch::new(Kernel::GhostRows, &defines, &params, workgroups)
 }
@@ -167,36 +178,59 @@ pub fn ghost_rows(module: &Module, able: Able, rows: GhostRows, tile: Tile, inpu
 mod tests {
     use super::*;
 
+    fn tile(lanes: u32, columns: usize, route: Route, pixels: u32, blocks: u32) -> RowsTile {
+        RowsTile { columns, route, tile: Tile { invocations: lanes, pixels, blocks, unroll: 1 } }
+    }
+
     #[test]
     fn tiles_cover_with_their_halo() {
-        for (width, height) in [(7, 7), (14, 14), (28, 28), (56, 56), (112, 112), (1, 1), (33, 47), (300, 1), (15, 200), (8, 9)] {
-            for d in [1, 3] {
-                for (lanes, columns, pixels, blocks) in
-                    [(4, 2, 4, 2), (4, 4, 4, 2), (8, 1, 7, 6), (8, 1, 5, 8), (8, 1, 16, 8), (8, 4, 4, 5), (8, 7, 7, 3), (8, 14, 14, 2)]
-                {
-                    let tile = Tile { invocations: lanes, pixels, blocks, unroll: 1 };
-                    let rows = ghost_rows_tiles(1, [width, height], d, columns, &tile, 3);
-                    let case = format!("{width} x {height}, d {d}, {lanes} x {columns}: {rows:?}");
-                    assert!(rows.size[0] * rows.count[0] >= width && rows.size[0] * (rows.count[0] - 1) < width, "{case}");
-                    assert!(rows.size[1] * rows.count[1] >= height && rows.size[1] * (rows.count[1] - 1) < height, "{case}");
-                    let memory = rows.memory_rows * columns * lanes as usize * blocks as usize;
-                    assert!(memory <= MEMORY && rows.memory_rows.is_multiple_of(rows.rows), "{case}");
-                    assert!(rows.memory_rows == 0 || (rows.size[1] + d / 2 * 2).min(height) <= rows.memory_rows, "{case}");
-                    for tile in 0..rows.count[0] {
-                        let [left, right] = [tile, tile + 1].map(|tile| (tile * rows.size[0]).min(width));
-                        let [first, end] = [left.saturating_sub(d / 2), (right + d / 2).min(width)];
-                        assert!(end - first <= lanes as usize * columns, "{case}");
-                    }
+        let tiles = [
+            tile(4, 4, Route::Output, 13, 5),
+            tile(4, 7, Route::Output, 14, 3),
+            tile(8, 1, Route::OutputByRows, 7, 5),
+            tile(8, 2, Route::OutputByRows, 6, 5),
+            tile(8, 4, Route::Registers, 4, 5),
+            tile(8, 7, Route::Registers, 7, 3),
+            tile(8, 14, Route::Registers, 14, 2),
+        ];
+        for (width, height) in [(7, 7), (14, 14), (28, 28), (56, 56), (112, 112), (1, 1), (33, 47), (300, 1), (15, 200), (8, 9), (40, 900)]
+        {
+            for (d, tile, workers) in [1, 3].into_iter().flat_map(|d| tiles.iter().flat_map(move |t| [1, 2, 16].map(|w| (d, t, w)))) {
+                let span = tile.tile.invocations as usize * tile.columns;
+                if span < width && !(tile.route == Route::Registers || tile.columns == 7) {
+                    continue;
+                }
+                let rows = ghost_rows_tiles(1, [width, height], d, tile, 3, workers);
+                let case = format!("{width} x {height}, d {d}, {workers} workers, {tile:?}: {rows:?}");
+                assert!(rows.size[0] * rows.count[0] >= width && rows.size[0] * (rows.count[0] - 1) < width, "{case}");
+                assert!(rows.size[1] * rows.count[1] >= height && rows.size[1] * (rows.count[1] - 1) < height, "{case}");
+                // A row of the halo lies where a ghost will be, each in another row.
+                assert!(rows.count[1] <= 2 || rows.size[1] > 1, "{case}");
+                if rows.parts {
+                    assert!(rows.count[0] == 1 && rows.size[1] + d / 2 * 2 <= PART_ROWS, "{case}");
+                    continue;
+                }
+                assert!(tile.route == Route::Registers || rows.count[0] == 1, "{case}");
+                for tile in 0..rows.count[0] {
+                    let [left, right] = [tile, tile + 1].map(|tile| (tile * rows.size[0]).min(width));
+                    let [first, end] = [left.saturating_sub(d / 2), (right + d / 2).min(width)];
+                    assert!(end - first <= span, "{case}");
                 }
             }
         }
         assert_eq!(ghost_rows_columns(112, 112, 3), (112, 1));
         assert_eq!(ghost_rows_columns(14, 8, 3), (7, 2));
         assert_eq!(ghost_rows_columns(56, 16, 3), (14, 4));
-        let tile = |pixels, blocks| Tile { invocations: 8, pixels, blocks, unroll: 1 };
-        assert_eq!(ghost_rows_tiles(1, [112, 112], 3, 14, &tile(14, 2), 2).size, [112, 28]);
-        assert_eq!(ghost_rows_tiles(8, [112, 112], 3, 14, &tile(14, 2), 2).size, [112, 112]);
-        assert_eq!(ghost_rows_tiles(1, [14, 14], 3, 1, &tile(7, 6), 84).size, [7, 14]);
-        assert_eq!(ghost_rows_tiles(1, [14, 60], 3, 1, &tile(7, 6), 84).size, [7, 19]);
+    }
+
+    #[test]
+    fn strips_share_the_work_out() {
+        let size = |n, side, tile: &RowsTile, blocks, workers| ghost_rows_tiles(n, [side, side], 3, tile, blocks, workers).size[1];
+        let large = tile(8, 14, Route::Registers, 14, 2);
+        assert_eq!([1, 2, 4].map(|workers| size(1, 112, &large, 2, workers)), [112, 56, 28]);
+        assert_eq!(size(8, 112, &large, 2, 2), 112);
+        // Three workgroups for two workers: the third is made in halves.
+        let small = tile(8, 2, Route::OutputByRows, 6, 5);
+        assert_eq!([10, 14].map(|blocks| size(1, 14, &small, blocks, 2)), [14, 7]);
     }
 }

@@ -121,6 +121,8 @@ fn shared(name: &str) -> Option<&'static str> {
         "primary_rows" => shader_text!("shared/primary_rows.wgsl"),
         "reduce" => shader_text!("shared/reduce.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
+        "rows_columns" => shader_text!("shared/rows_columns.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
         "rows_rolled" => shader_text!("shared/rows_rolled.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
         "rows_unrolled" => shader_text!("shared/rows_unrolled.wgsl"),
@@ -318,6 +320,7 @@ mod depthwise;
 mod elementwise;
 mod ghost;
 mod ghost_rows;
+use ghost_rows::ghost_rows_strips;
 mod linear;
 mod pointwise;
 mod pool;

@@ -49,7 +49,7 @@ pub fn pointwise(
         ("BLOCKS", tile.blocks.into()),
         ("UNROLL", tile.unroll.into()),
         ("LANES", lanes.into()),
-        ("STORES_IN_LOOP", (lanes == 8).into()),
+        ("STORES_IN_LOOP", (lanes > 0).into()),
         ("GATE", gate.into()),
         ("RESIDUAL", residual.is_some().into()),
         ("POOL", pool.into()),

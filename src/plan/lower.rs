@@ -9,7 +9,10 @@ use super::{
 use crate::{
     Error, Result,
     graph::{Activation, Conv, Ghost, Graph, NodeId, Op, Separable, Shape, SqueezeExcite},
-    kernels::{self, Able, Dispatch, Halves, Need, Operand, Products, choice::Tile},
+    kernels::{
+        self, Able, Dispatch, Halves, Need, Operand, Products,
+        choice::{RowsTile, Tile},
+    },
     text::decimal,
 };
 use half::f16;
@@ -43,14 +46,12 @@ enum Cut {
     Rows(kernels::GhostRows, Able),
 }
 
-/// What modules of `ghost_rows` have in common that share a pipeline: the columns of an invocation, the side of the filters, the blocks of a
-/// tile, the activations (`None`: ReLU or none, as the parameters say), and, where pipelines have no more than their modules need, whether there is a
+/// What modules of `ghost_rows` have in common that share a pipeline: the tile, the side of the filters, the activations (`None`: ReLU or none, as the parameters say), and, where pipelines have no more than their modules need, whether there is a
 /// gate and a residual.
 #[derive(Clone, Copy, PartialEq)]
 struct Shared {
-    columns: usize,
+    tile: RowsTile,
     d: usize,
-    blocks: u32,
     activations: Option<[Activation; 2]>,
     own: Option<[bool; 2]>,
 }
@@ -743,21 +744,21 @@ impl Lowering<'_> {
     }
 
     /// The tile of `ghost_rows` for a module that it takes, and which others share its pipeline.
-    fn ghost_rows(&self, id: NodeId, ghost: &Ghost) -> Option<(Shared, Tile)> {
+    fn ghost_rows(&self, id: NodeId, ghost: &Ghost) -> Option<(Shared, RowsTile)> {
         // No class has lanes there; so the compiler leaves out what is for them.
         if cfg!(target_arch = "wasm32") {
             return None;
         }
         let (primary, cheap) = (self.graph.constant(ghost.primary), self.graph.constant(ghost.cheap));
         let (blocks, d) = (Layout::plain(primary.shape[0]).blocks(), cheap.shape[2]);
-        let (columns, tile) = self.options.choice.ghost_rows(self.shapes[id.0].w, d, blocks).filter(|_| self.one_group(ghost))?;
+        let shape = self.shapes[id.0];
+        let tile = self.options.choice.ghost_rows(shape.n, [shape.w, shape.h], d, blocks).filter(|_| self.one_group(ghost))?;
         let activations = [ghost.primary_activation, ghost.cheap_activation];
         let are_flags = activations.iter().all(|activation| matches!(activation, Activation::Identity | Activation::Relu));
         let shares = self.options.choice.class.shares_pipelines();
         let shared = Shared {
-            columns,
+            tile,
             d,
-            blocks: tile.blocks,
             activations: if shares && are_flags { None } else { Some(activations) },
             own: if shares { None } else { Some([ghost.gate, ghost.residual]) },
         };
@@ -782,8 +783,8 @@ impl Lowering<'_> {
         let (blocks, d) = (Layout::plain(primary.shape[0]).blocks(), cheap.shape[2]);
         if let Some((shared, tile)) = self.ghost_rows(id, ghost) {
             let (_, able) = self.able.iter().find(|(of, _)| *of == shared).expect("`able` has seen every module");
-            let rows = kernels::ghost_rows_tiles(shape.n, [shape.w, shape.h], d, shared.columns, &tile, blocks);
-            return Some((Cut::Rows(rows, *able), tile));
+            let rows = kernels::ghost_rows_tiles(shape.n, [shape.w, shape.h], d, &tile, blocks, choice.workers);
+            return Some((Cut::Rows(rows, *able), tile.tile));
         }
         let tiles = kernels::ghost_tiles(shape.w, shape.h, d, choice.ghost_cells())?;
         let tile = choice.ghost(tiles.region, tiles.memory_cells(), (ghost.gate, self.sums_fit(id, ghost)));
