@@ -8,14 +8,16 @@
 // Such drivers make every load lane by lane, of one weight for all lanes as of a pixel for each. So each invocation loads one row of
 // weights, and the subgroup hands rows on; an invocation has COLUMNS neighbouring columns, and takes those beside them from its neighbours.
 // Layouts, bindings and parameters as in `ghost`, and more parameters, by which modules share a pipeline, for such drivers compile for long: where
-// GATE or RESIDUAL is 2, some have one (`gates`, `residuals`: 0 or 1; counted by loops, which drivers jump over where they would go
+// GATE or RESIDUAL is 2, some have one (`gates`, `residuals`: 0 or 1; counted by loops, which lavapipe jumps over where it would go
 // through a branch), and with RELU_FLAGS activations are ReLU or none. The weights' and filters' rows are loaded LANES at a time.
 // One workgroup: LANES invocations, one subgroup; BLOCKS intrinsic blocks on a tile of the map, halo included: LANES * COLUMNS columns.
-// One invocation: ROWS rows of its columns at a time, going down the tile.
-// The intrinsic maps stay in registers (`rows_unrolled`), or, with ROLLED, for which a tile has all columns of the map, go to their place in the
-// output and are read again from there (`rows_rolled`). With PARTS the map has more columns than a workgroup, which makes them part by part; a tile
-// and its halo have at most PARTS rows.
-// Workgroup memory: none; with PARTS a column of a part, twice: 2 * PARTS * 16 bytes.
+// The intrinsic maps wait for their ghosts
+// - in registers (`rows_in_registers`): one invocation makes ROWS rows of its columns at a time, going down the tile;
+// - with ROUTE 1 in workgroup memory (`rows_in_memory`), likewise;
+// - with ROUTE 2 in their place in the output (`rows_in_output`): an invocation makes PIXELS pixels of the intrinsic maps at a time, whichever, then the
+//   ghosts of its columns, down the rows. A tile has all columns of the map; with PARTS they are made part by part, and a tile and its halo have
+//   at most PARTS rows.
+// Workgroup memory: none; with ROUTE 1 BLOCKS * MEMORY_ROWS * COLUMNS * LANES * 16 bytes; with PARTS a column of a part, twice: 2 * PARTS * 16 bytes.
 #import dtype
 #import activation
 #import grid
@@ -62,14 +64,18 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
 #endif
 
+#if ROUTE == 1
+// The intrinsic maps of the tile and its halo: [block][row][column of an invocation][invocation]. Each invocation reads only what it wrote.
+var<workgroup> maps: array<Held, ${BLOCKS * MEMORY_ROWS * COLUMNS * LANES}>;
+#endif
 #if PARTS
-// The last columns of the part to the left, of the parts of even and of odd number in turn.
+// The last column of the part to the left: that of parts of even number, then that of the others.
 var<workgroup> edge: array<vec4<f32>, ${2 * PARTS}>;
 #endif
 
-#if ROLLED
+#if ROUTE == 2
 // Where row `y` of an intrinsic map lies in the first plane of the output while ghosts are made of it: in its place if the tile has it; a row of
-// the halo where the ghosts of the tile's first and last row will be.
+// the halo where the ghosts of the tile's first or last row will be.
 fn row_of_intrinsic(y: u32, top: u32, bottom: u32, output_base: u32, ghost_base: u32) -> u32 {
     return select(ghost_base, output_base, y >= top && y < bottom) + clamp(y, top, bottom - 1u) * params.width;
 }
@@ -115,7 +121,7 @@ fn main(
     let bottom = min(top + params.tile_height, params.height);
     let first_row = max(top, ${D / 2}u) - ${D / 2}u;
     let end_row = min(bottom + ${D / 2}u, params.height);
-#if !ROLLED
+#if ROUTE != 2
     let column = max(left, ${D / 2}u) - ${D / 2}u + lane * ${COLUMNS}u;
 #import rows_columns
 #endif
@@ -125,21 +131,23 @@ fn main(
     let input_base = params.input_offset + n * params.input_stride;
     let output_base = params.output_offset + n * params.output_stride;
     let ghost_base = output_base + params.blocks_primary * pixels;
-#if GATE == 2
+#if GATE == 2 && LANES != 4
     let gates = opaque(params.gates, group);
 #endif
 #if RESIDUAL
     let residual_base = params.residual_offset + n * params.residual_stride;
-#if !ROLLED
     let ghost_residual = residual_base + params.blocks_primary * pixels;
-#endif
 #endif
 #if RESIDUAL == 2
     let residuals = opaque(params.residuals, group);
 #endif
-#if ROLLED
-#import rows_rolled
-#else
-#import rows_unrolled
+#if ROUTE == 0
+#import rows_in_registers
+#endif
+#if ROUTE == 1
+#import rows_in_memory
+#endif
+#if ROUTE == 2
+#import rows_in_output
 #endif
 }

@@ -39,8 +39,8 @@ fn max_pipelines(class: DeviceClass) -> usize {
     match class {
         DeviceClass::Gpu => 17,
         DeviceClass::Software => 22,
-        DeviceClass::Software4 => 20,
-        DeviceClass::Software8 => 16,
+        DeviceClass::Software4 => 18,
+        DeviceClass::Software8 => 15,
     }
 }
 

@@ -28,7 +28,14 @@
         var v${u}_${p} = factor(input[at${p} + step${u}]);
 #endif
 #endfor
-#if GATE == 2
+#if GATE == 2 && LANES == 4
+        // SwiftShader pays for every value that a loop changes: a gate of ones costs less.
+        let g${u} = select(vec4<f32>(1.0), gate[(n * params.blocks_in + i${u}) * params.gates], params.gates == 1u);
+#for p in 0..PIXELS
+        v${u}_${p} *= g${u};
+#endfor
+#endif
+#if GATE == 2 && LANES != 4
         for (var k = 0u; k < gates; k++) {
             let g = gate[n * params.blocks_in + i${u}];
 #for p in 0..PIXELS

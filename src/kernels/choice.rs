@@ -56,7 +56,7 @@ impl DeviceClass {
         self == Self::Software8
     }
 
-    /// Whether ghost modules with and without a gate, a residual and a ReLU share a pipeline of `ghost_rows`.
+    /// Whether ghost modules with and without a residual and a ReLU share a pipeline of `ghost_rows`; those with and without a gate always do.
     ///
     /// lavapipe compiles them one after the other: GhostNet 1.0's 19 pipelines took 5.2 s, the 15 that are left 3.3 s, and a run takes as long (19.1
     /// ms). On SwiftShader 12 in place of 16 saved 1.1 s, and a run took 97 ms in place of 88 (2026-11-25).
@@ -106,12 +106,14 @@ impl fmt::Display for Tile {
 /// Where `ghost_rows` has the intrinsic maps until it makes ghosts of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// In registers, row by row.
-    Registers,
-    /// In the output. Invocations make any pixels, and wait for each other before they make ghosts.
-    Output,
-    /// In the output. Each invocation makes the pixels of its columns, a few rows at a time, so that nothing waits.
-    OutputByRows,
+    /// In registers, a few rows at a time.
+    Registers = 0,
+    /// In workgroup memory, in a workgroup of eight columns: that costs a store and a load of each value, and compiles in a third of the time. With more
+    /// columns a tile would have too few rows there.
+    Memory = 1,
+    /// In the output: the same, but for the store, and for any tile. Invocations wait for each other before they make ghosts, and what lives across
+    /// a barrier lavapipe spills (modules on small maps 1.15 to 1.2 times as slow).
+    Output = 2,
 }
 
 /// How much one invocation and one workgroup of `ghost_rows` do.
@@ -194,11 +196,11 @@ impl Choice {
         }
     }
 
-    /// Of some numbers of blocks for a tile, the one with which workers have made `blocks` blocks soonest, where `turns` says how many workgroups of so
-    /// many tiles one of them makes one after the other; the first, unless another is a fifth sooner: each is a pipeline of its own.
+    /// Of some numbers of blocks for a tile, the one with which workers have made `blocks` blocks soonest, where `turns` says how often one of them
+    /// sums over the input if there are so many tiles; the first, unless another is a fifth sooner: each is a pipeline of its own.
     ///
     /// What a workgroup takes for its input is like one and a half blocks: 112 -> 672 channels at 14 x 14 took 2416, 2234, 2140 and 2403 us on SwiftShader
-    /// with tiles of 5, 6, 7 and 8 blocks, 480 -> 112 1804, 2075, 1188 and 2881 (of 14; 2026-11-25).
+    /// with tiles of 5, 6, 7 and 8 blocks (of 84), 480 -> 112 1804, 2075, 1188 and 2881 (of 14; 2 cores, 2026-11-25). A pipeline is half a second there.
     fn share_out(candidates: &[u32], blocks: usize, turns: impl Fn(usize) -> usize) -> u32 {
         let cost = |tile: u32| turns(blocks.div_ceil(tile as usize)) * (2 * tile as usize + 3);
         let soonest = candidates.iter().copied().min_by_key(|&tile| cost(tile)).expect("there are candidates");
@@ -295,14 +297,11 @@ impl Choice {
                 _ => (1, tile(7, Route::Output, 14, &[3, 2])),
             }
         } else {
-            match width {
-                ..=8 => (0, tile(1, Route::OutputByRows, 7, &[5])),
-                9..=16 => (0, tile(2, Route::OutputByRows, 6, &[5, 7])),
-                _ => match [4, 7, 14].into_iter().min_by_key(|&columns| computed(columns))? {
-                    4 => (1, tile(4, Route::Registers, 4, &[5])),
-                    7 => (2, tile(7, Route::Registers, 7, &[3])),
-                    columns => (2, tile(columns, Route::Registers, 14, &[2])),
-                },
+            match [1, 4, 7, 14].into_iter().min_by_key(|&columns| computed(columns))? {
+                1 => (0, tile(1, Route::Memory, 7, if blocks > 20 { &[6] } else { &[5] })),
+                4 => (1, tile(4, Route::Registers, 4, &[5])),
+                7 => (2, tile(7, Route::Registers, 7, &[3])),
+                columns => (2, tile(columns, Route::Registers, 14, &[2])),
             }
         };
         tile.tile = self.ghost[bucket].unwrap_or(tile.tile);

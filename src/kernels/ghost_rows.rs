@@ -86,6 +86,8 @@ pub struct GhostRows {
     pub rows: usize,
     /// Where the intrinsic maps are.
     pub route: Route,
+    /// Rows of workgroup memory for one block, where the intrinsic maps lie there; else 0.
+    pub memory_rows: usize,
     /// Whether the map has more columns than a workgroup, which makes them part by part.
     pub parts: bool,
     /// Whether some invocation has a column that lies outside the map or on a halo, which matters where values stay in registers.
@@ -102,13 +104,19 @@ pub(super) fn ghost_rows_strips(tile: &RowsTile, tiles: usize, [width, height]: 
     let pixels = tile.pixels as usize;
     let sums = |rows: usize| match route {
         Route::Output => (rows * width).div_ceil(tile.invocations as usize * pixels),
-        Route::OutputByRows | Route::Registers => rows.div_ceil((pixels / columns).max(1)),
+        Route::Memory | Route::Registers => rows.div_ceil((pixels / columns).max(1)),
     };
     let halo = |strips: usize| d / 2 * strips.min(3).saturating_sub(1);
     let turns = |strips: usize| (tiles * strips).div_ceil(workers.max(1) as usize) * sums(height.div_ceil(strips) + halo(strips));
     let strips = (1..=(height / STRIP).max(1)).min_by_key(|&strips| turns(strips)).unwrap_or(1);
     (strips, turns(strips))
 }
+
+/// Values of 16 bytes in WebGPU's default workgroup memory.
+const MEMORY: usize = 1024;
+
+/// Rows of workgroup memory at most: three times seven, what 14 x 14 and 7 x 7 need with their halo.
+const MEMORY_ROWS: usize = 21;
 
 /// Rows of a tile and its halo at most, where a map's columns are made part by part.
 const PART_ROWS: usize = 128;
@@ -123,8 +131,7 @@ pub fn ghost_rows_columns(width: usize, span: usize, d: usize) -> (usize, usize)
 
 /// The tiles for `n` maps of `width` x `height` and `blocks` intrinsic blocks, which `workers` share.
 ///
-/// Where its intrinsic maps go through the output, a tile has all columns of the map, so that of a halo it has rows only. Loops make the ghosts
-/// there: that costs a load of each value, and compiles in a third of the time.
+/// Where its intrinsic maps go through the output, a tile has all columns of the map, so that of a halo it has rows only.
 pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, rows_tile: &RowsTile, blocks: usize, workers: u32) -> GhostRows {
     let &RowsTile { columns, route, tile } = rows_tile;
     let span = tile.invocations as usize * columns;
@@ -133,12 +140,17 @@ pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, rows_ti
     let (size_x, count_x) = if parts { (width, 1) } else { ghost_rows_columns(width, span, d) };
     let (strips, _) = ghost_rows_strips(rows_tile, n * count_x * blocks.div_ceil(tile.blocks as usize), [width, height], d, workers);
     let mut size_y = height.div_ceil(strips);
+    let mut memory_rows = 0;
     if parts {
         size_y = size_y.min(PART_ROWS - d / 2 * 2);
     }
+    if route == Route::Memory {
+        memory_rows = (MEMORY / (span * tile.blocks as usize)).min(MEMORY_ROWS) / rows * rows;
+        size_y = size_y.min(memory_rows - d / 2 * 2);
+    }
     let count = [count_x, height.div_ceil(size_y)];
     let ragged = if parts { !width.is_multiple_of(span) } else { count_x > 1 || width != span };
-    GhostRows { size: [size_x, size_y], count, columns, rows, route, parts, ragged }
+    GhostRows { size: [size_x, size_y], count, columns, rows, route, memory_rows, parts, ragged }
 }
 
 /// A whole ghost module with one group of ghosts on `n` maps, by a pipeline that is able to do what it needs.
@@ -168,7 +180,8 @@ pub fn ghost_rows(module: &Module, able: Able, rows: GhostRows, tile: Tile, inpu
         ("UNROLL", tile.unroll.into()),
         ("RAGGED", rows.ragged.into()),
         ("STORES_IN_LOOP", (tile.invocations == 8).into()),
-        ("ROLLED", (rows.route != Route::Registers).into()),
+        ("ROUTE", rows.route as i64),
+        ("MEMORY_ROWS", rows.memory_rows as i64),
         ("PARTS", if rows.parts { PART_ROWS as i64 } else { 0 }),
     ];
     Dispatch::new(Kernel::GhostRows, &defines, &params, workgroups)
@@ -187,8 +200,8 @@ mod tests {
         let tiles = [
             tile(4, 4, Route::Output, 13, 5),
             tile(4, 7, Route::Output, 14, 3),
-            tile(8, 1, Route::OutputByRows, 7, 5),
-            tile(8, 2, Route::OutputByRows, 6, 5),
+            tile(8, 1, Route::Memory, 7, 6),
+            tile(8, 1, Route::Memory, 5, 8),
             tile(8, 4, Route::Registers, 4, 5),
             tile(8, 7, Route::Registers, 7, 3),
             tile(8, 14, Route::Registers, 14, 2),
@@ -197,7 +210,7 @@ mod tests {
         {
             for (d, tile, workers) in [1, 3].into_iter().flat_map(|d| tiles.iter().flat_map(move |t| [1, 2, 16].map(|w| (d, t, w)))) {
                 let span = tile.tile.invocations as usize * tile.columns;
-                if span < width && !(tile.route == Route::Registers || tile.columns == 7) {
+                if span < width && tile.route == Route::Output && tile.columns != 7 {
                     continue;
                 }
                 let rows = ghost_rows_tiles(1, [width, height], d, tile, 3, workers);
@@ -210,7 +223,14 @@ mod tests {
                     assert!(rows.count[0] == 1 && rows.size[1] + d / 2 * 2 <= PART_ROWS, "{case}");
                     continue;
                 }
-                assert!(tile.route == Route::Registers || rows.count[0] == 1, "{case}");
+                assert!(tile.route != Route::Output || rows.count[0] == 1, "{case}");
+                if tile.route == Route::Memory {
+                    assert!(
+                        rows.memory_rows * span * tile.tile.blocks as usize <= MEMORY && rows.memory_rows.is_multiple_of(rows.rows),
+                        "{case}"
+                    );
+                    assert!((rows.size[1] + d / 2 * 2).min(height) <= rows.memory_rows, "{case}");
+                }
                 for tile in 0..rows.count[0] {
                     let [left, right] = [tile, tile + 1].map(|tile| (tile * rows.size[0]).min(width));
                     let [first, end] = [left.saturating_sub(d / 2), (right + d / 2).min(width)];
@@ -229,8 +249,8 @@ mod tests {
         let large = tile(8, 14, Route::Registers, 14, 2);
         assert_eq!([1, 2, 4].map(|workers| size(1, 112, &large, 2, workers)), [112, 56, 28]);
         assert_eq!(size(8, 112, &large, 2, 2), 112);
-        // Three workgroups for two workers: the third is made in halves.
-        let small = tile(8, 2, Route::OutputByRows, 6, 5);
+        // Three workgroups for two workers: all are made in halves.
+        let small = tile(4, 4, Route::Output, 8, 5);
         assert_eq!([10, 14].map(|blocks| size(1, 14, &small, blocks, 2)), [14, 7]);
     }
 }

@@ -123,9 +123,11 @@ fn shared(name: &str) -> Option<&'static str> {
         #[cfg(not(target_arch = "wasm32"))]
         "rows_columns" => shader_text!("shared/rows_columns.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
-        "rows_rolled" => shader_text!("shared/rows_rolled.wgsl"),
+        "rows_in_memory" => shader_text!("shared/rows_in_memory.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
-        "rows_unrolled" => shader_text!("shared/rows_unrolled.wgsl"),
+        "rows_in_output" => shader_text!("shared/rows_in_output.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
+        "rows_in_registers" => shader_text!("shared/rows_in_registers.wgsl"),
         "sum_over_input" => shader_text!("shared/sum_over_input.wgsl"),
         "weight_rows" => shader_text!("shared/weight_rows.wgsl"),
         _ => return None,

@@ -46,14 +46,14 @@ enum Cut {
     Rows(kernels::GhostRows, Able),
 }
 
-/// What modules of `ghost_rows` have in common that share a pipeline: the tile, the side of the filters, the activations (`None`: ReLU or none, as the parameters say), and, where pipelines have no more than their modules need, whether there is a
-/// gate and a residual.
+/// What modules of `ghost_rows` have in common that share a pipeline: the tile, the side of the filters, the activations (`None`: ReLU or none, as
+/// the parameters say), and, where it matters, whether there is a residual.
 #[derive(Clone, Copy, PartialEq)]
 struct Shared {
     tile: RowsTile,
     d: usize,
     activations: Option<[Activation; 2]>,
-    own: Option<[bool; 2]>,
+    residual: Option<bool>,
 }
 
 struct Lowering<'a> {
@@ -760,7 +760,7 @@ impl Lowering<'_> {
             tile,
             d,
             activations: if shares && are_flags { None } else { Some(activations) },
-            own: if shares { None } else { Some([ghost.gate, ghost.residual]) },
+            residual: if shares { None } else { Some(ghost.residual) },
         };
         Some((shared, tile))
     }

@@ -5,11 +5,7 @@
 #endfor
 #for b in 0..BLOCKS
 #for t in 0..D * D
-#if LANES == 4
-    let c${t}_${b} = quadBroadcast(f${(b * D * D + t) / LANES}, ${(b * D * D + t) % LANES}u);
-#else
     let c${t}_${b} = subgroupBroadcast(f${(b * D * D + t) / LANES}, ${(b * D * D + t) % LANES}u);
-#endif
 #endfor
     let cheap_bias${b} = bias[params.cheap_bias_offset + min(block + ${b}u, params.blocks_primary - 1u)];
 #if SUMS

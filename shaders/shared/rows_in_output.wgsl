@@ -1,31 +1,6 @@
-// The tile of `ghost_rows` through the output: pasted into its `main`. First the intrinsic maps into their place in the output, and the rows of the
-// halo into places that ghosts take later; then, block by block and down the rows, the ghosts; the code of one pixel serves all.
-#if ROWS
-    // Each invocation makes what it needs for its ghosts, ROWS rows of its columns at a time, so that nothing waits: lavapipe spills what lives across
-    // a barrier (modules on small maps 1.15 to 1.2 times as slow).
-    let column = lane * ${COLUMNS}u;
-#import rows_columns
-    for (var y = first_row; y < end_row; y += ${ROWS}u) {
-#import primary_rows
-#for r in 0..ROWS
-        let to${r} = row_of_intrinsic(y + ${r}u, top, bottom, output_base, ghost_base) + column;
-        let here${r} = y + ${r}u < end_row;
-#endfor
-        for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
-#import block_values
-            let plane = (block + b) * pixels;
-            let inside = block + b < params.blocks_primary;
-#for r in 0..ROWS
-#for c in 0..COLUMNS
-            if here${r} && inside${c} && inside {
-                output[to${r} + plane + ${c}u] = pack(primary_activation(value${r * COLUMNS + c}));
-            }
-#endfor
-#endfor
-        }
-    }
-#else
-    // As `pointwise`: no lane lies beside the map.
+// The tile of `ghost_rows` through the output: pasted into its `main`. First the intrinsic maps, as `pointwise` makes them, into their place in the
+// output, and the rows of the halo into places that ghosts take later; then, block by block and down the rows, the ghosts; the code of one
+// pixel serves all.
     let blocks_in = opaque(params.blocks_in, group);
     let top_pixel = top * params.width;
     let bottom_pixel = bottom * params.width;
@@ -38,10 +13,13 @@
 #endfor
 #endfor
 #import sum_over_input
+        // What stores need, in front of their loop: inside it comparisons make SwiftShader compile for minutes, from some 25 pixels on.
 #for p in 0..PIXELS
-        let to${p} = start + ${p * LANES}u + lane
-            + select(select(output_base, ghost_base + params.width, start + ${p * LANES}u + lane < top_pixel), ghost_base - params.width, start + ${p * LANES}u + lane >= bottom_pixel);
-        let ok${p} = start + ${p * LANES}u + lane < end_pixel;
+        let pixel${p} = start + ${p * LANES}u + lane;
+        let ok${p} = pixel${p} < end_pixel;
+        // A row of the halo goes to the tile's first or last row of ghosts.
+        let half${p} = select(select(output_base, ghost_base + params.width, pixel${p} < top_pixel), ghost_base - params.width, pixel${p} >= bottom_pixel);
+        let to${p} = half${p} + pixel${p};
 #endfor
         for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
 #import block_values
@@ -63,7 +41,6 @@
     let column = lane * ${COLUMNS}u;
 #import rows_columns
 #endif
-#endif
     let end_block = min(${BLOCKS}u, params.blocks_primary - block);
     for (var b = 0u; b < end_block; b++) {
         let plane = (block + b) * pixels;
@@ -72,11 +49,7 @@
         let f${k} = unpack(weight[cheap + min(${k * LANES}u + lane, ${D * D - 1}u)]);
 #endfor
 #for t in 0..D * D
-#if LANES == 4
         let c${t} = quadBroadcast(f${t / LANES}, ${t % LANES}u);
-#else
-        let c${t} = subgroupBroadcast(f${t / LANES}, ${t % LANES}u);
-#endif
 #endfor
         let cheap_bias = bias[params.cheap_bias_offset + block + b];
 #if SUMS
@@ -153,14 +126,9 @@
 #endfor
             if here {
 #if RESIDUAL
-#if RESIDUAL == 2
-            for (var k = 0u; k < residuals; k++) {
-#endif
-                let residual_row = residual_base + plane + row * params.width;
-                let residual_ghost_row = residual_row + params.blocks_primary * pixels;
 #for c in 0..COLUMNS
-                z${c} += unpack(residual[residual_ghost_row + x${c}]);
-                let kept${c} = m${D / 2}_${c + D / 2} + unpack(residual[residual_row + x${c}]);
+                z${c} += unpack(residual[ghost_residual + at + x${c}]);
+                let kept${c} = m${D / 2}_${c + D / 2} + unpack(residual[residual_base + at + x${c}]);
 #if RAGGED
                 if inside${c} {
                     output[output_base + at + column + ${c}u] = pack(kept${c});
@@ -169,9 +137,6 @@
                 output[output_base + at + column + ${c}u] = pack(kept${c});
 #endif
 #endfor
-#if RESIDUAL == 2
-            }
-#endif
 #endif
 #for c in 0..COLUMNS
 #if RAGGED
