@@ -21,7 +21,11 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
+#if WIDE
+@group(0) @binding(2) var<storage, read> weight: array<StoredPair>;
+#else
 @group(0) @binding(2) var<storage, read> weight: array<Stored>;
+#endif
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 
@@ -45,10 +49,7 @@ fn main(
     for (var i = lane; i < params.blocks_in; i += WG) {
         let x = unpack(input[base + i]);
         let w = (block * params.blocks_in + i) * 4u;
-        total = fma(vec4<f32>(x.x), unpack(weight[w]), total);
-        total = fma(vec4<f32>(x.y), unpack(weight[w + 1u]), total);
-        total = fma(vec4<f32>(x.z), unpack(weight[w + 2u]), total);
-        total = fma(vec4<f32>(x.w), unpack(weight[w + 3u]), total);
+#import multiply_rows
     }
     sums_of[lane] = total;
     reduce_sums(lane);

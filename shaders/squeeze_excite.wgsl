@@ -6,7 +6,8 @@
 // sums: [n][tile][block], f32. gate: [n][block], f32. weight: W1 [reduced block][block][input lane] rows of four output lanes, then W2
 // [reduced block][block][input lane] at expand_offset, so that neighbouring invocations read neighbouring rows in both.
 // bias: bias1 [reduced block], then bias2 [block] at expand_bias_offset.
-// One workgroup: one image. Layer 1: SLICES invocations share a reduced block's sum; layer 2: one invocation a block.
+// One workgroup: one image, or one of its `parts`, of `part` blocks of the gate, each of which makes all of layer 1. Layer 1: SLICES invocations share
+// a reduced block's sum; layer 2: one invocation a block.
 // The means lie in workgroup memory, or, where MAX_BLOCKS is 0, are made anew by each invocation that needs one.
 // Workgroup memory: (MAX_BLOCKS + MAX_REDUCED + WG) * 16 bytes.
 #import dtype
@@ -21,12 +22,18 @@ struct Params {
     slices: u32,
     expand_offset: u32,
     expand_bias_offset: u32,
+    parts: u32,
+    part: u32,
     workgroups: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> sums: array<vec4<f32>>;
+#if WIDE
+@group(0) @binding(2) var<storage, read> weight: array<StoredPair>;
+#else
 @group(0) @binding(2) var<storage, read> weight: array<Stored>;
+#endif
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> gate: array<vec4<f32>>;
 
@@ -51,10 +58,12 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let n = workgroup_index(group, groups);
-    if n >= params.workgroups {
+    let index = workgroup_index(group, groups);
+    if index >= params.workgroups {
         return;
     }
+    let n = index / params.parts;
+    let part = index % params.parts;
 #if MAX_BLOCKS
     for (var block = lane; block < params.blocks; block += WG) {
         means[block] = hold(mean(n, block));
@@ -73,14 +82,11 @@ fn main(
             for (var i = slice; i < params.blocks; i += params.slices) {
                 let w = (r * params.blocks + i) * 4u;
 #if MAX_BLOCKS
-                let m = held(means[i]);
+                let x = held(means[i]);
 #else
-                let m = mean(n, i);
+                let x = mean(n, i);
 #endif
-                total = fma(vec4<f32>(m.x), unpack(weight[w]), total);
-                total = fma(vec4<f32>(m.y), unpack(weight[w + 1u]), total);
-                total = fma(vec4<f32>(m.z), unpack(weight[w + 2u]), total);
-                total = fma(vec4<f32>(m.w), unpack(weight[w + 3u]), total);
+#import multiply_rows
             }
         }
         partial[lane] = hold(total);
@@ -95,15 +101,13 @@ fn main(
         workgroupBarrier();
     }
 
-    for (var block = lane; block < params.blocks; block += WG) {
+    let end = min((part + 1u) * params.part, params.blocks);
+    for (var block = part * params.part + lane; block < end; block += WG) {
         var total = bias[params.expand_bias_offset + block];
         for (var r = 0u; r < params.blocks_reduced; r++) {
             let w = params.expand_offset + (r * params.blocks + block) * 4u;
-            let h = held(reduced[r]);
-            total = fma(vec4<f32>(h.x), unpack(weight[w]), total);
-            total = fma(vec4<f32>(h.y), unpack(weight[w + 1u]), total);
-            total = fma(vec4<f32>(h.z), unpack(weight[w + 2u]), total);
-            total = fma(vec4<f32>(h.w), unpack(weight[w + 3u]), total);
+            let x = held(reduced[r]);
+#import multiply_rows
         }
         gate[n * params.blocks + block] = activate${GATE_ACTIVATION}(total);
     }

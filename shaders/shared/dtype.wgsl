@@ -4,23 +4,13 @@
 // F16 is 1 for core WGSL, which needs no device feature: arithmetic is f32. With 2 (`shader-f16`) a convolution's products are of halves, of
 // blocks of `Factor`. A few are added up as halves, and these sums as f32, times params.unscale (its bits): the weights are stored times
 // its inverse, with which no such sum overflows (`Products` in src/kernels/mod.rs).
-// WIDE: a block is two words of 64 bits (one, of halves), for drivers that load and store lane by lane and word by word. `Held` is a block of f32
-// as such drivers keep it in workgroup memory.
+// WIDE: blocks of words of 64 bits (dtype_wide.wgsl). `Held` is a block of f32 in workgroup memory.
 // A tap outside the map is chosen to be zero before it is unpacked: that is fewer words, and what multiplies it can unpack on the way.
 #if F16 == 2
 enable f16;
 #endif
 #if WIDE
-alias Held = vec2<u64>;
-fn hold(v: vec4<f32>) -> Held {
-    let bits = bitcast<vec4<u32>>(v);
-    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2<u32>(32u));
-}
-fn held(h: Held) -> vec4<f32> {
-    let low = vec2<u32>(h);
-    let high = vec2<u32>(h >> vec2<u32>(32u));
-    return bitcast<vec4<f32>>(vec4<u32>(low.x, high.x, low.y, high.y));
-}
+#import dtype_wide
 #else
 alias Held = vec4<f32>;
 fn hold(v: vec4<f32>) -> Held {
@@ -46,17 +36,7 @@ fn to_factor(v: vec4<f32>) -> Factor {
     return pack(v);
 }
 #else
-#if F16 == 1
-#if WIDE
-alias Stored = u64;
-fn unpack(s: Stored) -> vec4<f32> {
-    return vec4<f32>(unpack2x16float(u32(s)), unpack2x16float(u32(s >> 32u)));
-}
-fn pack(v: vec4<f32>) -> Stored {
-    let bounded = clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0));
-    return u64(pack2x16float(bounded.xy)) | (u64(pack2x16float(bounded.zw)) << 32u);
-}
-#else
+#if F16 == 1 && !WIDE
 alias Stored = vec2<u32>;
 fn unpack(s: Stored) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(s.x), unpack2x16float(s.y));
@@ -66,7 +46,7 @@ fn pack(v: vec4<f32>) -> Stored {
     return vec2<u32>(pack2x16float(bounded.xy), pack2x16float(bounded.zw));
 }
 #endif
-#else
+#if !F16
 alias Stored = Held;
 fn unpack(s: Stored) -> vec4<f32> {
     return held(s);

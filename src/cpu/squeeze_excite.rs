@@ -22,7 +22,7 @@ pub(crate) fn squeeze_excite(
     hidden: &mut [Block],
     gate: &mut [Block],
 ) {
-    let [blocks, tiles, count] = [params.blocks, params.tiles, params.workgroups].map(|v| v as usize);
+    let [blocks, tiles, count] = [params.blocks, params.tiles, params.workgroups / params.parts].map(|v| v as usize);
     let (weight, expand_weight) = weight.split_at(params.expand_offset as usize);
     let (bias, expand_bias) = bias.split_at(params.expand_bias_offset as usize);
     let images = gate.par_chunks_mut(blocks).zip(hidden.par_chunks_mut(hidden_len(params))).take(count);

@@ -427,12 +427,15 @@ impl Choice {
     /// 1.3 ms for each 16 bytes: this kernel took 550 ms with 64 invocations and means there, 120 so. Natively nothing is zeroed: GhostNet
     /// 1.0's seven took 2.3, 2.2, 2.3 and 2.3 ms on lavapipe with 256, 64, 32 and 16 invocations, 5.5, 4.3, 4.2 and 4.2 on SwiftShader; a
     /// fifth more without means in workgroup memory (2026-11-25).
-    pub fn squeeze_excite(&self) -> (u32, bool) {
+    ///
+    /// And in how many parts gates of `n` images are made: the second layer is shared out among idle workers, each of which makes all of the first.
+    pub fn squeeze_excite(&self, n: usize) -> (u32, bool, u32) {
+        let parts = (self.workers / n as u32).clamp(1, 4);
         match self.class {
-            DeviceClass::Software => (16, false),
-            DeviceClass::Software4 => (32, true),
-            DeviceClass::Software8 => (64, true),
-            DeviceClass::Gpu => (256, true),
+            DeviceClass::Software => (16, false, 1),
+            DeviceClass::Software4 => (32, true, parts),
+            DeviceClass::Software8 => (64, true, parts),
+            DeviceClass::Gpu => (256, true, 1),
         }
     }
 

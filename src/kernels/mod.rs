@@ -116,7 +116,12 @@ fn shared(name: &str) -> Option<&'static str> {
         "block_values" => shader_text!("shared/block_values.wgsl"),
         "divide" => shader_text!("shared/divide.wgsl"),
         "dtype" => shader_text!("shared/dtype.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
+        "dtype_wide" => shader_text!("shared/dtype_wide.wgsl"),
         "grid" => shader_text!("shared/grid.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
+        "multiply_pairs" => shader_text!("shared/multiply_pairs.wgsl"),
+        "multiply_rows" => shader_text!("shared/multiply_rows.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
         "primary_rows" => shader_text!("shared/primary_rows.wgsl"),
         "reduce" => shader_text!("shared/reduce.wgsl"),

@@ -6,7 +6,7 @@ use crate::graph::Activation;
 params! {
     /// Parameters of `squeeze_excite`.
     SqueezeExciteParams {
-        blocks, blocks_reduced, tiles, pixels, slices, expand_offset, expand_bias_offset, workgroups,
+        blocks, blocks_reduced, tiles, pixels, slices, expand_offset, expand_bias_offset, parts, part, workgroups,
     }
 }
 
@@ -20,14 +20,14 @@ impl SqueezeExciteParams {
     }
 }
 
-/// The gates of `n` images, from sums over `tiles` tiles of maps of `pixels` pixels.
+/// The gates of `n` images, each in `parts` parts, from sums over `tiles` tiles of maps of `pixels` pixels.
 #[allow(clippy::too_many_arguments)] // what a squeeze-and-excite is; a struct would only repeat the names
 pub fn squeeze_excite(
     n: usize,
     pixels: usize,
     tiles: usize,
     [blocks, blocks_reduced]: [usize; 2],
-    (invocations, keeps_means): (u32, bool),
+    (invocations, keeps_means, parts): (u32, bool, u32),
     f16: bool,
     [reduce_activation, gate_activation]: [Activation; 2],
 ) -> Dispatch {
@@ -41,7 +41,9 @@ pub fn squeeze_excite(
         slices,
         expand_offset: (blocks * blocks_reduced * 4) as u32,
         expand_bias_offset: blocks_reduced as u32,
-        workgroups: n as u32,
+        parts,
+        part: (blocks as u32).div_ceil(parts),
+        workgroups: n as u32 * parts,
     };
     let [max_blocks, max_reduced] =
         *SIZES.iter().find(|[c, r]| blocks <= *c && blocks_reduced <= *r).expect("fuse_squeeze_excite checks the size");
@@ -53,5 +55,5 @@ pub fn squeeze_excite(
         ("GATE_ACTIVATION", gate_activation as i64),
         ("F16", f16.into()),
     ];
-    Dispatch::new(Kernel::SqueezeExcite, &defines[..], &params, n as u32)
+    Dispatch::new(Kernel::SqueezeExcite, &defines[..], &params, n as u32 * parts)
 }

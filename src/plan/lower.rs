@@ -1051,7 +1051,7 @@ impl Lowering<'_> {
             shape_in.pixels(),
             tiles,
             [layout.blocks(), reduced.blocks()],
-            self.options.choice.squeeze_excite(),
+            self.options.choice.squeeze_excite(shape_in.n),
             self.f16,
             [se.reduce_activation, se.gate_activation],
         );

@@ -295,7 +295,8 @@ pub const FUSINGS: [Fusing; 3] = [Fusing::All, Fusing::InTwo, Fusing::None];
 
 pub fn options(class: DeviceClass, fusing: Fusing, form: Form, precision: Precision) -> PlanOptions {
     let whole = fusing != Fusing::InTwo;
-    let choice = Choice { fuse_ghost: whole, fuse_separable: whole, ..Choice::new(class) };
+    // Three workers wherever it runs, so that shares are uneven.
+    let choice = Choice { workers: 3, fuse_ghost: whole, fuse_separable: whole, ..Choice::new(class) };
     PlanOptions { form, precision, choice, normalise: [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]] }
 }
 

@@ -1,0 +1,9 @@
+// Adds to `total` the four rows of weights from row `w` on, times the four lanes of `x`. With WIDE `weight` is of pairs of rows.
+#if WIDE
+#import multiply_pairs
+#else
+        total = fma(vec4<f32>(x.x), unpack(weight[w]), total);
+        total = fma(vec4<f32>(x.y), unpack(weight[w + 1u]), total);
+        total = fma(vec4<f32>(x.z), unpack(weight[w + 2u]), total);
+        total = fma(vec4<f32>(x.w), unpack(weight[w + 3u]), total);
+#endif
