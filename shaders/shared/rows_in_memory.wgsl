@@ -14,18 +14,7 @@
     }
     let end_block = min(${BLOCKS}u, params.blocks_primary - block);
     for (var b = 0u; b < end_block; b++) {
-        let cheap = params.cheap_offset + (block + b) * ${D * D}u;
-#for k in 0..(D * D + LANES - 1) / LANES
-        let f${k} = unpack(weight[cheap + min(${k * LANES}u + lane, ${D * D - 1}u)]);
-#endfor
-#for t in 0..D * D
-        let c${t} = subgroupBroadcast(f${t / LANES}, ${t % LANES}u);
-#endfor
-        let cheap_bias = bias[params.cheap_bias_offset + block + b];
-#if SUMS
-        var intrinsic_sum = vec4<f32>(0.0);
-        var ghost_sum = vec4<f32>(0.0);
-#endif
+#import ghost_filters
         // Columns of the rows about the one that is made, from the left neighbour's last to the right neighbour's first.
 #for r in 0..D
 #for c in 0..COLUMNS + D - 1
@@ -50,19 +39,10 @@
             let here = row >= top && row < bottom;
             let at = (block + b) * pixels + row * params.width + column;
 #for c in 0..COLUMNS
-            var z${c} = cheap_bias;
-#for ky in 0..D
-#for kx in 0..D
-            z${c} = fma(m${ky}_${c + kx}, c${ky * D + kx}, z${c});
-#endfor
-#endfor
-            z${c} = cheap_activation(z${c});
+            let on${c} = here && mine${c};
             var kept${c} = m${D / 2}_${c + D / 2};
-#if SUMS
-            intrinsic_sum += select(vec4<f32>(0.0), kept${c}, here && mine${c});
-            ghost_sum += select(vec4<f32>(0.0), z${c}, here && mine${c});
-#endif
 #endfor
+#import ghost_row
 #if RESIDUAL
 #if RESIDUAL == 2
             for (var k = 0u; k < residuals; k++) {
@@ -77,19 +57,11 @@
 #endif
 #endif
 #for c in 0..COLUMNS
-            if here && mine${c} {
+            if on${c} {
                 output[output_base + at + ${c}u] = pack(kept${c});
                 output[ghost_base + at + ${c}u] = pack(z${c});
             }
 #endfor
         }
-#if SUMS
-        let intrinsic_total = subgroupAdd(intrinsic_sum);
-        let ghost_total = subgroupAdd(ghost_sum);
-        if lane == 0u {
-            let to = (n * tiles + tile) * params.blocks_primary * 2u + block + b;
-            sums[to] = intrinsic_total;
-            sums[to + params.blocks_primary] = ghost_total;
-        }
-#endif
+#import ghost_sums
     }

@@ -44,18 +44,7 @@
     let end_block = min(${BLOCKS}u, params.blocks_primary - block);
     for (var b = 0u; b < end_block; b++) {
         let plane = (block + b) * pixels;
-        let cheap = params.cheap_offset + (block + b) * ${D * D}u;
-#for k in 0..(D * D + LANES - 1) / LANES
-        let f${k} = unpack(weight[cheap + min(${k * LANES}u + lane, ${D * D - 1}u)]);
-#endfor
-#for t in 0..D * D
-        let c${t} = quadBroadcast(f${t / LANES}, ${t % LANES}u);
-#endfor
-        let cheap_bias = bias[params.cheap_bias_offset + block + b];
-#if SUMS
-        var intrinsic_sum = vec4<f32>(0.0);
-        var ghost_sum = vec4<f32>(0.0);
-#endif
+#import ghost_filters
 #if PARTS
     for (var part = 0u; part < parts; part++) {
         let column = part * ${COLUMNS * LANES}u + lane * ${COLUMNS}u;
@@ -107,23 +96,13 @@
             let here = row >= top && row < bottom;
             let at = plane + row * params.width;
 #for c in 0..COLUMNS
-            var z${c} = cheap_bias;
-#for ky in 0..D
-#for kx in 0..D
-            z${c} = fma(m${ky}_${c + kx}, c${ky * D + kx}, z${c});
-#endfor
-#endfor
-            z${c} = cheap_activation(z${c});
-#if SUMS
 #if RAGGED
-            intrinsic_sum += select(vec4<f32>(0.0), m${D / 2}_${c + D / 2}, here && inside${c});
-            ghost_sum += select(vec4<f32>(0.0), z${c}, here && inside${c});
+            let on${c} = here && inside${c};
 #else
-            intrinsic_sum += select(vec4<f32>(0.0), m${D / 2}_${c + D / 2}, here);
-            ghost_sum += select(vec4<f32>(0.0), z${c}, here);
-#endif
+            let on${c} = here;
 #endif
 #endfor
+#import ghost_row
             if here {
 #if RESIDUAL
 #for c in 0..COLUMNS
@@ -152,13 +131,5 @@
 #if PARTS
     }
 #endif
-#if SUMS
-        let intrinsic_total = subgroupAdd(intrinsic_sum);
-        let ghost_total = subgroupAdd(ghost_sum);
-        if lane == 0u {
-            let to = (n * tiles + tile) * params.blocks_primary * 2u + block + b;
-            sums[to] = intrinsic_total;
-            sums[to + params.blocks_primary] = ghost_total;
-        }
-#endif
+#import ghost_sums
     }

@@ -249,7 +249,7 @@ impl Choice {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
             DeviceClass::Software => Tile::new(8, 8, 2, 1),
-            DeviceClass::Software4 if pixels > 56 => Tile::new(4, 25, 4, 1),
+            DeviceClass::Software4 if pixels > 56 => Tile::new(4, 17, 4, 1),
             DeviceClass::Software4 => Tile::new(4, 13, 5, 1),
             DeviceClass::Software8 if pixels > 4096 => Tile::new(8, 14, 4, 1),
             DeviceClass::Software8 => Tile::new(8, 7, 6, 1),

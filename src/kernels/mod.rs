@@ -118,6 +118,12 @@ fn shared(name: &str) -> Option<&'static str> {
         "dtype" => shader_text!("shared/dtype.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
         "dtype_wide" => shader_text!("shared/dtype_wide.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
+        "ghost_filters" => shader_text!("shared/ghost_filters.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
+        "ghost_row" => shader_text!("shared/ghost_row.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
+        "ghost_sums" => shader_text!("shared/ghost_sums.wgsl"),
         "grid" => shader_text!("shared/grid.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
         "multiply_pairs" => shader_text!("shared/multiply_pairs.wgsl"),

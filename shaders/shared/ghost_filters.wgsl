@@ -1,0 +1,17 @@
+// The filters c{t} of block `block + b` of `ghost_rows`, which the subgroup hands on, their bias, and with SUMS what adds up.
+        let cheap = params.cheap_offset + (block + b) * ${D * D}u;
+#for k in 0..(D * D + LANES - 1) / LANES
+        let f${k} = unpack(weight[cheap + min(${k * LANES}u + lane, ${D * D - 1}u)]);
+#endfor
+#for t in 0..D * D
+#if LANES == 4
+        let c${t} = quadBroadcast(f${t / LANES}, ${t % LANES}u);
+#else
+        let c${t} = subgroupBroadcast(f${t / LANES}, ${t % LANES}u);
+#endif
+#endfor
+        let cheap_bias = bias[params.cheap_bias_offset + block + b];
+#if SUMS
+        var intrinsic_sum = vec4<f32>(0.0);
+        var ghost_sum = vec4<f32>(0.0);
+#endif

@@ -1,0 +1,14 @@
+// The ghosts z{c} of the middle one of the rows m{row}_{column}, and with SUMS what of both maps is on the tile (on{c}).
+#for c in 0..COLUMNS
+            var z${c} = cheap_bias;
+#for ky in 0..D
+#for kx in 0..D
+            z${c} = fma(m${ky}_${c + kx}, c${ky * D + kx}, z${c});
+#endfor
+#endfor
+            z${c} = cheap_activation(z${c});
+#if SUMS
+            intrinsic_sum += select(vec4<f32>(0.0), m${D / 2}_${c + D / 2}, on${c});
+            ghost_sum += select(vec4<f32>(0.0), z${c}, on${c});
+#endif
+#endfor
