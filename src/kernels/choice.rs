@@ -156,7 +156,7 @@ pub struct Choice {
     /// Ghost modules in one dispatch by `ghost_rows`, where the class has lanes and the kernel takes the module; else by `ghost`.
     pub ghost_in_rows: bool,
     /// For `ghost`, by its tile's pixels on the map, halo included: up to 64, up to 128, more. Where workgroup memory does not hold it, the
-    /// class's. For `ghost_rows`, by the columns of an invocation: one or two, up to four, more; `pixels` is columns times rows.
+    /// class's. For `ghost_rows`, by the columns of an invocation: one, four, more (`Software4`: four, seven).
     pub ghost: [Option<Tile>; 3],
     /// For `pointwise`.
     pub pointwise: Option<Tile>,
@@ -245,6 +245,10 @@ impl Choice {
     ///
     /// With words of 64 bits more pixels pay on large maps: 16 -> 16 and 16 -> 48 at 112 x 112 took 0.32 and 0.85 ms with 8 x 7 x 4, 0.31 and 0.81 with 8 x
     /// 14 x 4, 0.40 and 0.83 with 8 x 7 x 6.
+    ///
+    /// On SwiftShader with weights handed on by `quadBroadcast` and blocks stored in a loop 112 -> 672 at 14 x 14 took 4.4 ms with 4 x 14 x 4, 3.7 with 17, 3.7
+    /// with 25, 3.4 with 25 x 6; 960 -> 160 at 7 x 7 2.0 with 14 x 4, 1.8 with 13 x 5, 1.6 with 13 x 10; compiling 25 x 4 takes 0.53 s, 25 x 6 0.64, 13
+    /// x 10 0.49, 13 x 5 0.22.
     pub fn pointwise(&self, pixels: usize) -> Tile {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
@@ -262,11 +266,11 @@ impl Choice {
         if tile.invocations == self.class.lanes() && !self.multiplies_halves { tile.invocations } else { 0 }
     }
 
-    /// For `ghost_rows` on a map of `width` columns with a cheap kernel of `d` and `blocks` intrinsic blocks: columns of an invocation, and
-    /// the tile; `None` where `ghost` takes the module.
+    /// For `ghost_rows` on `n` maps of `width` columns and `height` rows with a cheap kernel of `d` and `blocks` intrinsic blocks; `None` where `ghost`
+    /// takes the module.
     ///
-    /// The columns are those with the least lanes that lie outside the map or on a halo. All ghost modules of GhostNet 1.0 took 9.6 ms on
-    /// lavapipe so, 24.4 by `ghost` (before words of 64 bits); 60 and 96 on SwiftShader. Candidates on lavapipe, us (2026-11-25, the machine was busy):
+    /// `Software8`: the columns are those with the least lanes that lie outside the map or on a halo. All ghost modules of GhostNet 1.0 took 9.6 ms on
+    /// lavapipe so, 24.4 by `ghost` (before words of 64 bits). Candidates, us (2026-11-25, the machine was busy):
     ///
     /// | columns x rows x blocks | 16 -> 16 at 112 x 112 | 24 -> 72 at 56 x 56 | 72 -> 40 at 28 x 28 | 112 -> 672 at 14 x 14 | 160 -> 960 at 7 x 7 |
     /// |---|---|---|---|---|---|
@@ -277,8 +281,16 @@ impl Choice {
     /// | 1 x 7 x 4, 5, 6 | | | | 558, 542, **503** | 297, 284, **266** |
     /// | 1 x 5 x 6, 8 | | | | 535, 586 | 368, 363 |
     ///
-    /// On SwiftShader, 2 columns, whose values go through workgroup memory: 112 -> 672 at 14 x 14 took 4.2 ms with 2 rows x 2 blocks, 3.8 with 7 x 2,
-    /// 3.1 with 7 x 4; 160 -> 960 at 7 x 7 2.3, 1.9 and 1.4. 4 columns, whose values stay in registers: its compiler does not stand more than some 8.
+    /// `Software4`, ms on SwiftShader of all ghost modules of GhostNet 1.0, which `ghost` makes in 96, and what its pipelines take to compile, s (2026-11-25):
+    ///
+    /// | columns, pixels x blocks | run | compile |
+    /// |---|---|---|
+    /// | small maps 2, 14 x 4 in workgroup memory; large maps 4, 4 x 2 in registers | 53.7 | 2.0 |
+    /// | by width 2, 4, 7, 14; 13 x 10, 17 x 5 or 7, 14 x 5, 14 x 2 or 3 in the output | 37.1 | 11.4 |
+    /// | **4, 13 x 5 or 7; 7, 14 x 2 or 3** in the output, modules with and without a gate by one pipeline | 40.7 | 2.6 |
+    ///
+    /// 2 columns in place of 4 make small maps 3 % slower, 25 pixels in place of 14 gain nothing and compile for twice as long, and more sums than 4 x 2 its
+    /// compiler does not stand in registers.
     pub fn ghost_rows(&self, n: usize, [width, height]: [usize; 2], d: usize, blocks: usize) -> Option<RowsTile> {
         // All taps are in the code, for each pixel of an invocation.
         if !self.ghost_in_rows || self.class.lanes() == 0 || self.multiplies_halves || d > 3 {
@@ -537,14 +549,14 @@ impl Decision {
             (Self::Ghost(0), _, 8) => &[[8, 7, 4, 1], [8, 7, 6, 1], [8, 5, 6, 1]],
             (Self::Ghost(1), _, 8) => &[[8, 4, 3, 1], [8, 8, 3, 1], [8, 8, 5, 1]],
             (Self::Ghost(_), _, 8) => &[[8, 14, 2, 1], [8, 14, 3, 1], [8, 7, 5, 1]],
-            (Self::Ghost(0), _, 4) => &[[4, 14, 3, 1], [4, 8, 4, 1], [4, 14, 5, 1]],
-            (Self::Ghost(1), _, 4) => &[[4, 4, 1, 1], [4, 4, 3, 1]],
+            (Self::Ghost(0), _, 4) => &[[4, 13, 4, 1], [4, 13, 7, 1], [4, 8, 5, 1]],
+            (Self::Ghost(1), _, 4) => &[[4, 14, 2, 1], [4, 14, 5, 1], [4, 7, 3, 1]],
             (Self::Ghost(_), _, 4) => &[],
             (Self::Ghost(0 | 1), ..) => &[[8, 7, 3, 1], [8, 4, 4, 1], [16, 4, 2, 1], [8, 4, 2, 1]],
             (Self::Ghost(_), ..) => &[[8, 16, 2, 1], [8, 7, 3, 1], [16, 4, 2, 1], [8, 14, 1, 1]],
             (Self::Pointwise, DeviceClass::Gpu, _) => &[[64, 1, 4, 2], [64, 2, 4, 2], [64, 4, 2, 2], [32, 2, 2, 2], [64, 2, 2, 1]],
             (Self::Pointwise, _, 8) => &[[8, 7, 4, 1], [8, 7, 5, 1], [8, 5, 6, 1], [8, 8, 2, 1]],
-            (Self::Pointwise, _, 4) => &[[4, 7, 4, 1], [4, 4, 4, 1], [8, 8, 2, 1]],
+            (Self::Pointwise, _, 4) => &[[4, 14, 4, 1], [4, 7, 4, 1], [8, 8, 2, 1]],
             (Self::Pointwise, ..) => &[[8, 7, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1], [16, 4, 4, 1]],
             (Self::Conv2d, DeviceClass::Gpu, _) => &[[64, 2, 4, 1], [128, 1, 4, 1], [64, 1, 2, 1], [32, 1, 4, 1]],
             (Self::Conv2d, _, 8) => &[[8, 4, 4, 1], [8, 14, 4, 1], [8, 8, 2, 1]],
