@@ -11,7 +11,7 @@ use crate::{
     graph::{Activation, Conv, Ghost, Graph, NodeId, Op, Separable, Shape, SqueezeExcite},
     kernels::{
         self, Able, Dispatch, Halves, Need, Operand, Products,
-        choice::{RowsTile, Tile},
+        choice::{Route, RowsTile, Tile},
     },
     text::decimal,
 };
@@ -832,6 +832,9 @@ impl Lowering<'_> {
                 let unneeded =
                     [("gate", able.gate == Need::Some && !ghost.gate), ("residual", able.residual == Need::Some && !ghost.residual)];
                 bindings.extend(unneeded.iter().filter(|(_, bound)| *bound).map(|(name, _)| (*name, Resource::Slot(from.storage))));
+                if rows.route == Route::Output {
+                    read += (shape.n * intrinsic.blocks() * shape.pixels() * self.options.precision.block_bytes()) as u64;
+                }
                 (rows.count, able.sums)
             }
         };
