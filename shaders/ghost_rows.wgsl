@@ -136,7 +136,9 @@ fn main(
 #endif
 #if RESIDUAL
     let residual_base = params.residual_offset + n * params.residual_stride;
+#if ROUTE != 0
     let ghost_residual = residual_base + params.blocks_primary * pixels;
+#endif
 #endif
 #if RESIDUAL == 2
     let residuals = opaque(params.residuals, group);

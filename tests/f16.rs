@@ -139,9 +139,11 @@ fn steps_match(context: &Arc<gpu::Context>, graph: &Graph, shape: Shape, choice:
                 continue;
             }
             let largest = expected.iter().fold(1.0f32, |m, v| m.max(v.abs()));
-            // Intrinsic maps that go through the output are rounded to halves before ghosts are made of them.
-            let rounded = multiplies(key) || key.define("ROUTE") == Some(2);
-            let reordered = if rounded { tolerance::PRODUCTS } else { tolerance::REORDERED };
+            let reordered = match key.define("ROUTE") {
+                _ if multiplies(key) => tolerance::PRODUCTS,
+                Some(2) => tolerance::INTRINSICS,
+                _ => tolerance::REORDERED,
+            };
             for (at, (a, e)) in actual.iter().zip(expected).enumerate() {
                 let stored = if *element == "half" { e.abs() * tolerance::HALF + tolerance::SMALLEST_HALF } else { 0.0 };
                 let allowed = stored + largest * reordered;

@@ -65,7 +65,6 @@
 #endfor
 #endfor
 #endfor
-#if STORES_IN_LOOP
         // Each block of both halves in turn, by the same code: drivers take long for every store that they compile.
         for (var part = 0u; part < opaque(${2 * BLOCKS}u, group); part++) {
             let b = part % ${BLOCKS}u;
@@ -108,41 +107,6 @@
 #endfor
 #endfor
         }
-#else
-#for b in 0..BLOCKS
-#for r in 0..ROWS
-#for c in 0..COLUMNS
-        var kept${r}_${c}_${b} = m${r + D / 2}_${c}_${b};
-#endfor
-#endfor
-#endfor
-#if RESIDUAL
-#for b in 0..BLOCKS
-#for r in 0..ROWS
-        let from${r}_${b} = min(block + ${b}u, params.blocks_primary - 1u) * pixels + min(row${r}, params.height - 1u) * params.width;
-#for c in 0..COLUMNS
-        kept${r}_${c}_${b} += unpack(residual[residual_base + from${r}_${b} + x${c}]);
-        z${r}_${c}_${b} += unpack(residual[ghost_residual + from${r}_${b} + x${c}]);
-#endfor
-#endfor
-#endfor
-#endif
-#for b in 0..BLOCKS
-#for r in 0..ROWS
-#for c in 0..COLUMNS
-#if RAGGED
-        if here${r} && mine${c} && block + ${b}u < params.blocks_primary {
-#else
-        if here${r} && block + ${b}u < params.blocks_primary {
-#endif
-            let at = (block + ${b}u) * pixels + row${r} * params.width + column + ${c}u;
-            output[output_base + at] = pack(kept${r}_${c}_${b});
-            output[ghost_base + at] = pack(z${r}_${c}_${b});
-        }
-#endfor
-#endfor
-#endfor
-#endif
 #for r in 0..D - 1
 #for c in 0..COLUMNS
 #for b in 0..BLOCKS

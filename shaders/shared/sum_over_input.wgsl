@@ -1,6 +1,6 @@
 // The sum over input blocks of `pointwise`, `ghost` and `ghost_rows`: pasted into `main`, where for PIXELS pixels p and BLOCKS output blocks b
 // the index at{p} of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n`, `pixels` and
-// `blocks_in`; with LANES `lane`, and where GATE is 2 `gates`.
+// `blocks_in`; with LANES `lane`, and where GATE is 2 and LANES is not 4 `gates`.
 // Where F16 is 2, s{p}_{b} adds up the products of UNROLL input blocks as halves; dtype.wgsl says more.
     // Weight rows are numbered turn * constant + constant: of these, compilers for GPUs make loads with immediate offsets, two rows at a time
     // where they are halves. With a running offset each row took an addition of its own: RDNA2's loop is 8 to 19 % shorter so.

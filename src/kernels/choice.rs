@@ -92,7 +92,7 @@ impl Tile {
     /// Whether every kernel can be composed with it: within WebGPU's limits, and not so large that a driver compiles for minutes.
     fn is_sound(&self) -> bool {
         let invocations = self.invocations.is_power_of_two() && (4..=256).contains(&self.invocations);
-        invocations && (1..=16).contains(&self.pixels) && (1..=8).contains(&self.blocks) && (1..=2).contains(&self.unroll)
+        invocations && (1..=17).contains(&self.pixels) && (1..=8).contains(&self.blocks) && (1..=2).contains(&self.unroll)
     }
 }
 
@@ -130,9 +130,9 @@ pub struct RowsTile {
 /// Sizes of ghost tiles that have a tile of their own in a [`Choice`]: up to 64 pixels, up to 128, larger.
 const REGIONS: [usize; 2] = [64, 128];
 
-/// [`Choice::workers`] of this machine: its cores; 4 in a browser, which does not say.
+/// [`Choice::workers`] of this machine: its cores, but at most 16, which are all that SwiftShader takes; 4 in a browser, which does not say.
 fn workers() -> u32 {
-    std::thread::available_parallelism().map_or(4, |n| n.get() as u32)
+    std::thread::available_parallelism().map_or(4, |n| n.get().min(16) as u32)
 }
 
 /// What WebGPU grants a workgroup by default, in bytes.
@@ -169,7 +169,7 @@ pub struct Choice {
 impl Choice {
     /// The choice for a class of device.
     ///
-    /// In one dispatch each, ghost modules make the whole network 1.36 times as fast as in two on lavapipe, 1.14 times on SwiftShader (bench
+    /// In one dispatch each, ghost modules make the whole network 1.36 times as fast as in two on lavapipe, 1.23 times on SwiftShader (bench
     /// `ghost`, columns "ghost" and "in two"), and GPUs save 32 launches and the bytes between. Not on a software driver in a browser, which
     /// writes the zeros that browsers want workgroup memory to start with value by value, and compiles for long what does that: in two,
     /// GhostNet 1.0 took 235 ms and 2.4 s to the first result in Chromium on SwiftShader, in one dispatch with little workgroup memory 275
@@ -281,7 +281,7 @@ impl Choice {
     /// | 1 x 7 x 4, 5, 6 | | | | 558, 542, **503** | 297, 284, **266** |
     /// | 1 x 5 x 6, 8 | | | | 535, 586 | 368, 363 |
     ///
-    /// `Software4`, ms on SwiftShader of all ghost modules of GhostNet 1.0, which `ghost` makes in 96, and what its pipelines take to compile, s (2026-11-25):
+    /// `Software4`, ms on SwiftShader of all ghost modules of GhostNet 1.0 (the least of five rounds), which `ghost` makes in 96, and what its pipelines take to compile, s (2026-11-25):
     ///
     /// | columns, pixels x blocks | run | compile |
     /// |---|---|---|
@@ -440,7 +440,9 @@ impl Choice {
     /// 1.0's seven took 2.3, 2.2, 2.3 and 2.3 ms on lavapipe with 256, 64, 32 and 16 invocations, 5.5, 4.3, 4.2 and 4.2 on SwiftShader; a
     /// fifth more without means in workgroup memory (2026-11-25).
     ///
-    /// And in how many parts gates of `n` images are made: the second layer is shared out among idle workers, each of which makes all of the first.
+    /// And in how many parts gates of `n` images are made: the second layer is shared out among idle workers, each of which makes all of the first, so that
+    /// with four of them five eighths of the time are left, and with more hardly less. With two the seven took 1.4 ms on lavapipe in place of 2.1, two thirds
+    /// of it by pairs of rows, and 3.1 in place of 4.1 on SwiftShader (2026-11-25).
     pub fn squeeze_excite(&self, n: usize) -> (u32, bool, u32) {
         let parts = (self.workers / n as u32).clamp(1, 4);
         match self.class {
@@ -525,7 +527,7 @@ impl Decision {
             Self::Conv2d => Choice { conv2d: Some(tile), ..*choice },
         };
         let lanes = if choice.ghost_in_rows || matches!(self, Self::Pointwise | Self::Conv2d) { choice.class.lanes() } else { 0 };
-        // Invocations, pixels, blocks, unroll; none that is the class's own.
+        // Invocations, pixels, blocks, unroll; none that is the class's own for all layers.
         let tiles: &[[u32; 4]] = match (self, choice.class, lanes) {
             // Only away from it: nothing here knows whether the device offers it.
             (Self::Halves, ..) => {

@@ -20,7 +20,7 @@ impl SqueezeExciteParams {
     }
 }
 
-/// The gates of `n` images, each in `parts` parts, from sums over `tiles` tiles of maps of `pixels` pixels.
+/// The gates of `n` images, each in `parts` parts or fewer, from sums over `tiles` tiles of maps of `pixels` pixels.
 #[allow(clippy::too_many_arguments)] // what a squeeze-and-excite is; a struct would only repeat the names
 pub fn squeeze_excite(
     n: usize,
@@ -31,6 +31,8 @@ pub fn squeeze_excite(
     f16: bool,
     [reduce_activation, gate_activation]: [Activation; 2],
 ) -> Dispatch {
+    let part = (blocks as u32).div_ceil(parts);
+    let parts = (blocks as u32).div_ceil(part);
     // As many invocations a reduced block as fit; at least one, and a power of two, so that slices never straddle workgroups.
     let slices = (invocations / (blocks_reduced as u32).next_power_of_two()).clamp(1, 32);
     let params = SqueezeExciteParams {
@@ -42,7 +44,7 @@ pub fn squeeze_excite(
         expand_offset: (blocks * blocks_reduced * 4) as u32,
         expand_bias_offset: blocks_reduced as u32,
         parts,
-        part: (blocks as u32).div_ceil(parts),
+        part,
         workgroups: n as u32 * parts,
     };
     let [max_blocks, max_reduced] =
