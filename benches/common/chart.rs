@@ -99,6 +99,15 @@ pub fn roofline(title: &str, subtitle: &str, roof: &Roofline, points: &[Point]) 
         write("operations per byte read or written".into(), ((left + right) / 2, bottom + 26), 14, INK, HPos::Center, VPos::Top)?;
         write("GFLOP/s".into(), (left - 6, top - 8), 14, INK, HPos::Right, VPos::Bottom)?;
 
+        // The boxes of what is written or drawn already, [left, right, top, bottom].
+        let mut taken: Vec<[i32; 4]> = Vec::new();
+        let mut roof_name = |words: String, (px, py): (i32, i32), h: HPos, v: VPos| {
+            let long = words.chars().count() as i32 * CHARACTER;
+            let from = if matches!(h, HPos::Right) { px - long } else { px };
+            let above = if matches!(v, VPos::Bottom) { py - 16 } else { py };
+            taken.push([from, from + long, above, above + 16]);
+            write(words, (px, py), 13, INK, h, v)
+        };
         // The roof of the largest copy and of the fastest: memory and cache.
         let largest = roof.copies.iter().max_by_key(|c| c.bytes);
         let fastest = roof.copies.iter().max_by(|a, b| a.gb_per_s.total_cmp(&b.gb_per_s));
@@ -116,14 +125,15 @@ pub fn roofline(title: &str, subtitle: &str, roof: &Roofline, points: &[Point]) 
             let place = (start * ridge).sqrt();
             let (px, py) = (x.at(place), y.at(rising(place)));
             // Above the upper line, below the lower.
-            let above = at == 0;
-            let style = if above { text(13, INK, HPos::Right, VPos::Bottom) } else { text(13, INK, HPos::Left, VPos::Top) };
-            area.draw(&Text::new(words, if above { (px - 6, py - 3) } else { (px + 6, py + 3) }, style))?;
+            match at {
+                0 => roof_name(words, (px - 6, py - 3), HPos::Right, VPos::Bottom)?,
+                _ => roof_name(words, (px + 6, py + 3), HPos::Left, VPos::Top)?,
+            }
         }
         let start = fastest.map_or(x.low, |c| (roof.gflops / c.gb_per_s).clamp(x.low, x.high));
         area.draw(&PathElement::new([(x.at(start), y.at(roof.gflops)), (right, y.at(roof.gflops))], INK.stroke_width(2)))?;
         let words = format!("{} GFLOP/s from registers", number(roof.gflops));
-        write(words, (right, y.at(roof.gflops) - 5), 13, INK, HPos::Right, VPos::Bottom)?;
+        roof_name(words, (right, y.at(roof.gflops) - 5), HPos::Right, VPos::Bottom)?;
 
         let mut order: Vec<&Point> = points.iter().filter(|p| p.intensity > 0.0 && p.gflops > 0.0).collect();
         order.sort_by(|a, b| b.share.total_cmp(&a.share));
@@ -136,11 +146,8 @@ pub fn roofline(title: &str, subtitle: &str, roof: &Roofline, points: &[Point]) 
             area.draw(&Circle::new(at, radius, WHITE))?;
         }
         // A name stands where it hides neither a point nor another name, or not at all.
-        let mut taken: Vec<[i32; 4]> = order
-            .iter()
-            .map(|p| (x.at(p.intensity), y.at(p.gflops), radius(p)))
-            .map(|(px, py, r)| [px - r, px + r, py - r, py + r])
-            .collect();
+        let circles = order.iter().map(|p| (x.at(p.intensity), y.at(p.gflops), radius(p)));
+        taken.extend(circles.map(|(px, py, r)| [px - r, px + r, py - r, py + r]));
         let mut names: Vec<[i32; 4]> = Vec::new();
         for point in order.iter().take(NAMED) {
             let (px, py, r) = (x.at(point.intensity), y.at(point.gflops), radius(point));
