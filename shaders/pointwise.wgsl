@@ -99,9 +99,10 @@ fn main(
 #endfor
     reduce_sums(lane);
 #for k in 0..(BLOCKS + WG - 1) / WG
-    if lane + ${k * WG}u < ${BLOCKS}u && channel_tile * ${BLOCKS}u + lane + ${k * WG}u < params.blocks_out {
-        let mean = pack(sums_of[(lane + ${k * WG}u) * WG] / f32(params.pixels));
-        output[params.output_offset + n * params.output_stride + channel_tile * ${BLOCKS}u + lane + ${k * WG}u] = mean;
+    let of${k} = lane + ${k * WG}u;
+    let written${k} = channel_tile * ${BLOCKS}u + of${k};
+    if of${k} < ${BLOCKS}u && written${k} < params.blocks_out {
+        output[params.output_offset + n * params.output_stride + written${k}] = pack(sums_of[of${k} * WG] / f32(params.pixels));
     }
 #endfor
 #else

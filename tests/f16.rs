@@ -182,7 +182,7 @@ fn kernels_on_halves_match_the_cpu() {
         passes::run(&mut graph, passes::REQUIRED);
         let plain = graph.clone();
         passes::run(&mut graph, passes::FUSING);
-        let choice = Choice { multiplies_halves, ..Choice::new(class) };
+        let choice = Choice { multiplies_halves, ..net::choice(class) };
         let apart = Choice { fuse_ghost: false, fuse_separable: false, ..choice };
         steps_match(&context, &graph, shape, choice, &Form::Classify { k: 5 }, &mut seen);
         steps_match(&context, &graph, shape, apart, &Form::Tensors, &mut seen);
@@ -203,7 +203,7 @@ fn kernels_that_multiply_halves_match_the_cpu() {
     let Some(context) = context().filter(|_| arithmetics().any(|multiplies_halves| multiplies_halves)) else { return };
     let mut seen = BTreeSet::new();
     for class in CLASSES {
-        let choice = Choice { multiplies_halves: true, ..Choice::new(class) };
+        let choice = Choice { multiplies_halves: true, ..net::choice(class) };
         let apart = Choice { fuse_ghost: false, fuse_separable: false, ..choice };
         let mut layers = |graph: Graph, shape, fusing: bool| {
             let graph = net::after_passes(graph, fusing);

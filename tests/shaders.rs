@@ -88,9 +88,7 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
             let graph = net::after_passes(graph, true);
             for class in CLASSES {
                 let mut packed = ConstantCache::new();
-                for (_, choice) in
-                    Decision::ALL.into_iter().flat_map(|decision| decision.candidates(&Choice { workers: 3, ..Choice::new(class) }))
-                {
+                for (_, choice) in Decision::ALL.into_iter().flat_map(|decision| decision.candidates(&net::choice(class))) {
                     let options = PlanOptions { choice, ..net::options(class, net::Fusing::All, Form::Tensors, Precision::F32) };
                     add(Plan::new(&graph, shape, &options, &mut packed).unwrap());
                 }

@@ -11,14 +11,9 @@ use ghostnet::{
 };
 use std::fs;
 
-/// The default of a class, for as many workers wherever it runs.
-fn default_of(class: DeviceClass) -> Choice {
-    Choice { workers: 3, ..Choice::new(class) }
-}
-
 /// The default of a class, and every candidate.
 fn choices(class: DeviceClass) -> Vec<Choice> {
-    let default = default_of(class);
+    let default = net::choice(class);
     let candidates = Decision::ALL.into_iter().flat_map(|decision| decision.candidates(&default));
     [default].into_iter().chain(candidates.map(|(_, choice)| choice)).collect()
 }
@@ -43,8 +38,8 @@ fn candidates_are_sound_and_change_a_plan() {
                 let options = PlanOptions { form: Form::Tensors, precision, choice, normalise: [[0.0; 3]; 2] };
                 Plan::new(&graph, shape, &options, &mut ConstantCache::new()).unwrap()
             };
-            let default: Vec<_> = plan(default_of(class)).steps.into_iter().map(|step| step.dispatch).collect();
-            for (name, choice) in decision.candidates(&default_of(class)) {
+            let default: Vec<_> = plan(net::choice(class)).steps.into_iter().map(|step| step.dispatch).collect();
+            for (name, choice) in decision.candidates(&net::choice(class)) {
                 assert_eq!(choice.check(), Ok(()), "{name}");
                 let changed = plan(choice).steps.into_iter().map(|step| step.dispatch).collect::<Vec<_>>() != default;
                 // No map of this network is cut into tiles of 65 to 128 pixels for `ghost`.

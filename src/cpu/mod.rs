@@ -270,7 +270,7 @@ fn scratch_len(dispatch: &Dispatch) -> usize {
         }
         Kernel::SqueezeExcite => {
             let params: SqueezeExciteParams = dispatch.params();
-            (params.workgroups / params.parts) as usize * squeeze_excite::hidden_len(&params)
+            params.images() * squeeze_excite::hidden_len(&params)
         }
         _ => 0,
     }

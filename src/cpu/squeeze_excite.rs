@@ -22,10 +22,10 @@ pub(crate) fn squeeze_excite(
     hidden: &mut [Block],
     gate: &mut [Block],
 ) {
-    let [blocks, tiles, count] = [params.blocks, params.tiles, params.workgroups / params.parts].map(|v| v as usize);
+    let [blocks, tiles] = [params.blocks, params.tiles].map(|v| v as usize);
     let (weight, expand_weight) = weight.split_at(params.expand_offset as usize);
     let (bias, expand_bias) = bias.split_at(params.expand_bias_offset as usize);
-    let images = gate.par_chunks_mut(blocks).zip(hidden.par_chunks_mut(hidden_len(params))).take(count);
+    let images = gate.par_chunks_mut(blocks).zip(hidden.par_chunks_mut(hidden_len(params))).take(params.images());
     images.enumerate().for_each(|(n, (gate, hidden))| {
         let (mean, reduced) = hidden.split_at_mut(blocks);
         mean.fill(ZERO);

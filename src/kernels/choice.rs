@@ -299,7 +299,8 @@ impl Choice {
         let lanes = self.class.lanes() as usize;
         let tile = |columns, route, pixels, candidates: &[u32]| {
             let with = |blocks| RowsTile { columns, route, tile: Tile::new(lanes as u32, pixels, blocks, 1) };
-            let turns = |tiles: usize| super::ghost_rows_strips(&with(candidates[0]), n * tiles, [width, height], d, self.workers).1;
+            let turns =
+                |tiles: usize| super::ghost_rows::ghost_rows_strips(&with(candidates[0]), n * tiles, [width, height], d, self.workers).1;
             with(Self::share_out(candidates, blocks, turns))
         };
         let computed = |columns: usize| super::ghost_rows_columns(width, lanes * columns, d).1 * lanes * columns;
@@ -439,17 +440,22 @@ impl Choice {
     /// 1.3 ms for each 16 bytes: this kernel took 550 ms with 64 invocations and means there, 120 so. Natively nothing is zeroed: GhostNet
     /// 1.0's seven took 2.3, 2.2, 2.3 and 2.3 ms on lavapipe with 256, 64, 32 and 16 invocations, 5.5, 4.3, 4.2 and 4.2 on SwiftShader; a
     /// fifth more without means in workgroup memory (2026-11-25).
-    ///
-    /// And in how many parts gates of `n` images are made: the second layer is shared out among idle workers, each of which makes all of the first, so that
-    /// with four of them five eighths of the time are left, and with more hardly less. With two the seven took 1.4 ms on lavapipe in place of 2.1, two thirds
-    /// of it by pairs of rows, and 3.1 in place of 4.1 on SwiftShader (2026-11-25).
-    pub fn squeeze_excite(&self, n: usize) -> (u32, bool, u32) {
-        let parts = (self.workers / n as u32).clamp(1, 4);
+    pub fn squeeze_excite(&self) -> (u32, bool) {
         match self.class {
-            DeviceClass::Software => (16, false, 1),
-            DeviceClass::Software4 => (32, true, parts),
-            DeviceClass::Software8 => (64, true, parts),
-            DeviceClass::Gpu => (256, true, 1),
+            DeviceClass::Software => (16, false),
+            DeviceClass::Software4 => (32, true),
+            DeviceClass::Software8 => (64, true),
+            DeviceClass::Gpu => (256, true),
+        }
+    }
+
+    /// Parts in which `squeeze_excite` makes the gates of each of `n` images: the second layer is shared out among idle workers, each of which makes
+    /// all of the first, so that with four of them five eighths of the time are left, and with more hardly less. With two GhostNet 1.0's seven
+    /// took 1.4 ms on lavapipe in place of 2.1, two thirds of it by pairs of rows, and 3.1 in place of 4.1 on SwiftShader (2026-11-25).
+    pub fn gate_parts(&self, n: usize) -> u32 {
+        match self.class {
+            DeviceClass::Gpu | DeviceClass::Software => 1,
+            DeviceClass::Software4 | DeviceClass::Software8 => (self.workers / n as u32).clamp(1, 4),
         }
     }
 

@@ -64,6 +64,7 @@ pub fn conv2d(
         ("BLOCKS", tile.blocks.into()),
         ("UNROLL", 1),
         ("LANES", lanes.into()),
+        // With 4 lanes (SwiftShader) the stem would compile 0.1 s sooner and run 0.2 ms longer.
         ("STORES_IN_LOOP", (lanes == 8).into()),
         ("ACTIVATION", activation as i64),
         ("F16", products.halves as i64),

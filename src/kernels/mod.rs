@@ -333,7 +333,6 @@ mod depthwise;
 mod elementwise;
 mod ghost;
 mod ghost_rows;
-use ghost_rows::ghost_rows_strips;
 mod linear;
 mod pointwise;
 mod pool;

@@ -14,23 +14,29 @@ params! {
 const SIZES: [[usize; 2]; 2] = [[256, 64], [512, 128]];
 
 impl SqueezeExciteParams {
+    /// Images whose gates are made.
+    pub(crate) fn images(&self) -> usize {
+        (self.workgroups / self.parts) as usize
+    }
+
     /// Whether the kernel holds a squeeze-and-excite of this many channels.
     pub(crate) fn holds(channels: usize, reduced: usize) -> bool {
         SIZES.iter().any(|[c, r]| channels.div_ceil(4) <= *c && reduced.div_ceil(4) <= *r)
     }
 }
 
-/// The gates of `n` images, each in `parts` parts or fewer, from sums over `tiles` tiles of maps of `pixels` pixels.
+/// The gates of `n` images, each in at most `parts` parts, from sums over `tiles` tiles of maps of `pixels` pixels.
 #[allow(clippy::too_many_arguments)] // what a squeeze-and-excite is; a struct would only repeat the names
 pub fn squeeze_excite(
-    n: usize,
+    (n, parts): (usize, u32),
     pixels: usize,
     tiles: usize,
     [blocks, blocks_reduced]: [usize; 2],
-    (invocations, keeps_means, parts): (u32, bool, u32),
+    (invocations, keeps_means): (u32, bool),
     f16: bool,
     [reduce_activation, gate_activation]: [Activation; 2],
 ) -> Dispatch {
+    // No part is empty.
     let part = (blocks as u32).div_ceil(parts);
     let parts = (blocks as u32).div_ceil(part);
     // As many invocations a reduced block as fit; at least one, and a power of two, so that slices never straddle workgroups.

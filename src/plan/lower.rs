@@ -724,7 +724,7 @@ impl Lowering<'_> {
         let mut all: Vec<(Shared, Able, [Activation; 2])> = Vec::new();
         for (at, node) in self.graph.nodes().iter().enumerate() {
             let Op::Ghost(ghost) = &node.op else { continue };
-            let Some((shared, _)) = self.ghost_rows(NodeId(at), ghost) else { continue };
+            let Some(shared) = self.ghost_rows(NodeId(at), ghost) else { continue };
             let activations = [ghost.primary_activation, ghost.cheap_activation];
             let sums = self.sums_fit(NodeId(at), ghost);
             match all.iter_mut().find(|(of, ..)| *of == shared) {
@@ -743,8 +743,8 @@ impl Lowering<'_> {
         all.into_iter().map(|(shared, able, _)| (shared, able)).collect()
     }
 
-    /// The tile of `ghost_rows` for a module that it takes, and which others share its pipeline.
-    fn ghost_rows(&self, id: NodeId, ghost: &Ghost) -> Option<(Shared, RowsTile)> {
+    /// How `ghost_rows` runs a module that it takes, which those that share its pipeline have in common.
+    fn ghost_rows(&self, id: NodeId, ghost: &Ghost) -> Option<Shared> {
         // No class has lanes there; so the compiler leaves out what is for them.
         if cfg!(target_arch = "wasm32") {
             return None;
@@ -756,13 +756,12 @@ impl Lowering<'_> {
         let activations = [ghost.primary_activation, ghost.cheap_activation];
         let are_flags = activations.iter().all(|activation| matches!(activation, Activation::Identity | Activation::Relu));
         let shares = self.options.choice.class.shares_pipelines();
-        let shared = Shared {
+        Some(Shared {
             tile,
             d,
             activations: if shares && are_flags { None } else { Some(activations) },
             residual: if shares { None } else { Some(ghost.residual) },
-        };
-        Some((shared, tile))
+        })
     }
 
     /// Whether a ghost module has one ghost of each intrinsic map (s = 2).
@@ -781,10 +780,10 @@ impl Lowering<'_> {
         let shape = self.shapes[id.0];
         let (primary, cheap) = (self.graph.constant(ghost.primary), self.graph.constant(ghost.cheap));
         let (blocks, d) = (Layout::plain(primary.shape[0]).blocks(), cheap.shape[2]);
-        if let Some((shared, tile)) = self.ghost_rows(id, ghost) {
+        if let Some(shared) = self.ghost_rows(id, ghost) {
             let (_, able) = self.able.iter().find(|(of, _)| *of == shared).expect("`able` has seen every module");
-            let rows = kernels::ghost_rows_tiles(shape.n, [shape.w, shape.h], d, &tile, blocks, choice.workers);
-            return Some((Cut::Rows(rows, *able), tile.tile));
+            let rows = kernels::ghost_rows_tiles(shape.n, [shape.w, shape.h], d, &shared.tile, blocks, choice.workers);
+            return Some((Cut::Rows(rows, *able), shared.tile.tile));
         }
         let tiles = kernels::ghost_tiles(shape.w, shape.h, d, choice.ghost_cells())?;
         let tile = choice.ghost(tiles.region, tiles.memory_cells(), (ghost.gate, self.sums_fit(id, ghost)));
@@ -1049,12 +1048,13 @@ impl Lowering<'_> {
         });
         let gate = self.new_storage(shape_in.n * layout.blocks() * 16);
         self.views[id.0] = Some(View { storage: gate, place: Place { offset: 0, stride: layout.blocks() as u32 } });
+        let choice = &self.options.choice;
         let dispatch = kernels::squeeze_excite(
-            shape_in.n,
+            (shape_in.n, choice.gate_parts(shape_in.n)),
             shape_in.pixels(),
             tiles,
             [layout.blocks(), reduced.blocks()],
-            self.options.choice.squeeze_excite(shape_in.n),
+            choice.squeeze_excite(),
             self.f16,
             [se.reduce_activation, se.gate_activation],
         );

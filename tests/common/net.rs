@@ -293,10 +293,14 @@ pub enum Fusing {
 
 pub const FUSINGS: [Fusing; 3] = [Fusing::All, Fusing::InTwo, Fusing::None];
 
+/// A class's choice, for three workers wherever it runs, so that shares are uneven.
+pub fn choice(class: DeviceClass) -> Choice {
+    Choice { workers: 3, ..Choice::new(class) }
+}
+
 pub fn options(class: DeviceClass, fusing: Fusing, form: Form, precision: Precision) -> PlanOptions {
     let whole = fusing != Fusing::InTwo;
-    // Three workers wherever it runs, so that shares are uneven.
-    let choice = Choice { workers: 3, fuse_ghost: whole, fuse_separable: whole, ..Choice::new(class) };
+    let choice = Choice { fuse_ghost: whole, fuse_separable: whole, ..choice(class) };
     PlanOptions { form, precision, choice, normalise: [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]] }
 }
 
