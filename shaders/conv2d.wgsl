@@ -8,6 +8,7 @@
 // weight: [channel tile][input block of the window][KH * KW][BLOCKS][input lane] rows of four output lanes.
 // bias: [block], then the windows' first blocks as f32 in lane x, one for each channel tile, at first_offset.
 // One invocation: PIXELS pixels of BLOCKS output blocks. One workgroup: WG * PIXELS pixels of one channel tile. LANES: as in `pointwise`.
+// With KW, which is then the kernel's width, and STRIDE_X the pixels are neighbours in a row, which share the columns they both need (`conv2d_run`).
 // Workgroup memory: none.
 #import dtype
 #import activation
@@ -41,7 +42,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
-@group(0) @binding(2) var<storage, read> weight: array<Stored>;
+#import weight
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 
@@ -61,7 +62,6 @@ fn main(
     let channel_tile = (index / params.tiles_pixel) % params.tiles_channel;
     let n = index / (params.tiles_pixel * params.tiles_channel);
     let block = channel_tile * ${BLOCKS}u;
-    let first = pixel_tile * ${WG * PIXELS}u + lane;
     let pixels_in = params.width_in * params.height_in;
 #if LANES
     let kernel_y = opaque(params.kernel_y, group);
@@ -71,6 +71,10 @@ fn main(
     let kernel_x = params.kernel_x;
 #endif
     var plane = params.input_offset + n * params.input_stride + u32(bias[params.first_offset + channel_tile].x) * pixels_in;
+#if KW
+#import conv2d_run
+#else
+    let first = pixel_tile * ${WG * PIXELS}u + lane;
 #for p in 0..PIXELS
     let pixel${p} = min(first + ${p * WG}u, params.pixels_out - 1u);
     let y${p} = (pixel${p} / params.width_out) * params.stride_y;
@@ -93,7 +97,7 @@ fn main(
                 // Left of or above the map the subtraction wraps round and fails the comparison.
                 let iy${p} = y${p} + dy - params.pad_y;
                 let ix${p} = x${p} + dx - params.pad_x;
-                let ok${p} = iy${p} < params.height_in && ix${p} < params.width_in;
+                let ok${p} = (iy${p} < params.height_in) & (ix${p} < params.width_in);
                 let v${p} = factor(select(Stored(), input[plane + select(0u, iy${p} * params.width_in + ix${p}, ok${p})], ok${p}));
 #endfor
 #import weight_rows
@@ -106,7 +110,7 @@ fn main(
                 let w${b}_${j} = subgroupBroadcast(rows${(b * 4 + j) / LANES}, ${(b * 4 + j) % LANES}u);
 #endif
 #else
-                let w${b}_${j} = factor(weight[turn * ${BLOCKS * 4}u + ${b * 4 + j}u]);
+                let w${b}_${j} = factor(weight_at(turn * ${BLOCKS * 4}u + ${b * 4 + j}u));
 #endif
 #endfor
 #for p in 0..PIXELS
@@ -129,19 +133,28 @@ fn main(
         }
         plane += pixels_in;
     }
+#endif
     let output_base = params.output_offset + n * params.output_stride;
 #if STORES_IN_LOOP
     for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
 #import block_values
 #for p in 0..PIXELS
-        if first + ${p * WG}u < params.pixels_out && block + b < params.blocks_out {
+#if KW
+        if on${p} & (block + b < params.blocks_out) {
+#else
+        if (first + ${p * WG}u < params.pixels_out) & (block + b < params.blocks_out) {
+#endif
             output[output_base + (block + b) * params.pixels_out + pixel${p}] = pack(activate${ACTIVATION}(value${p}));
         }
 #endfor
     }
 #else
 #for p in 0..PIXELS
+#if KW
+    if on${p} {
+#else
     if first + ${p * WG}u < params.pixels_out {
+#endif
 #for b in 0..BLOCKS
         if block + ${b}u < params.blocks_out {
             output[output_base + (block + ${b}u) * params.pixels_out + pixel${p}] = pack(activate${ACTIVATION}(a${p}_${b}));

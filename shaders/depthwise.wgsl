@@ -7,8 +7,10 @@
 // sums (SUMS): [n][tile][block], f32, sums of the output over the tile's pixels.
 // SAME: input and output are ranges of one buffer, which a dispatch may bind only once.
 // Where ROLLED, drivers cannot know how many rows a filter has, and so do not unroll them.
-// One invocation: PIXELS neighbouring pixels of one row, sharing the columns they both need. One workgroup: WG such runs of one block.
-// Workgroup memory: none; WG * 16 bytes with SUMS.
+// One invocation: PIXELS neighbouring pixels of one row, sharing the columns they both need. One workgroup: WG such runs of one block, a tile.
+// With LIVE, of drivers to which a load costs as much as ten multiply-adds, one invocation goes down a strip (`depthwise_strip`): PIXELS neighbouring
+// columns of `strip` rows, a tile. One workgroup: WG such tiles, of whichever blocks and images.
+// Workgroup memory: none; WG * 16 bytes with SUMS and without LIVE.
 #import dtype
 #import activation
 #import grid
@@ -24,6 +26,8 @@ struct Params {
     blocks_in: u32,
     blocks_out: u32,
     tiles: u32,
+    images: u32,
+    strip: u32,
     workgroups: u32,
     input_offset: u32,
     input_stride: u32,
@@ -38,14 +42,14 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 #endif
-@group(0) @binding(2) var<storage, read> weight: array<Stored>;
+#import weight
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 #if SUMS
 @group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
 #endif
 
 const WG = ${WG}u;
-#if SUMS
+#if SUMS && !LIVE
 #import reduce
 #endif
 
@@ -67,6 +71,9 @@ fn main(
     if index >= params.workgroups {
         return;
     }
+#if LIVE
+#import depthwise_strip
+#else
     let tile = index % params.tiles;
     let block = (index / params.tiles) % params.blocks_out;
     let n = index / (params.tiles * params.blocks_out);
@@ -94,12 +101,12 @@ fn main(
             let row_ok = iy < params.height_in;
             let row_at = input_base + select(0u, iy, row_ok) * params.width_in;
 #for kx in 0..KW
-            let w${kx} = unpack(weight[w + ky * ${KW}u + ${kx}u]);
+            let w${kx} = unpack(weight_at(w + ky * ${KW}u + ${kx}u));
 #endfor
 #for column in 0..(PIXELS - 1) * STRIDE_X + KW
             {
                 let ix = x * ${STRIDE_X}u + ${column}u - params.pad_x;
-                let ok = row_ok && ix < params.width_in;
+                let ok = row_ok & (ix < params.width_in);
                 let v = unpack(select(Stored(), load(row_at + select(0u, ix, ok)), ok));
 #for p in 0..PIXELS
 #if column >= p * STRIDE_X && column - p * STRIDE_X < KW
@@ -125,5 +132,6 @@ fn main(
     if lane == 0u {
         sums[(n * params.tiles + tile) * params.blocks_out + block] = sums_of[0];
     }
+#endif
 #endif
 }

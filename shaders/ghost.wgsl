@@ -42,7 +42,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
-@group(0) @binding(2) var<storage, read> weight: array<Stored>;
+#import weight
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 #if GATE
@@ -161,7 +161,7 @@ fn main(
             let cheap_bias = bias[params.cheap_bias_offset + cheap_block];
             let c = params.cheap_offset + cheap_block * ${D * D}u;
 #for t in 0..D * D
-            let c${t} = unpack(weight[c + ${t}u]);
+            let c${t} = unpack(weight_at(c + ${t}u));
 #endfor
             for (var q = lane; q < strips; q += WG) {
                 let ty = divide(q, strips_x);

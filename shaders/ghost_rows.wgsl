@@ -51,7 +51,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
-@group(0) @binding(2) var<storage, read> weight: array<Stored>;
+#import weight
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 #if GATE
@@ -77,7 +77,7 @@ var<workgroup> edge: array<vec4<f32>, ${2 * PARTS}>;
 // Where row `y` of an intrinsic map lies in the first plane of the output while ghosts are made of it: in its place if the tile has it; a row of
 // the halo where the ghosts of the tile's first or last row will be.
 fn row_of_intrinsic(y: u32, top: u32, bottom: u32, output_base: u32, ghost_base: u32) -> u32 {
-    return select(ghost_base, output_base, y >= top && y < bottom) + clamp(y, top, bottom - 1u) * params.width;
+    return select(ghost_base, output_base, (y >= top) & (y < bottom)) + clamp(y, top, bottom - 1u) * params.width;
 }
 #endif
 

@@ -39,7 +39,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
-@group(0) @binding(2) var<storage, read> weight: array<Stored>;
+#import weight
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 
@@ -91,7 +91,7 @@ fn main(
 #if KH > 0
 #for ky in 0..KH
 #for kx in 0..KW
-        v = fma(unpack(select(Stored(), input[base + tap${ky}_${kx}], ok${ky}_${kx})), unpack(weight[d + ${ky * KW + kx}u]), v);
+        v = fma(unpack(select(Stored(), input[base + tap${ky}_${kx}], ok${ky}_${kx})), unpack(weight_at(d + ${ky * KW + kx}u)), v);
 #endfor
 #endfor
         d += ${KH * KW}u;
@@ -104,17 +104,17 @@ fn main(
             for (var kx = 0u; kx < params.kernel_x; kx++) {
                 let ix = x + kx - params.pad_x;
                 let ok = row_ok && ix < params.width_in;
-                v = fma(unpack(select(Stored(), input[row + select(0u, ix, ok)], ok)), unpack(weight[d]), v);
+                v = fma(unpack(select(Stored(), input[row + select(0u, ix, ok)], ok)), unpack(weight_at(d)), v);
                 d++;
             }
         }
 #endif
         v = activate${DEPTHWISE_ACTIVATION}(v);
 #for b in 0..BLOCKS
-        a${b} = fma(vec4<f32>(v.x), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4}u]), a${b});
-        a${b} = fma(vec4<f32>(v.y), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 1}u]), a${b});
-        a${b} = fma(vec4<f32>(v.z), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 2}u]), a${b});
-        a${b} = fma(vec4<f32>(v.w), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 3}u]), a${b});
+        a${b} = fma(vec4<f32>(v.x), unpack(weight_at(turn * ${BLOCKS * 4}u + ${b * 4}u)), a${b});
+        a${b} = fma(vec4<f32>(v.y), unpack(weight_at(turn * ${BLOCKS * 4}u + ${b * 4 + 1}u)), a${b});
+        a${b} = fma(vec4<f32>(v.z), unpack(weight_at(turn * ${BLOCKS * 4}u + ${b * 4 + 2}u)), a${b});
+        a${b} = fma(vec4<f32>(v.w), unpack(weight_at(turn * ${BLOCKS * 4}u + ${b * 4 + 3}u)), a${b});
 #endfor
         base += plane;
         turn++;

@@ -247,7 +247,8 @@ fn dispatches_of_three_rows() {
     let (mut net, input) = Net::new(3);
     let results = [
         net.conv(input, 2, [3, 3], 1, |conv| conv.pad(1)),
-        net.depthwise(input, 3, 1),
+        // Too many taps for strips, of which a workgroup has several.
+        net.depthwise(input, 7, 1),
         net.pointwise(input, 5),
         net.ghost(input, 7, 2, 3, Activation::Relu),
         net.add(Op::GlobalPool, &[input]),
@@ -300,6 +301,12 @@ fn dispatches_of_two_rows() {
     let x = net.add(Op::GlobalPool, &[input]);
     net.output(x);
     assert_eq!(second_row(&net.graph, Shape::new(1, 3, 2049, 2048), Form::Classify { k: 1 }), [Kernel::Preprocess]);
+
+    // In strips, of which one workgroup has four.
+    let (mut net, input) = Net::new(2);
+    let x = net.depthwise(input, 3, 1);
+    net.output(x);
+    assert_eq!(second_row(&net.graph, Shape::new(4 * ROW as usize + 9, 2, 1, 2), Form::Tensors), [Kernel::Depthwise]);
 
     let (mut net, input) = Net::new(3);
     let x = net.squeeze_excite(input, 1);

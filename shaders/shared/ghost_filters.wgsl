@@ -1,7 +1,7 @@
 // The filters c{t} of block `block + b` of `ghost_rows`, which the subgroup hands on, their bias, and with SUMS what adds up.
         let cheap = params.cheap_offset + (block + b) * ${D * D}u;
 #for k in 0..(D * D + LANES - 1) / LANES
-        let f${k} = unpack(weight[cheap + min(${k * LANES}u + lane, ${D * D - 1}u)]);
+        let f${k} = unpack(weight_at(cheap + min(${k * LANES}u + lane, ${D * D - 1}u)));
 #endfor
 #for t in 0..D * D
 #if LANES == 4

@@ -2,5 +2,5 @@
 #for c in 0..COLUMNS
         let x${c} = min(column + ${c}u, params.width - 1u);
         let inside${c} = column + ${c}u < params.width;
-        let mine${c} = column + ${c}u >= left && column + ${c}u < right;
+        let mine${c} = (column + ${c}u >= left) & (column + ${c}u < right);
 #endfor

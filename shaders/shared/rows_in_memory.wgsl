@@ -7,7 +7,7 @@
 #for r in 0..ROWS
 #for c in 0..COLUMNS
             maps[(b * ${MEMORY_ROWS}u + ${r}u + y - first_row) * ${COLUMNS * LANES}u + ${c * LANES}u + lane] =
-                hold(select(vec4<f32>(0.0), primary_activation(value${r * COLUMNS + c}), inside${c} && y + ${r}u < params.height));
+                hold(select(vec4<f32>(0.0), primary_activation(value${r * COLUMNS + c}), inside${c} & (y + ${r}u < params.height)));
 #endfor
 #endfor
         }
@@ -36,10 +36,10 @@
             m${D - 1}_${COLUMNS + D / 2 + k} = select(subgroupShuffleDown(m${D - 1}_${D / 2 + k}, 1u), vec4<f32>(0.0), lane == ${LANES - 1}u);
 #endfor
             let row = next - ${D / 2}u;
-            let here = row >= top && row < bottom;
+            let here = (row >= top) & (row < bottom);
             let at = (block + b) * pixels + row * params.width + column;
 #for c in 0..COLUMNS
-            let on${c} = here && mine${c};
+            let on${c} = here & mine${c};
             var kept${c} = m${D / 2}_${c + D / 2};
 #endfor
 #import ghost_row

@@ -69,7 +69,7 @@
             let next_row = row_of_intrinsic(min(next, params.height - 1u), top, bottom, output_base, ghost_base) + plane;
 #for c in 0..COLUMNS
 #if RAGGED
-            m${D - 1}_${c + D / 2} = select(vec4<f32>(0.0), unpack(output[next_row + x${c}]), inside${c} && next < params.height);
+            m${D - 1}_${c + D / 2} = select(vec4<f32>(0.0), unpack(output[next_row + x${c}]), inside${c} & (next < params.height));
 #else
             m${D - 1}_${c + D / 2} = select(vec4<f32>(0.0), unpack(output[next_row + column + ${c}u]), next < params.height);
 #endif
@@ -79,7 +79,7 @@
             let from_right = select(
                 vec4<f32>(0.0),
                 unpack(output[next_row + min(beside, params.width - 1u)]),
-                beside < params.width && next < params.height,
+                (beside < params.width) & (next < params.height),
             );
             if lane == ${LANES - 1}u {
                 edge[right_edge + next - first_row] = m${D - 1}_${COLUMNS + D / 2 - 1};
@@ -93,11 +93,11 @@
             m${D - 1}_${COLUMNS + D / 2 + k} = select(subgroupShuffleDown(m${D - 1}_${D / 2 + k}, 1u), from_right, lane == ${LANES - 1}u);
 #endfor
             let row = next - ${D / 2}u;
-            let here = row >= top && row < bottom;
+            let here = (row >= top) & (row < bottom);
             let at = plane + row * params.width;
 #for c in 0..COLUMNS
 #if RAGGED
-            let on${c} = here && inside${c};
+            let on${c} = here & inside${c};
 #else
             let on${c} = here;
 #endif

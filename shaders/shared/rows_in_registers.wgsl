@@ -1,7 +1,7 @@
 // The tile of `ghost_rows` in registers: pasted into its `main`. Row r of m{r}_{c}_{b} is the intrinsic map D - 1 - r rows above the first that
 // is made at a time; l and r are the columns of the invocations to the left and to the right.
 #for k in 0..(BLOCKS * D * D + LANES - 1) / LANES
-    let f${k} = unpack(weight[params.cheap_offset + min(block * ${D * D}u + ${k * LANES}u + lane, params.blocks_primary * ${D * D}u - 1u)]);
+    let f${k} = unpack(weight_at(params.cheap_offset + min(block * ${D * D}u + ${k * LANES}u + lane, params.blocks_primary * ${D * D}u - 1u)));
 #endfor
 #for b in 0..BLOCKS
 #for t in 0..D * D
@@ -23,13 +23,13 @@
 #for r in 0..ROWS
         let row_inside${r} = y + ${r}u < params.height;
         let row${r} = y + ${r}u - ${D / 2}u;
-        let here${r} = row${r} >= top && row${r} < bottom;
+        let here${r} = (row${r} >= top) & (row${r} < bottom);
 #endfor
 #for b in 0..BLOCKS
 #for r in 0..ROWS
 #for c in 0..COLUMNS
 #if RAGGED
-        let m${r + D - 1}_${c}_${b} = select(vec4<f32>(0.0), primary_activation(a${r * COLUMNS + c}_${b}), inside${c} && row_inside${r});
+        let m${r + D - 1}_${c}_${b} = select(vec4<f32>(0.0), primary_activation(a${r * COLUMNS + c}_${b}), inside${c} & row_inside${r});
 #else
         let m${r + D - 1}_${c}_${b} = select(vec4<f32>(0.0), primary_activation(a${r * COLUMNS + c}_${b}), row_inside${r});
 #endif
@@ -59,8 +59,8 @@
 #endfor
         z${r}_${c}_${b} = cheap_activation(z${r}_${c}_${b});
 #if SUMS
-        intrinsic_sum${b} += select(vec4<f32>(0.0), m${r + D / 2}_${c}_${b}, here${r} && mine${c});
-        ghost_sum${b} += select(vec4<f32>(0.0), z${r}_${c}_${b}, here${r} && mine${c});
+        intrinsic_sum${b} += select(vec4<f32>(0.0), m${r + D / 2}_${c}_${b}, here${r} & mine${c});
+        ghost_sum${b} += select(vec4<f32>(0.0), z${r}_${c}_${b}, here${r} & mine${c});
 #endif
 #endfor
 #endfor
@@ -98,9 +98,9 @@
             let to${r} = output_base + plane + row${r} * params.width + column;
 #for c in 0..COLUMNS
 #if RAGGED
-            if here${r} && mine${c} && block + b < params.blocks_primary {
+            if here${r} & mine${c} & (block + b < params.blocks_primary) {
 #else
-            if here${r} && block + b < params.blocks_primary {
+            if here${r} & (block + b < params.blocks_primary) {
 #endif
                 output[to${r} + ${c}u] = pack(value${r}_${c});
             }

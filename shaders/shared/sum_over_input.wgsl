@@ -55,9 +55,16 @@
         let w${u}_${b}_${j} = subgroupBroadcast(rows${((u * BLOCKS + b) * 4 + j) / LANES}, ${((u * BLOCKS + b) * 4 + j) % LANES}u);
 #endif
 #else
-        let w${u}_${b}_${j} = factor(weight[turn * ${UNROLL * BLOCKS * 4}u + ${(u * BLOCKS + b) * 4 + j}u]);
+        let w${u}_${b}_${j} = factor(weight_at(turn * ${UNROLL * BLOCKS * 4}u + ${(u * BLOCKS + b) * 4 + j}u));
 #endif
 #endfor
+#if LANES == 4
+        let m${u}_${b} = mat4x4<f32>(
+#for j in 0..4
+            vec4<f32>(w${u}_${b}_0[${j}], w${u}_${b}_1[${j}], w${u}_${b}_2[${j}], w${u}_${b}_3[${j}]),
+#endfor
+        );
+#endif
 #for p in 0..PIXELS
 #if F16 == 2
 #if u == 0
@@ -69,10 +76,14 @@
         s${p}_${b} = fma(Factor(v${u}_${p}.z), w${u}_${b}_2, s${p}_${b});
         s${p}_${b} = fma(Factor(v${u}_${p}.w), w${u}_${b}_3, s${p}_${b});
 #else
+#if LANES == 4
+        a${p}_${b} += v${u}_${p} * m${u}_${b};
+#else
         a${p}_${b} = fma(vec4<f32>(v${u}_${p}.x), w${u}_${b}_0, a${p}_${b});
         a${p}_${b} = fma(vec4<f32>(v${u}_${p}.y), w${u}_${b}_1, a${p}_${b});
         a${p}_${b} = fma(vec4<f32>(v${u}_${p}.z), w${u}_${b}_2, a${p}_${b});
         a${p}_${b} = fma(vec4<f32>(v${u}_${p}.w), w${u}_${b}_3, a${p}_${b});
+#endif
 #endif
 #endfor
 #endfor

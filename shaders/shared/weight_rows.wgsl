@@ -3,9 +3,9 @@
 #if LANES
 #for k in 0..(UNROLL * BLOCKS * 4 + LANES - 1) / LANES
 #if k * LANES + LANES <= UNROLL * BLOCKS * 4
-        let rows${k} = unpack(weight[turn * ${UNROLL * BLOCKS * 4}u + ${k * LANES}u + lane]);
+        let rows${k} = unpack(weight_at(turn * ${UNROLL * BLOCKS * 4}u + ${k * LANES}u + lane));
 #else
-        let rows${k} = unpack(weight[turn * ${UNROLL * BLOCKS * 4}u + min(${k * LANES}u + lane, ${UNROLL * BLOCKS * 4 - 1}u)]);
+        let rows${k} = unpack(weight_at(turn * ${UNROLL * BLOCKS * 4}u + min(${k * LANES}u + lane, ${UNROLL * BLOCKS * 4 - 1}u)));
 #endif
 #endfor
 #endif

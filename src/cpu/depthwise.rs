@@ -4,13 +4,13 @@ use super::block::{Block, View, ZERO, activate, add, each, multiply_add, rows_of
 use crate::kernels::DepthwiseParams;
 use crate::parallel::*;
 
-/// `window` is from KH, KW, STRIDE_Y, STRIDE_X and the parameters; `run` and `runs` are PIXELS and WG, which the sums' tiles are made of.
-/// No `input` is SAME, and `sums` is SUMS.
+/// `window` is from KH, KW, STRIDE_Y, STRIDE_X and the parameters; `run` is PIXELS, and the sums' tiles are made of `runs` runs,
+/// or of the runs that lie in one strip, one under the other. No `input` is SAME, and `sums` is SUMS.
 #[allow(clippy::too_many_arguments)] // the shader's variables and constants
 pub(crate) fn depthwise(
     params: &DepthwiseParams,
     window: &Window,
-    [run, runs]: [usize; 2],
+    (run, runs): (usize, Option<usize>),
     activation: u32,
     input: Option<&[Block]>,
     weight: &[Block],
@@ -19,7 +19,7 @@ pub(crate) fn depthwise(
     sums: Option<&mut [Block]>,
 ) {
     let [blocks_in, blocks_out, tiles] = [params.blocks_in, params.blocks_out, params.tiles].map(|v| v as usize);
-    let count = params.workgroups as usize / (tiles * blocks_out);
+    let [count, strip] = [params.images, params.strip].map(|v| v as usize);
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
     let filters = Filters { blocks_in, weight, bias, activation };
@@ -42,11 +42,18 @@ pub(crate) fn depthwise(
     let runs_in_row = window.width_out.div_ceil(run);
     sums.par_chunks_mut(blocks_out).take(count * tiles).enumerate().for_each(|(at, sums)| {
         let image = to.image(output, at / tiles);
-        let first = at % tiles * runs;
-        let last = (first + runs).min(runs_in_row * window.height_out);
+        let all = runs_in_row * window.height_out;
+        let tile = at % tiles;
+        let (first, last, step) = match runs {
+            Some(runs) => (tile * runs, (tile * runs + runs).min(all), 1),
+            None => {
+                let first = tile / runs_in_row * strip * runs_in_row + tile % runs_in_row;
+                (first, (first + strip * runs_in_row).min(all), runs_in_row)
+            }
+        };
         for (block, sum) in sums.iter_mut().enumerate() {
             let map = &image[block * pixels..][..pixels];
-            *sum = (first..last).fold(ZERO, |sum, at| {
+            *sum = (first..last).step_by(step).fold(ZERO, |sum, at| {
                 let (y, x) = (at / runs_in_row, at % runs_in_row * run);
                 let row = &map[y * window.width_out..][..window.width_out];
                 row[x..row.len().min(x + run)].iter().fold(sum, |sum, &v| add(sum, v))

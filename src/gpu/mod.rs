@@ -13,6 +13,7 @@ mod prepared;
 mod profiler;
 mod resize;
 pub mod roofline;
+mod weights;
 
 pub use context::{AdapterInfo, Context, Limit, adapters};
 pub use pipelines::Pipeline;
@@ -20,8 +21,9 @@ pub use pipelines::Pipeline;
 #[cfg(target_arch = "wasm32")]
 pub use wgpu::ExternalImageSource;
 
-pub use prepared::{Prepared, Run, Weights};
+pub use prepared::{Prepared, Run};
 pub use resize::{Image, Source};
+pub use weights::Weights;
 
 use crate::Error;
 

@@ -1,28 +1,19 @@
 //! A plan with everything it needs on the device, and its run.
 
-use super::{Context, Image, Pipeline, resize::Resizer};
+use super::{Context, Image, Pipeline, Weights, resize::Resizer};
 use crate::{
     Error, PrepareTimes, Result, clock, kernels,
-    plan::{ConstantKey, PackedConstant, Plan, Precision, Resource},
-    small_map::SmallMap,
+    plan::{Plan, Resource},
 };
 use futures_channel::oneshot;
 use std::{
     collections::VecDeque,
     ops::Range,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
-
-/// Packed weights on the device, shared by all plans of one graph.
-#[derive(Debug, Default)]
-pub struct Weights {
-    uploaded: Mutex<SmallMap<(ConstantKey, Precision), Uploaded>>,
-}
-
-type Uploaded = (wgpu::Buffer, Range<u64>);
 
 /// Offsets of bindings are multiples of this: WebGPU's default `min_storage_buffer_offset_alignment`, the largest it may be.
 pub(super) const ALIGNMENT: u64 = 256;
@@ -75,56 +66,6 @@ pub struct Run {
 /// Each output's slot up to the output's end; `None` if the buffer could not be read.
 type Outputs = Option<Vec<Vec<u8>>>;
 
-impl Weights {
-    /// Uploads the constants that are not there yet, in as few buffers as the device's limits allow.
-    fn upload(&self, context: &Context, plan: &Plan) -> Result<()> {
-        let mut uploaded = self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = |c: &PackedConstant| (c.key.clone(), plan.precision_of(c));
-        let missing: Vec<_> = plan.constants.iter().filter(|c| uploaded.get(&place(c)).is_none()).collect();
-        let limit = context.max_binding();
-        let mut start = 0;
-        while start < missing.len() {
-            let mut offsets = Vec::new();
-            let mut size = 0;
-            for constant in &missing[start..] {
-                // A kernel's largest element is 16 bytes, so no binding is smaller.
-                let bytes = ((constant.data.len() * plan.element_bytes(constant)) as u64).next_multiple_of(16).max(16);
-                if bytes > limit {
-                    return Err(Error::Limit {
-                        what: format!("constant `{}`: bytes of one buffer", constant.key.role),
-                        needed: bytes,
-                        limit,
-                    });
-                }
-                if size + bytes > limit {
-                    break;
-                }
-                offsets.push(size..size + bytes);
-                size = (size + bytes).next_multiple_of(ALIGNMENT);
-            }
-            let buffer = context.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("weights"),
-                size,
-                usage: wgpu::BufferUsages::STORAGE,
-                mapped_at_creation: true,
-            });
-            {
-                let mut view = buffer.get_mapped_range_mut(..).map_err(|e| Error::OutOfMemory(format!("weights: {e}")))?;
-                for (constant, range) in missing[start..].iter().zip(&offsets) {
-                    let bytes = plan.precision_of(constant).to_bytes(&constant.data);
-                    view.slice(range.start as usize..range.start as usize + bytes.len()).copy_from_slice(&bytes);
-                }
-            }
-            buffer.unmap();
-            for (constant, range) in missing[start..].iter().zip(&offsets) {
-                uploaded.insert(place(constant), (buffer.clone(), range.clone()));
-            }
-            start += offsets.len();
-        }
-        Ok(())
-    }
-}
-
 impl Prepared {
     /// Creates everything a run needs, and says how long that took; `weights` takes the constants it does not hold yet.
     pub async fn new(context: &Arc<Context>, plan: Arc<Plan>, weights: &Weights) -> Result<(Self, PrepareTimes)> {
@@ -161,8 +102,7 @@ impl Prepared {
 
     fn make(context: &Arc<Context>, plan: Arc<Plan>, weights: &Weights, pipelines: &[Arc<Pipeline>]) -> Result<Self> {
         let device = &context.device;
-        weights.upload(context, &plan)?;
-        let uploaded = weights.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let uploaded = weights.upload(context, &plan)?;
 
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let slots: Vec<wgpu::Buffer> = plan
@@ -185,11 +125,7 @@ impl Prepared {
 
         let bound = |resource: Resource| match resource {
             Resource::Slot(slot) => (&slots[slot], 0..slots[slot].size()),
-            Resource::Constant(constant) => {
-                let constant = &plan.constants[constant];
-                let (buffer, range) = uploaded.get(&(constant.key.clone(), plan.precision_of(constant))).expect("uploaded above");
-                (buffer, range.clone())
-            }
+            Resource::Constant(constant) => uploaded.buffer(&plan, constant),
         };
         let steps = plan
             .steps
@@ -208,10 +144,17 @@ impl Prepared {
                             binding.name
                         ))
                     })?;
-                    let (buffer, range) = bound(*resource);
-                    let size = wgpu::BufferSize::new(range.end - range.start);
-                    let resource = wgpu::BufferBinding { buffer, offset: range.start, size };
-                    entries.push(wgpu::BindGroupEntry { binding: binding.index, resource: wgpu::BindingResource::Buffer(resource) });
+                    let resource = match *resource {
+                        Resource::Constant(constant) if binding.texture => {
+                            wgpu::BindingResource::TextureView(uploaded.texture(&plan, constant))
+                        }
+                        resource => {
+                            let (buffer, range) = bound(resource);
+                            let size = wgpu::BufferSize::new(range.end - range.start);
+                            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: range.start, size })
+                        }
+                    };
+                    entries.push(wgpu::BindGroupEntry { binding: binding.index, resource });
                 }
                 let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some(&step.name),

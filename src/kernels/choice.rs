@@ -56,6 +56,11 @@ impl DeviceClass {
         self == Self::Software8
     }
 
+    /// Whether weights of f32 lie in textures rather than in buffers.
+    pub fn weights_are_textures(self) -> bool {
+        self == Self::Software4
+    }
+
     /// Whether ghost modules with and without a residual and a ReLU share a pipeline of `ghost_rows`; those with and without a gate always do.
     ///
     /// lavapipe compiles them one after the other: GhostNet 1.0's 19 pipelines took 5.2 s, the 15 that are left 3.3 s, and a run takes as long (19.1
@@ -253,8 +258,9 @@ impl Choice {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
             DeviceClass::Software => Tile::new(8, 8, 2, 1),
-            DeviceClass::Software4 if pixels > 56 => Tile::new(4, 17, 4, 1),
-            DeviceClass::Software4 => Tile::new(4, 13, 5, 1),
+            DeviceClass::Software4 if pixels > 4096 => Tile::new(4, 17, 4, 1),
+            DeviceClass::Software4 if pixels > 256 => Tile::new(4, 14, 6, 1),
+            DeviceClass::Software4 => Tile::new(4, 13, 7, 1),
             DeviceClass::Software8 if pixels > 4096 => Tile::new(8, 14, 4, 1),
             DeviceClass::Software8 => Tile::new(8, 7, 6, 1),
         })
@@ -387,17 +393,32 @@ impl Choice {
         Tile::new(64, 1, (blocks_out.next_power_of_two() as u32).min(blocks), 1)
     }
 
-    /// For `depthwise` with a kernel of `taps` taps: neighbouring pixels of one invocation. `Software`: the 5 x 5 convolutions with stride 2 took
-    /// 1.55 and 1.05 ms on lavapipe with 64 x 1, 0.62 and 0.47 with 16 x 4; the whole network 34 and 32 ms, 125 and 113 on SwiftShader
-    /// (2026-11-24). All nine took 2.4 ms on lavapipe and 13.2 on SwiftShader with 16 x 4, 2.1 and 10.4 with 8 x 7; 14 pixels took SwiftShader
-    /// minutes to compile (2026-11-25).
-    pub fn depthwise(&self, width_out: usize, taps: usize) -> Tile {
-        match self.class {
-            DeviceClass::Gpu => Tile::new(64, if taps > 9 || width_out < 2 { 1 } else { 2 }, 1, 1),
-            _ if width_out < 4 => Tile::new(16, 1, 1, 1),
-            _ if width_out.next_multiple_of(7) <= width_out.next_multiple_of(4) => Tile::new(8, 7, 1, 1),
-            _ => Tile::new(16, 4, 1, 1),
+    /// For `depthwise` on `n` maps with `blocks` blocks; sizes are (rows, columns), of the output. The tile, and the rows of the strip that one
+    /// invocation goes down; 0 where it makes neighbouring pixels of one row only.
+    ///
+    /// On drivers that run on the CPU a strip loads each row once (2026-11-26): GhostNet 1.0's nine took 2.2 ms on lavapipe and 9.8 on SwiftShader by
+    /// 7 neighbours, whose rows of taps were a loop, and take 1.2 and 3.7 in strips. Columns of a strip, ms of all nine and s to compile:
+    ///
+    /// | columns | lavapipe | | SwiftShader | |
+    /// |---|---|---|---|---|
+    /// | **7** | 1.2 | 0.78 | 3.7 | 0.92 |
+    /// | 4 | 1.5 | 1.02 | 4.0 | 0.92 |
+    /// | 3 | 1.4 | 0.48 | 4.4 | 0.43 |
+    /// | 2 | 1.5 | 0.69 | 4.1 | 0.67 |
+    ///
+    /// (With 4 and 2 some maps are ragged and some not; pipelines with and without sums are one since.)
+    pub fn depthwise(&self, n: usize, [height, width]: [usize; 2], blocks: usize, kernel: [usize; 2], stride: [usize; 2]) -> (Tile, usize) {
+        let taps = kernel[0] * kernel[1];
+        if !self.class.is_software() {
+            return (Tile::new(64, if taps > 9 || width < 2 { 1 } else { 2 }, 1, 1), 0);
         }
+        let pixels = if width.next_multiple_of(7) <= width.next_multiple_of(4) { 7 } else { 4 };
+        // All taps of a strip are in registers.
+        if taps > 25 || stride[0] > kernel[0] {
+            return (Tile::new(8, pixels, 1, 1), 0);
+        }
+        let tile = Tile::new(self.class.lanes().max(4), pixels, 1, 1);
+        (tile, super::depthwise::depthwise_strip(n, [height, width], blocks, kernel, stride, &tile, self.workers))
     }
 
     /// Whether the taps of depthwise filters are loops. Drivers that run shaders on the CPU compile unrolled ones for long and gain nothing:

@@ -83,6 +83,11 @@ impl Kernel {
         self.file().0
     }
 
+    /// Whether one invocation takes a weight for several pixels.
+    pub(crate) fn shares_weights(self) -> bool {
+        !matches!(self, Kernel::Linear | Kernel::SqueezeExcite)
+    }
+
     /// The names of the shader's parameters, in order; each is a 32-bit number.
     pub fn params(self) -> &'static [&'static str] {
         match self {
@@ -114,6 +119,9 @@ fn shared(name: &str) -> Option<&'static str> {
     Some(match name {
         "activation" => shader_text!("shared/activation.wgsl"),
         "block_values" => shader_text!("shared/block_values.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
+        "conv2d_run" => shader_text!("shared/conv2d_run.wgsl"),
+        "depthwise_strip" => shader_text!("shared/depthwise_strip.wgsl"),
         "divide" => shader_text!("shared/divide.wgsl"),
         "dtype" => shader_text!("shared/dtype.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
@@ -140,6 +148,7 @@ fn shared(name: &str) -> Option<&'static str> {
         #[cfg(not(target_arch = "wasm32"))]
         "rows_in_registers" => shader_text!("shared/rows_in_registers.wgsl"),
         "sum_over_input" => shader_text!("shared/sum_over_input.wgsl"),
+        "weight" => shader_text!("shared/weight.wgsl"),
         "weight_rows" => shader_text!("shared/weight_rows.wgsl"),
         _ => return None,
     })
@@ -171,13 +180,14 @@ impl PipelineKey {
     /// A key; the order of `defines` does not matter.
     pub fn new(kernel: Kernel, defines: &[(&'static str, i64)]) -> Self {
         // A heap, for it is smaller than a sort in the browser package.
-        Self { kernel, defines: BinaryHeap::from([defines, &[("WIDE", 0)]].concat()).into_sorted_vec() }
+        Self { kernel, defines: BinaryHeap::from([defines, &[("WIDE", 0), ("TEXTURE", 0)]].concat()).into_sorted_vec() }
     }
 
-    /// The same, its blocks loaded and stored by words of 64 bits ([`choice::DeviceClass::is_wide`]).
-    pub(crate) fn wide(mut self) -> Self {
-        if let Some((_, wide)) = self.defines.iter_mut().find(|(name, _)| *name == "WIDE") {
-            *wide = 1;
+    /// The same with a constant that is 0 for most devices: `WIDE`, blocks loaded and stored by words of 64 bits
+    /// ([`choice::DeviceClass::is_wide`]); `TEXTURE`, weights in a texture ([`choice::DeviceClass::weights_are_textures`]).
+    pub(crate) fn with(mut self, constant: &str) -> Self {
+        if let Some((_, value)) = self.defines.iter_mut().find(|(name, _)| *name == constant) {
+            *value = 1;
         }
         self
     }
@@ -238,9 +248,9 @@ impl Dispatch {
         Self { key: PipelineKey::new(kernel, defines), params: bytemuck::bytes_of(params).to_vec(), workgroups }
     }
 
-    /// The same of [`PipelineKey::wide`].
-    pub(crate) fn wide(self) -> Self {
-        Self { key: self.key.wide(), ..self }
+    /// The same of [`PipelineKey::with`].
+    pub(crate) fn with(self, constant: &str) -> Self {
+        Self { key: self.key.with(constant), ..self }
     }
 
     /// The parameters as their type.

@@ -1,7 +1,7 @@
 //! Lowers every node of a graph to dispatches.
 
 use super::{
-    ConstantCache, ConstantKey, Form, PackedConstant, Place, Plan, PlanInput, PlanOptions, PlanOutput, Resource, Step,
+    ConstantCache, ConstantKey, Form, PackedConstant, Place, Plan, PlanInput, PlanOptions, PlanOutput, Resource, Step, TEXTURE_WIDTH,
     layout::{self, Layout},
     pack,
     slots::{Lifetime, assign_slots},
@@ -75,6 +75,9 @@ struct Lowering<'a> {
     /// Steps with storages in place of slots.
     steps: Vec<Step>,
 }
+
+/// Values of weights that a texture holds, which has at most 8192 rows by WebGPU's default limits.
+const VALUES_IN_TEXTURE: usize = TEXTURE_WIDTH * 4 * 8192;
 
 /// How long the results stay: past every step.
 const FOREVER: usize = usize::MAX;
@@ -335,7 +338,17 @@ impl Lowering<'_> {
                 }
             }
         }
-        let dispatch = if self.options.choice.class.is_wide() { dispatch.wide() } else { dispatch };
+        let class = self.options.choice.class;
+        let dispatch = if class.is_wide() { dispatch.with("WIDE") } else { dispatch };
+        let weights = bindings.iter().find_map(|(name, resource)| match resource {
+            Resource::Constant(constant) if *name == "weight" => Some(self.constants[*constant].data.len()),
+            _ => None,
+        });
+        let in_texture = dispatch.key.kernel.shares_weights()
+            && class.weights_are_textures()
+            && !self.f16
+            && weights.is_some_and(|values| values <= VALUES_IN_TEXTURE);
+        let dispatch = if in_texture { dispatch.with("TEXTURE") } else { dispatch };
         self.steps.push(Step { name, dispatch, bindings: bindings.to_vec(), macs, read_bytes, write_bytes: write });
     }
 
@@ -684,7 +697,9 @@ impl Lowering<'_> {
         if !same {
             bindings.push(("input", Resource::Slot(from.storage)));
         }
-        let tile = self.options.choice.depthwise(shape.w, taps);
+        let (tile, strip) = self.options.choice.depthwise(shape.n, [shape.h, shape.w], layout_out.blocks(), kernel, conv.stride);
+        // Strips always sum, so that filters with and without a squeeze-and-excite share a pipeline.
+        let makes_sums = sums || strip > 0;
         let dispatch = kernels::depthwise(
             shape.n,
             [shape_in.h, shape_in.w],
@@ -692,13 +707,14 @@ impl Lowering<'_> {
             [layout_in.blocks(), layout_out.blocks()],
             (kernel, conv.stride, conv.pad),
             tile,
+            strip,
             (self.options.choice.rolls_taps(), self.f16),
-            (same, sums),
+            (same, makes_sums),
             conv.activation,
             from.place,
             to.place,
         );
-        let summed = sums.then(|| {
+        let summed = makes_sums.then(|| {
             let tiles = dispatch.params::<kernels::DepthwiseParams>().tiles as usize;
             let storage = self.new_storage(shape.n * tiles * layout_out.blocks() * 16);
             bindings.push(("sums", Resource::Slot(storage)));
@@ -709,7 +725,7 @@ impl Lowering<'_> {
         let read = (shape.n * shape_in.pixels() * layout_in.blocks() * block_bytes) as u64;
         let write = (shape.n * shape.pixels() * layout_out.blocks() * block_bytes) as u64;
         self.step(name, dispatch, &bindings, macs, read, write);
-        summed
+        summed.filter(|_| sums)
     }
 
     fn ghost(&mut self, id: NodeId, ghost: &Ghost) {

@@ -29,6 +29,9 @@ pub struct Place {
     pub stride: u32,
 }
 
+/// Texels in a row of a texture of weights; `shaders/shared/weight.wgsl` has it too.
+pub(crate) const TEXTURE_WIDTH: usize = 1024;
+
 /// How values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
@@ -269,6 +272,12 @@ impl Plan {
     /// How a constant is stored.
     pub fn precision_of(&self, constant: &PackedConstant) -> Precision {
         if constant.stored { self.precision } else { Precision::F32 }
+    }
+
+    /// Whether a constant is bound as a texture.
+    pub(crate) fn in_texture(&self, constant: usize) -> bool {
+        let weight = ("weight", Resource::Constant(constant));
+        self.steps.iter().any(|step| step.dispatch.key.define("TEXTURE") == Some(1) && step.bindings.contains(&weight))
     }
 
     /// Bytes of one value of a constant.

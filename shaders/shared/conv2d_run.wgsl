@@ -1,0 +1,43 @@
+// The sums of `conv2d` for PIXELS neighbours, LANES 4: pasted into its `main`. Each column is loaded once for a row of the kernel.
+    let runs = (params.width_out + ${PIXELS - 1}u) / ${PIXELS}u;
+    let run = pixel_tile * WG + lane;
+    let y = run / runs;
+    let x = (run % runs) * ${PIXELS}u;
+#for p in 0..PIXELS
+    let pixel${p} = y * params.width_out + x + ${p}u;
+    let on${p} = (x + ${p}u < params.width_out) & (pixel${p} < params.pixels_out);
+#for b in 0..BLOCKS
+    var a${p}_${b} = bias[block + ${b}u];
+#endfor
+#endfor
+#for column in 0..(PIXELS - 1) * STRIDE_X + KW
+    // Left of or above the map the subtraction wraps round and fails the comparison.
+    let ix${column} = x * ${STRIDE_X}u + ${column}u - params.pad_x;
+    let column_on${column} = ix${column} < params.width_in;
+    let column${column} = select(0u, ix${column}, column_on${column});
+#endfor
+    var turn = channel_tile * params.blocks_window * params.kernel_y;
+    for (var i = 0u; i < params.blocks_window; i++) {
+        for (var ky = 0u; ky < kernel_y; ky++) {
+            let iy = y * params.stride_y + ky * params.dilation_y - params.pad_y;
+            let row_on = iy < params.height_in;
+            let row = plane + select(0u, iy, row_on) * params.width_in;
+#for column in 0..(PIXELS - 1) * STRIDE_X + KW
+            let v${column} = unpack(select(Stored(), input[row + column${column}], row_on & column_on${column}));
+#endfor
+#import weight_rows
+#for u in 0..KW
+#for b in 0..BLOCKS
+#for j in 0..4
+            let w${u}_${b}_${j} = quadBroadcast(rows${u * BLOCKS + b}, ${j}u);
+#endfor
+            let m${u}_${b} = mat4x4<f32>(w${u}_${b}_0, w${u}_${b}_1, w${u}_${b}_2, w${u}_${b}_3);
+#for p in 0..PIXELS
+            a${p}_${b} += m${u}_${b} * v${p * STRIDE_X + u};
+#endfor
+#endfor
+#endfor
+            turn++;
+        }
+        plane += pixels_in;
+    }
