@@ -20,7 +20,6 @@ struct Params {
     height_in: u32,
     width_out: u32,
     height_out: u32,
-    kernel_y: u32,
     pad_x: u32,
     pad_y: u32,
     blocks_in: u32,
@@ -92,7 +91,7 @@ fn main(
 #endfor
         let w = block * ${KH * KW}u;
 #if ROLLED
-        for (var ky = 0u; ky < params.kernel_y; ky++) {
+        for (var ky = 0u; ky < opaque(${KH}u, group); ky++) {
 #else
         for (var ky = 0u; ky < ${KH}u; ky++) {
 #endif

@@ -153,6 +153,7 @@ impl Prepared {
                 let read = ["input", "weight", "bias"].map(read);
                 ghost::ghost(&dispatch.params(), [blocks, define("D")], activations, read, extra, output);
             }
+            Kernel::GhostRows if cfg!(target_arch = "wasm32") => unreachable!("it is in no plan of a browser's"),
             // Another schedule of the same sums. Bindings that the parameters do not count are left unread.
             Kernel::GhostRows => {
                 let params: GhostRowsParams = dispatch.params();

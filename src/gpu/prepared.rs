@@ -145,6 +145,7 @@ impl Prepared {
                         ))
                     })?;
                     let resource = match *resource {
+                        #[cfg(not(target_arch = "wasm32"))]
                         Resource::Constant(constant) if binding.texture => {
                             wgpu::BindingResource::TextureView(uploaded.texture(&plan, constant))
                         }

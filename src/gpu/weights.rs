@@ -3,7 +3,7 @@
 use super::{Context, prepared::ALIGNMENT};
 use crate::{
     Error, Result,
-    plan::{ConstantKey, PackedConstant, Plan, Precision, TEXTURE_WIDTH},
+    plan::{ConstantKey, PackedConstant, Plan, Precision},
     small_map::SmallMap,
 };
 use std::{
@@ -21,6 +21,8 @@ pub struct Weights {
 #[derive(Debug, Default)]
 pub(super) struct Uploaded {
     buffers: SmallMap<(ConstantKey, Precision), (wgpu::Buffer, Range<u64>)>,
+    // In no browser: see `DeviceClass::weights_are_textures`.
+    #[cfg(not(target_arch = "wasm32"))]
     textures: SmallMap<ConstantKey, wgpu::TextureView>,
 }
 
@@ -33,6 +35,7 @@ impl Uploaded {
     }
 
     /// The texture of a constant that some step of the plan binds as one.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn texture(&self, plan: &Plan, constant: usize) -> &wgpu::TextureView {
         self.textures.get(&plan.constants[constant].key).expect("was uploaded")
     }
@@ -42,14 +45,14 @@ impl Weights {
     /// Uploads the constants that are not there yet, in as few buffers as the device's limits allow, or where steps want them so as textures.
     pub(super) fn upload(&self, context: &Context, plan: &Plan) -> Result<MutexGuard<'_, Uploaded>> {
         let mut uploaded = self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let in_textures: Vec<bool> = (0..plan.constants.len()).map(|constant| plan.in_texture(constant)).collect();
-        for (constant, _) in plan.constants.iter().zip(&in_textures).filter(|(_, in_texture)| **in_texture) {
+        #[cfg(not(target_arch = "wasm32"))]
+        for (_, constant) in plan.constants.iter().enumerate().filter(|(at, _)| plan.in_texture(*at)) {
             if uploaded.textures.get(&constant.key).is_none() {
                 uploaded.textures.insert(constant.key.clone(), texture(context, &constant.data));
             }
         }
         let place = |c: &PackedConstant| (c.key.clone(), plan.precision_of(c));
-        let in_buffers = plan.constants.iter().zip(&in_textures).filter(|(_, in_texture)| !**in_texture).map(|(constant, _)| constant);
+        let in_buffers = plan.constants.iter().enumerate().filter(|(at, _)| !plan.in_texture(*at)).map(|(_, constant)| constant);
         let missing: Vec<_> = in_buffers.filter(|c| uploaded.buffers.get(&place(c)).is_none()).collect();
         let limit = context.max_binding();
         let mut start = 0;
@@ -96,7 +99,9 @@ impl Weights {
 }
 
 /// Rows of four values as the texels of a texture, as `shaders/shared/weight.wgsl` reads them.
+#[cfg(not(target_arch = "wasm32"))]
 fn texture(context: &Context, values: &[f32]) -> wgpu::TextureView {
+    use crate::plan::TEXTURE_WIDTH;
     let row = TEXTURE_WIDTH * 4;
     let size = wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height: values.len().div_ceil(row).max(1) as u32, depth_or_array_layers: 1 };
     let texture = context.device.create_texture(&wgpu::TextureDescriptor {

@@ -44,6 +44,8 @@ impl DeviceClass {
     /// caches for what all invocations read.
     pub fn lanes(self) -> u32 {
         match self {
+            // No class of a browser's has any: see [`DeviceClass::of_software`].
+            _ if cfg!(target_arch = "wasm32") => 0,
             Self::Gpu | Self::Software => 0,
             Self::Software4 => 4,
             Self::Software8 => 8,
@@ -53,12 +55,12 @@ impl DeviceClass {
     /// Whether blocks are loaded and stored by words of 64 bits rather than of 32: half the iterations of a driver that makes a load lane by lane
     /// and word by word.
     pub fn is_wide(self) -> bool {
-        self == Self::Software8
+        cfg!(not(target_arch = "wasm32")) && self == Self::Software8
     }
 
     /// Whether weights of f32 lie in textures rather than in buffers.
     pub fn weights_are_textures(self) -> bool {
-        self == Self::Software4
+        cfg!(not(target_arch = "wasm32")) && self == Self::Software4
     }
 
     /// Whether ghost modules with and without a residual and a ReLU share a pipeline of `ghost_rows`; those with and without a gate always do.
@@ -258,6 +260,7 @@ impl Choice {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
             DeviceClass::Software => Tile::new(8, 8, 2, 1),
+            _ if cfg!(target_arch = "wasm32") => unreachable!("no browser has subgroups"),
             DeviceClass::Software4 if pixels > 4096 => Tile::new(4, 17, 4, 1),
             DeviceClass::Software4 if pixels > 256 => Tile::new(4, 14, 6, 1),
             DeviceClass::Software4 => Tile::new(4, 13, 7, 1),

@@ -6,7 +6,7 @@ use crate::{graph::Activation, plan::Place};
 params! {
     /// Parameters of `depthwise`.
     DepthwiseParams {
-        width_in, height_in, width_out, height_out, kernel_y, pad_x, pad_y, blocks_in, blocks_out, tiles, images, strip, workgroups, input_offset, input_stride,
+        width_in, height_in, width_out, height_out, pad_x, pad_y, blocks_in, blocks_out, tiles, images, strip, workgroups, input_offset, input_stride,
         output_offset, output_stride,
     }
 }
@@ -52,19 +52,20 @@ pub fn depthwise(
     input: Place,
     output: Place,
 ) -> Dispatch {
-    let runs = w_out.div_ceil(tile.pixels as usize);
-    let units = n * blocks_out;
+    let maps = n * blocks_out;
     let invocations = tile.invocations as usize;
-    let (tiles, workgroups) = match strip {
-        0 => ((runs * h_out).div_ceil(invocations), units * (runs * h_out).div_ceil(invocations)),
-        _ => (runs * h_out.div_ceil(strip), (units * runs * h_out.div_ceil(strip)).div_ceil(invocations)),
+    let runs = w_out.div_ceil(tile.pixels as usize) * h_out.div_ceil(strip.max(1));
+    let (tiles, workgroups) = if strip > 0 {
+        (runs, (maps * runs).div_ceil(invocations))
+    } else {
+        let tiles = runs.div_ceil(invocations);
+        (tiles, maps * tiles)
     };
     let params = DepthwiseParams {
         width_in: w_in as u32,
         height_in: h_in as u32,
         width_out: w_out as u32,
         height_out: h_out as u32,
-        kernel_y: kernel[0] as u32,
         pad_x: pad[1] as u32,
         pad_y: pad[0] as u32,
         blocks_in: blocks_in as u32,

@@ -118,6 +118,7 @@ impl std::fmt::Display for Kernel {
 fn shared(name: &str) -> Option<&'static str> {
     Some(match name {
         "activation" => shader_text!("shared/activation.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
         "block_values" => shader_text!("shared/block_values.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
         "conv2d_run" => shader_text!("shared/conv2d_run.wgsl"),
@@ -180,11 +181,11 @@ impl PipelineKey {
     /// A key; the order of `defines` does not matter.
     pub fn new(kernel: Kernel, defines: &[(&'static str, i64)]) -> Self {
         // A heap, for it is smaller than a sort in the browser package.
-        Self { kernel, defines: BinaryHeap::from([defines, &[("WIDE", 0), ("TEXTURE", 0)]].concat()).into_sorted_vec() }
+        Self { kernel, defines: BinaryHeap::from([defines, &[("WIDE", 0), ("WEIGHT_TEXTURE", 0)]].concat()).into_sorted_vec() }
     }
 
     /// The same with a constant that is 0 for most devices: `WIDE`, blocks loaded and stored by words of 64 bits
-    /// ([`choice::DeviceClass::is_wide`]); `TEXTURE`, weights in a texture ([`choice::DeviceClass::weights_are_textures`]).
+    /// ([`choice::DeviceClass::is_wide`]); `WEIGHT_TEXTURE`, weights in a texture ([`choice::DeviceClass::weights_are_textures`]).
     pub(crate) fn with(mut self, constant: &str) -> Self {
         if let Some((_, value)) = self.defines.iter_mut().find(|(name, _)| *name == constant) {
             *value = 1;

@@ -15,33 +15,99 @@ macro_rules! shader_text {
 
 pub(crate) use shader_text;
 
-/// The first `N` bytes of a shader without comments, indentation and empty lines, and how many bytes there are. WGSL has no texts, in
-/// which `//` would be none, and shaders here have no `/* */` (a test looks).
+/// Conditions of templates that no browser meets, which has neither subgroups nor words of 64 bits ([`DeviceClass::of_software`]).
+///
+/// [`DeviceClass::of_software`]: super::choice::DeviceClass::of_software
+const FALSE: [&str; 8] = [
+    "#if LANES",
+    "#if LANES == 4",
+    "#if GATE == 2 && LANES == 4",
+    "#if GATE == 2 && LANES != 4",
+    "#if WIDE",
+    "#if WEIGHT_TEXTURE",
+    "#if KW",
+    "#if STORES_IN_LOOP",
+];
+
+/// The first `N` bytes of a shader without comments, indentation, empty lines and what depends on a condition of [`FALSE`], and how many bytes
+/// there are. WGSL has no texts, in which `//` would be none, and shaders here have no `/* */` (a test looks).
 pub(crate) const fn strip<const N: usize>(text: &str) -> ([u8; N], usize) {
     let text = text.as_bytes();
     let mut out = [0; N];
     let (mut at, mut len) = (0, 0);
-    // Whether something of the line is out already.
-    let mut begun = false;
+    // Open conditions, of which `left_out` stands for one of `FALSE`, whose directives go too; and how many of them hold lines back.
+    let mut left_out = [false; 16];
+    let mut held = [false; 16];
+    let (mut depth, mut holding) = (0, 0);
     while at < text.len() {
-        let byte = text[at];
-        if byte == b'/' && at + 1 < text.len() && text[at + 1] == b'/' {
-            while at < text.len() && text[at] != b'\n' {
-                at += 1;
+        while at < text.len() && text[at] == b' ' {
+            at += 1;
+        }
+        let first = at;
+        let mut end = at;
+        while at < text.len() && text[at] != b'\n' {
+            let comment = text[at] == b'/' && at + 1 < text.len() && text[at + 1] == b'/';
+            if comment && end == at {
+                end = at;
+                while at < text.len() && text[at] != b'\n' {
+                    at += 1;
+                }
+                break;
             }
-            continue;
+            at += 1;
+            end = at;
         }
         at += 1;
-        let keep = if byte == b'\n' { begun } else { begun || byte != b' ' };
-        if keep {
+        let mut keep = end > first;
+        if starts_with(text, first, b"#if ") {
+            left_out[depth] = is_false(text, first, end);
+            held[depth] = left_out[depth];
+            keep &= !left_out[depth] && holding == 0;
+            holding += held[depth] as usize;
+            depth += 1;
+        } else if starts_with(text, first, b"#else") {
+            keep &= !left_out[depth - 1] && holding == 0;
+            if left_out[depth - 1] {
+                held[depth - 1] = false;
+                holding -= 1;
+            }
+        } else if starts_with(text, first, b"#endif") {
+            depth -= 1;
+            holding -= held[depth] as usize;
+            keep &= !left_out[depth] && holding == 0;
+        } else {
+            keep &= holding == 0;
+        }
+        let mut from = first;
+        while keep && from <= end {
             if len < N {
-                out[len] = byte;
+                out[len] = if from < end { text[from] } else { b'\n' };
             }
             len += 1;
+            from += 1;
         }
-        begun = byte != b'\n' && (begun || byte != b' ');
     }
     (out, len)
+}
+
+const fn starts_with(text: &[u8], at: usize, word: &[u8]) -> bool {
+    let mut same = 0;
+    while same < word.len() && at + same < text.len() && text[at + same] == word[same] {
+        same += 1;
+    }
+    same == word.len()
+}
+
+const fn is_false(text: &[u8], first: usize, end: usize) -> bool {
+    let mut of = 0;
+    while of < FALSE.len() {
+        let condition = FALSE[of].as_bytes();
+        if end - first == condition.len() && starts_with(text, first, condition) {
+            return true;
+        }
+        of += 1;
+    }
+    false
 }
 
 /// Bytes that [`strip`] left of a text.
@@ -55,12 +121,62 @@ pub(crate) const fn text(bytes: &[u8]) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        graph::{Shape, passes},
+        kernels::{
+            PipelineKey,
+            choice::{Choice, DeviceClass},
+        },
+        model::ghostnet::{GhostNet, Source},
+        plan::{ConstantCache, Form, Plan, PlanOptions, Precision},
+    };
 
     #[test]
     fn comments_and_indentation_go() {
-        const TEXT: &str = "// about\n\n    let a = 1; // one\n  #if B\n\tc / d\n// end";
+        const TEXT: &str = "// about\n\n    let a = 1; // one\n  #if B\n\tc / d\n#endif\n// end";
         const SHORT: [u8; strip::<0>(TEXT).1] = strip(TEXT).0;
-        assert_eq!(text(&SHORT), "let a = 1; \n#if B\n\tc / d\n");
+        assert_eq!(text(&SHORT), "let a = 1; \n#if B\n\tc / d\n#endif\n");
+    }
+
+    #[test]
+    fn what_no_browser_meets_goes() {
+        const TEXT: &str = "a\n#if LANES\n#if X\nb\n#else\nc\n#endif\n#else\n#if WIDE\nd\n#endif\ne\n#endif\n#if X\n#if KW\nf\n#else\ng\n#endif\n#else\nh\n#endif\n";
+        const SHORT: [u8; strip::<0>(TEXT).1] = strip(TEXT).0;
+        assert_eq!(text(&SHORT), "a\ne\n#if X\ng\n#else\nh\n#endif\n");
+    }
+
+    /// Shaders that are composed from what is left are those composed from the whole text.
+    #[test]
+    fn browsers_get_the_same_shaders() {
+        const ROOM: usize = 1 << 16;
+        fn short(whole: &'static str) -> &'static str {
+            let (bytes, len) = strip::<ROOM>(whole);
+            Box::leak(text(&bytes[..len]).to_string().into_boxed_str())
+        }
+        let lines = |source: &str| -> Vec<String> {
+            let code = source.lines().map(|line| line.split("//").next().unwrap_or_default().trim().to_string());
+            code.filter(|line| !line.is_empty()).collect()
+        };
+        let mut graph = GhostNet::new(1.0).graph(&mut Source::zeros(), false).unwrap();
+        passes::run(&mut graph, passes::REQUIRED);
+        passes::run(&mut graph, passes::FUSING);
+        let mut kernels = std::collections::HashSet::new();
+        let mut compare = |key: &PipelineKey| {
+            let of_short = |name: &str| crate::kernels::shared(name).map(short);
+            let composed = crate::kernels::template::compose(short(key.kernel.file().1), &key.defines, &of_short).unwrap();
+            assert_eq!(lines(&composed), lines(&key.source()), "{}", key.file_name());
+            kernels.insert(key.kernel);
+        };
+        for (f16, texture) in [(false, false), (false, true), (true, true)] {
+            compare(&crate::kernels::resize_key(8, f16, texture));
+        }
+        for (class, fuse_ghost) in [(DeviceClass::Gpu, true), (DeviceClass::Software, true), (DeviceClass::Software, false)] {
+            let choice = Choice { fuse_ghost, ..Choice::new(class) };
+            let options = PlanOptions { form: Form::Classify { k: 5 }, precision: Precision::F32, choice, normalise: [[0.0; 3], [1.0; 3]] };
+            let plan = Plan::new(&graph, Shape::new(1, 3, 224, 224), &options, &mut ConstantCache::new()).unwrap();
+            plan.steps.iter().for_each(|step| compare(&step.dispatch.key));
+        }
+        assert!(kernels.len() >= 10, "{kernels:?}");
     }
 
     #[test]

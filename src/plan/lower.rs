@@ -340,15 +340,15 @@ impl Lowering<'_> {
         }
         let class = self.options.choice.class;
         let dispatch = if class.is_wide() { dispatch.with("WIDE") } else { dispatch };
-        let weights = bindings.iter().find_map(|(name, resource)| match resource {
-            Resource::Constant(constant) if *name == "weight" => Some(self.constants[*constant].data.len()),
+        let values = |(name, resource): &(&str, Resource)| match *resource {
+            Resource::Constant(constant) if *name == "weight" => Some(self.constants[constant].data.len()),
             _ => None,
-        });
-        let in_texture = dispatch.key.kernel.shares_weights()
-            && class.weights_are_textures()
+        };
+        let in_texture = class.weights_are_textures()
             && !self.f16
-            && weights.is_some_and(|values| values <= VALUES_IN_TEXTURE);
-        let dispatch = if in_texture { dispatch.with("TEXTURE") } else { dispatch };
+            && dispatch.key.kernel.shares_weights()
+            && bindings.iter().find_map(values).is_some_and(|values| values <= VALUES_IN_TEXTURE);
+        let dispatch = if in_texture { dispatch.with("WEIGHT_TEXTURE") } else { dispatch };
         self.steps.push(Step { name, dispatch, bindings: bindings.to_vec(), macs, read_bytes, write_bytes: write });
     }
 
@@ -842,6 +842,7 @@ impl Lowering<'_> {
         let sums_fit = self.sums_fit(id, ghost);
         let ([x, y], sums) = match &cut {
             Cut::Tiles(tiles) => (tiles.count, sums_fit),
+            Cut::Rows(..) if cfg!(target_arch = "wasm32") => unreachable!("`ghost_rows` takes none there"),
             Cut::Rows(rows, able) => {
                 // What the pipeline is able to do and this module does not need is bound to what it reads anyway.
                 let unneeded =
@@ -871,6 +872,7 @@ impl Lowering<'_> {
         };
         let dispatch = match cut {
             Cut::Tiles(tiles) => kernels::ghost(&module, tiles, tile, from.place, to.place),
+            Cut::Rows(..) if cfg!(target_arch = "wasm32") => unreachable!("`ghost_rows` takes none there"),
             Cut::Rows(rows, able) => kernels::ghost_rows(&module, able, rows, tile, from.place, to.place),
         };
         let (macs, write) = (graph.macs(id, &self.shapes), self.tensor_bytes(id));

@@ -277,7 +277,8 @@ impl Plan {
     /// Whether a constant is bound as a texture.
     pub(crate) fn in_texture(&self, constant: usize) -> bool {
         let weight = ("weight", Resource::Constant(constant));
-        self.steps.iter().any(|step| step.dispatch.key.define("TEXTURE") == Some(1) && step.bindings.contains(&weight))
+        cfg!(not(target_arch = "wasm32"))
+            && self.steps.iter().any(|step| step.dispatch.key.define("WEIGHT_TEXTURE") == Some(1) && step.bindings.contains(&weight))
     }
 
     /// Bytes of one value of a constant.
