@@ -253,9 +253,17 @@ impl Choice {
     /// With words of 64 bits more pixels pay on large maps: 16 -> 16 and 16 -> 48 at 112 x 112 took 0.32 and 0.85 ms with 8 x 7 x 4, 0.31 and 0.81 with 8 x
     /// 14 x 4, 0.40 and 0.83 with 8 x 7 x 6.
     ///
-    /// On SwiftShader with weights handed on by `quadBroadcast` and blocks stored in a loop 112 -> 672 at 14 x 14 took 4.4 ms with 4 x 14 x 4, 3.7 with 17, 3.7
-    /// with 25, 3.4 with 25 x 6; 960 -> 160 at 7 x 7 2.0 with 14 x 4, 1.8 with 13 x 5, 1.6 with 13 x 10; compiling 25 x 4 takes 0.53 s, 25 x 6 0.64, 13
-    /// x 10 0.49, 13 x 5 0.22.
+    /// On SwiftShader with weights handed on by `quadBroadcast`, products in registers and blocks stored in a loop, the same modules by size of map, ms (the least
+    /// of four rounds, 2026-11-26):
+    ///
+    /// | 4 x pixels x blocks | 112 x 112 | 56 x 56 | 28 x 28 | 14 x 14 | 7 x 7 | to compile, s |
+    /// |---|---|---|---|---|---|---|
+    /// | 17 x 4 | **6.4** | 8.2 | 5.7 | 20.7 | 18.8 | 0.20 |
+    /// | 14 x 6 | 7.7 | **5.7** | **4.7** | 20.2 | 16.0 | 0.22 |
+    /// | 13 x 7 | 8.7 | 6.7 | 5.4 | **18.4** | **13.9** | 0.25 |
+    /// | 13 x 10 | 13.0 | 7.6 | 4.6 | 18.0 | 12.7 | 0.34 |
+    ///
+    /// 13 x 10 would save a tenth of GhostNet's own 1x1 convolutions at 7 x 7, 0.2 ms, for as long again to compile.
     pub fn pointwise(&self, pixels: usize) -> Tile {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
@@ -296,10 +304,13 @@ impl Choice {
     /// |---|---|---|
     /// | small maps 2, 14 x 4 in workgroup memory; large maps 4, 4 x 2 in registers | 53.7 | 2.0 |
     /// | by width 2, 4, 7, 14; 13 x 10, 17 x 5 or 7, 14 x 5, 14 x 2 or 3 in the output | 37.1 | 11.4 |
-    /// | **4, 13 x 5 or 7; 7, 14 x 2 or 3** in the output, modules with and without a gate by one pipeline | 40.7 | 2.6 |
+    /// | 4, 13 x 5 or 7; 7, 14 x 2 or 3 in the output, modules with and without a gate by one pipeline | 40.7 | 2.6 |
     ///
-    /// 2 columns in place of 4 make small maps 3 % slower, 25 pixels in place of 14 gain nothing and compile for twice as long, and more sums than 4 x 2 its
-    /// compiler does not stand in registers.
+    /// With products in registers and weights in textures (2026-11-26) all take 34 ms (plain convolutions 48) and their pipelines 2.2 s. A tile for 7 x 7 (2 columns, 13 x
+    /// 10) and 13 x 7 for all 14 x 14 would save 2 ms and take 0.6 s more. 40 -> 120 channels at 28 x 28 took 0.97 ms with 3 blocks, no less than the plain
+    /// convolution, 0.83 with 5, 40 -> 240 1.60 and 1.45, so wide modules there have a pipeline of their own.
+    ///
+    /// 25 pixels in place of 14 gain nothing and compile for twice as long, and more sums than 4 x 2 its compiler does not stand in registers.
     pub fn ghost_rows(&self, n: usize, [width, height]: [usize; 2], d: usize, blocks: usize) -> Option<RowsTile> {
         // All taps are in the code, for each pixel of an invocation.
         if !self.ghost_in_rows || self.class.lanes() == 0 || self.multiplies_halves || d > 3 {
@@ -316,6 +327,7 @@ impl Choice {
         let (bucket, mut tile) = if lanes == 4 {
             match width {
                 ..=16 => (0, tile(4, Route::Output, 13, &[5, 7])),
+                ..=28 if blocks > 8 => (1, tile(7, Route::Output, 14, &[5])),
                 _ => (1, tile(7, Route::Output, 14, &[3, 2])),
             }
         } else {
