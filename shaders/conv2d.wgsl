@@ -8,7 +8,7 @@
 // weight: [channel tile][input block of the window][KH * KW][BLOCKS][input lane] rows of four output lanes.
 // bias: [block], then the windows' first blocks as f32 in lane x, one for each channel tile, at first_offset.
 // One invocation: PIXELS pixels of BLOCKS output blocks. One workgroup: WG * PIXELS pixels of one channel tile. LANES: as in `pointwise`.
-// With KW, which is then the kernel's width, and STRIDE_X the pixels are neighbours in a row, which share the columns they both need (`conv2d_run`).
+// With KW (the kernel's width) and STRIDE_X, for LANES 4, the pixels are neighbours in a row, which share the columns they both need (`conv2d_run`).
 // Workgroup memory: none.
 #import dtype
 #import activation

@@ -225,6 +225,39 @@ fn ghost_modules_in_strips_and_parts() {
     assert!(strips > 10 && parts > 10 && both > 5, "{strips} in strips, {parts} in parts, {both} in both");
 }
 
+/// Maps of which workers make strips, some with fewer rows than there are sums under way; weights in textures; convolutions of neighbours.
+#[test]
+fn convolutions_in_strips_and_runs() {
+    let Some(context) = common::context().filter(|context| context.subgroup() >= 4) else { return };
+    let mut compared = Compared::default();
+    let (mut strips, mut short, mut textures, mut runs) = (0, 0, 0, 0);
+    let graph = net::odd_windows(6);
+    for [h, w] in [[47, 33], [29, 60], [12, 14], [5, 9]] {
+        let classes = [DeviceClass::Gpu, DeviceClass::Software, DeviceClass::Software4, DeviceClass::Software8];
+        for (class, workers) in classes.into_iter().flat_map(|class| [1, 16].map(|w| (class, w))) {
+            let options = net::options(class, Fusing::All, Form::Tensors, Precision::F32);
+            let options = PlanOptions { choice: Choice { workers, ..options.choice }, ..options };
+            let plan = Plan::new(&graph, Shape::new(2, 6, h, w), &options, &mut ConstantCache::new()).unwrap();
+            for (at, step) in plan.steps.iter().enumerate() {
+                let define = |name| step.dispatch.key.define(name).unwrap_or(0);
+                match step.dispatch.key.kernel {
+                    Kernel::Depthwise if define("LIVE") > 0 => {
+                        let params: kernels::DepthwiseParams = bytemuck::pod_read_unaligned(&step.dispatch.params);
+                        strips += usize::from(params.strip < params.height_out);
+                        short += usize::from(i64::from(params.strip) < define("LIVE"));
+                    }
+                    Kernel::Conv2d => runs += usize::from(define("KW") > 0),
+                    _ => {}
+                }
+                textures += usize::from(define("WEIGHT_TEXTURE") > 0);
+                compared.step(context, &plan, at);
+            }
+        }
+    }
+    println!("{strips} in strips, {short} with short ones, {textures} with textures, {runs} of neighbours");
+    assert!(strips > 10 && short > 5 && textures > 10 && runs > 5, "{strips}, {short}, {textures}, {runs}");
+}
+
 #[test]
 fn squeeze_excites_of_every_size() {
     let Some(context) = common::context() else { return };
@@ -306,7 +339,7 @@ fn dispatches_of_two_rows() {
     let (mut net, input) = Net::new(2);
     let x = net.depthwise(input, 3, 1);
     net.output(x);
-    assert_eq!(second_row(&net.graph, Shape::new(4 * ROW as usize + 9, 2, 1, 2), Form::Tensors), [Kernel::Depthwise]);
+    assert_eq!(second_row(&net.graph, Shape::new(2 * ROW as usize + 9, 2, 1, 2), Form::Tensors), [Kernel::Depthwise]);
 
     let (mut net, input) = Net::new(3);
     let x = net.squeeze_excite(input, 1);

@@ -31,9 +31,9 @@
 #for j in 0..4
             let w${u}_${b}_${j} = quadBroadcast(rows${u * BLOCKS + b}, ${j}u);
 #endfor
-            let m${u}_${b} = mat4x4<f32>(w${u}_${b}_0, w${u}_${b}_1, w${u}_${b}_2, w${u}_${b}_3);
+#import weight_matrix
 #for p in 0..PIXELS
-            a${p}_${b} += m${u}_${b} * v${p * STRIDE_X + u};
+            a${p}_${b} += v${p * STRIDE_X + u} * m${u}_${b};
 #endfor
 #endfor
 #endfor

@@ -1,6 +1,7 @@
 // The ghosts z{c} of the middle one of the rows m{row}_{column}, and with SUMS what of both maps is on the tile (on{c}).
 #for c in 0..COLUMNS
 #if LANES == 4
+            // Lane by lane: see `weight_matrix`.
 #for j in 0..4
             var z${c}_${j} = cheap_bias[${j}];
 #for ky in 0..D

@@ -59,11 +59,7 @@
 #endif
 #endfor
 #if LANES == 4
-        let m${u}_${b} = mat4x4<f32>(
-#for j in 0..4
-            vec4<f32>(w${u}_${b}_0[${j}], w${u}_${b}_1[${j}], w${u}_${b}_2[${j}], w${u}_${b}_3[${j}]),
-#endfor
-        );
+#import weight_matrix
 #endif
 #for p in 0..PIXELS
 #if F16 == 2

@@ -85,8 +85,12 @@ impl Prepared {
         let pipelines = context.pipelines(&keys).await?;
 
         let compiled = clock::now();
-        let prepared = checked(device, || Self::make(context, plan, weights, &pipelines)).await?;
-        Ok((prepared, PrepareTimes { weights: clock::now() - compiled, pipelines: compiled - start }))
+        let prepared = checked(device, || Self::make(context, plan, weights, &pipelines)).await;
+        #[cfg(not(target_arch = "wasm32"))]
+        if prepared.is_err() {
+            weights.forget_textures();
+        }
+        Ok((prepared?, PrepareTimes { weights: clock::now() - compiled, pipelines: compiled - start }))
     }
 
     /// Makes buffers for `in_flight` runs under way at once; at first there are those of one.

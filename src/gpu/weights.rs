@@ -42,6 +42,12 @@ impl Uploaded {
 }
 
 impl Weights {
+    /// Forgets textures: some may have found no room, and only the device's queue knows which.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn forget_textures(&self) {
+        self.uploaded.lock().unwrap_or_else(PoisonError::into_inner).textures = SmallMap::new();
+    }
+
     /// Uploads the constants that are not there yet, in as few buffers as the device's limits allow, or where steps want them so as textures.
     pub(super) fn upload(&self, context: &Context, plan: &Plan) -> Result<MutexGuard<'_, Uploaded>> {
         let mut uploaded = self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);

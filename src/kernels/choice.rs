@@ -73,6 +73,9 @@ impl DeviceClass {
 
     /// Whether a device with such subgroups and integers can do what the class takes.
     pub fn suits(self, subgroup: u32, int64: bool) -> bool {
+        if cfg!(target_arch = "wasm32") {
+            return matches!(self, Self::Gpu | Self::Software);
+        }
         self.lanes() <= subgroup && (int64 || !self.is_wide())
     }
 }
@@ -387,7 +390,7 @@ impl Choice {
     }
 
     /// For `conv2d`. `Software`: the stem took 3.1 ms on lavapipe with 64 x 1 x 4, 1.2 ms with 16 x 4 x 4, 0.9 ms with 8 x 8 x 4; 6.9 and 5.8 ms
-    /// with the last two on SwiftShader (2026-11-24). With weights handed on it took 0.60 ms on lavapipe with 8 x 8 x 4, 0.60 with 14 pixels,
+    /// with the last two on SwiftShader (2026-11-24). There neighbours share columns now, and it takes 2.8 (2026-11-26). With weights handed on it took 0.60 ms on lavapipe with 8 x 8 x 4, 0.60 with 14 pixels,
     /// 0.68 with 4, 0.83 with 2 blocks; on SwiftShader 4.7 ms with 4 x 8 x 4, 4.3 with 14 pixels, which compile for longer, 5.7 with 4; and compiled in
     /// three quarters of the time on both (2026-11-25).
     pub fn conv2d(&self, blocks_out: usize) -> Tile {
@@ -427,18 +430,24 @@ impl Choice {
         if !self.class.is_software() {
             return (Tile::new(64, if taps > 9 || width < 2 { 1 } else { 2 }, 1, 1), 0);
         }
-        let pixels = if width.next_multiple_of(7) <= width.next_multiple_of(4) { 7 } else { 4 };
-        // All taps of a strip are in registers. In a browser on SwiftShader the larger ones take a second more to the first classes and save 4 of 190 ms,
-        // those of ghosts take nothing.
-        let too_large = if self.class == DeviceClass::Software { taps > 9 || stride[0] > 1 } else { taps > 25 };
-        if too_large || stride[0] > kernel[0] {
+        let pixels = match width {
+            ..4 => 1,
+            _ if width.next_multiple_of(7) <= width.next_multiple_of(4) => 7,
+            _ => 4,
+        };
+        // All taps and sums under way of a strip are in registers. In a browser (`Software`) on SwiftShader the larger ones take a second more to the first
+        // classes and save 4 of 190 ms, those of ghosts take nothing.
+        let (most_taps, most_sums) = if self.class == DeviceClass::Software { (9, 21) } else { (25, 35) };
+        let sums = super::depthwise::live(kernel, stride) * pixels as usize;
+        let skips = stride[0] > kernel[0] || stride[1] > kernel[1];
+        if taps > most_taps || sums > most_sums || skips || (self.class == DeviceClass::Software && stride[0] > 1) {
             return (Tile::new(8, pixels, 1, 1), 0);
         }
         let tile = Tile::new(self.class.lanes().max(4), pixels, 1, 1);
         (tile, super::depthwise::depthwise_strip(n, [height, width], blocks, kernel, stride, &tile, self.workers))
     }
 
-    /// Whether the taps of depthwise filters are loops. Drivers that run shaders on the CPU compile unrolled ones for long and gain nothing:
+    /// Whether the taps of depthwise filters that have no strips are loops. Drivers that run shaders on the CPU compile unrolled ones for long and gain nothing:
     /// with loops the first start of GhostNet 1.0 takes 4.6 s of CPU time instead of 5.6 on lavapipe, 3.5 instead of 3.8 on SwiftShader.
     /// A GPU has more loads under way.
     pub fn rolls_taps(&self) -> bool {

@@ -35,8 +35,8 @@ pub fn conv2d(
 ) -> Dispatch {
     // On SwiftShader neighbours share columns: the stem takes 2.8 ms there in place of 3.7. On lavapipe it is no faster and compiles for half as
     // long again (2026-11-26).
-    let in_runs =
-        cfg!(not(target_arch = "wasm32")) && lanes == 4 && conv.dilation[1] == 1 && kernel[1] <= RUN_TAPS && conv.stride[1] <= kernel[1];
+    let shares = conv.dilation[1] == 1 && kernel[1] <= RUN_TAPS && conv.stride[1] <= kernel[1] && w_out * 2 >= tile.pixels as usize;
+    let in_runs = cfg!(not(target_arch = "wasm32")) && lanes == 4 && shares;
     let pixels = tile.pixels as usize;
     let per_lane = if in_runs { w_out.div_ceil(pixels) * h_out } else { (h_out * w_out).div_ceil(pixels) };
     let tiles_pixel = (per_lane as u32).div_ceil(tile.invocations);

@@ -12,7 +12,7 @@ params! {
 }
 
 /// Sums of output rows that an invocation of `depthwise` has under way which goes down a strip.
-fn live([kernel, _]: [usize; 2], [stride, _]: [usize; 2]) -> usize {
+pub(super) fn live([kernel, _]: [usize; 2], [stride, _]: [usize; 2]) -> usize {
     kernel.div_ceil(stride)
 }
 
@@ -96,4 +96,24 @@ pub fn depthwise(
         ("F16", f16.into()),
     ];
     Dispatch::new(Kernel::Depthwise, &defines[..], &params, workgroups as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strips_share_the_work_out() {
+        let tile = Tile { invocations: 4, pixels: 7, blocks: 1, unroll: 1 };
+        let rows = |size, blocks, workers| depthwise_strip(1, size, blocks, [5, 5], [2, 2], &tile, workers);
+        // Workgroups enough for all: nothing is loaded twice.
+        assert_eq!(rows([28, 28], 18, 2), 28);
+        assert_eq!(rows([7, 7], 168, 16), 7);
+        // One of two workers would be idle, or wait for the other.
+        assert_eq!(rows([56, 28], 1, 2), 28);
+        assert!(rows([28, 28], 3, 2) < 28);
+        // No more strips than rows, however many workers there are.
+        assert!((1..=7).contains(&rows([7, 7], 1, 1000)));
+        assert_eq!(rows([1, 1], 1, 16), 1);
+    }
 }

@@ -150,6 +150,8 @@ fn shared(name: &str) -> Option<&'static str> {
         "rows_in_registers" => shader_text!("shared/rows_in_registers.wgsl"),
         "sum_over_input" => shader_text!("shared/sum_over_input.wgsl"),
         "weight" => shader_text!("shared/weight.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
+        "weight_matrix" => shader_text!("shared/weight_matrix.wgsl"),
         "weight_rows" => shader_text!("shared/weight_rows.wgsl"),
         _ => return None,
     })
@@ -187,7 +189,9 @@ impl PipelineKey {
     /// The same with a constant that is 0 for most devices: `WIDE`, blocks loaded and stored by words of 64 bits
     /// ([`choice::DeviceClass::is_wide`]); `WEIGHT_TEXTURE`, weights in a texture ([`choice::DeviceClass::weights_are_textures`]).
     pub(crate) fn with(mut self, constant: &str) -> Self {
-        if let Some((_, value)) = self.defines.iter_mut().find(|(name, _)| *name == constant) {
+        let known = self.defines.iter_mut().find(|(name, _)| *name == constant);
+        debug_assert!(known.is_some(), "no constant `{constant}`");
+        if let Some((_, value)) = known {
             *value = 1;
         }
         self

@@ -18,7 +18,7 @@ pub(crate) use shader_text;
 /// Conditions of templates that no browser meets, which has neither subgroups nor words of 64 bits ([`DeviceClass::of_software`]).
 ///
 /// [`DeviceClass::of_software`]: super::choice::DeviceClass::of_software
-const FALSE: [&str; 8] = [
+const NEVER_IN_BROWSERS: [&str; 8] = [
     "#if LANES",
     "#if LANES == 4",
     "#if GATE == 2 && LANES == 4",
@@ -29,13 +29,13 @@ const FALSE: [&str; 8] = [
     "#if STORES_IN_LOOP",
 ];
 
-/// The first `N` bytes of a shader without comments, indentation, empty lines and what depends on a condition of [`FALSE`], and how many bytes
+/// The first `N` bytes of a shader without comments, indentation, empty lines and what depends on a condition of [`NEVER_IN_BROWSERS`], and how many bytes
 /// there are. WGSL has no texts, in which `//` would be none, and shaders here have no `/* */` (a test looks).
 pub(crate) const fn strip<const N: usize>(text: &str) -> ([u8; N], usize) {
     let text = text.as_bytes();
     let mut out = [0; N];
     let (mut at, mut len) = (0, 0);
-    // Open conditions, of which `left_out` stands for one of `FALSE`, whose directives go too; and how many of them hold lines back.
+    // Open conditions, of which `left_out` stands for one of `NEVER_IN_BROWSERS`, whose directives go too; and how many of them hold lines back.
     let mut left_out = [false; 16];
     let mut held = [false; 16];
     let (mut depth, mut holding) = (0, 0);
@@ -100,8 +100,8 @@ const fn starts_with(text: &[u8], at: usize, word: &[u8]) -> bool {
 
 const fn is_false(text: &[u8], first: usize, end: usize) -> bool {
     let mut of = 0;
-    while of < FALSE.len() {
-        let condition = FALSE[of].as_bytes();
+    while of < NEVER_IN_BROWSERS.len() {
+        let condition = NEVER_IN_BROWSERS[of].as_bytes();
         if end - first == condition.len() && starts_with(text, first, condition) {
             return true;
         }
@@ -179,10 +179,29 @@ mod tests {
         assert!(kernels.len() >= 10, "{kernels:?}");
     }
 
+    /// The text of every shader and of all that it imports.
+    fn texts() -> Vec<&'static str> {
+        let mut all: Vec<&str> = crate::kernels::Kernel::ALL.iter().map(|kernel| kernel.file().1).collect();
+        let mut at = 0;
+        while at < all.len() {
+            let imports = all[at].lines().filter_map(|line| line.trim().strip_prefix("#import "));
+            let new: Vec<_> = imports.map(|name| crate::kernels::shared(name).unwrap()).filter(|text| !all.contains(text)).collect();
+            all.extend(new);
+            at += 1;
+        }
+        all
+    }
+
     #[test]
     fn shaders_have_line_comments_only() {
-        for kernel in crate::kernels::Kernel::ALL {
-            assert!(!kernel.file().1.contains("/*"), "{kernel}");
+        assert!(texts().len() > 30);
+        assert!(texts().iter().all(|text| !text.contains("/*")));
+    }
+
+    #[test]
+    fn every_condition_that_no_browser_meets_is_there() {
+        for condition in NEVER_IN_BROWSERS {
+            assert!(texts().iter().any(|text| text.lines().any(|line| line.trim() == condition)), "{condition}");
         }
     }
 }

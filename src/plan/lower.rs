@@ -698,8 +698,8 @@ impl Lowering<'_> {
             bindings.push(("input", Resource::Slot(from.storage)));
         }
         let (tile, strip) = self.options.choice.depthwise(shape.n, [shape.h, shape.w], layout_out.blocks(), kernel, conv.stride);
-        // Strips always sum, so that filters with and without a squeeze-and-excite share a pipeline.
-        let makes_sums = sums || strip > 0;
+        // Where drivers compile for long, strips always sum, so that filters with and without a squeeze-and-excite share a pipeline.
+        let makes_sums = sums || (strip > 0 && self.options.choice.class.lanes() > 0);
         let dispatch = kernels::depthwise(
             shape.n,
             [shape_in.h, shape_in.w],

@@ -274,7 +274,7 @@ impl Plan {
         if constant.stored { self.precision } else { Precision::F32 }
     }
 
-    /// Whether a constant is bound as a texture.
+    /// Whether a constant is bound as a texture. Each step has constants of its own, so none is also bound as a buffer.
     pub(crate) fn in_texture(&self, constant: usize) -> bool {
         let weight = ("weight", Resource::Constant(constant));
         cfg!(not(target_arch = "wasm32"))

@@ -141,6 +141,27 @@ impl Net {
     }
 }
 
+/// Depthwise convolutions of odd kernels, strides and padding, for maps of at least 5 x 9, and convolutions of neighbours.
+pub fn odd_windows(c: usize) -> Graph {
+    let (mut net, input) = Net::new(c);
+    for (kernel, stride, pad) in [
+        ([3, 3], [1, 1], [0, 0]),
+        ([3, 3], [2, 2], [4, 5]),
+        ([2, 4], [1, 1], [1, 1]),
+        ([5, 5], [3, 3], [2, 2]),
+        ([5, 5], [2, 2], [0, 2]),
+        ([3, 1], [1, 2], [1, 0]),
+        ([9, 1], [1, 1], [4, 0]),
+        ([1, 5], [1, 1], [0, 2]),
+    ] {
+        for (out, groups) in [(c, c), (2 * c, c), (c + 1, 1)] {
+            let result = net.conv(input, out, kernel, groups, |conv| Conv { stride, pad, ..conv });
+            net.output(result);
+        }
+    }
+    net.graph
+}
+
 /// Every operation on maps of `c` channels, each with several sizes where it has any, as results of one graph.
 pub fn every_operation(c: usize) -> Graph {
     let (mut net, input) = Net::new(c);
