@@ -58,7 +58,10 @@ impl DeviceClass {
         cfg!(not(target_arch = "wasm32")) && self == Self::Software8
     }
 
-    /// Whether weights of f32 lie in textures rather than in buffers.
+    /// Whether weights of f32 lie in textures rather than in buffers, for kernels whose invocations take one for several pixels.
+    ///
+    /// SwiftShader makes a load from a buffer value by value: so GhostNet 1.0's pipelines compile in 2.75 s in place of 3.3, and a run takes 56.5 ms in place
+    /// of 58 (in turn, 2026-11-26).
     pub fn weights_are_textures(self) -> bool {
         cfg!(not(target_arch = "wasm32")) && self == Self::Software4
     }
