@@ -139,11 +139,7 @@ fn main(
     for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
 #import block_values
 #for p in 0..PIXELS
-#if KW
-        if on${p} & (block + b < params.blocks_out) {
-#else
         if (first + ${p * WG}u < params.pixels_out) & (block + b < params.blocks_out) {
-#endif
             output[output_base + (block + b) * params.pixels_out + pixel${p}] = pack(activate${ACTIVATION}(value${p}));
         }
 #endfor

@@ -10,12 +10,7 @@
     var a${p}_${b} = bias[block + ${b}u];
 #endfor
 #endfor
-#for column in 0..(PIXELS - 1) * STRIDE_X + KW
-    // Left of or above the map the subtraction wraps round and fails the comparison.
-    let ix${column} = x * ${STRIDE_X}u + ${column}u - params.pad_x;
-    let column_on${column} = ix${column} < params.width_in;
-    let column${column} = select(0u, ix${column}, column_on${column});
-#endfor
+#import run_columns
     var turn = channel_tile * params.blocks_window * params.kernel_y;
     for (var i = 0u; i < params.blocks_window; i++) {
         for (var ky = 0u; ky < kernel_y; ky++) {

@@ -17,12 +17,7 @@
 #for t in 0..KH * KW
     let w${t} = unpack(weight_at(block * ${KH * KW}u + ${t}u));
 #endfor
-#for column in 0..(PIXELS - 1) * STRIDE_X + KW
-    // Left of or above the map the subtraction wraps round and fails the comparison.
-    let ix${column} = x * ${STRIDE_X}u + ${column}u - params.pad_x;
-    let on${column} = ix${column} < params.width_in;
-    let column${column} = select(0u, ix${column}, on${column});
-#endfor
+#import run_columns
 #for k in 0..LIVE
 #for p in 0..PIXELS
     var a${k}_${p} = bias_of;
@@ -40,7 +35,7 @@
         let row_on${t} = iy${t} < params.height_in;
         let row_at${t} = input_base + select(0u, iy${t}, row_on${t}) * params.width_in;
 #for column in 0..(PIXELS - 1) * STRIDE_X + KW
-        let v${t}_${column} = unpack(select(Stored(), load(row_at${t} + column${column}), row_on${t} & on${column}));
+        let v${t}_${column} = unpack(select(Stored(), load(row_at${t} + column${column}), row_on${t} & column_on${column}));
 #for p in 0..PIXELS
 #if column >= p * STRIDE_X && column - p * STRIDE_X < KW
 #for k in 0..LIVE

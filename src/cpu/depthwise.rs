@@ -4,13 +4,13 @@ use super::block::{Block, View, ZERO, activate, add, each, multiply_add, rows_of
 use crate::kernels::DepthwiseParams;
 use crate::parallel::*;
 
-/// `window` is from KH, KW, STRIDE_Y, STRIDE_X and the parameters; `run` is PIXELS, and the sums' tiles are made of `runs` runs,
-/// or of the runs that lie in one strip, one under the other. No `input` is SAME, and `sums` is SUMS.
+/// `window` is from KH, KW, STRIDE_Y, STRIDE_X and the parameters; `run` and `runs` are PIXELS and WG: the sums' tiles are
+/// made of so many runs, or of the runs that lie in one strip, one under the other. No `input` is SAME, and `sums` is SUMS.
 #[allow(clippy::too_many_arguments)] // the shader's variables and constants
 pub(crate) fn depthwise(
     params: &DepthwiseParams,
     window: &Window,
-    (run, runs): (usize, Option<usize>),
+    [run, runs]: [usize; 2],
     activation: u32,
     input: Option<&[Block]>,
     weight: &[Block],
@@ -44,12 +44,11 @@ pub(crate) fn depthwise(
         let image = to.image(output, at / tiles);
         let all = runs_in_row * window.height_out;
         let tile = at % tiles;
-        let (first, last, step) = match runs {
-            Some(runs) => (tile * runs, (tile * runs + runs).min(all), 1),
-            None => {
-                let first = tile / runs_in_row * strip * runs_in_row + tile % runs_in_row;
-                (first, (first + strip * runs_in_row).min(all), runs_in_row)
-            }
+        let (first, last, step) = if strip == 0 {
+            (tile * runs, (tile * runs + runs).min(all), 1)
+        } else {
+            let first = tile / runs_in_row * strip * runs_in_row + tile % runs_in_row;
+            (first, (first + strip * runs_in_row).min(all), runs_in_row)
         };
         for (block, sum) in sums.iter_mut().enumerate() {
             let map = &image[block * pixels..][..pixels];

@@ -130,12 +130,11 @@ impl Prepared {
                 let size_in = [params.height_in, params.width_in];
                 let [kernel, stride] = [["KH", "KW"], ["STRIDE_Y", "STRIDE_X"]].map(|names| names.map(|name| define(name) as u32));
                 let window = window(size_in, [params.height_out, params.width_out], (kernel, stride, [params.pad_y, params.pad_x]));
-                let [run, runs] = ["PIXELS", "WG"].map(define);
-                let runs = if params.strip == 0 { Some(runs) } else { None };
+                let run = ["PIXELS", "WG"].map(define);
                 depthwise::depthwise(
                     &params,
                     &window,
-                    (run, runs),
+                    run,
                     activation("ACTIVATION"),
                     maybe("input"),
                     read("weight"),

@@ -148,6 +148,7 @@ fn shared(name: &str) -> Option<&'static str> {
         "rows_in_output" => shader_text!("shared/rows_in_output.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
         "rows_in_registers" => shader_text!("shared/rows_in_registers.wgsl"),
+        "run_columns" => shader_text!("shared/run_columns.wgsl"),
         "sum_over_input" => shader_text!("shared/sum_over_input.wgsl"),
         "weight" => shader_text!("shared/weight.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
