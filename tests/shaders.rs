@@ -131,8 +131,9 @@ fn validated(name: &str, source: &str) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
     let halves = if source.contains("\nenable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
     let subgroups = if uses_subgroups(source) { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let barrier = if source.contains("subgroupBarrier(") { Capabilities::SUBGROUP_BARRIER } else { Capabilities::empty() };
     let long = if is_wide(source) { Capabilities::SHADER_INT64 } else { Capabilities::empty() };
-    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | halves | subgroups | long;
+    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | halves | subgroups | barrier | long;
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     let all = SubgroupOperationSet::all();
     let info = validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE).subgroup_operations(all).validate(&module);

@@ -34,7 +34,8 @@
             }
         }
     }
-    storageBarrier();
+    // The workgroup is one subgroup, whose invocations such drivers run together.
+    subgroupBarrier();
 #if PARTS
     let parts = (params.width + ${COLUMNS * LANES - 1}u) / ${COLUMNS * LANES}u;
 #else
@@ -51,7 +52,7 @@
         let left_edge = (part + 1u) % 2u * ${PARTS}u;
         let right_edge = part % 2u * ${PARTS}u;
         let beside = (part + 1u) * ${COLUMNS * LANES}u;
-        workgroupBarrier();
+        subgroupBarrier();
 #import rows_columns
 #endif
         // Columns of the rows about the one that is made, from the left neighbour's last to the right neighbour's first.

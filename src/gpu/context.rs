@@ -8,6 +8,9 @@ use crate::{
 };
 use std::sync::{Arc, Mutex};
 
+/// What kernels that share loads take: operations of subgroups, and a barrier among one's invocations (Direct3D has none, so there they are left out).
+const SUBGROUPS: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SUBGROUP_BARRIER);
+
 /// A GPU as the system describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdapterInfo {
@@ -166,7 +169,7 @@ impl Context {
         // nothing is needed.
         let halves = if halves { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
         let long = if info.device_type == "cpu" { wgpu::Features::SHADER_INT64 } else { wgpu::Features::empty() };
-        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP | long | halves;
+        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | SUBGROUPS | long | halves;
         let features = adapter.features() & optional;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("ghostnet"),
@@ -179,7 +182,7 @@ impl Context {
             .request_device(&descriptor)
             .await
             .map_err(|error| Error::Unsupported { adapter: info.name.clone(), what: format!("cannot be opened: {error}") })?;
-        let subgroup = if features.contains(wgpu::Features::SUBGROUP) { adapter.get_info().subgroup_min_size } else { 0 };
+        let subgroup = if features.contains(SUBGROUPS) { adapter.get_info().subgroup_min_size } else { 0 };
         Ok(Self::from_device(device, queue, info, adapter.limits(), subgroup))
     }
 
