@@ -4,7 +4,8 @@
 //
 // input, output: [n][block] blocks of four. weight: [output block][input block][input lane] rows of four output lanes.
 // One workgroup: one output block of one image; its invocations stride over the input blocks together (reads stay contiguous) and
-// add up in workgroup memory. Workgroup memory: WG * 16 bytes.
+// add up in workgroup memory. With LANES as many output blocks as invocations, one subgroup, of which each loads an input block and hands it on.
+// Workgroup memory: WG * 16 bytes; none with LANES.
 #import dtype
 #import activation
 #import grid
@@ -12,6 +13,7 @@
 struct Params {
     blocks_in: u32,
     blocks_out: u32,
+    tiles: u32,
     workgroups: u32,
     input_offset: u32,
     input_stride: u32,
@@ -30,7 +32,9 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 
 const WG = ${WG}u;
+#if !LANES
 #import reduce
+#endif
 
 @compute @workgroup_size(${WG})
 fn main(
@@ -42,10 +46,22 @@ fn main(
     if index >= params.workgroups {
         return;
     }
-    let block = index % params.blocks_out;
-    let n = index / params.blocks_out;
+    let tile = index % params.tiles;
+    let n = index / params.tiles;
     let base = params.input_offset + n * params.input_stride;
     var total = vec4<f32>(0.0);
+#if LANES
+    let block = tile * ${LANES}u + lane;
+    let count = opaque(params.blocks_in, group);
+    let rows = min(block, params.blocks_out - 1u) * count * 4u;
+    let step = 4u;
+    for (var i = 0u; i < count; i += ${LANES}u) {
+        let values = unpack(input[base + min(i + lane, count - 1u)]);
+#import multiply_shared
+    }
+    let writes = block < params.blocks_out;
+#else
+    let block = tile;
     for (var i = lane; i < params.blocks_in; i += WG) {
         let x = unpack(input[base + i]);
         let w = (block * params.blocks_in + i) * 4u;
@@ -53,7 +69,10 @@ fn main(
     }
     sums_of[lane] = total;
     reduce_sums(lane);
-    if lane == 0u {
-        output[params.output_offset + n * params.output_stride + block] = pack(activate${ACTIVATION}(sums_of[0] + bias[block]));
+    total = sums_of[0];
+    let writes = lane == 0u;
+#endif
+    if writes {
+        output[params.output_offset + n * params.output_stride + block] = pack(activate${ACTIVATION}(total + bias[block]));
     }
 }

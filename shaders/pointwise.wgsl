@@ -43,7 +43,7 @@ struct Params {
 #endif
 
 const WG = ${WG}u;
-#if POOL
+#if POOL && !LANES
 #import reduce
 #endif
 
@@ -94,15 +94,29 @@ fn main(
     }
 #endfor
     }
+#if LANES
+#for b in 0..BLOCKS
+    let total${b} = subgroupAdd(pooled${b});
+#endfor
+#else
 #for b in 0..BLOCKS
     sums_of[${b * WG}u + lane] = pooled${b};
 #endfor
     reduce_sums(lane);
+#endif
 #for k in 0..(BLOCKS + WG - 1) / WG
     let of${k} = lane + ${k * WG}u;
     let written${k} = channel_tile * ${BLOCKS}u + of${k};
     if of${k} < ${BLOCKS}u && written${k} < params.blocks_out {
-        output[params.output_offset + n * params.output_stride + written${k}] = pack(sums_of[of${k} * WG] / f32(params.pixels));
+#if LANES
+        var total = total0;
+#for b in 1..BLOCKS
+        total = select(total, total${b}, of${k} == ${b}u);
+#endfor
+#else
+        let total = sums_of[of${k} * WG];
+#endif
+        output[params.output_offset + n * params.output_stride + written${k}] = pack(total / f32(params.pixels));
     }
 #endfor
 #else

@@ -7,9 +7,10 @@
 // [reduced block][block][input lane] at expand_offset, so that neighbouring invocations read neighbouring rows in both.
 // bias: bias1 [reduced block], then bias2 [block] at expand_bias_offset.
 // One workgroup: one image, or one of its `parts`, of `part` blocks of the gate, each of which makes all of layer 1. Layer 1: SLICES invocations share
-// a reduced block's sum; layer 2: one invocation a block.
+// a reduced block's sum; layer 2: one invocation a block. With LANES a workgroup is one subgroup, and in both layers an invocation has a block of its own
+// and hands on each input that it loads.
 // The means lie in workgroup memory, or, where MAX_BLOCKS is 0, are made anew by each invocation that needs one.
-// Workgroup memory: (MAX_BLOCKS + MAX_REDUCED + WG) * 16 bytes.
+// Workgroup memory: (MAX_BLOCKS + MAX_REDUCED + WG) * 16 bytes; with LANES (MAX_BLOCKS + MAX_REDUCED) * 16.
 #import dtype
 #import activation
 #import grid
@@ -42,7 +43,9 @@ const WG = ${WG}u;
 var<workgroup> means: array<Held, ${MAX_BLOCKS}>;
 #endif
 var<workgroup> reduced: array<Held, ${MAX_REDUCED}>;
+#if !LANES
 var<workgroup> partial: array<Held, ${WG}>;
+#endif
 
 fn mean(n: u32, block: u32) -> vec4<f32> {
     var total = vec4<f32>(0.0);
@@ -68,9 +71,49 @@ fn main(
     for (var block = lane; block < params.blocks; block += WG) {
         means[block] = hold(mean(n, block));
     }
+#if LANES
+    subgroupBarrier();
+#else
     workgroupBarrier();
 #endif
-
+#endif
+    let end = min((part + 1u) * params.part, params.blocks);
+#if LANES
+    let blocks_reduced = opaque(params.blocks_reduced, group);
+    for (var start = 0u; start < blocks_reduced; start += ${LANES}u) {
+        let r = start + lane;
+        let count = opaque(params.blocks, group);
+        let rows = min(r, blocks_reduced - 1u) * count * 4u;
+        let step = 4u;
+        var total = vec4<f32>(0.0);
+        for (var i = 0u; i < count; i += ${LANES}u) {
+#if MAX_BLOCKS
+            let values = held(means[min(i + lane, count - 1u)]);
+#else
+            let values = mean(n, min(i + lane, count - 1u));
+#endif
+#import multiply_shared
+        }
+        if r < blocks_reduced {
+            reduced[r] = hold(activate${REDUCE_ACTIVATION}(total + bias[r]));
+        }
+    }
+    subgroupBarrier();
+    for (var start = part * params.part; start < end; start += ${LANES}u) {
+        let block = start + lane;
+        let count = blocks_reduced;
+        let rows = params.expand_offset + min(block, params.blocks - 1u) * 4u;
+        let step = params.blocks * 4u;
+        var total = vec4<f32>(0.0);
+        for (var i = 0u; i < count; i += ${LANES}u) {
+            let values = held(reduced[min(i + lane, count - 1u)]);
+#import multiply_shared
+        }
+        if block < end {
+            gate[n * params.blocks + block] = activate${GATE_ACTIVATION}(total + bias[params.expand_bias_offset + block]);
+        }
+    }
+#else
     // Reduced blocks are taken WG / slices at a time; `slices` is a power of two.
     let slice = lane % params.slices;
     let team = lane / params.slices;
@@ -101,7 +144,6 @@ fn main(
         workgroupBarrier();
     }
 
-    let end = min((part + 1u) * params.part, params.blocks);
     for (var block = part * params.part + lane; block < end; block += WG) {
         var total = bias[params.expand_bias_offset + block];
         for (var r = 0u; r < params.blocks_reduced; r++) {
@@ -111,4 +153,5 @@ fn main(
         }
         gate[n * params.blocks + block] = activate${GATE_ACTIVATION}(total);
     }
+#endif
 }

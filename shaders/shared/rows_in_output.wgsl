@@ -36,14 +36,24 @@
     }
     // The workgroup is one subgroup, whose invocations such drivers run together.
     subgroupBarrier();
+    let end_block = min(${BLOCKS}u, params.blocks_primary - block);
 #if PARTS
     let parts = (params.width + ${COLUMNS * LANES - 1}u) / ${COLUMNS * LANES}u;
-#else
-    let column = lane * ${COLUMNS}u;
-#import rows_columns
-#endif
-    let end_block = min(${BLOCKS}u, params.blocks_primary - block);
+    let run = lane;
+    let runs = ${LANES}u;
     for (var b = 0u; b < end_block; b++) {
+#else
+    // An invocation has a run of columns; as many blocks are made at a time as the subgroup has runs for, so that small maps leave none idle.
+    let runs = (params.width + ${COLUMNS - 1}u) / ${COLUMNS}u;
+    let together = ${LANES}u / runs;
+    let run = lane % runs;
+    let column = run * ${COLUMNS}u;
+#import rows_columns
+    for (var first = 0u; first < end_block; first += together) {
+        let own = first + lane / runs;
+        let has = (lane / runs < together) & (own < end_block);
+        let b = min(own, end_block - 1u);
+#endif
         let plane = (block + b) * pixels;
 #import ghost_filters
 #if PARTS
@@ -90,11 +100,15 @@
             let from_right = vec4<f32>(0.0);
 #endif
 #for k in 0..D / 2
-            m${D - 1}_${k} = select(subgroupShuffleUp(m${D - 1}_${COLUMNS + k}, 1u), from_left, lane == 0u);
-            m${D - 1}_${COLUMNS + D / 2 + k} = select(subgroupShuffleDown(m${D - 1}_${D / 2 + k}, 1u), from_right, lane == ${LANES - 1}u);
+            m${D - 1}_${k} = select(subgroupShuffleUp(m${D - 1}_${COLUMNS + k}, 1u), from_left, run == 0u);
+            m${D - 1}_${COLUMNS + D / 2 + k} = select(subgroupShuffleDown(m${D - 1}_${D / 2 + k}, 1u), from_right, run == runs - 1u);
 #endfor
             let row = next - ${D / 2}u;
+#if PARTS
             let here = (row >= top) & (row < bottom);
+#else
+            let here = (row >= top) & (row < bottom) & has;
+#endif
             let at = plane + row * params.width;
 #for c in 0..COLUMNS
 #if RAGGED

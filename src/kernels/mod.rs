@@ -138,6 +138,8 @@ fn shared(name: &str) -> Option<&'static str> {
         "multiply_pairs" => shader_text!("shared/multiply_pairs.wgsl"),
         "multiply_rows" => shader_text!("shared/multiply_rows.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
+        "multiply_shared" => shader_text!("shared/multiply_shared.wgsl"),
+        #[cfg(not(target_arch = "wasm32"))]
         "primary_rows" => shader_text!("shared/primary_rows.wgsl"),
         "reduce" => shader_text!("shared/reduce.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]

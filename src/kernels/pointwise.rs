@@ -53,7 +53,7 @@ pub fn pointwise(
         ("GATE", gate.into()),
         ("RESIDUAL", residual.is_some().into()),
         ("POOL", pool.into()),
-        ("SUMS_PER_LANE", if pool { tile.blocks.into() } else { 0 }),
+        ("SUMS_PER_LANE", if pool && lanes == 0 { tile.blocks.into() } else { 0 }),
         ("ACTIVATION", activation as i64),
         ("F16", products.halves as i64),
     ];

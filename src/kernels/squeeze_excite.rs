@@ -25,14 +25,15 @@ impl SqueezeExciteParams {
     }
 }
 
-/// The gates of `n` images, each in at most `parts` parts, from sums over `tiles` tiles of maps of `pixels` pixels.
+/// The gates of `n` images, each in at most `parts` parts, from sums over `tiles` tiles of maps of `pixels` pixels. `lanes` invocations share what they
+/// load: all of a workgroup, or 0.
 #[allow(clippy::too_many_arguments)] // what a squeeze-and-excite is; a struct would only repeat the names
 pub fn squeeze_excite(
     (n, parts): (usize, u32),
     pixels: usize,
     tiles: usize,
     [blocks, blocks_reduced]: [usize; 2],
-    (invocations, keeps_means): (u32, bool),
+    (invocations, lanes, keeps_means): (u32, u32, bool),
     f16: bool,
     [reduce_activation, gate_activation]: [Activation; 2],
 ) -> Dispatch {
@@ -57,6 +58,7 @@ pub fn squeeze_excite(
         *SIZES.iter().find(|[c, r]| blocks <= *c && blocks_reduced <= *r).expect("fuse_squeeze_excite checks the size");
     let defines = [
         ("WG", invocations.into()),
+        ("LANES", lanes.into()),
         ("MAX_BLOCKS", if keeps_means { max_blocks as i64 } else { 0 }),
         ("MAX_REDUCED", max_reduced as i64),
         ("REDUCE_ACTIVATION", reduce_activation as i64),

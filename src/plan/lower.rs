@@ -585,8 +585,8 @@ impl Lowering<'_> {
         let bias = self.constant(id, "bias", 1, false, &|| pack::vector(bias, layout_out.lanes(), 1));
         let (from, to) = (self.view(input), self.output_view(id));
         let blocks = [layout_in.blocks(), layout_out.blocks()];
-        let invocations = self.options.choice.linear();
-        let dispatch = kernels::linear(self.shapes[id.0].n, blocks, invocations, self.f16, conv.activation, from.place, to.place);
+        let lanes = self.options.choice.linear();
+        let dispatch = kernels::linear(self.shapes[id.0].n, blocks, lanes, self.f16, conv.activation, from.place, to.place);
         let bindings =
             [("input", Resource::Slot(from.storage)), ("weight", matrix), ("bias", bias), ("output", Resource::Slot(to.storage))];
         let (macs, read, write) = (graph.macs(id, &self.shapes), self.tensor_bytes(input), self.tensor_bytes(id));
