@@ -8,6 +8,7 @@
 // weight: [channel tile][input block of the window][KH * KW][BLOCKS][input lane] rows of four output lanes.
 // bias: [block], then the windows' first blocks as f32 in lane x, one for each channel tile, at first_offset.
 // One invocation: PIXELS pixels of BLOCKS output blocks. One workgroup: WG * PIXELS pixels of one channel tile. LANES: as in `pointwise`.
+// DEPTH: lanes of an input block that have a channel: fewer than 4 where there is one block, 3 for a picture.
 // With KW (the kernel's width) and STRIDE_X, for LANES 4, the pixels are neighbours in a row, which share the columns they both need (`conv2d_run`).
 // Workgroup memory: none.
 #import dtype
@@ -102,7 +103,7 @@ fn main(
 #endfor
 #import weight_rows
 #for b in 0..BLOCKS
-#for j in 0..4
+#for j in 0..DEPTH
 #if LANES
 #if LANES == 4
                 let w${b}_${j} = quadBroadcast(rows${(b * 4 + j) / LANES}, ${(b * 4 + j) % LANES}u);
@@ -116,15 +117,14 @@ fn main(
 #for p in 0..PIXELS
 #if F16 == 2
                 var s${p}_${b} = v${p}.x * w${b}_0;
-                s${p}_${b} = fma(Factor(v${p}.y), w${b}_1, s${p}_${b});
-                s${p}_${b} = fma(Factor(v${p}.z), w${b}_2, s${p}_${b});
-                s${p}_${b} = fma(Factor(v${p}.w), w${b}_3, s${p}_${b});
+#for j in 1..DEPTH
+                s${p}_${b} = fma(Factor(v${p}[${j}]), w${b}_${j}, s${p}_${b});
+#endfor
                 a${p}_${b} = fma(vec4<f32>(s${p}_${b}), unscale, a${p}_${b});
 #else
-                a${p}_${b} = fma(vec4<f32>(v${p}.x), w${b}_0, a${p}_${b});
-                a${p}_${b} = fma(vec4<f32>(v${p}.y), w${b}_1, a${p}_${b});
-                a${p}_${b} = fma(vec4<f32>(v${p}.z), w${b}_2, a${p}_${b});
-                a${p}_${b} = fma(vec4<f32>(v${p}.w), w${b}_3, a${p}_${b});
+#for j in 0..DEPTH
+                a${p}_${b} = fma(vec4<f32>(v${p}[${j}]), w${b}_${j}, a${p}_${b});
+#endfor
 #endif
 #endfor
 #endfor

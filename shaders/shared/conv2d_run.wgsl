@@ -18,7 +18,12 @@
             let row_on = iy < params.height_in;
             let row = plane + select(0u, iy, row_on) * params.width_in;
 #for column in 0..(PIXELS - 1) * STRIDE_X + KW
+#if DEPTH == 3 && !F16
+            let at${column} = row + column${column};
+            let v${column} = select(vec3<f32>(0.0), vec3<f32>(input[at${column}].x, input[at${column}].y, input[at${column}].z), row_on & column_on${column});
+#else
             let v${column} = unpack(select(Stored(), input[row + column${column}], row_on & column_on${column}));
+#endif
 #endfor
 #import weight_rows
 #for u in 0..KW
@@ -26,7 +31,15 @@
 #for j in 0..4
             let w${u}_${b}_${j} = quadBroadcast(rows${u * BLOCKS + b}, ${j}u);
 #endfor
+#if DEPTH == 3 && !F16
+            let m${u}_${b} = mat4x3<f32>(
+#for j in 0..4
+                vec3<f32>(w${u}_${b}_0[${j}], w${u}_${b}_1[${j}], w${u}_${b}_2[${j}]),
+#endfor
+            );
+#else
 #import weight_matrix
+#endif
 #for p in 0..PIXELS
             a${p}_${b} += v${p * STRIDE_X + u} * m${u}_${b};
 #endfor

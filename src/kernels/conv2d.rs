@@ -18,13 +18,14 @@ params! {
 /// The widest kernel whose row is written out.
 const RUN_TAPS: usize = 5;
 
-/// A convolution of `n` maps; sizes are (rows, columns). Each tile sums over `blocks_window` input blocks.
+/// A convolution of `n` maps; sizes are (rows, columns). Each tile sums over `blocks_window` input blocks, of which `depth` lanes have a channel.
 #[allow(clippy::too_many_arguments)] // what a convolution is; a struct would only repeat the names
 pub fn conv2d(
     n: usize,
     [h_in, w_in]: [usize; 2],
     [h_out, w_out]: [usize; 2],
     [blocks_window, blocks_out]: [usize; 2],
+    depth: usize,
     kernel: [usize; 2],
     conv: &Conv,
     (tile, lanes): (Tile, u32),
@@ -33,7 +34,7 @@ pub fn conv2d(
     input: Place,
     output: Place,
 ) -> Dispatch {
-    // On SwiftShader neighbours share columns: the stem takes 2.8 ms there in place of 3.7. On lavapipe it is no faster and compiles for half as
+    // On SwiftShader neighbours share columns: the stem takes 2.8 ms there in place of 3.7 (2.5 with three channels of four). On lavapipe it is no faster and compiles for half as
     // long again (2026-11-26).
     let shares = conv.dilation[1] == 1 && kernel[1] <= RUN_TAPS && conv.stride[1] <= kernel[1] && w_out * 2 >= tile.pixels as usize;
     let in_runs = cfg!(not(target_arch = "wasm32")) && lanes == 4 && shares;
@@ -74,6 +75,7 @@ pub fn conv2d(
         ("UNROLL", if in_runs { kernel[1] as i64 } else { 1 }),
         ("KW", if in_runs { kernel[1] as i64 } else { 0 }),
         ("STRIDE_X", if in_runs { conv.stride[1] as i64 } else { 0 }),
+        ("DEPTH", depth as i64),
         ("LANES", lanes.into()),
         // With 4 lanes (SwiftShader) the stem would compile 0.1 s sooner and run 0.2 ms longer.
         ("STORES_IN_LOOP", (lanes == 8).into()),

@@ -41,6 +41,11 @@ impl Layout {
         self.lanes.len() / 4
     }
 
+    /// Lanes up to the last that has a channel.
+    pub(crate) fn lanes_in_use(&self) -> usize {
+        self.lanes.iter().rposition(|&lane| lane != PAD).map_or(0, |last| last + 1)
+    }
+
     /// The physical lane of each of `channels` logical channels.
     pub fn lane_of(&self, channels: usize) -> Vec<u32> {
         let mut of = vec![PAD; channels];

@@ -559,6 +559,7 @@ impl Lowering<'_> {
                 [shape_in.h, shape_in.w],
                 [shape.h, shape.w],
                 [windows.blocks, layout_out.blocks()],
+                if layout_in.blocks() == 1 { layout_in.lanes_in_use() } else { 4 },
                 kernel,
                 conv,
                 (tile, self.options.choice.lanes(&tile)),
