@@ -26,7 +26,7 @@ struct Params {
 #if WIDE
 @group(0) @binding(2) var<storage, read> weight: array<StoredPair>;
 #else
-@group(0) @binding(2) var<storage, read> weight: array<Stored>;
+#import weight
 #endif
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;

@@ -2,8 +2,8 @@
 #if WIDE
 #import multiply_pairs
 #else
-        total = fma(vec4<f32>(x.x), unpack(weight[w]), total);
-        total = fma(vec4<f32>(x.y), unpack(weight[w + 1u]), total);
-        total = fma(vec4<f32>(x.z), unpack(weight[w + 2u]), total);
-        total = fma(vec4<f32>(x.w), unpack(weight[w + 3u]), total);
+        total = fma(vec4<f32>(x.x), unpack(weight_at(w)), total);
+        total = fma(vec4<f32>(x.y), unpack(weight_at(w + 1u)), total);
+        total = fma(vec4<f32>(x.z), unpack(weight_at(w + 2u)), total);
+        total = fma(vec4<f32>(x.w), unpack(weight_at(w + 3u)), total);
 #endif

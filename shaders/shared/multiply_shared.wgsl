@@ -9,6 +9,18 @@
             let x = select(vec4<f32>(0.0), subgroupBroadcast(values, ${j}u), at < count);
 #endif
             let w = rows + min(at, count - 1u) * step;
+#if LANES == 4
+            // A vector times a matrix: see `weight_matrix`.
+#for k in 0..4
+            let r${k} = unpack(weight_at(w + ${k}u));
+#endfor
+            total += x * mat4x4<f32>(
+#for k in 0..4
+                vec4<f32>(r0[${k}], r1[${k}], r2[${k}], r3[${k}]),
+#endfor
+            );
+#else
 #import multiply_rows
+#endif
         }
 #endfor

@@ -496,9 +496,8 @@ impl Choice {
     pub fn squeeze_excite(&self) -> (u32, u32, bool) {
         match self.class {
             DeviceClass::Software => (16, 0, false),
-            DeviceClass::Software4 => (32, 0, true),
-            DeviceClass::Software8 => (self.class.lanes(), self.class.lanes(), true),
             DeviceClass::Gpu => (256, 0, true),
+            class => (class.lanes(), class.lanes(), true),
         }
     }
 

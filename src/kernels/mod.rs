@@ -83,11 +83,6 @@ impl Kernel {
         self.file().0
     }
 
-    /// Whether one invocation takes a weight for several pixels.
-    pub(crate) fn shares_weights(self) -> bool {
-        !matches!(self, Kernel::Linear | Kernel::SqueezeExcite)
-    }
-
     /// The names of the shader's parameters, in order; each is a 32-bit number.
     pub fn params(self) -> &'static [&'static str] {
         match self {
