@@ -344,9 +344,8 @@ impl Lowering<'_> {
             Resource::Constant(constant) if *name == "weight" => Some(self.constants[constant].data.len()),
             _ => None,
         };
-        let in_texture = class.weights_are_textures()
-            && !self.f16
-            && bindings.iter().find_map(values).is_some_and(|values| values <= VALUES_IN_TEXTURE);
+        let in_texture =
+            class.weights_are_textures() && !self.f16 && bindings.iter().find_map(values).is_some_and(|values| values <= VALUES_IN_TEXTURE);
         let dispatch = if in_texture { dispatch.with("WEIGHT_TEXTURE") } else { dispatch };
         self.steps.push(Step { name, dispatch, bindings: bindings.to_vec(), macs, read_bytes, write_bytes: write });
     }
