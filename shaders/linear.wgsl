@@ -32,7 +32,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 
 const WG = ${WG}u;
-#if !LANES
+#if LANES
+#else
 #import reduce
 #endif
 

@@ -43,8 +43,11 @@ struct Params {
 #endif
 
 const WG = ${WG}u;
-#if POOL && !LANES
+#if POOL
+#if LANES
+#else
 #import reduce
+#endif
 #endif
 
 @compute @workgroup_size(${WG})

@@ -43,7 +43,8 @@ const WG = ${WG}u;
 var<workgroup> means: array<Held, ${MAX_BLOCKS}>;
 #endif
 var<workgroup> reduced: array<Held, ${MAX_REDUCED}>;
-#if !LANES
+#if LANES
+#else
 var<workgroup> partial: array<Held, ${WG}>;
 #endif
 

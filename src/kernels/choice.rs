@@ -58,10 +58,10 @@ impl DeviceClass {
         cfg!(not(target_arch = "wasm32")) && self == Self::Software8
     }
 
-    /// Whether weights of f32 lie in textures rather than in buffers, for kernels whose invocations take one for several pixels.
+    /// Whether weights of f32 lie in textures rather than in buffers.
     ///
     /// SwiftShader makes a load from a buffer value by value: so GhostNet 1.0's pipelines compile in 2.75 s in place of 3.3, and a run takes 56.5 ms in place
-    /// of 58 (in turn, 2026-11-26).
+    /// of 58 (in turn, 2026-11-26); `linear` 2.9 in place of 3.4.
     pub fn weights_are_textures(self) -> bool {
         cfg!(not(target_arch = "wasm32")) && self == Self::Software4
     }
@@ -312,9 +312,20 @@ impl Choice {
     /// | by width 2, 4, 7, 14; 13 x 10, 17 x 5 or 7, 14 x 5, 14 x 2 or 3 in the output | 37.1 | 11.4 |
     /// | 4, 13 x 5 or 7; 7, 14 x 2 or 3 in the output, modules with and without a gate by one pipeline | 40.7 | 2.6 |
     ///
-    /// With products in registers and weights in textures (2026-11-26) all take 34 ms (plain convolutions 48) and their pipelines 2.2 s. A tile for 7 x 7 (2 columns, 13 x
-    /// 10) and 13 x 7 for all 14 x 14 would save 2 ms and take 0.6 s more. 40 -> 120 channels at 28 x 28 took 0.97 ms with 3 blocks, no less than the plain
-    /// convolution, 0.83 with 5, 40 -> 240 1.60 and 1.45, so wide modules there have a pipeline of their own.
+    /// With products in registers and weights in textures (2026-11-26) all take 34 ms and their pipelines 2.2 s. 40 -> 120 channels at 28 x 28 took 0.97 ms with 3
+    /// blocks, no less than the plain convolution, 0.83 with 5, 40 -> 240 1.60 and 1.45, so wide modules there have a pipeline of their own; narrow ones
+    /// with 5 as well would save 0.25 ms of 50, for a pipeline more. With a barrier among a subgroup's invocations in place of a workgroup's, the least of 11 rounds, us:
+    ///
+    /// | 13 x blocks | 240 -> 80 | 80 -> 184 | 80 -> 480 | 480 -> 112 | 112 -> 672 | 160 -> 960 | 960 -> 160 |
+    /// |---|---|---|---|---|---|---|---|
+    /// | 5 | **432** | 544 | 1114 | 1556 | 2089 | 1085 | **786** |
+    /// | 6 | 492 | **433** | 1070 | 1749 | **1872** | 1042 | 889 |
+    /// | 7 | 556 | 514 | 1236 | **1050** | 1921 | 1102 | 1016 |
+    /// | 8 | 650 | 556 | 1120 | 1156 | 2051 | 1072 | 1126 |
+    /// | 10 | 601 | 639 | **1033** | 1389 | 2092 | **986** | 692 |
+    ///
+    /// So it is 6 for wide modules, which are others than narrow ones by their activation already. With several blocks' ghosts at a time 160 -> 960 at 7 x 7 went from 1060 to 938,
+    /// and all 32 take 30.6 ms.
     ///
     /// 25 pixels in place of 14 gain nothing and compile for twice as long, and more sums than 4 x 2 its compiler does not stand in registers.
     pub fn ghost_rows(&self, n: usize, [width, height]: [usize; 2], d: usize, blocks: usize) -> Option<RowsTile> {
