@@ -13,11 +13,10 @@
 // One workgroup: LANES invocations, one subgroup; BLOCKS intrinsic blocks on a tile of the map, halo included: LANES * COLUMNS columns.
 // The intrinsic maps wait for their ghosts
 // - in registers (`rows_in_registers`): one invocation makes ROWS rows of its columns at a time, going down the tile;
-// - with ROUTE 1 in workgroup memory (`rows_in_memory`), likewise;
-// - with ROUTE 2 in their place in the output (`rows_in_output`): an invocation makes PIXELS pixels of the intrinsic maps at a time, whichever, then the
-//   ghosts of its columns, down the rows. A tile has all columns of the map; with PARTS they are made part by part, and a tile and its halo have
-//   at most PARTS rows.
-// Workgroup memory: none; with ROUTE 1 BLOCKS * MEMORY_ROWS * COLUMNS * LANES * 16 bytes; with PARTS a column of a part, twice: 2 * PARTS * 16 bytes.
+// - with ROUTE in their place in the output (`rows_in_output`): an invocation makes PIXELS pixels of the intrinsic maps at a time, whichever, then the
+//   ghosts of its columns, down the rows. A tile has all columns of the map. With ROUTE 1 a run of columns is made by an invocation, and as many blocks
+//   at a time as the subgroup has runs for; with 2 (PARTS) they are made part by part, and a tile and its halo have at most PARTS rows.
+// Workgroup memory: none; with PARTS a column of a part, twice: 2 * PARTS * 16 bytes.
 #import dtype
 #import activation
 #import grid
@@ -64,16 +63,12 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
 #endif
 
-#if ROUTE == 1
-// The intrinsic maps of the tile and its halo: [block][row][column of an invocation][invocation]. Each invocation reads only what it wrote.
-var<workgroup> maps: array<Held, ${BLOCKS * MEMORY_ROWS * COLUMNS * LANES}>;
-#endif
 #if PARTS
 // The last column of the part to the left: that of parts of even number, then that of the others.
 var<workgroup> edge: array<vec4<f32>, ${2 * PARTS}>;
 #endif
 
-#if ROUTE == 2
+#if ROUTE
 // Where row `y` of an intrinsic map lies in the first plane of the output while ghosts are made of it: in its place if the tile has it; a row of
 // the halo where the ghosts of the tile's first or last row will be.
 fn row_of_intrinsic(y: u32, top: u32, bottom: u32, output_base: u32, ghost_base: u32) -> u32 {
@@ -121,7 +116,7 @@ fn main(
     let bottom = min(top + params.tile_height, params.height);
     let first_row = max(top, ${D / 2}u) - ${D / 2}u;
     let end_row = min(bottom + ${D / 2}u, params.height);
-#if ROUTE != 2
+#if !ROUTE
     let column = max(left, ${D / 2}u) - ${D / 2}u + lane * ${COLUMNS}u;
 #import rows_columns
 #endif
@@ -136,20 +131,16 @@ fn main(
 #endif
 #if RESIDUAL
     let residual_base = params.residual_offset + n * params.residual_stride;
-#if ROUTE != 0
+#if ROUTE
     let ghost_residual = residual_base + params.blocks_primary * pixels;
 #endif
 #endif
 #if RESIDUAL == 2
     let residuals = opaque(params.residuals, group);
 #endif
-#if ROUTE == 0
-#import rows_in_registers
-#endif
-#if ROUTE == 1
-#import rows_in_memory
-#endif
-#if ROUTE == 2
+#if ROUTE
 #import rows_in_output
+#else
+#import rows_in_registers
 #endif
 }

@@ -141,7 +141,7 @@ fn steps_match(context: &Arc<gpu::Context>, graph: &Graph, shape: Shape, choice:
             let largest = expected.iter().fold(1.0f32, |m, v| m.max(v.abs()));
             let reordered = match key.define("ROUTE") {
                 _ if multiplies(key) => tolerance::PRODUCTS,
-                Some(2) => tolerance::INTRINSICS,
+                Some(1 | 2) => tolerance::INTRINSICS,
                 _ => tolerance::REORDERED,
             };
             for (at, (a, e)) in actual.iter().zip(expected).enumerate() {

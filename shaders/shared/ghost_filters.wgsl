@@ -1,6 +1,6 @@
 // The filters c{t} of block `block + b` of `ghost_rows`, which the subgroup hands on where it has one block, their bias, and with SUMS what adds up.
         let cheap = params.cheap_offset + (block + b) * ${D * D}u;
-#if ROUTE == 2 && !PARTS
+#if ROUTE == 1
 #for t in 0..D * D
         let c${t} = unpack(weight_at(cheap + ${t}u));
 #endfor

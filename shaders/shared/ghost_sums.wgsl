@@ -1,6 +1,6 @@
 // Writes the sums of block `block + b` of both maps over the tile.
 #if SUMS
-#if ROUTE == 2 && !PARTS
+#if ROUTE == 1
         // Of the runs of a block.
         var intrinsic_total = intrinsic_sum;
         var ghost_total = ghost_sum;

@@ -120,6 +120,9 @@
 #import ghost_row
             if here {
 #if RESIDUAL
+#if RESIDUAL == 2
+                for (var k = 0u; k < residuals; k++) {
+#endif
 #for c in 0..COLUMNS
                 z${c} += unpack(residual[ghost_residual + at + x${c}]);
                 let kept${c} = m${D / 2}_${c + D / 2} + unpack(residual[residual_base + at + x${c}]);
@@ -131,6 +134,9 @@
                 output[output_base + at + column + ${c}u] = pack(kept${c});
 #endif
 #endfor
+#if RESIDUAL == 2
+                }
+#endif
 #endif
 #for c in 0..COLUMNS
 #if RAGGED

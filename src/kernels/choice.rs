@@ -121,12 +121,10 @@ impl fmt::Display for Tile {
 pub enum Route {
     /// In registers, a few rows at a time.
     Registers = 0,
-    /// In workgroup memory, in a workgroup of eight columns: that costs a store and a load of each value, and compiles in a third of the time. With more
-    /// columns a tile would have too few rows there.
-    Memory = 1,
-    /// In the output: the same, but for the store, and for any tile. Invocations wait for each other before they make ghosts, and what lives across
-    /// a barrier lavapipe spills (modules on small maps 1.15 to 1.2 times as slow).
-    Output = 2,
+    /// In the output, and ghosts of as many blocks at a time as a workgroup has runs of columns for. A map wider than a workgroup is made in parts.
+    Runs = 1,
+    /// In the output, and ghosts of all columns part by part, so that maps of any width share a pipeline.
+    Parts = 2,
 }
 
 /// How much one invocation and one workgroup of `ghost_rows` do.
@@ -169,7 +167,8 @@ pub struct Choice {
     /// Ghost modules in one dispatch by `ghost_rows`, where the class has lanes and the kernel takes the module; else by `ghost`.
     pub ghost_in_rows: bool,
     /// For `ghost`, by its tile's pixels on the map, halo included: up to 64, up to 128, more. Where workgroup memory does not hold it, the
-    /// class's. For `ghost_rows`, by the columns of an invocation: one, four, more (`Software4`: four, seven).
+    /// class's. For `ghost_rows`: `Software8`, maps of up to 28 columns, and wider ones by the columns of an invocation, four or more;
+    /// `Software4`, maps of up to 16 columns, and wider ones.
     pub ghost: [Option<Tile>; 3],
     /// For `pointwise`.
     pub pointwise: Option<Tile>,
@@ -210,14 +209,15 @@ impl Choice {
     }
 
     /// Of some numbers of blocks for a tile, the one with which workers have made `blocks` blocks soonest, where `turns` says how often one of them
-    /// sums over the input if there are so many tiles; the first, unless another is a fifth sooner: each is a pipeline of its own.
+    /// sums over the input if there are so many tiles; for `Software4` the first, unless another is a fifth sooner: each is a pipeline of its own.
     ///
     /// What a workgroup takes for its input is like one and a half blocks: 112 -> 672 channels at 14 x 14 took 2416, 2234, 2140 and 2403 us on SwiftShader
     /// with tiles of 5, 6, 7 and 8 blocks (of 84), 480 -> 112 1804, 2075, 1188 and 2881 (of 14; 2 cores, 2026-11-25). A pipeline is half a second there.
-    fn share_out(candidates: &[u32], blocks: usize, turns: impl Fn(usize) -> usize) -> u32 {
+    fn share_out(&self, candidates: &[u32], blocks: usize, turns: impl Fn(usize) -> usize) -> u32 {
         let cost = |tile: u32| turns(blocks.div_ceil(tile as usize)) * (2 * tile as usize + 3);
         let soonest = candidates.iter().copied().min_by_key(|&tile| cost(tile)).expect("there are candidates");
-        if cost(soonest) * 5 <= cost(candidates[0]) * 4 { soonest } else { candidates[0] }
+        let of_five = if self.class == DeviceClass::Software4 { 4 } else { 5 };
+        if cost(soonest) * 5 <= cost(candidates[0]) * of_five { soonest } else { candidates[0] }
     }
 
     /// What is wrong with a choice that was read from somewhere.
@@ -292,17 +292,30 @@ impl Choice {
     /// For `ghost_rows` on `n` maps of `width` columns and `height` rows with a cheap kernel of `d` and `blocks` intrinsic blocks; `None` where `ghost`
     /// takes the module.
     ///
-    /// `Software8`: the columns are those with the least lanes that lie outside the map or on a halo. All ghost modules of GhostNet 1.0 took 9.6 ms on
-    /// lavapipe so, 24.4 by `ghost` (before words of 64 bits). Candidates, us (2026-11-25, the machine was busy):
+    /// `Software8`: on large maps the columns are those with the least lanes that lie outside the map or on a halo. All ghost modules of GhostNet 1.0 took 9.6 ms on
+    /// lavapipe so, 24.4 by `ghost` (before words of 64 bits). Candidates in registers, us (2026-11-25, the machine was busy):
     ///
-    /// | columns x rows x blocks | 16 -> 16 at 112 x 112 | 24 -> 72 at 56 x 56 | 72 -> 40 at 28 x 28 | 112 -> 672 at 14 x 14 | 160 -> 960 at 7 x 7 |
-    /// |---|---|---|---|---|---|
-    /// | 14 x 1 x 1, 2, 3 | 387, **340**, 414 | | | | |
-    /// | 7 x 1 x 2, 3, 5 | | 487, **361**, 413 | | | |
-    /// | 4 x 1 x 3, 5 | | | 189, **126** | | |
-    /// | 4 x 2 x 3, 5 | | | 202, 153 | | |
-    /// | 1 x 7 x 4, 5, 6 | | | | 558, 542, **503** | 297, 284, **266** |
-    /// | 1 x 5 x 6, 8 | | | | 535, 586 | 368, 363 |
+    /// | columns x rows x blocks | 16 -> 16 at 112 x 112 | 24 -> 72 at 56 x 56 | 72 -> 40 at 28 x 28 |
+    /// |---|---|---|---|
+    /// | 14 x 1 x 1, 2, 3 | 387, **340**, 414 | | |
+    /// | 7 x 1 x 2, 3, 5 | | 487, **361**, 413 | |
+    /// | 4 x 1 x 3, 5 | | | 189, **126** |
+    /// | 4 x 2 x 3, 5 | | | 202, 153 |
+    ///
+    /// Maps of up to 28 columns go through the output since barriers there are a subgroup's: no lane of the primary convolution lies beside the map, and the two pipelines,
+    /// of 5 and 8 blocks, take the place of three. Before, they stood in workgroup memory (one column an invocation, 5 or 6 blocks), those of 28 columns in registers; us, the
+    /// least of 4 rounds in turn (2026-11-26):
+    ///
+    /// | 7 pixels x blocks | 40 -> 120 at 28 | 40 -> 240 | 80 -> 184 at 14 | 80 -> 480 | 480 -> 112 | 112 -> 672 | 160 -> 960 at 7 | 960 -> 160 |
+    /// |---|---|---|---|---|---|---|---|---|
+    /// | before | 229 | 377 | 151 | 295 | 292 | 457 | 234 | **199** |
+    /// | 5 | 206 | 342 | 164 | 305 | 291 | 505 | 258 | 209 |
+    /// | 7 | | | 147 | 287 | **260** | **404** | 249 | 237 |
+    /// | 8 | **203** | **313** | **133** | **251** | 262 | 420 | **225** | 253 |
+    /// | 10 | | | 158 | 268 | 329 | 439 | 242 | 205 |
+    ///
+    /// All 32 modules 8.25 -> 7.9 ms. (Plain convolutions by 6 or 7 blocks, whichever suits, in place of 6 would gain 3 %, for a pipeline more.) Maps of 56 columns through
+    /// the output: 1.2 times as slow as in registers.
     ///
     /// `Software4`, ms on SwiftShader of all ghost modules of GhostNet 1.0 (the least of five rounds), which `ghost` makes in 96, and what its pipelines take to compile, s (2026-11-25):
     ///
@@ -338,18 +351,18 @@ impl Choice {
             let with = |blocks| RowsTile { columns, route, tile: Tile::new(lanes as u32, pixels, blocks, 1) };
             let turns =
                 |tiles: usize| super::ghost_rows::ghost_rows_strips(&with(candidates[0]), n * tiles, [width, height], d, self.workers).1;
-            with(Self::share_out(candidates, blocks, turns))
+            with(self.share_out(candidates, blocks, turns))
         };
         let computed = |columns: usize| super::ghost_rows_columns(width, lanes * columns, d).1 * lanes * columns;
         let (bucket, mut tile) = if lanes == 4 {
             match width {
-                ..=16 => (0, tile(4, Route::Output, 13, if blocks > 20 { &[6] } else { &[5, 7] })),
-                ..=28 if blocks > 8 => (1, tile(7, Route::Output, 14, &[5])),
-                _ => (1, tile(7, Route::Output, 14, &[3, 2])),
+                ..=16 => (0, tile(4, Route::Runs, 13, if blocks > 20 { &[6] } else { &[5, 7] })),
+                ..=28 if blocks > 8 => (1, tile(7, Route::Parts, 14, &[5])),
+                _ => (1, tile(7, Route::Parts, 14, &[3, 2])),
             }
         } else {
-            match [1, 4, 7, 14].into_iter().min_by_key(|&columns| computed(columns))? {
-                1 => (0, tile(1, Route::Memory, 7, if blocks > 20 { &[6] } else { &[5] })),
+            match [4, 7, 14].into_iter().min_by_key(|&columns| computed(columns))? {
+                _ if width <= 28 => (0, tile(7, Route::Runs, 7, &[5, 8])),
                 4 => (1, tile(4, Route::Registers, 4, &[5])),
                 7 => (2, tile(7, Route::Registers, 7, &[3])),
                 columns => (2, tile(columns, Route::Registers, 14, &[2])),
@@ -617,7 +630,7 @@ impl Decision {
             (Self::Ghost(0), DeviceClass::Gpu, _) => &[[64, 1, 1, 2], [64, 1, 4, 2], [32, 2, 2, 2], [64, 1, 2, 1]],
             (Self::Ghost(1), DeviceClass::Gpu, _) => &[[64, 2, 2, 2], [128, 1, 1, 2], [128, 1, 4, 2], [128, 1, 2, 1]],
             (Self::Ghost(_), DeviceClass::Gpu, _) => &[[64, 4, 2, 2], [128, 2, 1, 2], [128, 1, 2, 2], [128, 2, 2, 1], [64, 2, 2, 2]],
-            (Self::Ghost(0), _, 8) => &[[8, 7, 4, 1], [8, 7, 6, 1], [8, 5, 6, 1]],
+            (Self::Ghost(0), _, 8) => &[[8, 7, 5, 1], [8, 7, 7, 1], [8, 7, 8, 1]],
             (Self::Ghost(1), _, 8) => &[[8, 4, 3, 1], [8, 8, 3, 1], [8, 8, 5, 1]],
             (Self::Ghost(_), _, 8) => &[[8, 14, 2, 1], [8, 14, 3, 1], [8, 7, 5, 1]],
             (Self::Ghost(0), _, 4) => &[[4, 13, 4, 1], [4, 13, 7, 1], [4, 8, 5, 1]],

@@ -86,10 +86,6 @@ pub struct GhostRows {
     pub rows: usize,
     /// Where the intrinsic maps are.
     pub route: Route,
-    /// Rows of workgroup memory for one block, where the intrinsic maps lie there; else 0.
-    pub memory_rows: usize,
-    /// Whether the map has more columns than a workgroup, which makes them part by part.
-    pub parts: bool,
     /// Whether some invocation has a column that lies outside the map or on a halo, whose values no ghost may take.
     pub ragged: bool,
 }
@@ -103,20 +99,14 @@ pub(super) fn ghost_rows_strips(tile: &RowsTile, tiles: usize, [width, height]: 
     let RowsTile { columns, route, tile } = tile;
     let pixels = tile.pixels as usize;
     let sums = |rows: usize| match route {
-        Route::Output => (rows * width).div_ceil(tile.invocations as usize * pixels),
-        Route::Memory | Route::Registers => rows.div_ceil((pixels / columns).max(1)),
+        Route::Registers => rows.div_ceil((pixels / columns).max(1)),
+        Route::Runs | Route::Parts => (rows * width).div_ceil(tile.invocations as usize * pixels),
     };
     let halo = |strips: usize| d / 2 * strips.min(3).saturating_sub(1);
     let turns = |strips: usize| (tiles * strips).div_ceil(workers.max(1) as usize) * sums(height.div_ceil(strips) + halo(strips));
     let strips = (1..=(height / STRIP).max(1)).min_by_key(|&strips| turns(strips)).unwrap_or(1);
     (strips, turns(strips))
 }
-
-/// Values of 16 bytes in WebGPU's default workgroup memory.
-const MEMORY: usize = 1024;
-
-/// Rows of workgroup memory at most: three times seven, what 14 x 14 and 7 x 7 need with their halo.
-const MEMORY_ROWS: usize = 21;
 
 /// Rows of a tile and its halo at most, where a map's columns are made part by part.
 const PART_ROWS: usize = 128;
@@ -133,30 +123,30 @@ pub fn ghost_rows_columns(width: usize, span: usize, d: usize) -> (usize, usize)
 ///
 /// Where its intrinsic maps go through the output, a tile has all columns of the map, so that of a halo it has rows only.
 pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, rows_tile: &RowsTile, blocks: usize, workers: u32) -> GhostRows {
-    let &RowsTile { columns, route, tile } = rows_tile;
+    let &RowsTile { columns, mut route, tile } = rows_tile;
     let span = tile.invocations as usize * columns;
-    let rows = if route == Route::Output { 0 } else { (tile.pixels as usize / columns).max(1) };
-    // With more than four columns always, so that maps of any width share a pipeline.
-    let parts = route == Route::Output && (columns > 4 || span < width);
-    let (size_x, count_x) = if parts { (width, 1) } else { ghost_rows_columns(width, span, d) };
+    if route == Route::Runs && span < width {
+        route = Route::Parts;
+    }
+    let rows = if route == Route::Registers { (tile.pixels as usize / columns).max(1) } else { 0 };
+    let (size_x, count_x) = if route == Route::Registers { ghost_rows_columns(width, span, d) } else { (width, 1) };
     let (strips, _) = ghost_rows_strips(rows_tile, n * count_x * blocks.div_ceil(tile.blocks as usize), [width, height], d, workers);
     let mut size_y = height.div_ceil(strips);
-    let mut memory_rows = 0;
-    if parts {
+    if route == Route::Parts {
         size_y = size_y.min(PART_ROWS - d / 2 * 2);
     }
-    if route == Route::Memory {
-        memory_rows = (MEMORY / (span * tile.blocks as usize)).min(MEMORY_ROWS) / rows * rows;
-        size_y = size_y.min(memory_rows - d / 2 * 2);
-    }
     let count = [count_x, height.div_ceil(size_y)];
-    let ragged = if parts { !width.is_multiple_of(span) } else { count_x > 1 || width != span };
-    GhostRows { size: [size_x, size_y], count, columns, rows, route, memory_rows, parts, ragged }
+    let ragged = match route {
+        Route::Registers => count_x > 1 || width != span,
+        // In every network some map has fewer columns than a workgroup: all share a pipeline.
+        Route::Runs => true,
+        Route::Parts => !width.is_multiple_of(span),
+    };
+    GhostRows { size: [size_x, size_y], count, columns, rows, route, ragged }
 }
 
 /// A whole ghost module with one group of ghosts on `n` maps, by a pipeline that is able to do what it needs.
 pub fn ghost_rows(module: &Module, able: Able, rows: GhostRows, tile: Tile, input: Place, output: Place) -> Dispatch {
-    assert!(rows.route != Route::Output || able.residual != Need::Some, "the way through the output has no flag for a residual");
     let (ghost, workgroups) = module.params(&Grid { size: rows.size, count: rows.count }, &tile, input, output);
     let params = GhostRowsParams {
         ghost,
@@ -182,8 +172,7 @@ pub fn ghost_rows(module: &Module, able: Able, rows: GhostRows, tile: Tile, inpu
         ("UNROLL", tile.unroll.into()),
         ("RAGGED", rows.ragged.into()),
         ("ROUTE", rows.route as i64),
-        ("MEMORY_ROWS", rows.memory_rows as i64),
-        ("PARTS", if rows.parts { PART_ROWS as i64 } else { 0 }),
+        ("PARTS", if rows.route == Route::Parts { PART_ROWS as i64 } else { 0 }),
     ];
     Dispatch::new(Kernel::GhostRows, &defines, &params, workgroups)
 }
@@ -199,10 +188,9 @@ mod tests {
     #[test]
     fn tiles_cover_with_their_halo() {
         let tiles = [
-            tile(4, 4, Route::Output, 13, 5),
-            tile(4, 7, Route::Output, 14, 3),
-            tile(8, 1, Route::Memory, 7, 6),
-            tile(8, 1, Route::Memory, 5, 8),
+            tile(4, 4, Route::Runs, 13, 5),
+            tile(4, 7, Route::Parts, 14, 3),
+            tile(8, 7, Route::Runs, 7, 8),
             tile(8, 4, Route::Registers, 4, 5),
             tile(8, 7, Route::Registers, 7, 3),
             tile(8, 14, Route::Registers, 14, 2),
@@ -217,17 +205,11 @@ mod tests {
                 assert!(rows.size[1] * rows.count[1] >= height && rows.size[1] * (rows.count[1] - 1) < height, "{case}");
                 // A row of the halo lies where a ghost will be, each in another row.
                 assert!(rows.count[1] <= 2 || rows.size[1] > 1, "{case}");
-                if rows.parts {
-                    assert!(rows.count[0] == 1 && rows.size[1] + d / 2 * 2 <= PART_ROWS, "{case}");
+                if rows.route != Route::Registers {
+                    let rows_fit = rows.route == Route::Runs || rows.size[1] + d / 2 * 2 <= PART_ROWS;
+                    assert!(rows.count[0] == 1 && rows_fit, "{case}");
+                    assert_eq!(rows.route == Route::Runs, tile.route == Route::Runs && width <= span, "{case}");
                     continue;
-                }
-                assert!(tile.route != Route::Output || rows.count[0] == 1, "{case}");
-                if tile.route == Route::Memory {
-                    assert!(
-                        rows.memory_rows * span * tile.tile.blocks as usize <= MEMORY && rows.memory_rows.is_multiple_of(rows.rows),
-                        "{case}"
-                    );
-                    assert!((rows.size[1] + d / 2 * 2).min(height) <= rows.memory_rows, "{case}");
                 }
                 for tile in 0..rows.count[0] {
                     let [left, right] = [tile, tile + 1].map(|tile| (tile * rows.size[0]).min(width));
@@ -248,7 +230,7 @@ mod tests {
         assert_eq!([1, 2, 4].map(|workers| size(1, 112, &large, 2, workers)), [112, 56, 28]);
         assert_eq!(size(8, 112, &large, 2, 2), 112);
         // Three workgroups for two workers: all are made in halves.
-        let small = tile(4, 4, Route::Output, 8, 5);
+        let small = tile(4, 4, Route::Runs, 8, 5);
         assert_eq!([10, 14].map(|blocks| size(1, 14, &small, blocks, 2)), [14, 7]);
     }
 }

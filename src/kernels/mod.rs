@@ -140,8 +140,6 @@ fn shared(name: &str) -> Option<&'static str> {
         #[cfg(not(target_arch = "wasm32"))]
         "rows_columns" => shader_text!("shared/rows_columns.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
-        "rows_in_memory" => shader_text!("shared/rows_in_memory.wgsl"),
-        #[cfg(not(target_arch = "wasm32"))]
         "rows_in_output" => shader_text!("shared/rows_in_output.wgsl"),
         #[cfg(not(target_arch = "wasm32"))]
         "rows_in_registers" => shader_text!("shared/rows_in_registers.wgsl"),

@@ -847,7 +847,7 @@ impl Lowering<'_> {
                 let unneeded =
                     [("gate", able.gate == Need::Some && !ghost.gate), ("residual", able.residual == Need::Some && !ghost.residual)];
                 bindings.extend(unneeded.iter().filter(|(_, bound)| *bound).map(|(name, _)| (*name, Resource::Slot(from.storage))));
-                if rows.route == Route::Output {
+                if rows.route != Route::Registers {
                     read += (shape.n * intrinsic.blocks() * shape.pixels() * self.options.precision.block_bytes()) as u64;
                 }
                 (rows.count, able.sums)
