@@ -210,7 +210,7 @@ fn ghost_modules_in_strips_and_parts() {
             let plan = Plan::new(&graph, Shape::new(2, 6, h, w), &options, &mut ConstantCache::new()).unwrap();
             for at in (0..plan.steps.len()).filter(|&at| plan.steps[at].dispatch.key.kernel == Kernel::GhostRows) {
                 let dispatch = &plan.steps[at].dispatch;
-                let in_output = dispatch.key.define("ROUTE") == Some(2);
+                let in_output = dispatch.key.define("ROUTE") > Some(0);
                 // Strips in the middle have a halo above and below.
                 let in_strips = in_output && bytemuck::pod_read_unaligned::<kernels::GhostRowsParams>(&dispatch.params).ghost.tiles_y >= 3;
                 let in_parts = in_output && dispatch.key.define("PARTS") > Some(0) && w > 28;

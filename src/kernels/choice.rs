@@ -167,8 +167,7 @@ pub struct Choice {
     /// Ghost modules in one dispatch by `ghost_rows`, where the class has lanes and the kernel takes the module; else by `ghost`.
     pub ghost_in_rows: bool,
     /// For `ghost`, by its tile's pixels on the map, halo included: up to 64, up to 128, more. Where workgroup memory does not hold it, the
-    /// class's. For `ghost_rows`: `Software8`, maps of up to 28 columns, and wider ones by the columns of an invocation, four or more;
-    /// `Software4`, maps of up to 16 columns, and wider ones.
+    /// class's. For `ghost_rows`, by its map's columns: up to 16, up to 28, more (`Software4`: up to 16, more).
     pub ghost: [Option<Tile>; 3],
     /// For `pointwise`.
     pub pointwise: Option<Tile>,
@@ -362,8 +361,8 @@ impl Choice {
             }
         } else {
             match [4, 7, 14].into_iter().min_by_key(|&columns| computed(columns))? {
-                _ if width <= 28 => (0, tile(7, Route::Runs, 7, &[5, 8])),
-                4 => (1, tile(4, Route::Registers, 4, &[5])),
+                _ if width <= 28 => (usize::from(width > 16), tile(7, Route::Runs, 7, &[5, 8])),
+                4 => (2, tile(4, Route::Registers, 4, &[5])),
                 7 => (2, tile(7, Route::Registers, 7, &[3])),
                 columns => (2, tile(columns, Route::Registers, 14, &[2])),
             }
@@ -631,7 +630,7 @@ impl Decision {
             (Self::Ghost(1), DeviceClass::Gpu, _) => &[[64, 2, 2, 2], [128, 1, 1, 2], [128, 1, 4, 2], [128, 1, 2, 1]],
             (Self::Ghost(_), DeviceClass::Gpu, _) => &[[64, 4, 2, 2], [128, 2, 1, 2], [128, 1, 2, 2], [128, 2, 2, 1], [64, 2, 2, 2]],
             (Self::Ghost(0), _, 8) => &[[8, 7, 5, 1], [8, 7, 7, 1], [8, 7, 8, 1]],
-            (Self::Ghost(1), _, 8) => &[[8, 4, 3, 1], [8, 8, 3, 1], [8, 8, 5, 1]],
+            (Self::Ghost(1), _, 8) => &[[8, 7, 5, 1], [8, 7, 6, 1], [8, 7, 8, 1]],
             (Self::Ghost(_), _, 8) => &[[8, 14, 2, 1], [8, 14, 3, 1], [8, 7, 5, 1]],
             (Self::Ghost(0), _, 4) => &[[4, 13, 4, 1], [4, 13, 7, 1], [4, 8, 5, 1]],
             (Self::Ghost(1), _, 4) => &[[4, 14, 2, 1], [4, 14, 5, 1], [4, 7, 3, 1]],
