@@ -4,10 +4,10 @@
         // Of the runs of a block.
         var intrinsic_total = intrinsic_sum;
         var ghost_total = ghost_sum;
-#for k in 1..LANES
-        intrinsic_total += select(vec4<f32>(0.0), subgroupShuffleDown(intrinsic_sum, ${k}u), runs > ${k}u);
-        ghost_total += select(vec4<f32>(0.0), subgroupShuffleDown(ghost_sum, ${k}u), runs > ${k}u);
-#endfor
+        for (var k = 1u; k < opaque(runs, group); k++) {
+            intrinsic_total += subgroupShuffleDown(intrinsic_sum, k);
+            ghost_total += subgroupShuffleDown(ghost_sum, k);
+        }
         if has & (run == 0u) {
 #else
         let intrinsic_total = subgroupAdd(intrinsic_sum);

@@ -208,15 +208,14 @@ impl Choice {
     }
 
     /// Of some numbers of blocks for a tile, the one with which workers have made `blocks` blocks soonest, where `turns` says how often one of them
-    /// sums over the input if there are so many tiles; for `Software4` the first, unless another is a fifth sooner: each is a pipeline of its own.
+    /// sums over the input if there are so many tiles; the first, unless another is a fifth sooner: each is a pipeline of its own.
     ///
     /// What a workgroup takes for its input is like one and a half blocks: 112 -> 672 channels at 14 x 14 took 2416, 2234, 2140 and 2403 us on SwiftShader
     /// with tiles of 5, 6, 7 and 8 blocks (of 84), 480 -> 112 1804, 2075, 1188 and 2881 (of 14; 2 cores, 2026-11-25). A pipeline is half a second there.
-    fn share_out(&self, candidates: &[u32], blocks: usize, turns: impl Fn(usize) -> usize) -> u32 {
+    fn share_out(candidates: &[u32], blocks: usize, turns: impl Fn(usize) -> usize) -> u32 {
         let cost = |tile: u32| turns(blocks.div_ceil(tile as usize)) * (2 * tile as usize + 3);
         let soonest = candidates.iter().copied().min_by_key(|&tile| cost(tile)).expect("there are candidates");
-        let of_five = if self.class == DeviceClass::Software4 { 4 } else { 5 };
-        if cost(soonest) * 5 <= cost(candidates[0]) * of_five { soonest } else { candidates[0] }
+        if cost(soonest) * 5 <= cost(candidates[0]) * 4 { soonest } else { candidates[0] }
     }
 
     /// What is wrong with a choice that was read from somewhere.
@@ -301,9 +300,9 @@ impl Choice {
     /// | 4 x 1 x 3, 5 | | | 189, **126** |
     /// | 4 x 2 x 3, 5 | | | 202, 153 |
     ///
-    /// Maps of up to 28 columns go through the output since barriers there are a subgroup's: no lane of the primary convolution lies beside the map, and the two pipelines,
-    /// of 5 and 8 blocks, take the place of three. Before, they stood in workgroup memory (one column an invocation, 5 or 6 blocks), those of 28 columns in registers; us, the
-    /// least of 4 rounds in turn (2026-11-26):
+    /// Maps of up to 28 columns go through the output since barriers there are a subgroup's: no lane of the primary convolution lies beside the map, and two pipelines (of 8
+    /// blocks for wide modules, which have no residual, of 5 for others) take the place of three and 0.3 s less to compile. Before, small maps stood in workgroup memory (one
+    /// column an invocation, 5 or 6 blocks), those of 28 columns in registers; us, the least of 4 rounds in turn, modules alone (2026-11-26):
     ///
     /// | 7 pixels x blocks | 40 -> 120 at 28 | 40 -> 240 | 80 -> 184 at 14 | 80 -> 480 | 480 -> 112 | 112 -> 672 | 160 -> 960 at 7 | 960 -> 160 |
     /// |---|---|---|---|---|---|---|---|---|
@@ -313,8 +312,8 @@ impl Choice {
     /// | 8 | **203** | **313** | **133** | **251** | 262 | 420 | **225** | 253 |
     /// | 10 | | | 158 | 268 | 329 | 439 | 242 | 205 |
     ///
-    /// All 32 modules 8.25 -> 7.9 ms. (Plain convolutions by 6 or 7 blocks, whichever suits, in place of 6 would gain 3 %, for a pipeline more.) Maps of 56 columns through
-    /// the output: 1.2 times as slow as in registers.
+    /// In the network, with sums and residuals, those of 28 x 28 take 0.89 ms in place of 0.98, smaller ones the same. (Plain convolutions by 6 or 7 blocks, whichever suits, in place
+    /// of 6 would gain 3 %, for a pipeline more.) Maps of 56 columns through the output: 1.2 times as slow as in registers.
     ///
     /// `Software4`, ms on SwiftShader of all ghost modules of GhostNet 1.0 (the least of five rounds), which `ghost` makes in 96, and what its pipelines take to compile, s (2026-11-25):
     ///
@@ -350,7 +349,7 @@ impl Choice {
             let with = |blocks| RowsTile { columns, route, tile: Tile::new(lanes as u32, pixels, blocks, 1) };
             let turns =
                 |tiles: usize| super::ghost_rows::ghost_rows_strips(&with(candidates[0]), n * tiles, [width, height], d, self.workers).1;
-            with(self.share_out(candidates, blocks, turns))
+            with(Self::share_out(candidates, blocks, turns))
         };
         let computed = |columns: usize| super::ghost_rows_columns(width, lanes * columns, d).1 * lanes * columns;
         let (bucket, mut tile) = if lanes == 4 {
@@ -361,7 +360,10 @@ impl Choice {
             }
         } else {
             match [4, 7, 14].into_iter().min_by_key(|&columns| computed(columns))? {
-                _ if width <= 28 => (usize::from(width > 16), tile(7, Route::Runs, 7, &[5, 8])),
+                _ if width <= 28 => {
+                    let wide = blocks > 20 || (width > 16 && blocks > 10);
+                    (usize::from(width > 16), tile(7, Route::Runs, 7, if wide { &[8] } else { &[5] }))
+                }
                 4 => (2, tile(4, Route::Registers, 4, &[5])),
                 7 => (2, tile(7, Route::Registers, 7, &[3])),
                 columns => (2, tile(columns, Route::Registers, 14, &[2])),
