@@ -9,8 +9,8 @@
 // weights, and the subgroup hands rows on; an invocation has COLUMNS neighbouring columns, and takes those beside them from its neighbours.
 // Layouts, bindings and parameters as in `ghost`, and more parameters, by which modules share a pipeline, for such drivers compile for long: where
 // GATE or RESIDUAL is 2, some have one (`gates`, `residuals`: 0 or 1; counted by loops, which lavapipe jumps over where it would go
-// through a branch), and with RELU_FLAGS activations are ReLU or none. The weights' and filters' rows are loaded LANES at a time.
-// One workgroup: LANES invocations, one subgroup; BLOCKS intrinsic blocks on a tile of the map, halo included: LANES * COLUMNS columns.
+// through a branch), and with RELU_FLAGS activations are ReLU or none. The weights' rows are loaded LANES at a time.
+// One workgroup: LANES invocations, one subgroup; BLOCKS intrinsic blocks on a tile of the map, halo included: LANES * COLUMNS columns, or with ROUTE all.
 // The intrinsic maps wait for their ghosts
 // - in registers (`rows_in_registers`): one invocation makes ROWS rows of its columns at a time, going down the tile;
 // - with ROUTE in their place in the output (`rows_in_output`): an invocation makes PIXELS pixels of the intrinsic maps at a time, whichever, then the

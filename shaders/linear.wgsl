@@ -5,7 +5,7 @@
 // input, output: [n][block] blocks of four. weight: [output block][input block][input lane] rows of four output lanes.
 // One workgroup: one output block of one image; its invocations stride over the input blocks together (reads stay contiguous) and
 // add up in workgroup memory. With LANES as many output blocks as invocations, one subgroup, of which each loads an input block and hands it on.
-// Workgroup memory: WG * 16 bytes; none with LANES.
+// tiles: workgroups of an image. Workgroup memory: WG * 16 bytes; none with LANES.
 #import dtype
 #import activation
 #import grid

@@ -9,7 +9,7 @@
 // all its weights have addresses uniform over the workgroup (scalar loads on AMD). LANES: 0, or WG, one subgroup, of which each invocation loads
 // a row of weights and hands it on, for drivers that run on the CPU and make such a load lane by lane. STORES_IN_LOOP: blocks are stored in a loop.
 // With POOL one workgroup walks over the whole map and writes only its mean: [n][block].
-// Workgroup memory: none; WG * BLOCKS * 16 bytes with POOL.
+// Workgroup memory: none; WG * BLOCKS * 16 bytes with POOL and without LANES.
 #import dtype
 #import activation
 #import grid

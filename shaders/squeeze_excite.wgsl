@@ -7,7 +7,7 @@
 // [reduced block][block][input lane] at expand_offset, so that neighbouring invocations read neighbouring rows in both.
 // bias: bias1 [reduced block], then bias2 [block] at expand_bias_offset.
 // One workgroup: one image, or one of its `parts`, of `part` blocks of the gate, each of which makes all of layer 1. Layer 1: SLICES invocations share
-// a reduced block's sum; layer 2: one invocation a block. With LANES a workgroup is one subgroup, and in both layers an invocation has a block of its own
+// a reduced block's sum; layer 2: one invocation a block. With LANES, which take MAX_BLOCKS, a workgroup is one subgroup, and in both layers an invocation has a block of its own
 // and hands on each input that it loads.
 // The means lie in workgroup memory, or, where MAX_BLOCKS is 0, are made anew by each invocation that needs one.
 // Workgroup memory: (MAX_BLOCKS + MAX_REDUCED + WG) * 16 bytes; with LANES (MAX_BLOCKS + MAX_REDUCED) * 16.
@@ -80,19 +80,16 @@ fn main(
 #endif
     let end = min((part + 1u) * params.part, params.blocks);
 #if LANES
+    let blocks = opaque(params.blocks, group);
     let blocks_reduced = opaque(params.blocks_reduced, group);
     for (var start = 0u; start < blocks_reduced; start += ${LANES}u) {
         let r = start + lane;
-        let count = opaque(params.blocks, group);
+        let count = blocks;
         let rows = min(r, blocks_reduced - 1u) * count * 4u;
         let step = 4u;
         var total = vec4<f32>(0.0);
         for (var i = 0u; i < count; i += ${LANES}u) {
-#if MAX_BLOCKS
             let values = held(means[min(i + lane, count - 1u)]);
-#else
-            let values = mean(n, min(i + lane, count - 1u));
-#endif
 #import multiply_shared
         }
         if r < blocks_reduced {

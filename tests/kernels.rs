@@ -200,7 +200,7 @@ fn ghost_modules_in_strips_and_parts() {
     let Some(context) = common::context().filter(|context| context.subgroup() >= 4) else { return };
     let mut compared = Compared::default();
     let (mut strips, mut parts, mut both) = (0, 0, 0);
-    for [h, w] in [[47, 33], [29, 60], [30, 113], [15, 28], [28, 14], [16, 7]] {
+    for [h, w] in [[47, 33], [29, 60], [30, 113], [15, 28], [22, 19], [28, 14], [16, 7]] {
         let graph = net::after_passes(net::every_operation(6), true);
         for (class, workers) in
             [DeviceClass::Software4, DeviceClass::Software8].into_iter().flat_map(|class| [1, 3, 16].map(|w| (class, w)))

@@ -40,7 +40,7 @@ fn max_pipelines(class: DeviceClass) -> usize {
         DeviceClass::Gpu => 17,
         DeviceClass::Software => 22,
         DeviceClass::Software4 => 18,
-        DeviceClass::Software8 => 15,
+        DeviceClass::Software8 => 13,
     }
 }
 

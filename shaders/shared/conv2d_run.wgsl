@@ -19,6 +19,7 @@
             let row = plane + select(0u, iy, row_on) * params.width_in;
 #for column in 0..(PIXELS - 1) * STRIDE_X + KW
 #if DEPTH == 3 && !F16
+            // Value by value: of a whole block the driver would load all four.
             let at${column} = row + column${column};
             let v${column} = select(vec3<f32>(0.0), vec3<f32>(input[at${column}].x, input[at${column}].y, input[at${column}].z), row_on & column_on${column});
 #else
@@ -29,7 +30,9 @@
 #for u in 0..KW
 #for b in 0..BLOCKS
 #for j in 0..4
+#if j < 3 || DEPTH != 3 || F16
             let w${u}_${b}_${j} = quadBroadcast(rows${u * BLOCKS + b}, ${j}u);
+#endif
 #endfor
 #if DEPTH == 3 && !F16
             let m${u}_${b} = mat4x3<f32>(

@@ -2,5 +2,7 @@
 #for c in 0..COLUMNS
         let x${c} = min(column + ${c}u, params.width - 1u);
         let inside${c} = column + ${c}u < params.width;
+#if !ROUTE
         let mine${c} = (column + ${c}u >= left) & (column + ${c}u < right);
+#endif
 #endfor

@@ -1,6 +1,6 @@
 // The tile of `ghost_rows` through the output: pasted into its `main`. First the intrinsic maps, as `pointwise` makes them, into their place in the
-// output, and the rows of the halo into places that ghosts take later; then, block by block and down the rows, the ghosts; the code of one
-// pixel serves all.
+// output, and the rows of the halo into places that ghosts take later; then, a block at a time (or, without PARTS, a few) and down the rows, the
+// ghosts; the code of one pixel serves all.
     let blocks_in = opaque(params.blocks_in, group);
     let top_pixel = top * params.width;
     let bottom_pixel = bottom * params.width;
@@ -34,7 +34,8 @@
             }
         }
     }
-    // The workgroup is one subgroup, whose invocations such drivers run together.
+    // The workgroup is one subgroup. By Vulkan's memory model this barrier orders no stores to buffers, but such drivers take a subgroup's invocations
+    // through the program together, and it keeps its place there. A workgroup's barrier would make SwiftShader's code slow throughout.
     subgroupBarrier();
     let end_block = min(${BLOCKS}u, params.blocks_primary - block);
 #if PARTS
@@ -55,7 +56,25 @@
         let b = min(own, end_block - 1u);
 #endif
         let plane = (block + b) * pixels;
-#import ghost_filters
+        // The filters c{t}, which the subgroup hands on where all of it has one block (that is with LANES 4).
+        let cheap = params.cheap_offset + (block + b) * ${D * D}u;
+#if PARTS
+#for k in 0..(D * D + LANES - 1) / LANES
+        let f${k} = unpack(weight_at(cheap + min(${k * LANES}u + lane, ${D * D - 1}u)));
+#endfor
+#for t in 0..D * D
+        let c${t} = quadBroadcast(f${t / LANES}, ${t % LANES}u);
+#endfor
+#else
+#for t in 0..D * D
+        let c${t} = unpack(weight_at(cheap + ${t}u));
+#endfor
+#endif
+        let cheap_bias = bias[params.cheap_bias_offset + block + b];
+#if SUMS
+        var intrinsic_sum = vec4<f32>(0.0);
+        var ghost_sum = vec4<f32>(0.0);
+#endif
 #if PARTS
     for (var part = 0u; part < parts; part++) {
         let column = part * ${COLUMNS * LANES}u + lane * ${COLUMNS}u;
@@ -117,7 +136,33 @@
             let on${c} = here;
 #endif
 #endfor
-#import ghost_row
+            // The ghosts z{c} of the middle row.
+#for c in 0..COLUMNS
+#if LANES == 4
+            // Lane by lane: see `weight_matrix`.
+#for j in 0..4
+            var z${c}_${j} = cheap_bias[${j}];
+#for ky in 0..D
+#for kx in 0..D
+            z${c}_${j} = fma(m${ky}_${c + kx}[${j}], c${ky * D + kx}[${j}], z${c}_${j});
+#endfor
+#endfor
+#endfor
+            var z${c} = vec4<f32>(z${c}_0, z${c}_1, z${c}_2, z${c}_3);
+#else
+            var z${c} = cheap_bias;
+#for ky in 0..D
+#for kx in 0..D
+            z${c} = fma(m${ky}_${c + kx}, c${ky * D + kx}, z${c});
+#endfor
+#endfor
+#endif
+            z${c} = cheap_activation(z${c});
+#if SUMS
+            intrinsic_sum += select(vec4<f32>(0.0), m${D / 2}_${c + D / 2}, on${c});
+            ghost_sum += select(vec4<f32>(0.0), z${c}, on${c});
+#endif
+#endfor
             if here {
 #if RESIDUAL
 #if RESIDUAL == 2
@@ -152,5 +197,24 @@
 #if PARTS
     }
 #endif
-#import ghost_sums
+#if SUMS
+#if PARTS
+        let intrinsic_total = subgroupAdd(intrinsic_sum);
+        let ghost_total = subgroupAdd(ghost_sum);
+        if lane == 0u {
+#else
+        // The first run of a block adds up all.
+        var intrinsic_total = intrinsic_sum;
+        var ghost_total = ghost_sum;
+        for (var k = 1u; k < opaque(runs, group); k++) {
+            intrinsic_total += subgroupShuffleDown(intrinsic_sum, k);
+            ghost_total += subgroupShuffleDown(ghost_sum, k);
+        }
+        if has & (run == 0u) {
+#endif
+            let to = (n * tiles + tile) * params.blocks_primary * 2u + block + b;
+            sums[to] = intrinsic_total;
+            sums[to + params.blocks_primary] = ghost_total;
+        }
+#endif
     }

@@ -8,7 +8,9 @@ use crate::{
 };
 use std::sync::{Arc, Mutex};
 
-/// What kernels that share loads take: operations of subgroups, and a barrier among one's invocations (Direct3D has none, so there they are left out).
+/// What kernels that share loads take: operations of subgroups, and a barrier among one's invocations (Direct3D has none, so there they are left out). That barrier
+/// keeps its place in the program, but orders no stores by Vulkan's memory model; so they are for drivers that run on the CPU, where a subgroup's invocations go
+/// through the program together.
 const SUBGROUPS: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SUBGROUP_BARRIER);
 
 /// A GPU as the system describes it.
@@ -33,7 +35,7 @@ impl AdapterInfo {
         let known = [
             (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
             (wgpu::Features::SHADER_F16, "shader-f16"),
-            (wgpu::Features::SUBGROUP, "subgroups"),
+            (SUBGROUPS, "subgroups"),
             (wgpu::Features::SHADER_INT64, "shader-int64"),
             (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
         ];
@@ -168,8 +170,8 @@ impl Context {
         // Timestamps for the profiler, a cache for the next start, subgroups and long words for drivers that run on the CPU, where there are any;
         // nothing is needed.
         let halves = if halves { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
-        let long = if info.device_type == "cpu" { wgpu::Features::SHADER_INT64 } else { wgpu::Features::empty() };
-        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | SUBGROUPS | long | halves;
+        let of_cpu = if info.device_type == "cpu" { SUBGROUPS | wgpu::Features::SHADER_INT64 } else { wgpu::Features::empty() };
+        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | of_cpu | halves;
         let features = adapter.features() & optional;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("ghostnet"),
@@ -246,7 +248,8 @@ impl Context {
         self.device.features().contains(wgpu::Features::SHADER_INT64)
     }
 
-    /// The least number of invocations in a subgroup; 0 where shaders have no subgroup operations.
+    /// The least number of invocations in a subgroup of a driver that runs on the CPU; 0 elsewhere, and where shaders have no subgroup operations or no
+    /// barrier of a subgroup.
     pub fn subgroup(&self) -> u32 {
         self.subgroup
     }

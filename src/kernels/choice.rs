@@ -68,7 +68,7 @@ impl DeviceClass {
 
     /// Whether ghost modules with and without a residual and a ReLU share a pipeline of `ghost_rows`; those with and without a gate always do.
     ///
-    /// lavapipe compiles them one after the other: GhostNet 1.0's 19 pipelines took 5.2 s, the 15 that are left 3.3 s, and a run takes as long (19.1
+    /// lavapipe compiles them one after the other: GhostNet 1.0's 19 pipelines took 5.2 s, the 15 that were left 3.3 s, and a run takes as long (19.1
     /// ms). On SwiftShader 12 in place of 16 saved 1.1 s, and a run took 97 ms in place of 88 (2026-11-25).
     pub fn shares_pipelines(self) -> bool {
         self == Self::Software8
@@ -121,7 +121,7 @@ impl fmt::Display for Tile {
 pub enum Route {
     /// In registers, a few rows at a time.
     Registers = 0,
-    /// In the output, and ghosts of as many blocks at a time as a workgroup has runs of columns for. A map wider than a workgroup is made in parts.
+    /// In the output, and ghosts of as many blocks at a time as a workgroup has runs of columns for: of maps that have no more columns than a workgroup.
     Runs = 1,
     /// In the output, and ghosts of all columns part by part, so that maps of any width share a pipeline.
     Parts = 2,
@@ -180,7 +180,7 @@ pub struct Choice {
 impl Choice {
     /// The choice for a class of device.
     ///
-    /// In one dispatch each, ghost modules make the whole network 1.36 times as fast as in two on lavapipe, 1.23 times on SwiftShader (bench
+    /// In one dispatch each, ghost modules make the whole network 1.3 times as fast as in two on lavapipe, 1.15 times on SwiftShader (bench
     /// `ghost`, columns "ghost" and "in two"), and GPUs save 32 launches and the bytes between. Not on a software driver in a browser, which
     /// writes the zeros that browsers want workgroup memory to start with value by value, and compiles for long what does that: in two,
     /// GhostNet 1.0 took 235 ms and 2.4 s to the first result in Chromium on SwiftShader, in one dispatch with little workgroup memory 275
@@ -352,22 +352,17 @@ impl Choice {
             with(Self::share_out(candidates, blocks, turns))
         };
         let computed = |columns: usize| super::ghost_rows_columns(width, lanes * columns, d).1 * lanes * columns;
-        let (bucket, mut tile) = if lanes == 4 {
-            match width {
-                ..=16 => (0, tile(4, Route::Runs, 13, if blocks > 20 { &[6] } else { &[5, 7] })),
-                ..=28 if blocks > 8 => (1, tile(7, Route::Parts, 14, &[5])),
-                _ => (1, tile(7, Route::Parts, 14, &[3, 2])),
-            }
-        } else {
-            match [4, 7, 14].into_iter().min_by_key(|&columns| computed(columns))? {
-                _ if width <= 28 => {
-                    let wide = blocks > 20 || (width > 16 && blocks > 10);
-                    (usize::from(width > 16), tile(7, Route::Runs, 7, if wide { &[8] } else { &[5] }))
-                }
+        let (bucket, mut tile) = match (lanes, width) {
+            (4, ..=16) => (0, tile(4, Route::Runs, 13, if blocks > 20 { &[6] } else { &[5, 7] })),
+            (4, ..=28) if blocks > 8 => (1, tile(7, Route::Parts, 14, &[5])),
+            (4, _) => (1, tile(7, Route::Parts, 14, &[3, 2])),
+            (_, ..=16) => (0, tile(7, Route::Runs, 7, if blocks > 20 { &[8] } else { &[5] })),
+            (_, ..=28) => (1, tile(7, Route::Runs, 7, if blocks > 10 { &[8] } else { &[5] })),
+            _ => match [4, 7, 14].into_iter().min_by_key(|&columns| computed(columns))? {
                 4 => (2, tile(4, Route::Registers, 4, &[5])),
                 7 => (2, tile(7, Route::Registers, 7, &[3])),
                 columns => (2, tile(columns, Route::Registers, 14, &[2])),
-            }
+            },
         };
         tile.tile = self.ghost[bucket].unwrap_or(tile.tile);
         // A tile of other invocations is one of `ghost`.
@@ -418,7 +413,7 @@ impl Choice {
     }
 
     /// For `conv2d`. `Software`: the stem took 3.1 ms on lavapipe with 64 x 1 x 4, 1.2 ms with 16 x 4 x 4, 0.9 ms with 8 x 8 x 4; 6.9 and 5.8 ms
-    /// with the last two on SwiftShader (2026-11-24). There neighbours share columns now, and it takes 2.8 (2026-11-26). With weights handed on it took 0.60 ms on lavapipe with 8 x 8 x 4, 0.60 with 14 pixels,
+    /// with the last two on SwiftShader (2026-11-24). There neighbours share columns now, and it takes 2.5 (2026-11-26). With weights handed on it took 0.60 ms on lavapipe with 8 x 8 x 4, 0.60 with 14 pixels,
     /// 0.68 with 4, 0.83 with 2 blocks; on SwiftShader 4.7 ms with 4 x 8 x 4, 4.3 with 14 pixels, which compile for longer, 5.7 with 4; and compiled in
     /// three quarters of the time on both (2026-11-25).
     pub fn conv2d(&self, blocks_out: usize) -> Tile {
@@ -484,7 +479,8 @@ impl Choice {
 
     /// Invocations of `linear`, and how many of them share inputs: all, or 0. `Software`: GhostNet 1.0's two layers took 2.6 ms on lavapipe and 15 on
     /// SwiftShader with 64, whose sums meet over six barriers, 1.5 and 4.0 with 8 (2026-11-24). On lavapipe they took 0.95 ms then by pairs of rows, and
-    /// take 0.66 where an invocation has an output block of its own, so that no sum has to meet another; on SwiftShader 4.9 and 3.3 (2026-11-26).
+    /// take 0.66 where an invocation has an output block of its own, so that no sum has to meet another; on SwiftShader 4.9 and 3.4, with weights in
+    /// textures 2.9 (2026-11-26).
     pub fn linear(&self) -> (u32, u32) {
         match (self.class, self.class.lanes()) {
             (DeviceClass::Gpu, _) => (64, 0),
@@ -517,7 +513,7 @@ impl Choice {
     /// 1.3 ms for each 16 bytes: this kernel took 550 ms with 64 invocations and means there, 120 so. Natively nothing is zeroed: GhostNet
     /// 1.0's seven took 2.3, 2.2, 2.3 and 2.3 ms on lavapipe with 256, 64, 32 and 16 invocations, 5.5, 4.3, 4.2 and 4.2 on SwiftShader; a
     /// fifth more without means in workgroup memory (2026-11-25). In two parts, with pairs of rows, they took 1.32 ms on lavapipe with 64, and take 0.85 where
-    /// invocations have blocks of their own, as in `linear`; on SwiftShader that is no quicker, 3.35 ms for 3.05 (2026-11-26).
+    /// invocations have blocks of their own, as in `linear`; on SwiftShader 3.05 so, with weights in textures, and 3.05 with 32 before (2026-11-26).
     pub fn squeeze_excite(&self) -> (u32, u32, bool) {
         match self.class {
             DeviceClass::Software => (16, 0, false),

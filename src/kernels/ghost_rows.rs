@@ -123,11 +123,9 @@ pub fn ghost_rows_columns(width: usize, span: usize, d: usize) -> (usize, usize)
 ///
 /// Where its intrinsic maps go through the output, a tile has all columns of the map, so that of a halo it has rows only.
 pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, rows_tile: &RowsTile, blocks: usize, workers: u32) -> GhostRows {
-    let &RowsTile { columns, mut route, tile } = rows_tile;
+    let &RowsTile { columns, route, tile } = rows_tile;
     let span = tile.invocations as usize * columns;
-    if route == Route::Runs && span < width {
-        route = Route::Parts;
-    }
+    assert!(route != Route::Runs || width <= span, "runs of {width} columns for a workgroup of {span}");
     let rows = if route == Route::Registers { (tile.pixels as usize / columns).max(1) } else { 0 };
     let (size_x, count_x) = if route == Route::Registers { ghost_rows_columns(width, span, d) } else { (width, 1) };
     let (strips, _) = ghost_rows_strips(rows_tile, n * count_x * blocks.div_ceil(tile.blocks as usize), [width, height], d, workers);
@@ -138,7 +136,7 @@ pub fn ghost_rows_tiles(n: usize, [width, height]: [usize; 2], d: usize, rows_ti
     let count = [count_x, height.div_ceil(size_y)];
     let ragged = match route {
         Route::Registers => count_x > 1 || width != span,
-        // In every network some map has fewer columns than a workgroup: all share a pipeline.
+        // Always, so that maps of other widths share the pipeline; without, lavapipe takes a tenth longer for 7 x 7.
         Route::Runs => true,
         Route::Parts => !width.is_multiple_of(span),
     };
@@ -199,6 +197,9 @@ mod tests {
         {
             for (d, tile, workers) in [1, 3].into_iter().flat_map(|d| tiles.iter().flat_map(move |t| [1, 2, 16].map(|w| (d, t, w)))) {
                 let span = tile.tile.invocations as usize * tile.columns;
+                if tile.route == Route::Runs && width > span {
+                    continue;
+                }
                 let rows = ghost_rows_tiles(1, [width, height], d, tile, 3, workers);
                 let case = format!("{width} x {height}, d {d}, {workers} workers, {tile:?}: {rows:?}");
                 assert!(rows.size[0] * rows.count[0] >= width && rows.size[0] * (rows.count[0] - 1) < width, "{case}");
@@ -208,7 +209,6 @@ mod tests {
                 if rows.route != Route::Registers {
                     let rows_fit = rows.route == Route::Runs || rows.size[1] + d / 2 * 2 <= PART_ROWS;
                     assert!(rows.count[0] == 1 && rows_fit, "{case}");
-                    assert_eq!(rows.route == Route::Runs, tile.route == Route::Runs && width <= span, "{case}");
                     continue;
                 }
                 for tile in 0..rows.count[0] {

@@ -15,7 +15,8 @@ macro_rules! shader_text {
 
 pub(crate) use shader_text;
 
-/// Conditions of templates that no browser meets, which has neither subgroups nor words of 64 bits ([`DeviceClass::of_software`]).
+/// Conditions of templates that no browser meets, which has neither subgroups nor words of 64 bits ([`DeviceClass::of_software`]). Such lines alone go: so what
+/// holds without lanes stands behind `#if LANES` and `#else`.
 ///
 /// [`DeviceClass::of_software`]: super::choice::DeviceClass::of_software
 const NEVER_IN_BROWSERS: [&str; 8] = [

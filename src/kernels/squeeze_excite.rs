@@ -37,8 +37,8 @@ pub fn squeeze_excite(
     f16: bool,
     [reduce_activation, gate_activation]: [Activation; 2],
 ) -> Dispatch {
-    // No part is empty.
-    let part = (blocks as u32).div_ceil(parts);
+    // No part is empty, and each but the last keeps all lanes at work.
+    let part = (blocks as u32).div_ceil(parts).next_multiple_of(lanes.max(1));
     let parts = (blocks as u32).div_ceil(part);
     // As many invocations a reduced block as fit; at least one, and a power of two, so that slices never straddle workgroups.
     let slices = (invocations / (blocks_reduced as u32).next_power_of_two()).clamp(1, 32);
