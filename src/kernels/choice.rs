@@ -477,15 +477,15 @@ impl Choice {
         self.class.is_software()
     }
 
-    /// Invocations of `linear`, and how many of them share inputs: all, or 0. `Software`: GhostNet 1.0's two layers took 2.6 ms on lavapipe and 15 on
+    /// Invocations of `linear`, which share inputs where the class has lanes. `Software`: GhostNet 1.0's two layers took 2.6 ms on lavapipe and 15 on
     /// SwiftShader with 64, whose sums meet over six barriers, 1.5 and 4.0 with 8 (2026-11-24). On lavapipe they took 0.95 ms then by pairs of rows, and
     /// take 0.66 where an invocation has an output block of its own, so that no sum has to meet another; on SwiftShader 4.9 and 3.4, with weights in
     /// textures 2.9 (2026-11-26).
-    pub fn linear(&self) -> (u32, u32) {
+    pub fn linear(&self) -> u32 {
         match (self.class, self.class.lanes()) {
-            (DeviceClass::Gpu, _) => (64, 0),
-            (_, 0) => (8, 0),
-            (_, lanes) => (lanes, lanes),
+            (DeviceClass::Gpu, _) => 64,
+            (_, 0) => 8,
+            (_, lanes) => lanes,
         }
     }
 
@@ -507,18 +507,18 @@ impl Choice {
         self.class == DeviceClass::Gpu
     }
 
-    /// Invocations of `squeeze_excite`, how many of them share what they load (all, or 0), and whether the means lie in workgroup memory.
+    /// Invocations of `squeeze_excite`, which share what they load where the class has lanes, and whether the means lie in workgroup memory.
     ///
     /// `Software` is SwiftShader in a browser (natively no such driver was met), which compiles the zeros of workgroup memory value by value,
     /// 1.3 ms for each 16 bytes: this kernel took 550 ms with 64 invocations and means there, 120 so. Natively nothing is zeroed: GhostNet
     /// 1.0's seven took 2.3, 2.2, 2.3 and 2.3 ms on lavapipe with 256, 64, 32 and 16 invocations, 5.5, 4.3, 4.2 and 4.2 on SwiftShader; a
     /// fifth more without means in workgroup memory (2026-11-25). In two parts, with pairs of rows, they took 1.32 ms on lavapipe with 64, and take 0.85 where
     /// invocations have blocks of their own, as in `linear`; on SwiftShader 3.05 so, with weights in textures, and 3.05 with 32 before (2026-11-26).
-    pub fn squeeze_excite(&self) -> (u32, u32, bool) {
+    pub fn squeeze_excite(&self) -> (u32, bool) {
         match self.class {
-            DeviceClass::Software => (16, 0, false),
-            DeviceClass::Gpu => (256, 0, true),
-            class => (class.lanes(), class.lanes(), true),
+            DeviceClass::Software => (16, false),
+            DeviceClass::Gpu => (256, true),
+            class => (class.lanes(), true),
         }
     }
 

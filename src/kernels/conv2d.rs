@@ -34,8 +34,8 @@ pub fn conv2d(
     input: Place,
     output: Place,
 ) -> Dispatch {
-    // On SwiftShader neighbours share columns: the stem takes 2.8 ms there in place of 3.7 (2.5 with three channels of four). On lavapipe it is no faster and compiles for half as
-    // long again (2026-11-26).
+    // On SwiftShader neighbours share columns: the stem takes 2.8 ms there in place of 3.7 (2.5 with three channels of four). On lavapipe it is no
+    // faster and compiles for half as long again (2026-11-26).
     let shares = conv.dilation[1] == 1 && kernel[1] <= RUN_TAPS && conv.stride[1] <= kernel[1] && w_out * 2 >= tile.pixels as usize;
     let in_runs = cfg!(not(target_arch = "wasm32")) && lanes == 4 && shares;
     let pixels = tile.pixels as usize;

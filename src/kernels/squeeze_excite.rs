@@ -33,7 +33,7 @@ pub fn squeeze_excite(
     pixels: usize,
     tiles: usize,
     [blocks, blocks_reduced]: [usize; 2],
-    (invocations, lanes, keeps_means): (u32, u32, bool),
+    ((invocations, keeps_means), lanes): ((u32, bool), u32),
     f16: bool,
     [reduce_activation, gate_activation]: [Activation; 2],
 ) -> Dispatch {

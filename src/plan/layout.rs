@@ -41,9 +41,9 @@ impl Layout {
         self.lanes.len() / 4
     }
 
-    /// Lanes up to the last that has a channel.
+    /// Lanes of a block up to the last that has a channel in any: fewer than four only where there is one block.
     pub(crate) fn lanes_in_use(&self) -> usize {
-        self.lanes.iter().rposition(|&lane| lane != PAD).map_or(0, |last| last + 1)
+        self.lanes.iter().rposition(|&lane| lane != PAD).map_or(0, |last| last + 1).min(4)
     }
 
     /// The physical lane of each of `channels` logical channels.

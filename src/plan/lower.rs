@@ -557,7 +557,7 @@ impl Lowering<'_> {
                 [shape_in.h, shape_in.w],
                 [shape.h, shape.w],
                 [windows.blocks, layout_out.blocks()],
-                if layout_in.blocks() == 1 { layout_in.lanes_in_use() } else { 4 },
+                layout_in.lanes_in_use(),
                 kernel,
                 conv,
                 (tile, self.options.choice.lanes(&tile)),
@@ -584,8 +584,9 @@ impl Lowering<'_> {
         let bias = self.constant(id, "bias", 1, false, &|| pack::vector(bias, layout_out.lanes(), 1));
         let (from, to) = (self.view(input), self.output_view(id));
         let blocks = [layout_in.blocks(), layout_out.blocks()];
-        let lanes = self.options.choice.linear();
-        let dispatch = kernels::linear(self.shapes[id.0].n, blocks, lanes, self.f16, conv.activation, from.place, to.place);
+        let choice = &self.options.choice;
+        let invocations = (choice.linear(), choice.class.lanes());
+        let dispatch = kernels::linear(self.shapes[id.0].n, blocks, invocations, self.f16, conv.activation, from.place, to.place);
         let bindings =
             [("input", Resource::Slot(from.storage)), ("weight", matrix), ("bias", bias), ("output", Resource::Slot(to.storage))];
         let (macs, read, write) = (graph.macs(id, &self.shapes), self.tensor_bytes(input), self.tensor_bytes(id));
@@ -1071,7 +1072,7 @@ impl Lowering<'_> {
             shape_in.pixels(),
             tiles,
             [layout.blocks(), reduced.blocks()],
-            choice.squeeze_excite(),
+            (choice.squeeze_excite(), choice.class.lanes()),
             self.f16,
             [se.reduce_activation, se.gate_activation],
         );
