@@ -84,7 +84,7 @@ fn main(
     var a${b} = bias[block + ${b}u];
 #endfor
     // As in sum_over_input: the row's number is a multiple of a constant.
-    var turn = channel_tile * ((params.blocks_in + 1u) / 2u) * 2u;
+    var turn = channel_tile * ((params.blocks_in + 3u) / 4u) * 4u;
     var d = params.depthwise_offset;
     for (var i = 0u; i < params.blocks_in; i++) {
         var v = bias[params.depthwise_bias_offset + i];

@@ -6,8 +6,8 @@
 // sums: [n][tile][block], f32. gate: [n][block], f32. weight: W1 [reduced block][block][input lane] rows of four output lanes, then W2
 // [reduced block][block][input lane] at expand_offset, so that neighbouring invocations read neighbouring rows in both.
 // bias: bias1 [reduced block], then bias2 [block] at expand_bias_offset.
-// One workgroup: one image, or one of its `parts`, of `part` blocks of the gate, each of which makes all of layer 1. Layer 1: SLICES invocations share
-// a reduced block's sum; layer 2: one invocation a block. With LANES, which take MAX_BLOCKS, a workgroup is one subgroup, and in both layers an invocation has a block of its own
+// One workgroup: one image, or one of its `parts`, of `part` blocks of the gate, each of which makes all of layer 1. `slices` invocations share a
+// reduced block's sum, and `gate_slices` a gate's. With LANES, which take MAX_BLOCKS, a workgroup is one subgroup, and in both layers an invocation has a block of its own
 // and hands on each input that it loads.
 // The means lie in workgroup memory, or, where MAX_BLOCKS is 0, are made anew by each invocation that needs one.
 // Workgroup memory: (MAX_BLOCKS + MAX_REDUCED + WG) * 16 bytes; with LANES (MAX_BLOCKS + MAX_REDUCED) * 16.
@@ -21,6 +21,7 @@ struct Params {
     tiles: u32,
     pixels: u32,
     slices: u32,
+    gate_slices: u32,
     expand_offset: u32,
     expand_bias_offset: u32,
     parts: u32,
@@ -45,7 +46,7 @@ var<workgroup> means: array<Held, ${MAX_BLOCKS}>;
 var<workgroup> reduced: array<Held, ${MAX_REDUCED}>;
 #if LANES
 #else
-var<workgroup> partial: array<Held, ${WG}>;
+var<workgroup> partial: array<vec4<f32>, ${WG}>;
 #endif
 
 fn mean(n: u32, block: u32) -> vec4<f32> {
@@ -112,44 +113,68 @@ fn main(
         }
     }
 #else
-    // Reduced blocks are taken WG / slices at a time; `slices` is a power of two.
-    let slice = lane % params.slices;
-    let team = lane / params.slices;
-    let teams = WG / params.slices;
-    for (var start = 0u; start < params.blocks_reduced; start += teams) {
-        let r = start + team;
-        var total = vec4<f32>(0.0);
-        if r < params.blocks_reduced {
-            for (var i = slice; i < params.blocks; i += params.slices) {
-                let w = (r * params.blocks + i) * 4u;
-#if MAX_BLOCKS
-                let x = held(means[i]);
+    // A team of invocations shares an output block's sum: each takes every so many-th input, UNROLL of them at a time.
+#for layer in 1..3
+    {
+#if layer == 1
+        let slices = params.slices;
+        let first = 0u;
+        let end = params.blocks_reduced;
+        let count = params.blocks;
+        let biases = 0u;
 #else
-                let x = mean(n, i);
+        let slices = params.gate_slices;
+        let first = part * params.part;
+        let count = params.blocks_reduced;
+        let biases = params.expand_bias_offset;
 #endif
-#import multiply_rows
+        let slice = lane % slices;
+        for (var start = first; start < end; start += WG / slices) {
+            let block = start + lane / slices;
+            var total = vec4<f32>(0.0);
+            if block < end {
+                for (var i = slice; i < count; i += slices * ${UNROLL}u) {
+#for u in 0..UNROLL
+                    let at${u} = min(i + ${u}u * slices, count - 1u);
+#if layer == 1
+                    let w${u} = (block * count + at${u}) * 4u;
+#if MAX_BLOCKS
+                    let v${u} = held(means[at${u}]);
+#else
+                    let v${u} = mean(n, at${u});
+#endif
+#else
+                    let w${u} = params.expand_offset + (at${u} * params.blocks + block) * 4u;
+                    let v${u} = held(reduced[at${u}]);
+#endif
+                    let x${u} = select(vec4<f32>(0.0), v${u}, i + ${u}u * slices < count);
+#for j in 0..4
+                    let r${u}_${j} = unpack(weight_at(w${u} + ${j}u));
+#endfor
+#endfor
+#for u in 0..UNROLL
+#for j in 0..4
+                    total = fma(vec4<f32>(x${u}[${j}]), r${u}_${j}, total);
+#endfor
+#endfor
+                }
             }
-        }
-        partial[lane] = hold(total);
-        workgroupBarrier();
-        if slice == 0u && r < params.blocks_reduced {
-            var all = bias[r];
-            for (var s = 0u; s < params.slices; s++) {
-                all += held(partial[lane + s]);
+            partial[lane] = total;
+            workgroupBarrier();
+            if slice == 0u && block < end {
+                var all = bias[biases + block];
+                for (var s = 0u; s < slices; s++) {
+                    all += partial[lane + s];
+                }
+#if layer == 1
+                reduced[block] = hold(activate${REDUCE_ACTIVATION}(all));
+#else
+                gate[n * params.blocks + block] = activate${GATE_ACTIVATION}(all);
+#endif
             }
-            reduced[r] = hold(activate${REDUCE_ACTIVATION}(all));
+            workgroupBarrier();
         }
-        workgroupBarrier();
     }
-
-    for (var block = part * params.part + lane; block < end; block += WG) {
-        var total = bias[params.expand_bias_offset + block];
-        for (var r = 0u; r < params.blocks_reduced; r++) {
-            let w = params.expand_offset + (r * params.blocks + block) * 4u;
-            let x = held(reduced[r]);
-#import multiply_rows
-        }
-        gate[n * params.blocks + block] = activate${GATE_ACTIVATION}(total);
-    }
+#endfor
 #endif
 }

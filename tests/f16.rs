@@ -219,6 +219,9 @@ fn kernels_that_multiply_halves_match_the_cpu() {
             layers(net::every_operation(shape.c), shape, false);
             layers(net::wide_ghosts(shape.c), shape, true);
         }
+        for shape in net::LONG_SHAPES {
+            layers(net::long_sums(shape.c), shape, true);
+        }
     }
     let mut kernels: BTreeMap<Kernel, usize> = BTreeMap::new();
     for (key, _) in seen.iter().filter(|(key, _)| multiplies(key)) {

@@ -178,6 +178,23 @@ fn every_operation_on_odd_maps() {
 }
 
 #[test]
+fn long_sums() {
+    let Some(context) = common::context() else { return };
+    let mut compared = Compared::default();
+    for shape in net::LONG_SHAPES {
+        for fusing in FUSINGS {
+            let plan = net::plan(&net::long_sums(shape.c), shape, DeviceClass::Gpu, fusing, Form::Tensors, Precision::F32);
+            let unroll =
+                |kernel| plan.steps.iter().filter(move |s| s.dispatch.key.kernel == kernel).map(|s| s.dispatch.key.define("UNROLL"));
+            assert!(unroll(Kernel::Pointwise).all(|unroll| unroll == Some(4)), "{shape:?}");
+            assert!(unroll(Kernel::Ghost).all(|unroll| unroll == Some(4)), "{shape:?}");
+            assert_eq!(unroll(Kernel::Ghost).count() > 0, fusing == Fusing::All, "{shape:?}");
+            compared.plan(context, &plan);
+        }
+    }
+}
+
+#[test]
 fn wide_cheap_operations() {
     let Some(context) = common::context() else { return };
     let mut compared = Compared::default();

@@ -37,7 +37,7 @@ const MAX_UNIFORM_BUFFER_BINDING_SIZE: u32 = 65536;
 /// preprocessing and top-k 24 are allowed.
 fn max_pipelines(class: DeviceClass) -> usize {
     match class {
-        DeviceClass::Gpu => 17,
+        DeviceClass::Gpu => 20,
         DeviceClass::Software => 22,
         DeviceClass::Software4 => 18,
         DeviceClass::Software8 => 13,

@@ -104,6 +104,8 @@ fn what_is_no_choice_for_this_adapter_is_ignored() {
         Tile { pixels: 18, ..tile },
         Tile { blocks: 9, ..tile },
         Tile { unroll: 0, ..tile },
+        Tile { unroll: 3, ..tile },
+        Tile { pixels: 16, blocks: 8, unroll: 4, ..tile },
     ] {
         assert!(first.keep_choice(Some(&Choice { pointwise: Some(bad), ..default })).is_err(), "{bad:?}");
         assert!(Choice { ghost: [None, None, Some(bad)], ..default }.check().is_err(), "{bad:?}");

@@ -1,13 +1,17 @@
 // The sum over input blocks of `pointwise`, `ghost` and `ghost_rows`: pasted into `main`, where for PIXELS pixels p and BLOCKS output blocks b
 // the index at{p} of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n`, `pixels` and
 // `blocks_in`; with LANES `lane`, and where GATE is 2 and LANES is not 4 `gates`.
-// Where F16 is 2, s{p}_{b} adds up the products of UNROLL input blocks as halves; dtype.wgsl says more.
+// Where F16 is 2, s{u / 2}_{p}_{b} adds up the products of two input blocks as halves; dtype.wgsl says more.
     // Weight rows are numbered turn * constant + constant: of these, compilers for GPUs make loads with immediate offsets, two rows at a time
     // where they are halves. With a running offset each row took an addition of its own: RDNA2's loop is 8 to 19 % shorter so.
 #if F16 == 2
     let unscale = vec4<f32>(bitcast<f32>(params.unscale));
 #endif
-    var turn = channel_tile * ((params.blocks_in + 1u) / 2u) * ${2 / UNROLL}u;
+    var turn = channel_tile * ((params.blocks_in + 3u) / 4u) * ${4 / UNROLL}u;
+#if UNROLL > 1
+    // From the pixels of input block i to those of the last.
+    var to_last = (params.blocks_in - 1u) * pixels;
+#endif
     for (var i = 0u; i < blocks_in; i += ${UNROLL}u) {
 #for u in 0..UNROLL
 #if u == 0
@@ -16,7 +20,7 @@
 #else
         // Past the last input block the weights are zero; reading that block again keeps the index inside.
         let i${u} = min(i + ${u}u, params.blocks_in - 1u);
-        let step${u} = (i${u} - i) * pixels;
+        let step${u} = min(${u}u * pixels, to_last);
 #endif
 #if GATE == 1
         let g${u} = Factor(gate[n * params.blocks_in + i${u}]);
@@ -63,14 +67,14 @@
 #endif
 #for p in 0..PIXELS
 #if F16 == 2
-#if u == 0
-        var s${p}_${b} = v0_${p}.x * w0_${b}_0;
+#if u % 2 == 0
+        var s${u / 2}_${p}_${b} = v${u}_${p}.x * w${u}_${b}_0;
 #else
-        s${p}_${b} = fma(Factor(v${u}_${p}.x), w${u}_${b}_0, s${p}_${b});
+        s${u / 2}_${p}_${b} = fma(Factor(v${u}_${p}.x), w${u}_${b}_0, s${u / 2}_${p}_${b});
 #endif
-        s${p}_${b} = fma(Factor(v${u}_${p}.y), w${u}_${b}_1, s${p}_${b});
-        s${p}_${b} = fma(Factor(v${u}_${p}.z), w${u}_${b}_2, s${p}_${b});
-        s${p}_${b} = fma(Factor(v${u}_${p}.w), w${u}_${b}_3, s${p}_${b});
+        s${u / 2}_${p}_${b} = fma(Factor(v${u}_${p}.y), w${u}_${b}_1, s${u / 2}_${p}_${b});
+        s${u / 2}_${p}_${b} = fma(Factor(v${u}_${p}.z), w${u}_${b}_2, s${u / 2}_${p}_${b});
+        s${u / 2}_${p}_${b} = fma(Factor(v${u}_${p}.w), w${u}_${b}_3, s${u / 2}_${p}_${b});
 #else
 #if LANES == 4
         a${p}_${b} += v${u}_${p} * m${u}_${b};
@@ -86,11 +90,16 @@
 #endfor
 #for p in 0..PIXELS
 #if F16 == 2
+#for k in 0..(UNROLL + 1) / 2
 #for b in 0..BLOCKS
-        a${p}_${b} = fma(vec4<f32>(s${p}_${b}), unscale, a${p}_${b});
+        a${p}_${b} = fma(vec4<f32>(s${k}_${p}_${b}), unscale, a${p}_${b});
+#endfor
 #endfor
 #endif
         at${p} += ${UNROLL}u * pixels;
 #endfor
+#if UNROLL > 1
+        to_last -= ${UNROLL}u * pixels;
+#endif
         turn++;
     }

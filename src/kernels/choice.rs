@@ -93,7 +93,7 @@ pub struct Tile {
     pub pixels: u32,
     /// Output blocks (of four channels) of one invocation.
     pub blocks: u32,
-    /// Input blocks whose loads are under way at a time (`pointwise` and `ghost`): 1 or 2.
+    /// Input blocks whose loads are under way at a time (`pointwise` and `ghost`): 1, 2 or 4.
     pub unroll: u32,
 }
 
@@ -105,7 +105,8 @@ impl Tile {
     /// Whether every kernel can be composed with it: within WebGPU's limits, and not so large that a driver compiles for minutes.
     fn is_sound(&self) -> bool {
         let invocations = self.invocations.is_power_of_two() && (4..=256).contains(&self.invocations);
-        invocations && (1..=17).contains(&self.pixels) && (1..=8).contains(&self.blocks) && (1..=2).contains(&self.unroll)
+        let sizes = (1..=17).contains(&self.pixels) && (1..=8).contains(&self.blocks) && [1, 2, 4].contains(&self.unroll);
+        invocations && sizes && self.pixels * self.blocks * self.unroll <= 272
     }
 }
 
@@ -227,10 +228,29 @@ impl Choice {
         }
     }
 
-    /// For `pointwise`: a map of `pixels`.
+    /// On a GPU, output blocks of an invocation of `pointwise` or `ghost` and the input blocks that it has under way, where there are `workgroups` if
+    /// it makes two blocks.
     ///
-    /// `Gpu`: 2 blocks and 1 or 2 pixels keep RDNA2 at 8 subgroups a SIMD or more without spills (tools/isa_report.py), and small maps
-    /// in as many invocations as they have pixels.
+    /// Two of each keep RDNA2 at 8 subgroups a SIMD or more without spills (tools/isa_report.py). But a layer of few workgroups and many input blocks is one
+    /// chain of loads, which no other subgroup hides: RDNA2's code waits for memory twice a turn of the loop, however much it loads in it. So
+    /// there one output block takes the weights' registers of four input blocks: the loops of GhostNet 1.0's ghost modules have 526 turns in place of
+    /// 1018, and those of few channels 10 to 20 workgroups in place of 5 to 12. More workgroups than [`Self::MANY`] have each other to hide behind, and two blocks halve what
+    /// they read of the input. With a gate and one pixel an invocation (`gate_of_one`) one block would leave less than half of the loop's instructions to
+    /// multiply-adds (43 %), and two leave 52 %. Not yet measured on a GPU.
+    fn depth(blocks_in: usize, workgroups: usize, gate_of_one: bool) -> (u32, u32) {
+        match (gate_of_one, blocks_in >= 16 && workgroups < Self::MANY) {
+            (true, _) => (2, 4),
+            (_, true) => (1, 4),
+            _ => (2, 2),
+        }
+    }
+
+    /// Workgroups that keep a GPU busy; one of this generation has some 20 to 100 compute units.
+    const MANY: usize = 64;
+
+    /// For `pointwise`, of `n` maps of `pixels` pixels and `blocks` blocks of the input and the output.
+    ///
+    /// `Gpu`: small maps in as many invocations as they have pixels; else 2 pixels. More is under [`Self::depth`].
     ///
     /// `Software` pays for every load by lane and little for arithmetic, and compiles what is unrolled: many sums an invocation, but 16.
     /// All ghost modules of GhostNet 1.0 as plain convolutions, ms (bench `ghost`, 2026-11-24):
@@ -268,9 +288,13 @@ impl Choice {
     /// | 13 x 10 | 13.0 | 7.6 | 4.6 | 18.0 | 12.7 | 0.34 |
     ///
     /// 13 x 10 would save a tenth of GhostNet's own 1x1 convolutions at 7 x 7, 0.2 ms, for as long again to compile.
-    pub fn pointwise(&self, pixels: usize) -> Tile {
+    pub fn pointwise(&self, n: usize, pixels: usize, [blocks_in, blocks_out]: [usize; 2], gate: bool) -> Tile {
         self.pointwise.unwrap_or(match self.class {
-            DeviceClass::Gpu => Tile::new(64, if pixels > 256 { 2 } else { 1 }, 2, 2),
+            DeviceClass::Gpu => {
+                let each = if pixels > 256 { 2 } else { 1 };
+                let (blocks, unroll) = Self::depth(blocks_in, n * pixels.div_ceil(64 * each) * blocks_out.div_ceil(2), gate && each == 1);
+                Tile::new(64, each as u32, blocks, unroll)
+            }
             DeviceClass::Software => Tile::new(8, 8, 2, 1),
             _ if cfg!(target_arch = "wasm32") => unreachable!("no browser has subgroups"),
             DeviceClass::Software4 if pixels > 4096 => Tile::new(4, 17, 4, 1),
@@ -386,7 +410,7 @@ impl Choice {
     /// | 8 x 4 x 4, 200 | 30.8 | 82 | 4.3 |
     /// | 8 x 8 x 2, 256 | 24.5 | 65 | 3.9 |
     /// | 8 x 8 x 2, 480 | 24.1 | 62 | 4.0 |
-    pub fn ghost(&self, region: usize, cells: usize, (gate, sums): (bool, bool)) -> Tile {
+    pub fn ghost(&self, region: usize, cells: usize, (gate, sums): (bool, bool), tiles: usize, [blocks_in, blocks]: [usize; 2]) -> Tile {
         let vectors = |tile: &Tile| cells + if sums { 2 * tile.invocations as usize } else { 0 };
         let fits = |tile: &Tile| tile.blocks as usize * vectors(tile) * 16 <= WORKGROUP_MEMORY;
         let bucket = REGIONS.iter().filter(|most| region > **most).count();
@@ -394,11 +418,15 @@ impl Choice {
             return Tile { pixels: tile.pixels.min(region.div_ceil(tile.invocations as usize) as u32), ..tile };
         }
         match self.class {
-            DeviceClass::Gpu => match region {
-                0..=64 => Tile::new(64, 1, if gate { 4 } else { 2 }, 2),
-                65..=128 => Tile::new(128, 1, 2, 2),
-                _ => Tile::new(128, 2, 2, 2),
-            },
+            DeviceClass::Gpu => {
+                let (invocations, pixels) = match region {
+                    0..=64 => (64, 1),
+                    65..=128 => (128, 1),
+                    _ => (128, 2),
+                };
+                let (blocks, unroll) = Self::depth(blocks_in, tiles * blocks.div_ceil(2), gate && pixels == 1);
+                Tile::new(invocations, pixels, blocks, unroll)
+            }
             _ => Tile::new(8, region.div_ceil(8).min(8) as u32, 2, 1),
         }
     }
@@ -522,12 +550,14 @@ impl Choice {
         }
     }
 
-    /// Parts in which `squeeze_excite` makes the gates of each of `n` images: the second layer is shared out among idle workers, each of which makes
+    /// Parts in which `squeeze_excite` makes the gates of each of `n` images: the second layer is shared out among idle workers (or, on a GPU, compute units,
+    /// each of which reads 64 bytes of a weight a cycle at best), each of which makes
     /// all of the first, so that with four of them five eighths of the time are left, and with more hardly less. With two GhostNet 1.0's seven
     /// took 1.4 ms on lavapipe in place of 2.1, two thirds of it by pairs of rows, and 3.1 in place of 4.1 on SwiftShader (2026-11-25).
     pub fn gate_parts(&self, n: usize) -> u32 {
         match self.class {
-            DeviceClass::Gpu | DeviceClass::Software => 1,
+            DeviceClass::Gpu => (4 / n as u32).max(1),
+            DeviceClass::Software => 1,
             DeviceClass::Software4 | DeviceClass::Software8 => (self.workers / n as u32).clamp(1, 4),
         }
     }
@@ -624,9 +654,15 @@ impl Decision {
                 let name = if fuse_separable { "in one dispatch" } else { "in two dispatches" };
                 return vec![(name.into(), Choice { fuse_separable, ..*choice })];
             }
-            (Self::Ghost(0), DeviceClass::Gpu, _) => &[[64, 1, 1, 2], [64, 1, 4, 2], [32, 2, 2, 2], [64, 1, 2, 1]],
-            (Self::Ghost(1), DeviceClass::Gpu, _) => &[[64, 2, 2, 2], [128, 1, 1, 2], [128, 1, 4, 2], [128, 1, 2, 1]],
-            (Self::Ghost(_), DeviceClass::Gpu, _) => &[[64, 4, 2, 2], [128, 2, 1, 2], [128, 1, 2, 2], [128, 2, 2, 1], [64, 2, 2, 2]],
+            (Self::Ghost(0), DeviceClass::Gpu, _) => {
+                &[[64, 1, 2, 2], [64, 1, 1, 4], [64, 1, 2, 4], [64, 1, 4, 2], [32, 2, 2, 2], [64, 1, 2, 1]]
+            }
+            (Self::Ghost(1), DeviceClass::Gpu, _) => {
+                &[[128, 1, 2, 2], [128, 1, 1, 4], [128, 1, 2, 4], [64, 2, 2, 2], [128, 1, 4, 2], [128, 1, 2, 1]]
+            }
+            (Self::Ghost(_), DeviceClass::Gpu, _) => {
+                &[[128, 2, 2, 2], [128, 2, 1, 4], [128, 2, 2, 4], [64, 4, 2, 2], [128, 1, 2, 2], [128, 2, 2, 1], [64, 2, 2, 2]]
+            }
             (Self::Ghost(0), _, 8) => &[[8, 7, 5, 1], [8, 7, 7, 1], [8, 7, 8, 1]],
             (Self::Ghost(1), _, 8) => &[[8, 7, 6, 1], [8, 7, 7, 1], [8, 7, 8, 1]],
             (Self::Ghost(_), _, 8) => &[[8, 14, 2, 1], [8, 14, 3, 1], [8, 7, 5, 1]],
@@ -635,7 +671,9 @@ impl Decision {
             (Self::Ghost(_), _, 4) => &[],
             (Self::Ghost(0 | 1), ..) => &[[8, 7, 3, 1], [8, 4, 4, 1], [16, 4, 2, 1], [8, 4, 2, 1]],
             (Self::Ghost(_), ..) => &[[8, 16, 2, 1], [8, 7, 3, 1], [16, 4, 2, 1], [8, 14, 1, 1]],
-            (Self::Pointwise, DeviceClass::Gpu, _) => &[[64, 1, 4, 2], [64, 2, 4, 2], [64, 4, 2, 2], [32, 2, 2, 2], [64, 2, 2, 1]],
+            (Self::Pointwise, DeviceClass::Gpu, _) => {
+                &[[64, 1, 1, 4], [64, 1, 2, 4], [64, 1, 4, 2], [64, 2, 4, 2], [64, 4, 2, 2], [32, 2, 2, 2], [64, 2, 2, 1]]
+            }
             (Self::Pointwise, _, 8) => &[[8, 7, 4, 1], [8, 7, 5, 1], [8, 5, 6, 1], [8, 8, 2, 1]],
             (Self::Pointwise, _, 4) => &[[4, 14, 4, 1], [4, 7, 4, 1], [8, 8, 2, 1]],
             (Self::Pointwise, ..) => &[[8, 7, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1], [16, 4, 4, 1]],

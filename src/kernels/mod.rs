@@ -303,10 +303,10 @@ impl Products {
     }
 }
 
-/// Input blocks of packed weights of `pointwise`, `ghost` and `separable`: padded with zeros to an even number, so that a kernel may take
-/// two at a time.
+/// Input blocks of packed weights of `pointwise`, `ghost` and `separable`: padded with zeros to a multiple of four, so that a kernel may take
+/// so many at a time.
 pub const fn padded(blocks_in: usize) -> usize {
-    blocks_in.next_multiple_of(2)
+    blocks_in.next_multiple_of(4)
 }
 
 /// Workgroups folded into a grid whose sides stay at or below 65535, WebGPU's default limit.

@@ -30,7 +30,7 @@ const NEVER_IN_BROWSERS: [&str; 8] = [
     "#if STORES_IN_LOOP",
 ];
 
-/// The first `N` bytes of a shader without comments, indentation, empty lines and what depends on a condition of [`NEVER_IN_BROWSERS`], and how many bytes
+/// The first `N` bytes of a shader without comments, indentation, empty lines, spaces beside punctuation and what depends on a condition of [`NEVER_IN_BROWSERS`], and how many bytes
 /// there are. WGSL has no texts, in which `//` would be none, and shaders here have no `/* */` (a test looks).
 pub(crate) const fn strip<const N: usize>(text: &str) -> ([u8; N], usize) {
     let text = text.as_bytes();
@@ -79,16 +79,26 @@ pub(crate) const fn strip<const N: usize>(text: &str) -> ([u8; N], usize) {
         } else {
             keep &= holding == 0;
         }
+        // Directives are read by the template, attributes by `bindings`: both as they are written.
+        let code = keep && text[first] != b'#' && text[first] != b'@';
         let mut from = first;
         while keep && from <= end {
-            if len < N {
-                out[len] = if from < end { text[from] } else { b'\n' };
+            let space = code && from + 1 < end && text[from] == b' ' && (is_punctuation(text[from - 1]) || is_punctuation(text[from + 1]));
+            if !space {
+                if len < N {
+                    out[len] = if from < end { text[from] } else { b'\n' };
+                }
+                len += 1;
             }
-            len += 1;
             from += 1;
         }
     }
     (out, len)
+}
+
+/// Beside these a space parts no words.
+const fn is_punctuation(byte: u8) -> bool {
+    matches!(byte, b'=' | b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'&' | b'|' | b'!' | b',' | b':' | b';' | b'(' | b')' | b'{' | b'}')
 }
 
 const fn starts_with(text: &[u8], at: usize, word: &[u8]) -> bool {
@@ -134,9 +144,9 @@ mod tests {
 
     #[test]
     fn comments_and_indentation_go() {
-        const TEXT: &str = "// about\n\n    let a = 1; // one\n  #if B\n\tc / d\n#endif\n// end";
+        const TEXT: &str = "// about\n\n    let a = 1; // one\n  #if B == 2\n\tc / d\n#endif\n@group(0) var<a> b: c\n// end";
         const SHORT: [u8; strip::<0>(TEXT).1] = strip(TEXT).0;
-        assert_eq!(text(&SHORT), "let a = 1; \n#if B\n\tc / d\n#endif\n");
+        assert_eq!(text(&SHORT), "let a=1; \n#if B == 2\n\tc/d\n#endif\n@group(0) var<a> b: c\n");
     }
 
     #[test]
@@ -155,7 +165,7 @@ mod tests {
             Box::leak(text(&bytes[..len]).to_string().into_boxed_str())
         }
         let lines = |source: &str| -> Vec<String> {
-            let code = source.lines().map(|line| line.split("//").next().unwrap_or_default().trim().to_string());
+            let code = source.lines().map(|line| line.split("//").next().unwrap_or_default().replace(' ', ""));
             code.filter(|line| !line.is_empty()).collect()
         };
         let mut graph = GhostNet::new(1.0).graph(&mut Source::zeros(), false).unwrap();
@@ -166,6 +176,8 @@ mod tests {
             let of_short = |name: &str| crate::kernels::shared(name).map(short);
             let composed = crate::kernels::template::compose(short(key.kernel.file().1), &key.defines, &of_short).unwrap();
             assert_eq!(lines(&composed), lines(&key.source()), "{}", key.file_name());
+            // Nor does a space that parts words go.
+            naga::front::wgsl::parse_str(&composed).unwrap_or_else(|error| panic!("{}: {error}", key.file_name()));
             kernels.insert(key.kernel);
         };
         for (f16, texture) in [(false, false), (false, true), (true, true)] {

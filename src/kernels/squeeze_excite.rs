@@ -6,7 +6,7 @@ use crate::graph::Activation;
 params! {
     /// Parameters of `squeeze_excite`.
     SqueezeExciteParams {
-        blocks, blocks_reduced, tiles, pixels, slices, expand_offset, expand_bias_offset, parts, part, workgroups,
+        blocks, blocks_reduced, tiles, pixels, slices, gate_slices, expand_offset, expand_bias_offset, parts, part, workgroups,
     }
 }
 
@@ -40,14 +40,15 @@ pub fn squeeze_excite(
     // No part is empty, and each but the last keeps all lanes at work.
     let part = (blocks as u32).div_ceil(parts).next_multiple_of(lanes.max(1));
     let parts = (blocks as u32).div_ceil(part);
-    // As many invocations a reduced block as fit; at least one, and a power of two, so that slices never straddle workgroups.
-    let slices = (invocations / (blocks_reduced as u32).next_power_of_two()).clamp(1, 32);
+    // As many invocations a block as fit; at least one, and a power of two, so that slices never straddle workgroups.
+    let slices = |blocks: u32| (invocations / blocks.next_power_of_two()).clamp(1, 32);
     let params = SqueezeExciteParams {
         blocks: blocks as u32,
         blocks_reduced: blocks_reduced as u32,
         tiles: tiles as u32,
         pixels: pixels as u32,
-        slices,
+        slices: slices(blocks_reduced as u32),
+        gate_slices: slices(part),
         expand_offset: (blocks * blocks_reduced * 4) as u32,
         expand_bias_offset: blocks_reduced as u32,
         parts,
@@ -58,6 +59,7 @@ pub fn squeeze_excite(
         *SIZES.iter().find(|[c, r]| blocks <= *c && blocks_reduced <= *r).expect("fuse_squeeze_excite checks the size");
     let defines = [
         ("WG", invocations.into()),
+        ("UNROLL", if invocations == 256 { 4 } else { 1 }),
         ("LANES", lanes.into()),
         ("MAX_BLOCKS", if keeps_means { max_blocks as i64 } else { 0 }),
         ("MAX_REDUCED", max_reduced as i64),

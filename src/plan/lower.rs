@@ -599,7 +599,8 @@ impl Lowering<'_> {
         let (view, layout_in, shape_in) = from;
         let weight = graph.constant(conv.weight);
         let layout_out = self.layouts[id.0].clone();
-        let tile = self.options.choice.pointwise(shape_in.pixels());
+        let sizes = [layout_in.blocks(), layout_out.blocks()];
+        let tile = self.options.choice.pointwise(shape_in.n, shape_in.pixels(), sizes, conv.gate);
         let blocks = tile.blocks as usize;
         let c_in = shape_in.c;
         let products = self.products(&weight.data, conv.gate.then(|| extra[0]));
@@ -802,7 +803,9 @@ impl Lowering<'_> {
             return Some((Cut::Rows(rows, *able), shared.tile.tile));
         }
         let tiles = kernels::ghost_tiles(shape.w, shape.h, d, choice.ghost_cells())?;
-        let tile = choice.ghost(tiles.region, tiles.memory_cells(), (ghost.gate, self.sums_fit(id, ghost)));
+        let blocks_in = self.layouts[self.graph.node(id).inputs[0].0].blocks();
+        let number = shape.n * tiles.count[0] * tiles.count[1];
+        let tile = choice.ghost(tiles.region, tiles.memory_cells(), (ghost.gate, self.sums_fit(id, ghost)), number, [blocks_in, blocks]);
         Some((Cut::Tiles(tiles), tile))
     }
 
@@ -937,7 +940,8 @@ impl Lowering<'_> {
         let (view, layout_in, shape_in) = from;
         let (to, layout_out) = to;
         let weight = graph.constant(conv.weight);
-        let tile = self.options.choice.pointwise(shape_in.pixels());
+        let sizes = [layout_in.blocks(), layout_out.blocks()];
+        let tile = self.options.choice.pointwise(shape_in.n, shape_in.pixels(), sizes, gate.is_some());
         let blocks = tile.blocks as usize;
         let products = self.products(&weight.data, gate);
         let matrix = self.constant(id, "primary_weight", variant(blocks, products), true, &|| {

@@ -268,6 +268,29 @@ pub fn wide_ghosts(c: usize) -> Graph {
     net.graph
 }
 
+/// Sums over input blocks of every remainder by four, so many that a GPU has four under way: plain, and in ghost modules with gate, residual and sums.
+pub fn long_sums(c: usize) -> Graph {
+    assert!(c > 61);
+    let (mut net, input) = Net::new(c);
+    for c_out in [c, c + 4, c + 8, c + 12] {
+        let x = net.pointwise(input, c_out);
+        let x = net.squeeze_excite(x, 3);
+        let gated = net.ghost(x, 9, 2, 3, Activation::Identity);
+        let shortcut = net.pointwise(x, 9);
+        let x = net.add(Op::Add, &[gated, shortcut]);
+        net.output(x);
+        let x = net.pointwise(input, c_out);
+        let x = net.activate(x, Activation::Relu);
+        let x = net.ghost(x, 11, 2, 3, Activation::Relu);
+        let x = net.squeeze_excite(x, 3);
+        net.output(x);
+    }
+    net.graph
+}
+
+/// Maps for [`long_sums`]: of one pixel an invocation, and of more.
+pub const LONG_SHAPES: [Shape; 3] = [Shape::new(1, 63, 5, 7), Shape::new(2, 66, 9, 10), Shape::new(1, 69, 14, 19)];
+
 /// Squeeze-and-excites of every size of the kernel, up to its limit of 2048 channels and 512 reduced ones.
 pub fn squeeze_excites() -> Vec<(Graph, Shape)> {
     [(1, 1, [2, 3, 2]), (130, 33, [2, 5, 7]), (1024, 256, [1, 1, 1]), (1028, 8, [2, 2, 1]), (2048, 512, [1, 1, 2])]
