@@ -4,7 +4,7 @@
 //
 // input, output, residual: [n][block][pixel] blocks of four channels. gate: [n][block], f32.
 // weight: [channel tile][input block][BLOCKS][input lane] rows of four output lanes, so that a tile reads on contiguously; input blocks are
-// padded to an even number with zeros. UNROLL (1 or 2) input blocks are under way at a time.
+// padded to a multiple of four with zeros. UNROLL (1, 2 or 4) input blocks are under way at a time.
 // One invocation: PIXELS pixels of BLOCKS output blocks, in registers. One workgroup: WG * PIXELS pixels of one channel tile;
 // all its weights have addresses uniform over the workgroup (scalar loads on AMD). LANES: 0, or WG, one subgroup, of which each invocation loads
 // a row of weights and hands it on, for drivers that run on the CPU and make such a load lane by lane. STORES_IN_LOOP: blocks are stored in a loop.

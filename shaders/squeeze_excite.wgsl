@@ -113,24 +113,29 @@ fn main(
         }
     }
 #else
-    // A team of invocations shares an output block's sum: each takes every so many-th input, UNROLL of them at a time.
+    // A team of invocations shares an output block's sum: each takes every so many-th input, UNROLL of them at a time. Neighbours, `step` or 1 apart in a
+    // team, read neighbouring rows.
 #for layer in 1..3
     {
 #if layer == 1
         let slices = params.slices;
+        let step = 1u;
+        let team = lane / slices;
         let first = 0u;
         let end = params.blocks_reduced;
         let count = params.blocks;
         let biases = 0u;
 #else
         let slices = params.gate_slices;
+        let step = WG / slices;
+        let team = lane % step;
         let first = part * params.part;
         let count = params.blocks_reduced;
         let biases = params.expand_bias_offset;
 #endif
-        let slice = lane % slices;
+        let slice = lane / step % slices;
         for (var start = first; start < end; start += WG / slices) {
-            let block = start + lane / slices;
+            let block = start + team;
             var total = vec4<f32>(0.0);
             if block < end {
                 for (var i = slice; i < count; i += slices * ${UNROLL}u) {
@@ -164,7 +169,7 @@ fn main(
             if slice == 0u && block < end {
                 var all = bias[biases + block];
                 for (var s = 0u; s < slices; s++) {
-                    all += partial[lane + s];
+                    all += partial[lane + s * step];
                 }
 #if layer == 1
                 reduced[block] = hold(activate${REDUCE_ACTIVATION}(all));

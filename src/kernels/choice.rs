@@ -238,17 +238,16 @@ impl Choice {
     /// they read of the input. With a gate and one pixel an invocation (`gate_of_one`) one block would leave less than half of the loop's instructions to
     /// multiply-adds (43 %), and two leave 52 %. Not yet measured on a GPU.
     fn depth(blocks_in: usize, workgroups: usize, gate_of_one: bool) -> (u32, u32) {
-        match (gate_of_one, blocks_in >= 16 && workgroups < Self::MANY) {
-            (true, _) => (2, 4),
-            (_, true) => (1, 4),
-            _ => (2, 2),
+        match blocks_in >= 16 && workgroups < Self::MANY {
+            true => (if gate_of_one { 2 } else { 1 }, 4),
+            false => (2, 2),
         }
     }
 
     /// Workgroups that keep a GPU busy; one of this generation has some 20 to 100 compute units.
     const MANY: usize = 64;
 
-    /// For `pointwise`, of `n` maps of `pixels` pixels and `blocks` blocks of the input and the output.
+    /// For `pointwise`, of `n` maps of `pixels` pixels and so many blocks of the input and the output, with or without a gate and a mean over the map.
     ///
     /// `Gpu`: small maps in as many invocations as they have pixels; else 2 pixels. More is under [`Self::depth`].
     ///
@@ -288,11 +287,12 @@ impl Choice {
     /// | 13 x 10 | 13.0 | 7.6 | 4.6 | 18.0 | 12.7 | 0.34 |
     ///
     /// 13 x 10 would save a tenth of GhostNet's own 1x1 convolutions at 7 x 7, 0.2 ms, for as long again to compile.
-    pub fn pointwise(&self, n: usize, pixels: usize, [blocks_in, blocks_out]: [usize; 2], gate: bool) -> Tile {
+    pub fn pointwise(&self, n: usize, pixels: usize, [blocks_in, blocks_out]: [usize; 2], (gate, pool): (bool, bool)) -> Tile {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => {
                 let each = if pixels > 256 { 2 } else { 1 };
-                let (blocks, unroll) = Self::depth(blocks_in, n * pixels.div_ceil(64 * each) * blocks_out.div_ceil(2), gate && each == 1);
+                let tiles = if pool { n } else { n * pixels.div_ceil(64 * each) };
+                let (blocks, unroll) = Self::depth(blocks_in, tiles * blocks_out.div_ceil(2), gate && each == 1);
                 Tile::new(64, each as u32, blocks, unroll)
             }
             DeviceClass::Software => Tile::new(8, 8, 2, 1),
@@ -535,28 +535,34 @@ impl Choice {
         self.class == DeviceClass::Gpu
     }
 
-    /// Invocations of `squeeze_excite`, which share what they load where the class has lanes, and whether the means lie in workgroup memory.
+    /// Invocations of `squeeze_excite`, which share what they load where the class has lanes; the inputs of one that are under way at a time; and
+    /// whether the means lie in workgroup memory.
+    ///
+    /// `Gpu`: with four inputs 16 loads are under way, by RDNA2's code, where a turn of one waited for four.
     ///
     /// `Software` is SwiftShader in a browser (natively no such driver was met), which compiles the zeros of workgroup memory value by value,
     /// 1.3 ms for each 16 bytes: this kernel took 550 ms with 64 invocations and means there, 120 so. Natively nothing is zeroed: GhostNet
     /// 1.0's seven took 2.3, 2.2, 2.3 and 2.3 ms on lavapipe with 256, 64, 32 and 16 invocations, 5.5, 4.3, 4.2 and 4.2 on SwiftShader; a
     /// fifth more without means in workgroup memory (2026-11-25). In two parts, with pairs of rows, they took 1.32 ms on lavapipe with 64, and take 0.85 where
     /// invocations have blocks of their own, as in `linear`; on SwiftShader 3.05 so, with weights in textures, and 3.05 with 32 before (2026-11-26).
-    pub fn squeeze_excite(&self) -> (u32, bool) {
+    pub fn squeeze_excite(&self) -> (u32, u32, bool) {
         match self.class {
-            DeviceClass::Software => (16, false),
-            DeviceClass::Gpu => (256, true),
-            class => (class.lanes(), true),
+            DeviceClass::Software => (16, 1, false),
+            DeviceClass::Gpu => (256, 4, true),
+            class => (class.lanes(), 1, true),
         }
     }
 
-    /// Parts in which `squeeze_excite` makes the gates of each of `n` images: the second layer is shared out among idle workers (or, on a GPU, compute units,
-    /// each of which reads 64 bytes of a weight a cycle at best), each of which makes
-    /// all of the first, so that with four of them five eighths of the time are left, and with more hardly less. With two GhostNet 1.0's seven
+    /// Parts in which `squeeze_excite` makes the gates of each of `n` images: the second layer is shared out among idle workers (or a GPU's compute
+    /// units), each of which makes all of the first, so that with four of them five eighths of the time are left, and with more hardly less. With two GhostNet 1.0's seven
     /// took 1.4 ms on lavapipe in place of 2.1, two thirds of it by pairs of rows, and 3.1 in place of 4.1 on SwiftShader (2026-11-25).
     pub fn gate_parts(&self, n: usize) -> u32 {
         match self.class {
-            DeviceClass::Gpu => (4 / n as u32).max(1),
+            DeviceClass::Gpu => match n {
+                1 => 4,
+                2 => 2,
+                _ => 1,
+            },
             DeviceClass::Software => 1,
             DeviceClass::Software4 | DeviceClass::Software8 => (self.workers / n as u32).clamp(1, 4),
         }
@@ -671,9 +677,17 @@ impl Decision {
             (Self::Ghost(_), _, 4) => &[],
             (Self::Ghost(0 | 1), ..) => &[[8, 7, 3, 1], [8, 4, 4, 1], [16, 4, 2, 1], [8, 4, 2, 1]],
             (Self::Ghost(_), ..) => &[[8, 16, 2, 1], [8, 7, 3, 1], [16, 4, 2, 1], [8, 14, 1, 1]],
-            (Self::Pointwise, DeviceClass::Gpu, _) => {
-                &[[64, 1, 1, 4], [64, 1, 2, 4], [64, 1, 4, 2], [64, 2, 4, 2], [64, 4, 2, 2], [32, 2, 2, 2], [64, 2, 2, 1]]
-            }
+            (Self::Pointwise, DeviceClass::Gpu, _) => &[
+                [64, 2, 2, 2],
+                [64, 1, 1, 4],
+                [64, 1, 2, 4],
+                [64, 2, 1, 4],
+                [64, 1, 4, 2],
+                [64, 2, 4, 2],
+                [64, 4, 2, 2],
+                [32, 2, 2, 2],
+                [64, 2, 2, 1],
+            ],
             (Self::Pointwise, _, 8) => &[[8, 7, 4, 1], [8, 7, 5, 1], [8, 5, 6, 1], [8, 8, 2, 1]],
             (Self::Pointwise, _, 4) => &[[4, 14, 4, 1], [4, 7, 4, 1], [8, 8, 2, 1]],
             (Self::Pointwise, ..) => &[[8, 7, 4, 1], [32, 2, 4, 1], [16, 4, 2, 1], [16, 4, 4, 1]],

@@ -303,7 +303,7 @@ impl Products {
     }
 }
 
-/// Input blocks of packed weights of `pointwise`, `ghost` and `separable`: padded with zeros to a multiple of four, so that a kernel may take
+/// Input blocks of packed weights of `pointwise`, `ghost`, `ghost_rows` and `separable`: padded with zeros to a multiple of four, so that a kernel may take
 /// so many at a time.
 pub const fn padded(blocks_in: usize) -> usize {
     blocks_in.next_multiple_of(4)

@@ -1,6 +1,6 @@
 //! The text of every shader.
 
-/// The text of `shaders/$path`. In the browser package without what only people read: comments and indentation are 5.5 KB of it, compressed.
+/// The text of `shaders/$path`. In the browser package without what only people read: comments, indentation and spaces beside punctuation are 6 KB of it, compressed.
 macro_rules! shader_text {
     ($path:expr) => {{
         const TEXT: &str = include_str!(concat!("../../shaders/", $path));
@@ -30,7 +30,7 @@ const NEVER_IN_BROWSERS: [&str; 8] = [
     "#if STORES_IN_LOOP",
 ];
 
-/// The first `N` bytes of a shader without comments, indentation, empty lines, spaces beside punctuation and what depends on a condition of [`NEVER_IN_BROWSERS`], and how many bytes
+/// The first `N` bytes of a shader without comments, indentation, empty lines, spaces and ends of lines beside punctuation and what depends on a condition of [`NEVER_IN_BROWSERS`], and how many bytes
 /// there are. WGSL has no texts, in which `//` would be none, and shaders here have no `/* */` (a test looks).
 pub(crate) const fn strip<const N: usize>(text: &str) -> ([u8; N], usize) {
     let text = text.as_bytes();
@@ -40,6 +40,8 @@ pub(crate) const fn strip<const N: usize>(text: &str) -> ([u8; N], usize) {
     let mut left_out = [false; 16];
     let mut held = [false; 16];
     let (mut depth, mut holding) = (0, 0);
+    // Whether the line before needs no end, if code follows.
+    let mut joins = false;
     while at < text.len() {
         while at < text.len() && text[at] == b' ' {
             at += 1;
@@ -81,6 +83,12 @@ pub(crate) const fn strip<const N: usize>(text: &str) -> ([u8; N], usize) {
         }
         // Directives are read by the template, attributes by `bindings`: both as they are written.
         let code = keep && text[first] != b'#' && text[first] != b'@';
+        if code && joins {
+            len -= 1;
+        }
+        if keep {
+            joins = code && is_punctuation(text[end - 1]);
+        }
         let mut from = first;
         while keep && from <= end {
             let space = code && from + 1 < end && text[from] == b' ' && (is_punctuation(text[from - 1]) || is_punctuation(text[from + 1]));
@@ -96,7 +104,7 @@ pub(crate) const fn strip<const N: usize>(text: &str) -> ([u8; N], usize) {
     (out, len)
 }
 
-/// Beside these a space parts no words.
+/// Beside these a space parts no words, nor does the end of a line.
 const fn is_punctuation(byte: u8) -> bool {
     matches!(byte, b'=' | b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'&' | b'|' | b'!' | b',' | b':' | b';' | b'(' | b')' | b'{' | b'}')
 }
@@ -125,7 +133,7 @@ const fn is_false(text: &[u8], first: usize, end: usize) -> bool {
 pub(crate) const fn text(bytes: &[u8]) -> &str {
     match std::str::from_utf8(bytes) {
         Ok(text) => text,
-        Err(_) => panic!("only whole lines and their ends were left out"),
+        Err(_) => panic!("whole lines, their ends and spaces are all that was left out"),
     }
 }
 
@@ -144,9 +152,9 @@ mod tests {
 
     #[test]
     fn comments_and_indentation_go() {
-        const TEXT: &str = "// about\n\n    let a = 1; // one\n  #if B == 2\n\tc / d\n#endif\n@group(0) var<a> b: c\n// end";
+        const TEXT: &str = "// about\n\n    let a = 1; // one\n  #if B == 2\n\tc / d\n#endif\n@group(0) var<a> b: c;\nd();\n\n  e\n// end";
         const SHORT: [u8; strip::<0>(TEXT).1] = strip(TEXT).0;
-        assert_eq!(text(&SHORT), "let a=1; \n#if B == 2\n\tc/d\n#endif\n@group(0) var<a> b: c\n");
+        assert_eq!(text(&SHORT), "let a=1; \n#if B == 2\n\tc/d\n#endif\n@group(0) var<a> b: c;\nd();e\n");
     }
 
     #[test]
@@ -164,9 +172,8 @@ mod tests {
             let (bytes, len) = strip::<ROOM>(whole);
             Box::leak(text(&bytes[..len]).to_string().into_boxed_str())
         }
-        let lines = |source: &str| -> Vec<String> {
-            let code = source.lines().map(|line| line.split("//").next().unwrap_or_default().replace(' ', ""));
-            code.filter(|line| !line.is_empty()).collect()
+        let code = |source: &str| -> String {
+            source.lines().flat_map(|line| line.split("//").next().unwrap_or_default().split_whitespace()).collect()
         };
         let mut graph = GhostNet::new(1.0).graph(&mut Source::zeros(), false).unwrap();
         passes::run(&mut graph, passes::REQUIRED);
@@ -175,8 +182,8 @@ mod tests {
         let mut compare = |key: &PipelineKey| {
             let of_short = |name: &str| crate::kernels::shared(name).map(short);
             let composed = crate::kernels::template::compose(short(key.kernel.file().1), &key.defines, &of_short).unwrap();
-            assert_eq!(lines(&composed), lines(&key.source()), "{}", key.file_name());
-            // Nor does a space that parts words go.
+            assert_eq!(code(&composed), code(&key.source()), "{}", key.file_name());
+            // Nor does a space or an end of a line go that parts words.
             naga::front::wgsl::parse_str(&composed).unwrap_or_else(|error| panic!("{}: {error}", key.file_name()));
             kernels.insert(key.kernel);
         };
@@ -185,9 +192,12 @@ mod tests {
         }
         for (class, fuse_ghost) in [(DeviceClass::Gpu, true), (DeviceClass::Software, true), (DeviceClass::Software, false)] {
             let choice = Choice { fuse_ghost, ..Choice::new(class) };
-            let options = PlanOptions { form: Form::Classify { k: 5 }, precision: Precision::F32, choice, normalise: [[0.0; 3], [1.0; 3]] };
-            let plan = Plan::new(&graph, Shape::new(1, 3, 224, 224), &options, &mut ConstantCache::new()).unwrap();
-            plan.steps.iter().for_each(|step| compare(&step.dispatch.key));
+            for (precision, multiplies_halves) in [(Precision::F32, false), (Precision::F16, false), (Precision::F16, true)] {
+                let choice = Choice { multiplies_halves, ..choice };
+                let options = PlanOptions { form: Form::Classify { k: 5 }, precision, choice, normalise: [[0.0; 3], [1.0; 3]] };
+                let plan = Plan::new(&graph, Shape::new(1, 3, 224, 224), &options, &mut ConstantCache::new()).unwrap();
+                plan.steps.iter().for_each(|step| compare(&step.dispatch.key));
+            }
         }
         assert!(kernels.len() >= 10, "{kernels:?}");
     }

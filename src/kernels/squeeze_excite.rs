@@ -33,22 +33,25 @@ pub fn squeeze_excite(
     pixels: usize,
     tiles: usize,
     [blocks, blocks_reduced]: [usize; 2],
-    ((invocations, keeps_means), lanes): ((u32, bool), u32),
+    ((invocations, unroll, keeps_means), lanes): ((u32, u32, bool), u32),
     f16: bool,
     [reduce_activation, gate_activation]: [Activation; 2],
 ) -> Dispatch {
     // No part is empty, and each but the last keeps all lanes at work.
     let part = (blocks as u32).div_ceil(parts).next_multiple_of(lanes.max(1));
     let parts = (blocks as u32).div_ceil(part);
-    // As many invocations a block as fit; at least one, and a power of two, so that slices never straddle workgroups.
-    let slices = |blocks: u32| (invocations / blocks.next_power_of_two()).clamp(1, 32);
+    // As many invocations a block as fit and have inputs; at least one, and a power of two, so that slices never straddle workgroups.
+    let slices = |blocks: usize, inputs: usize| {
+        let most = (inputs as u32).div_ceil(unroll).next_power_of_two().min(32);
+        (invocations / (blocks as u32).next_power_of_two()).clamp(1, most)
+    };
     let params = SqueezeExciteParams {
         blocks: blocks as u32,
         blocks_reduced: blocks_reduced as u32,
         tiles: tiles as u32,
         pixels: pixels as u32,
-        slices: slices(blocks_reduced as u32),
-        gate_slices: slices(part),
+        slices: slices(blocks_reduced, blocks),
+        gate_slices: slices(part as usize, blocks_reduced),
         expand_offset: (blocks * blocks_reduced * 4) as u32,
         expand_bias_offset: blocks_reduced as u32,
         parts,
@@ -59,7 +62,7 @@ pub fn squeeze_excite(
         *SIZES.iter().find(|[c, r]| blocks <= *c && blocks_reduced <= *r).expect("fuse_squeeze_excite checks the size");
     let defines = [
         ("WG", invocations.into()),
-        ("UNROLL", if invocations == 256 { 4 } else { 1 }),
+        ("UNROLL", unroll.into()),
         ("LANES", lanes.into()),
         ("MAX_BLOCKS", if keeps_means { max_blocks as i64 } else { 0 }),
         ("MAX_REDUCED", max_reduced as i64),

@@ -600,7 +600,7 @@ impl Lowering<'_> {
         let weight = graph.constant(conv.weight);
         let layout_out = self.layouts[id.0].clone();
         let sizes = [layout_in.blocks(), layout_out.blocks()];
-        let tile = self.options.choice.pointwise(shape_in.n, shape_in.pixels(), sizes, conv.gate);
+        let tile = self.options.choice.pointwise(shape_in.n, shape_in.pixels(), sizes, (conv.gate, conv.pool));
         let blocks = tile.blocks as usize;
         let c_in = shape_in.c;
         let products = self.products(&weight.data, conv.gate.then(|| extra[0]));
@@ -941,7 +941,7 @@ impl Lowering<'_> {
         let (to, layout_out) = to;
         let weight = graph.constant(conv.weight);
         let sizes = [layout_in.blocks(), layout_out.blocks()];
-        let tile = self.options.choice.pointwise(shape_in.n, shape_in.pixels(), sizes, gate.is_some());
+        let tile = self.options.choice.pointwise(shape_in.n, shape_in.pixels(), sizes, (gate.is_some(), conv.pool));
         let blocks = tile.blocks as usize;
         let products = self.products(&weight.data, gate);
         let matrix = self.constant(id, "primary_weight", variant(blocks, products), true, &|| {

@@ -293,7 +293,7 @@ pub const LONG_SHAPES: [Shape; 3] = [Shape::new(1, 63, 5, 7), Shape::new(2, 66, 
 
 /// Squeeze-and-excites of every size of the kernel, up to its limit of 2048 channels and 512 reduced ones.
 pub fn squeeze_excites() -> Vec<(Graph, Shape)> {
-    [(1, 1, [2, 3, 2]), (130, 33, [2, 5, 7]), (1024, 256, [1, 1, 1]), (1028, 8, [2, 2, 1]), (2048, 512, [1, 1, 2])]
+    [(1, 1, [2, 3, 2]), (130, 33, [2, 5, 7]), (1024, 256, [1, 1, 1]), (1028, 8, [2, 2, 1]), (2048, 512, [1, 1, 2]), (2048, 512, [4, 1, 1])]
         .into_iter()
         .map(|(c, reduced, [n, h, w])| {
             let (mut net, input) = Net::new(c);
