@@ -249,7 +249,7 @@ impl Choice {
 
     /// For `pointwise`, of `n` maps of `pixels` pixels and so many blocks of the input and the output, with or without a gate and a mean over the map.
     ///
-    /// `Gpu`: small maps in as many invocations as they have pixels; else 2 pixels. More is under [`Self::depth`].
+    /// `Gpu`: small maps in as many invocations as they have pixels; else 2 pixels. Blocks and inputs under way as `depth` says.
     ///
     /// `Software` pays for every load by lane and little for arithmetic, and compiles what is unrolled: many sums an invocation, but 16.
     /// All ghost modules of GhostNet 1.0 as plain convolutions, ms (bench `ghost`, 2026-11-24):
