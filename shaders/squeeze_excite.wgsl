@@ -152,6 +152,7 @@ fn main(
                     let w${u} = params.expand_offset + (at${u} * params.blocks + block) * 4u;
                     let v${u} = held(reduced[at${u}]);
 #endif
+                    // All loads stand in front of the multiply-adds, or RDNA2's compiler has four under way, not 4 * UNROLL.
                     let x${u} = select(vec4<f32>(0.0), v${u}, i + ${u}u * slices < count);
 #for j in 0..4
                     let r${u}_${j} = unpack(weight_at(w${u} + ${j}u));

@@ -106,7 +106,7 @@ impl Tile {
     fn is_sound(&self) -> bool {
         let invocations = self.invocations.is_power_of_two() && (4..=256).contains(&self.invocations);
         let sizes = (1..=17).contains(&self.pixels) && (1..=8).contains(&self.blocks) && [1, 2, 4].contains(&self.unroll);
-        invocations && sizes && self.pixels * self.blocks * self.unroll <= 272
+        invocations && sizes && self.pixels * self.blocks * self.unroll <= 17 * 8 * 2
     }
 }
 
@@ -228,20 +228,20 @@ impl Choice {
         }
     }
 
-    /// On a GPU, output blocks of an invocation of `pointwise` or `ghost` and the input blocks that it has under way, where there are `workgroups` if
-    /// it makes two blocks.
+    /// The tile of `pointwise` or `ghost` on a GPU, of so many invocations and pixels of each, for `tiles` tiles of all images and so many blocks of the
+    /// input and the output: how many output blocks an invocation makes, and of how many input blocks its loads are under way.
     ///
     /// Two of each keep RDNA2 at 8 subgroups a SIMD or more without spills (tools/isa_report.py). But a layer of few workgroups and many input blocks is one
     /// chain of loads, which no other subgroup hides: RDNA2's code waits for memory twice a turn of the loop, however much it loads in it. So
     /// there one output block takes the weights' registers of four input blocks: the loops of GhostNet 1.0's ghost modules have 526 turns in place of
     /// 1018, and those of few channels 10 to 20 workgroups in place of 5 to 12. More workgroups than [`Self::MANY`] have each other to hide behind, and two blocks halve what
-    /// they read of the input. With a gate and one pixel an invocation (`gate_of_one`) one block would leave less than half of the loop's instructions to
+    /// they read of the input. With a gate and one pixel an invocation one block would leave less than half of the loop's instructions to
     /// multiply-adds (43 %), and two leave 52 %. Not yet measured on a GPU.
-    fn depth(blocks_in: usize, workgroups: usize, gate_of_one: bool) -> (u32, u32) {
-        match blocks_in >= 16 && workgroups < Self::MANY {
-            true => (if gate_of_one { 2 } else { 1 }, 4),
-            false => (2, 2),
-        }
+    #[inline(never)] // two copies are 20 bytes of the browser package
+    fn gpu_tile([invocations, pixels]: [u32; 2], tiles: usize, [blocks_in, blocks_out]: [usize; 2], gate: bool) -> Tile {
+        let few = blocks_in >= 16 && tiles * blocks_out.div_ceil(2) < Self::MANY;
+        let blocks = if few && !(gate && pixels == 1) { 1 } else { 2 };
+        Tile::new(invocations, pixels, blocks, if few { 4 } else { 2 })
     }
 
     /// Workgroups that keep a GPU busy; one of this generation has some 20 to 100 compute units.
@@ -249,7 +249,7 @@ impl Choice {
 
     /// For `pointwise`, of `n` maps of `pixels` pixels and so many blocks of the input and the output, with or without a gate and a mean over the map.
     ///
-    /// `Gpu`: small maps in as many invocations as they have pixels; else 2 pixels. Blocks and inputs under way as `depth` says.
+    /// `Gpu`: small maps in as many invocations as they have pixels; else 2 pixels. Blocks and inputs under way as `gpu_tile` says.
     ///
     /// `Software` pays for every load by lane and little for arithmetic, and compiles what is unrolled: many sums an invocation, but 16.
     /// All ghost modules of GhostNet 1.0 as plain convolutions, ms (bench `ghost`, 2026-11-24):
@@ -287,13 +287,12 @@ impl Choice {
     /// | 13 x 10 | 13.0 | 7.6 | 4.6 | 18.0 | 12.7 | 0.34 |
     ///
     /// 13 x 10 would save a tenth of GhostNet's own 1x1 convolutions at 7 x 7, 0.2 ms, for as long again to compile.
-    pub fn pointwise(&self, n: usize, pixels: usize, [blocks_in, blocks_out]: [usize; 2], (gate, pool): (bool, bool)) -> Tile {
+    pub fn pointwise(&self, n: usize, pixels: usize, blocks: [usize; 2], (gate, pool): (bool, bool)) -> Tile {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => {
                 let each = if pixels > 256 { 2 } else { 1 };
                 let tiles = if pool { n } else { n * pixels.div_ceil(64 * each) };
-                let (blocks, unroll) = Self::depth(blocks_in, tiles * blocks_out.div_ceil(2), gate && each == 1);
-                Tile::new(64, each as u32, blocks, unroll)
+                Self::gpu_tile([64, each as u32], tiles, blocks, gate)
             }
             DeviceClass::Software => Tile::new(8, 8, 2, 1),
             _ if cfg!(target_arch = "wasm32") => unreachable!("no browser has subgroups"),
@@ -394,7 +393,8 @@ impl Choice {
     }
 
     /// For `ghost`: a tile of which `region` pixels lie on the map, halo included, and that takes `cells` cells of workgroup memory for a
-    /// block; with or without a gate, and sums for a squeeze-and-excite.
+    /// block; with or without a gate, and sums for a squeeze-and-excite; for `tiles` tiles of all images, and so many blocks of the input and the intrinsic
+    /// maps.
     ///
     /// `Gpu`: as `pointwise`; an invocation a pixel where the tile allows it, for these layers are short of invocations.
     ///
@@ -410,7 +410,7 @@ impl Choice {
     /// | 8 x 4 x 4, 200 | 30.8 | 82 | 4.3 |
     /// | 8 x 8 x 2, 256 | 24.5 | 65 | 3.9 |
     /// | 8 x 8 x 2, 480 | 24.1 | 62 | 4.0 |
-    pub fn ghost(&self, region: usize, cells: usize, (gate, sums): (bool, bool), tiles: usize, [blocks_in, blocks]: [usize; 2]) -> Tile {
+    pub fn ghost(&self, region: usize, cells: usize, (gate, sums): (bool, bool), tiles: usize, blocks: [usize; 2]) -> Tile {
         let vectors = |tile: &Tile| cells + if sums { 2 * tile.invocations as usize } else { 0 };
         let fits = |tile: &Tile| tile.blocks as usize * vectors(tile) * 16 <= WORKGROUP_MEMORY;
         let bucket = REGIONS.iter().filter(|most| region > **most).count();
@@ -419,13 +419,12 @@ impl Choice {
         }
         match self.class {
             DeviceClass::Gpu => {
-                let (invocations, pixels) = match region {
-                    0..=64 => (64, 1),
-                    65..=128 => (128, 1),
-                    _ => (128, 2),
+                let size = match region {
+                    0..=64 => [64, 1],
+                    65..=128 => [128, 1],
+                    _ => [128, 2],
                 };
-                let (blocks, unroll) = Self::depth(blocks_in, tiles * blocks.div_ceil(2), gate && pixels == 1);
-                Tile::new(invocations, pixels, blocks, unroll)
+                Self::gpu_tile(size, tiles, blocks, gate)
             }
             _ => Tile::new(8, region.div_ceil(8).min(8) as u32, 2, 1),
         }
@@ -557,15 +556,12 @@ impl Choice {
     /// units), each of which makes all of the first, so that with four of them five eighths of the time are left, and with more hardly less. With two GhostNet 1.0's seven
     /// took 1.4 ms on lavapipe in place of 2.1, two thirds of it by pairs of rows, and 3.1 in place of 4.1 on SwiftShader (2026-11-25).
     pub fn gate_parts(&self, n: usize) -> u32 {
-        match self.class {
-            DeviceClass::Gpu => match n {
-                1 => 4,
-                2 => 2,
-                _ => 1,
-            },
+        let idle = match self.class {
+            DeviceClass::Gpu => 4,
             DeviceClass::Software => 1,
-            DeviceClass::Software4 | DeviceClass::Software8 => (self.workers / n as u32).clamp(1, 4),
-        }
+            DeviceClass::Software4 | DeviceClass::Software8 => self.workers,
+        };
+        (idle / n as u32).clamp(1, 4)
     }
 
     /// Invocations of `softmax_top_k`; each takes workgroup memory, of which see [`Choice::squeeze_excite`].

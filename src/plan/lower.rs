@@ -804,8 +804,9 @@ impl Lowering<'_> {
         }
         let tiles = kernels::ghost_tiles(shape.w, shape.h, d, choice.ghost_cells())?;
         let blocks_in = self.layouts[self.graph.node(id).inputs[0].0].blocks();
-        let number = shape.n * tiles.count[0] * tiles.count[1];
-        let tile = choice.ghost(tiles.region, tiles.memory_cells(), (ghost.gate, self.sums_fit(id, ghost)), number, [blocks_in, blocks]);
+        let needs = (ghost.gate, self.sums_fit(id, ghost));
+        let number_of_tiles = shape.n * tiles.count[0] * tiles.count[1];
+        let tile = choice.ghost(tiles.region, tiles.memory_cells(), needs, number_of_tiles, [blocks_in, blocks]);
         Some((Cut::Tiles(tiles), tile))
     }
 
