@@ -7,9 +7,8 @@
 // groups the blocks that hold its groups' channels (weights of channels outside a lane's group are zero).
 // weight: [channel tile][input block of the window][KH * KW][BLOCKS][input lane] rows of four output lanes.
 // bias: [block], then the windows' first blocks as f32 in lane x, one for each channel tile, at first_offset.
-// One invocation: PIXELS pixels of BLOCKS output blocks. One workgroup: WG * PIXELS pixels of one channel tile. LANES: as in `pointwise`.
+// One invocation: PIXELS pixels of BLOCKS output blocks. One workgroup: WG * PIXELS pixels of one channel tile.
 // DEPTH: lanes of an input block that have a channel: fewer than 4 where there is one block, 3 for a picture.
-// With KW (the kernel's width) and STRIDE_X, for LANES 4, the pixels are neighbours in a row, which share the columns they both need (`conv2d_run`).
 // Workgroup memory: none.
 #import dtype
 #import activation
@@ -43,7 +42,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
-#import weight
+@group(0) @binding(2) var<storage, read> weight: array<Stored>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 
@@ -64,17 +63,9 @@ fn main(
     let n = index / (params.tiles_pixel * params.tiles_channel);
     let block = channel_tile * ${BLOCKS}u;
     let pixels_in = params.width_in * params.height_in;
-#if LANES
-    let kernel_y = opaque(params.kernel_y, group);
-    let kernel_x = opaque(params.kernel_x, group);
-#else
     let kernel_y = params.kernel_y;
     let kernel_x = params.kernel_x;
-#endif
     var plane = params.input_offset + n * params.input_stride + u32(bias[params.first_offset + channel_tile].x) * pixels_in;
-#if KW
-#import conv2d_run
-#else
     let first = pixel_tile * ${WG * PIXELS}u + lane;
 #for p in 0..PIXELS
     let pixel${p} = min(first + ${p * WG}u, params.pixels_out - 1u);
@@ -101,18 +92,9 @@ fn main(
                 let ok${p} = (iy${p} < params.height_in) & (ix${p} < params.width_in);
                 let v${p} = factor(select(Stored(), input[plane + select(0u, iy${p} * params.width_in + ix${p}, ok${p})], ok${p}));
 #endfor
-#import weight_rows
 #for b in 0..BLOCKS
 #for j in 0..DEPTH
-#if LANES
-#if LANES == 4
-                let w${b}_${j} = quadBroadcast(rows${(b * 4 + j) / LANES}, ${(b * 4 + j) % LANES}u);
-#else
-                let w${b}_${j} = subgroupBroadcast(rows${(b * 4 + j) / LANES}, ${(b * 4 + j) % LANES}u);
-#endif
-#else
-                let w${b}_${j} = factor(weight_at(turn * ${BLOCKS * 4}u + ${b * 4 + j}u));
-#endif
+                let w${b}_${j} = factor(weight[turn * ${BLOCKS * 4}u + ${b * 4 + j}u]);
 #endfor
 #for p in 0..PIXELS
 #if F16 == 2
@@ -133,24 +115,9 @@ fn main(
         }
         plane += pixels_in;
     }
-#endif
     let output_base = params.output_offset + n * params.output_stride;
-#if STORES_IN_LOOP
-    for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
-#import block_values
 #for p in 0..PIXELS
-        if (first + ${p * WG}u < params.pixels_out) & (block + b < params.blocks_out) {
-            output[output_base + (block + b) * params.pixels_out + pixel${p}] = pack(activate${ACTIVATION}(value${p}));
-        }
-#endfor
-    }
-#else
-#for p in 0..PIXELS
-#if KW
-    if on${p} {
-#else
     if first + ${p * WG}u < params.pixels_out {
-#endif
 #for b in 0..BLOCKS
         if block + ${b}u < params.blocks_out {
             output[output_base + (block + ${b}u) * params.pixels_out + pixel${p}] = pack(activate${ACTIVATION}(a${p}_${b}));
@@ -158,5 +125,4 @@ fn main(
 #endfor
     }
 #endfor
-#endif
 }

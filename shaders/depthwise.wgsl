@@ -6,11 +6,8 @@
 // whole copies of the input's, one for each multiple, so that output block b reads input block b mod blocks_in.
 // sums (SUMS): [n][tile][block], f32, sums of the output over the tile's pixels.
 // SAME: input and output are ranges of one buffer, which a dispatch may bind only once.
-// Where ROLLED, drivers cannot know how many rows a filter has, and so do not unroll them.
 // One invocation: PIXELS neighbouring pixels of one row, sharing the columns they both need. One workgroup: WG such runs of one block, a tile.
-// With LIVE, of drivers to which a load costs as much as ten multiply-adds, one invocation goes down a strip (`depthwise_strip`): PIXELS neighbouring
-// columns of `strip` rows, a tile. One workgroup: WG such tiles, of whichever blocks and images.
-// Workgroup memory: none; WG * 16 bytes with SUMS and without LIVE.
+// Workgroup memory: none; WG * 16 bytes with SUMS.
 #import dtype
 #import activation
 #import grid
@@ -25,8 +22,6 @@ struct Params {
     blocks_in: u32,
     blocks_out: u32,
     tiles: u32,
-    images: u32,
-    strip: u32,
     workgroups: u32,
     input_offset: u32,
     input_stride: u32,
@@ -41,14 +36,14 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 #endif
-#import weight
+@group(0) @binding(2) var<storage, read> weight: array<Stored>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 #if SUMS
 @group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
 #endif
 
 const WG = ${WG}u;
-#if SUMS && !LIVE
+#if SUMS
 #import reduce
 #endif
 
@@ -70,9 +65,6 @@ fn main(
     if index >= params.workgroups {
         return;
     }
-#if LIVE
-#import depthwise_strip
-#else
     let tile = index % params.tiles;
     let block = (index / params.tiles) % params.blocks_out;
     let n = index / (params.tiles * params.blocks_out);
@@ -90,17 +82,13 @@ fn main(
         var a${p} = bias[block];
 #endfor
         let w = block * ${KH * KW}u;
-#if ROLLED
-        for (var ky = 0u; ky < opaque(${KH}u, group); ky++) {
-#else
         for (var ky = 0u; ky < ${KH}u; ky++) {
-#endif
             // Left of or above the map the subtraction wraps round and fails the comparison.
             let iy = y * ${STRIDE_Y}u + ky - params.pad_y;
             let row_ok = iy < params.height_in;
             let row_at = input_base + select(0u, iy, row_ok) * params.width_in;
 #for kx in 0..KW
-            let w${kx} = unpack(weight_at(w + ky * ${KW}u + ${kx}u));
+            let w${kx} = unpack(weight[w + ky * ${KW}u + ${kx}u]);
 #endfor
 #for column in 0..(PIXELS - 1) * STRIDE_X + KW
             {
@@ -131,6 +119,5 @@ fn main(
     if lane == 0u {
         sums[(n * params.tiles + tile) * params.blocks_out + block] = sums_of[0];
     }
-#endif
 #endif
 }

@@ -42,7 +42,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
-#import weight
+@group(0) @binding(2) var<storage, read> weight: array<Stored>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 #if GATE
@@ -110,7 +110,6 @@ fn main(
 
     // Phase 1: the primary convolution on every pixel of the region, PIXELS of each invocation at a time.
     let input_base = params.input_offset + n * params.input_stride;
-    let blocks_in = params.blocks_in;
 #if CHUNKED
     for (var first = lane; first < region + lane; first += ${WG * PIXELS}u) {
 #else
@@ -161,7 +160,7 @@ fn main(
             let cheap_bias = bias[params.cheap_bias_offset + cheap_block];
             let c = params.cheap_offset + cheap_block * ${D * D}u;
 #for t in 0..D * D
-            let c${t} = unpack(weight_at(c + ${t}u));
+            let c${t} = unpack(weight[c + ${t}u]);
 #endfor
             for (var q = lane; q < strips; q += WG) {
                 let ty = divide(q, strips_x);

@@ -6,10 +6,9 @@
 // weight: [channel tile][input block][BLOCKS][input lane] rows of four output lanes, so that a tile reads on contiguously; input blocks are
 // padded to a multiple of four with zeros. UNROLL (1, 2 or 4) input blocks are under way at a time.
 // One invocation: PIXELS pixels of BLOCKS output blocks, in registers. One workgroup: WG * PIXELS pixels of one channel tile;
-// all its weights have addresses uniform over the workgroup (scalar loads on AMD). LANES: 0, or WG, one subgroup, of which each invocation loads
-// a row of weights and hands it on, for drivers that run on the CPU and make such a load lane by lane. STORES_IN_LOOP: blocks are stored in a loop.
+// all its weights have addresses uniform over the workgroup (scalar loads on AMD).
 // With POOL one workgroup walks over the whole map and writes only its mean: [n][block].
-// Workgroup memory: none; WG * BLOCKS * 16 bytes with POOL and without LANES.
+// Workgroup memory: none; WG * BLOCKS * 16 bytes with POOL.
 #import dtype
 #import activation
 #import grid
@@ -32,7 +31,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
-#import weight
+@group(0) @binding(2) var<storage, read> weight: array<Stored>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 #if GATE
@@ -44,10 +43,7 @@ struct Params {
 
 const WG = ${WG}u;
 #if POOL
-#if LANES
-#else
 #import reduce
-#endif
 #endif
 
 @compute @workgroup_size(${WG})
@@ -76,11 +72,6 @@ fn main(
     let block = channel_tile * ${BLOCKS}u;
     let first = pixel_tile * ${WG * PIXELS}u + lane;
     let input_base = params.input_offset + n * params.input_stride;
-#if LANES
-    let blocks_in = opaque(params.blocks_in, group);
-#else
-    let blocks_in = params.blocks_in;
-#endif
 #for p in 0..PIXELS
     var at${p} = input_base + min(first + ${p * WG}u, params.pixels - 1u);
 #for b in 0..BLOCKS
@@ -97,28 +88,15 @@ fn main(
     }
 #endfor
     }
-#if LANES
-#for b in 0..BLOCKS
-    let total${b} = subgroupAdd(pooled${b});
-#endfor
-#else
 #for b in 0..BLOCKS
     sums_of[${b * WG}u + lane] = pooled${b};
 #endfor
     reduce_sums(lane);
-#endif
 #for k in 0..(BLOCKS + WG - 1) / WG
     let of${k} = lane + ${k * WG}u;
     let written${k} = channel_tile * ${BLOCKS}u + of${k};
     if of${k} < ${BLOCKS}u && written${k} < params.blocks_out {
-#if LANES
-        var total = total0;
-#for b in 1..BLOCKS
-        total = select(total, total${b}, of${k} == ${b}u);
-#endfor
-#else
         let total = sums_of[of${k} * WG];
-#endif
         output[params.output_offset + n * params.output_stride + written${k}] = pack(total / f32(params.pixels));
     }
 #endfor
@@ -127,23 +105,6 @@ fn main(
 #if RESIDUAL
     let residual_base = params.residual_offset + n * params.residual_stride;
 #endif
-#if STORES_IN_LOOP
-    for (var b = 0u; b < opaque(${BLOCKS}u, group); b++) {
-#import block_values
-        if block + b < params.blocks_out {
-#for p in 0..PIXELS
-            if first + ${p * WG}u < params.pixels {
-                let out_at = (block + b) * params.pixels + first + ${p * WG}u;
-#if RESIDUAL
-                output[output_base + out_at] = pack(activate${ACTIVATION}(value${p}) + unpack(residual[residual_base + out_at]));
-#else
-                output[output_base + out_at] = pack(activate${ACTIVATION}(value${p}));
-#endif
-            }
-#endfor
-        }
-    }
-#else
 #for p in 0..PIXELS
     if first + ${p * WG}u < params.pixels {
 #for b in 0..BLOCKS
@@ -158,6 +119,5 @@ fn main(
 #endfor
     }
 #endfor
-#endif
 #endif
 }

@@ -3,11 +3,11 @@
 //   y[n, i, p] = depthwise_bias[i] + sum_t D[i, t] * in[n, i, p * stride - pad + t]
 //   out[n, o, p] = activate(bias[o] + sum_i W[o, i] * act1(y[n, i, p]))
 //
-// input, output: [n][block][pixel] blocks of four channels. weight: the 1x1 as in pointwise (padded as there), then depthwise [block][kernel_y * kernel_x] at
+// input, output: [n][block][pixel] blocks of four channels. weight: the 1x1 as in pointwise (padded as there), then depthwise [block][KH * KW] at
 // depthwise_offset. bias: 1x1 [block], then depthwise [block] at depthwise_bias_offset.
 // One invocation: one output pixel of BLOCKS output blocks; the depthwise value of each input block is made on the way and used at
 // once, so nothing goes through memory. It is made again for each channel tile: BLOCKS is chosen large.
-// Taps are loops (KH = 0), or unrolled for one kernel size so that a GPU has all loads of a block under way at once.
+// Taps are unrolled, so that a GPU has all loads of a block under way at once.
 // One workgroup: WG pixels of one channel tile. Workgroup memory: none.
 #import dtype
 #import activation
@@ -18,8 +18,6 @@ struct Params {
     height_in: u32,
     width_out: u32,
     pixels_out: u32,
-    kernel_y: u32,
-    kernel_x: u32,
     stride_y: u32,
     stride_x: u32,
     pad_y: u32,
@@ -39,7 +37,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
-#import weight
+@group(0) @binding(2) var<storage, read> weight: array<Stored>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 
@@ -63,7 +61,6 @@ fn main(
     let pixel = min(first, params.pixels_out - 1u);
     let y = (pixel / params.width_out) * params.stride_y;
     let x = (pixel % params.width_out) * params.stride_x;
-#if KH > 0
     // Each tap's offset in the plane, and whether it falls on the map; outside, the subtraction wraps round and fails the comparison.
 #for ky in 0..KH
     let iy${ky} = y + ${ky}u - params.pad_y;
@@ -77,7 +74,6 @@ fn main(
     let tap${ky}_${kx} = select(0u, iy${ky} * params.width_in + ix${kx}, ok${ky}_${kx});
 #endfor
 #endfor
-#endif
     let plane = params.width_in * params.height_in;
     var base = params.input_offset + n * params.input_stride;
 #for b in 0..BLOCKS
@@ -88,33 +84,18 @@ fn main(
     var d = params.depthwise_offset;
     for (var i = 0u; i < params.blocks_in; i++) {
         var v = bias[params.depthwise_bias_offset + i];
-#if KH > 0
 #for ky in 0..KH
 #for kx in 0..KW
-        v = fma(unpack(select(Stored(), input[base + tap${ky}_${kx}], ok${ky}_${kx})), unpack(weight_at(d + ${ky * KW + kx}u)), v);
+        v = fma(unpack(select(Stored(), input[base + tap${ky}_${kx}], ok${ky}_${kx})), unpack(weight[d + ${ky * KW + kx}u]), v);
 #endfor
 #endfor
         d += ${KH * KW}u;
-#else
-        for (var ky = 0u; ky < params.kernel_y; ky++) {
-            // Left of or above the map the subtraction wraps round and fails the comparison.
-            let iy = y + ky - params.pad_y;
-            let row_ok = iy < params.height_in;
-            let row = base + select(0u, iy * params.width_in, row_ok);
-            for (var kx = 0u; kx < params.kernel_x; kx++) {
-                let ix = x + kx - params.pad_x;
-                let ok = row_ok && ix < params.width_in;
-                v = fma(unpack(select(Stored(), input[row + select(0u, ix, ok)], ok)), unpack(weight_at(d)), v);
-                d++;
-            }
-        }
-#endif
         v = activate${DEPTHWISE_ACTIVATION}(v);
 #for b in 0..BLOCKS
-        a${b} = fma(vec4<f32>(v.x), unpack(weight_at(turn * ${BLOCKS * 4}u + ${b * 4}u)), a${b});
-        a${b} = fma(vec4<f32>(v.y), unpack(weight_at(turn * ${BLOCKS * 4}u + ${b * 4 + 1}u)), a${b});
-        a${b} = fma(vec4<f32>(v.z), unpack(weight_at(turn * ${BLOCKS * 4}u + ${b * 4 + 2}u)), a${b});
-        a${b} = fma(vec4<f32>(v.w), unpack(weight_at(turn * ${BLOCKS * 4}u + ${b * 4 + 3}u)), a${b});
+        a${b} = fma(vec4<f32>(v.x), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4}u]), a${b});
+        a${b} = fma(vec4<f32>(v.y), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 1}u]), a${b});
+        a${b} = fma(vec4<f32>(v.z), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 2}u]), a${b});
+        a${b} = fma(vec4<f32>(v.w), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 3}u]), a${b});
 #endfor
         base += plane;
         turn++;

@@ -7,10 +7,8 @@
 // [reduced block][block][input lane] at expand_offset, so that neighbouring invocations read neighbouring rows in both.
 // bias: bias1 [reduced block], then bias2 [block] at expand_bias_offset.
 // One workgroup: one image, or one of its `parts`, of `part` blocks of the gate, each of which makes all of layer 1. `slices` invocations share a
-// reduced block's sum, and `gate_slices` a gate's. With LANES, which take MAX_BLOCKS, a workgroup is one subgroup, and in both layers an invocation has a block of its own
-// and hands on each input that it loads.
-// The means lie in workgroup memory, or, where MAX_BLOCKS is 0, are made anew by each invocation that needs one.
-// Workgroup memory: (MAX_BLOCKS + MAX_REDUCED + WG) * 16 bytes; with LANES (MAX_BLOCKS + MAX_REDUCED) * 16.
+// reduced block's sum, and `gate_slices` a gate's.
+// Workgroup memory: (MAX_BLOCKS + MAX_REDUCED + WG) * 16 bytes.
 #import dtype
 #import activation
 #import grid
@@ -31,23 +29,14 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> sums: array<vec4<f32>>;
-#if WIDE
-@group(0) @binding(2) var<storage, read> weight: array<StoredPair>;
-#else
-#import weight
-#endif
+@group(0) @binding(2) var<storage, read> weight: array<Stored>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> gate: array<vec4<f32>>;
 
 const WG = ${WG}u;
-#if MAX_BLOCKS
-var<workgroup> means: array<Held, ${MAX_BLOCKS}>;
-#endif
-var<workgroup> reduced: array<Held, ${MAX_REDUCED}>;
-#if LANES
-#else
+var<workgroup> means: array<vec4<f32>, ${MAX_BLOCKS}>;
+var<workgroup> reduced: array<vec4<f32>, ${MAX_REDUCED}>;
 var<workgroup> partial: array<vec4<f32>, ${WG}>;
-#endif
 
 fn mean(n: u32, block: u32) -> vec4<f32> {
     var total = vec4<f32>(0.0);
@@ -69,50 +58,11 @@ fn main(
     }
     let n = index / params.parts;
     let part = index % params.parts;
-#if MAX_BLOCKS
     for (var block = lane; block < params.blocks; block += WG) {
-        means[block] = hold(mean(n, block));
+        means[block] = mean(n, block);
     }
-#if LANES
-    subgroupBarrier();
-#else
     workgroupBarrier();
-#endif
-#endif
     let end = min((part + 1u) * params.part, params.blocks);
-#if LANES
-    let blocks = opaque(params.blocks, group);
-    let blocks_reduced = opaque(params.blocks_reduced, group);
-    for (var start = 0u; start < blocks_reduced; start += ${LANES}u) {
-        let r = start + lane;
-        let count = blocks;
-        let rows = min(r, blocks_reduced - 1u) * count * 4u;
-        let step = 4u;
-        var total = vec4<f32>(0.0);
-        for (var i = 0u; i < count; i += ${LANES}u) {
-            let values = held(means[min(i + lane, count - 1u)]);
-#import multiply_shared
-        }
-        if r < blocks_reduced {
-            reduced[r] = hold(activate${REDUCE_ACTIVATION}(total + bias[r]));
-        }
-    }
-    subgroupBarrier();
-    for (var start = part * params.part; start < end; start += ${LANES}u) {
-        let block = start + lane;
-        let count = blocks_reduced;
-        let rows = params.expand_offset + min(block, params.blocks - 1u) * 4u;
-        let step = params.blocks * 4u;
-        var total = vec4<f32>(0.0);
-        for (var i = 0u; i < count; i += ${LANES}u) {
-            let values = held(reduced[min(i + lane, count - 1u)]);
-#import multiply_shared
-        }
-        if block < end {
-            gate[n * params.blocks + block] = activate${GATE_ACTIVATION}(total + bias[params.expand_bias_offset + block]);
-        }
-    }
-#else
     // A team of invocations shares an output block's sum: each takes every so many-th input, UNROLL of them at a time. Neighbours, `step` or 1 apart in a
     // team, read neighbouring rows.
 #for layer in 1..3
@@ -143,19 +93,15 @@ fn main(
                     let at${u} = min(i + ${u}u * slices, count - 1u);
 #if layer == 1
                     let w${u} = (block * count + at${u}) * 4u;
-#if MAX_BLOCKS
-                    let v${u} = held(means[at${u}]);
-#else
-                    let v${u} = mean(n, at${u});
-#endif
+                    let v${u} = means[at${u}];
 #else
                     let w${u} = params.expand_offset + (at${u} * params.blocks + block) * 4u;
-                    let v${u} = held(reduced[at${u}]);
+                    let v${u} = reduced[at${u}];
 #endif
                     // All loads stand in front of the multiply-adds, or RDNA2's compiler has four under way, not 4 * UNROLL.
                     let x${u} = select(vec4<f32>(0.0), v${u}, i + ${u}u * slices < count);
 #for j in 0..4
-                    let r${u}_${j} = unpack(weight_at(w${u} + ${j}u));
+                    let r${u}_${j} = unpack(weight[w${u} + ${j}u]);
 #endfor
 #endfor
 #for u in 0..UNROLL
@@ -173,7 +119,7 @@ fn main(
                     all += partial[lane + s * step];
                 }
 #if layer == 1
-                reduced[block] = hold(activate${REDUCE_ACTIVATION}(all));
+                reduced[block] = activate${REDUCE_ACTIVATION}(all);
 #else
                 gate[n * params.blocks + block] = activate${GATE_ACTIVATION}(all);
 #endif
@@ -182,5 +128,4 @@ fn main(
         }
     }
 #endfor
-#endif
 }

@@ -173,7 +173,7 @@ impl Engine {
                 let class = context.class();
                 (Device::Gpu(Arc::new(context)), class)
             }
-            None => (Device::Cpu(cpu_info()), DeviceClass::Software),
+            None => (Device::Cpu(cpu_info()), DeviceClass::Cpu),
         };
         #[cfg(not(target_arch = "wasm32"))]
         let tuned = tuned::read(&device, &options);
@@ -183,9 +183,6 @@ impl Engine {
         // What a choice asks for and the device cannot do is left out.
         if let Device::Gpu(context) = &device {
             choice.multiplies_halves &= context.multiplies_halves() || !options.precision.is_f16();
-            if !choice.class.suits(context.subgroup(), context.int64()) {
-                choice.class = DeviceClass::of_software(context.subgroup(), context.int64());
-            }
         }
         Ok(Self { inner: Arc::new(EngineInner { device, options, choice, is_tuned: tuned.is_some() }) })
     }

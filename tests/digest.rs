@@ -106,7 +106,7 @@ fn files() -> Files {
     }
     let resize = Preprocess::default().resize([480, 640]).unwrap();
     for (f16, texture) in [(false, false), (false, true), (true, false), (true, true)] {
-        let dispatch = kernels::resize(&resize, Choice::new(DeviceClass::Gpu).resize_tile(), f16, texture, 0);
+        let dispatch = kernels::resize(&resize, f16, texture, 0);
         let shader = files.shader(&dispatch.key);
         let text = format!("{shader} x {}\n{:?}\n", dispatch.workgroups, dispatch.params);
         files.0.insert(format!("plans/resize-f16-{f16}-texture-{texture}.txt"), text);

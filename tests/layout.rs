@@ -25,7 +25,7 @@ fn shaders() -> BTreeMap<PipelineKey, BTreeSet<usize>> {
         shaders.entry(step.dispatch.key).or_default().insert(step.dispatch.params.len());
     }
     for texture in [false, true] {
-        let dispatch = kernels::resize(&Preprocess::default().resize([300, 400]).unwrap(), 16, false, texture, 0);
+        let dispatch = kernels::resize(&Preprocess::default().resize([300, 400]).unwrap(), false, texture, 0);
         shaders.entry(dispatch.key).or_default().insert(dispatch.params.len());
     }
     shaders

@@ -18,7 +18,7 @@ use naga::{
     AddressSpace, Module, ShaderStage, StorageAccess,
     back::{hlsl, msl, spv},
     proc::Layouter,
-    valid::{Capabilities, ModuleInfo, SubgroupOperationSet, ValidationFlags, Validator},
+    valid::{Capabilities, ModuleInfo, ValidationFlags, Validator},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -38,9 +38,7 @@ const MAX_UNIFORM_BUFFER_BINDING_SIZE: u32 = 65536;
 fn max_pipelines(class: DeviceClass) -> usize {
     match class {
         DeviceClass::Gpu => 20,
-        DeviceClass::Software => 22,
-        DeviceClass::Software4 => 18,
-        DeviceClass::Software8 => 13,
+        DeviceClass::Software | DeviceClass::Cpu => 22,
     }
 }
 
@@ -88,7 +86,7 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
             let graph = net::after_passes(graph, true);
             for class in CLASSES {
                 let mut packed = ConstantCache::new();
-                for (_, choice) in Decision::ALL.into_iter().flat_map(|decision| decision.candidates(&net::choice(class))) {
+                for (_, choice) in Decision::ALL.into_iter().flat_map(|decision| decision.candidates(&Choice::new(class))) {
                     let options = PlanOptions { choice, ..net::options(class, net::Fusing::All, Form::Tensors, Precision::F32) };
                     add(Plan::new(&graph, shape, &options, &mut packed).unwrap());
                 }
@@ -98,10 +96,8 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
         {
             // What images go through in front of a plan.
             let resize = Preprocess::default().resize(size).unwrap();
-            for class in CLASSES {
-                let dispatch = kernels::resize(&resize, Choice::new(class).resize_tile(), f16, texture, 0);
-                shaders.entry(dispatch.key).or_default().insert(vec!["output", "scale_shift", "source", "table"]);
-            }
+            let dispatch = kernels::resize(&resize, f16, texture, 0);
+            shaders.entry(dispatch.key).or_default().insert(vec!["output", "scale_shift", "source", "table"]);
         }
         let kernels: HashSet<Kernel> = shaders.keys().map(|key| key.kernel).collect();
         assert_eq!(kernels.len(), Kernel::ALL.len(), "every kernel is used");
@@ -115,28 +111,14 @@ fn sources() -> impl Iterator<Item = (String, String)> {
     shaders().keys().map(|key| (key.file_name(), key.source())).chain(roofline::shaders())
 }
 
-/// Whether a shader has subgroup operations; WebGPU's name for what it then needs is `subgroups`.
-fn uses_subgroups(source: &str) -> bool {
-    source.contains("subgroupBroadcast(") || source.contains("quadBroadcast(")
-}
-
-/// Whether a shader has integers of 64 bits, which WGSL has not; naga has, for drivers on the CPU.
-fn is_wide(source: &str) -> bool {
-    source.contains("u64")
-}
-
 /// Parses and validates a shader, with no capability beyond WebGPU's own: `unpack2x16float` is core WGSL, for naga a capability. `shader-f16`
 /// is WebGPU's too, and for those alone that say that they want it.
 fn validated(name: &str, source: &str) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
     let halves = if source.contains("\nenable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
-    let subgroups = if uses_subgroups(source) { Capabilities::SUBGROUP } else { Capabilities::empty() };
-    let barrier = if source.contains("subgroupBarrier(") { Capabilities::SUBGROUP_BARRIER } else { Capabilities::empty() };
-    let long = if is_wide(source) { Capabilities::SHADER_INT64 } else { Capabilities::empty() };
-    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | halves | subgroups | barrier | long;
+    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | halves;
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
-    let all = SubgroupOperationSet::all();
-    let info = validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE).subgroup_operations(all).validate(&module);
+    let info = validator.validate(&module);
     let info = info.unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
     (module, info)
 }
@@ -163,19 +145,9 @@ fn shaders_pass_tint() {
     let folder = std::env::temp_dir().join(format!("ghostnet-shaders-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let mut refused = Vec::new();
-    // WGSL has no integers of 64 bits: wide shaders are composed without.
-    let narrow = |key: &PipelineKey| {
-        let mut key = key.clone();
-        key.defines.iter_mut().filter(|(name, _)| *name == "WIDE").for_each(|(_, wide)| *wide = 0);
-        (key.file_name(), key.source())
-    };
-    let kernels: BTreeMap<String, String> = shaders().keys().map(narrow).collect();
-    for (name, source) in kernels.into_iter().chain(roofline::shaders()) {
+    for (name, source) in sources() {
         let file = folder.join(&name);
-        // naga has subgroup operations, but refuses the line with which WGSL asks for them.
-        let enabled = if uses_subgroups(&source) { format!("enable subgroups;\n{source}") } else { source };
-        // WGSL has no barrier of a subgroup; all of those workgroups are one.
-        std::fs::write(&file, enabled.replace("subgroupBarrier()", "workgroupBarrier()")).unwrap();
+        std::fs::write(&file, source).unwrap();
         match std::process::Command::new("tint").args(["--format", "wgsl"]).arg(&file).output() {
             Ok(output) if output.status.success() => {}
             Ok(output) => refused.push(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim())),
@@ -274,10 +246,9 @@ fn ghostnet_needs_few_pipelines() {
     let graph = net::after_passes(Network::random("ghostnet_100", 0).unwrap().graph().unwrap(), true);
     for class in CLASSES {
         let fusing = net::options(class, net::Fusing::All, Form::Tensors, Precision::F32);
-        for (workers, n) in [(1, 1), (2, 1), (2, 8), (4, 1), (8, 1), (16, 1), (16, 8)] {
-            let options = PlanOptions { choice: Choice { workers, ..Choice::new(class) }, ..fusing.clone() };
-            let plan = Plan::new(&graph, Shape::new(n, 3, 224, 224), &options, &mut ConstantCache::new()).unwrap();
-            let case = format!("{class:?}, batch {n}, {workers} workers: {} pipelines", plan.pipelines());
+        for n in [1, 8] {
+            let plan = Plan::new(&graph, Shape::new(n, 3, 224, 224), &fusing, &mut ConstantCache::new()).unwrap();
+            let case = format!("{class:?}, batch {n}: {} pipelines", plan.pipelines());
             println!("{case}");
             assert!(plan.pipelines() <= max_pipelines(class), "{case}");
         }

@@ -4,23 +4,9 @@
 // F16 is 1 for core WGSL, which needs no device feature: arithmetic is f32. With 2 (`shader-f16`) a convolution's products are of halves, of
 // blocks of `Factor`. A few are added up as halves, and these sums as f32, times params.unscale (its bits): the weights are stored times
 // its inverse, with which no such sum overflows (`Products` in src/kernels/mod.rs).
-// WIDE: blocks of words of 64 bits (dtype_wide.wgsl). `Held` is a block of f32 in workgroup memory.
 // A tap outside the map is chosen to be zero before it is unpacked: that is fewer words, and what multiplies it can unpack on the way.
 #if F16 == 2
 enable f16;
-#endif
-#if WIDE
-#import dtype_wide
-#else
-alias Held = vec4<f32>;
-fn hold(v: vec4<f32>) -> Held {
-    return v;
-}
-fn held(h: Held) -> vec4<f32> {
-    return h;
-}
-#endif
-#if F16 == 2
 alias Stored = vec4<f16>;
 alias Factor = vec4<f16>;
 fn unpack(s: Stored) -> vec4<f32> {
@@ -36,7 +22,7 @@ fn to_factor(v: vec4<f32>) -> Factor {
     return pack(v);
 }
 #else
-#if F16 == 1 && !WIDE
+#if F16 == 1
 alias Stored = vec2<u32>;
 fn unpack(s: Stored) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(s.x), unpack2x16float(s.y));
@@ -47,12 +33,12 @@ fn pack(v: vec4<f32>) -> Stored {
 }
 #endif
 #if !F16
-alias Stored = Held;
+alias Stored = vec4<f32>;
 fn unpack(s: Stored) -> vec4<f32> {
-    return held(s);
+    return s;
 }
 fn pack(v: vec4<f32>) -> Stored {
-    return hold(v);
+    return v;
 }
 #endif
 alias Factor = vec4<f32>;

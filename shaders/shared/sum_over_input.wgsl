@@ -1,6 +1,5 @@
-// The sum over input blocks of `pointwise`, `ghost` and `ghost_rows`: pasted into `main`, where for PIXELS pixels p and BLOCKS output blocks b
-// the index at{p} of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n`, `pixels` and
-// `blocks_in`; with LANES `lane`, and where GATE is 2 and LANES is not 4 `gates`.
+// The sum over input blocks of `pointwise` and `ghost`: pasted into `main`, where for PIXELS pixels p and BLOCKS output blocks b the index at{p}
+// of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n` and `pixels`.
 // Where F16 is 2, s{u / 2}_{p}_{b} adds up the products of two input blocks as halves; dtype.wgsl says more.
     // Weight rows are numbered turn * constant + constant: of these, compilers for GPUs make loads with immediate offsets, two rows at a time
     // where they are halves. With a running offset each row took an addition of its own: RDNA2's loop is 8 to 19 % shorter so.
@@ -12,7 +11,7 @@
     // From the pixels of input block i to those of the last.
     var to_last = (params.blocks_in - 1u) * pixels;
 #endif
-    for (var i = 0u; i < blocks_in; i += ${UNROLL}u) {
+    for (var i = 0u; i < params.blocks_in; i += ${UNROLL}u) {
 #for u in 0..UNROLL
 #if u == 0
         let i0 = i;
@@ -22,49 +21,22 @@
         let i${u} = min(i + ${u}u, params.blocks_in - 1u);
         let step${u} = min(${u}u * pixels, to_last);
 #endif
-#if GATE == 1
+#if GATE
         let g${u} = Factor(gate[n * params.blocks_in + i${u}]);
 #endif
 #for p in 0..PIXELS
-#if GATE == 1
+#if GATE
         let v${u}_${p} = factor(input[at${p} + step${u}]) * g${u};
 #else
-        var v${u}_${p} = factor(input[at${p} + step${u}]);
+        let v${u}_${p} = factor(input[at${p} + step${u}]);
 #endif
 #endfor
-#if GATE == 2 && LANES == 4
-        // SwiftShader pays for every value that a loop changes: a gate of ones costs less.
-        let g${u} = select(vec4<f32>(1.0), gate[(n * params.blocks_in + i${u}) * params.gates], params.gates == 1u);
-#for p in 0..PIXELS
-        v${u}_${p} *= g${u};
 #endfor
-#endif
-#if GATE == 2 && LANES != 4
-        for (var k = 0u; k < gates; k++) {
-            let g = gate[n * params.blocks_in + i${u}];
-#for p in 0..PIXELS
-            v${u}_${p} *= g;
-#endfor
-        }
-#endif
-#endfor
-#import weight_rows
 #for u in 0..UNROLL
 #for b in 0..BLOCKS
 #for j in 0..4
-#if LANES
-#if LANES == 4
-        let w${u}_${b}_${j} = quadBroadcast(rows${((u * BLOCKS + b) * 4 + j) / LANES}, ${((u * BLOCKS + b) * 4 + j) % LANES}u);
-#else
-        let w${u}_${b}_${j} = subgroupBroadcast(rows${((u * BLOCKS + b) * 4 + j) / LANES}, ${((u * BLOCKS + b) * 4 + j) % LANES}u);
-#endif
-#else
-        let w${u}_${b}_${j} = factor(weight_at(turn * ${UNROLL * BLOCKS * 4}u + ${(u * BLOCKS + b) * 4 + j}u));
-#endif
+        let w${u}_${b}_${j} = factor(weight[turn * ${UNROLL * BLOCKS * 4}u + ${(u * BLOCKS + b) * 4 + j}u]);
 #endfor
-#if LANES == 4
-#import weight_matrix
-#endif
 #for p in 0..PIXELS
 #if F16 == 2
 #if u % 2 == 0
@@ -76,14 +48,10 @@
         s${u / 2}_${p}_${b} = fma(Factor(v${u}_${p}.z), w${u}_${b}_2, s${u / 2}_${p}_${b});
         s${u / 2}_${p}_${b} = fma(Factor(v${u}_${p}.w), w${u}_${b}_3, s${u / 2}_${p}_${b});
 #else
-#if LANES == 4
-        a${p}_${b} += v${u}_${p} * m${u}_${b};
-#else
         a${p}_${b} = fma(vec4<f32>(v${u}_${p}.x), w${u}_${b}_0, a${p}_${b});
         a${p}_${b} = fma(vec4<f32>(v${u}_${p}.y), w${u}_${b}_1, a${p}_${b});
         a${p}_${b} = fma(vec4<f32>(v${u}_${p}.z), w${u}_${b}_2, a${p}_${b});
         a${p}_${b} = fma(vec4<f32>(v${u}_${p}.w), w${u}_${b}_3, a${p}_${b});
-#endif
 #endif
 #endfor
 #endfor

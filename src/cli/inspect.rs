@@ -43,8 +43,8 @@ pub struct Args {
     /// Write every WGSL file of the plan here; the directory is made if need be
     #[arg(long, value_name = "DIR")]
     dump_shaders: Option<PathBuf>,
-    /// The device to plan for: `gpu`, or `software` for a driver on the CPU [default: gpu; software for --backend cpu]
-    #[arg(long, value_enum, hide_possible_values = true, value_name = "gpu|software")]
+    /// The device to plan for: `gpu`, `software` (a driver on the CPU) or `cpu` [default: gpu; cpu for --backend cpu]
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "gpu|software|cpu")]
     device_class: Option<Class>,
     /// Print a JSON object
     #[arg(long)]
@@ -57,6 +57,7 @@ pub struct Args {
 enum Class {
     Gpu,
     Software,
+    Cpu,
 }
 
 impl Args {
@@ -70,7 +71,8 @@ impl Args {
         let choice = match self.device_class {
             Some(Class::Gpu) => Choice::new(DeviceClass::Gpu),
             Some(Class::Software) => Choice::new(DeviceClass::Software),
-            None if self.device.is_cpu() => Choice::new(DeviceClass::Software),
+            Some(Class::Cpu) => Choice::new(DeviceClass::Cpu),
+            None if self.device.is_cpu() => Choice::new(DeviceClass::Cpu),
             None if self.device.names_adapter() => self.device.engine()?.choice(),
             None => Choice::new(DeviceClass::Gpu),
         };

@@ -5,7 +5,7 @@ use crate::kernels::DepthwiseParams;
 use crate::parallel::*;
 
 /// `window` is from KH, KW, STRIDE_Y, STRIDE_X and the parameters; `run` and `runs` are PIXELS and WG: the sums' tiles are
-/// made of so many runs, or of the runs that lie in one strip, one under the other. No `input` is SAME, and `sums` is SUMS.
+/// made of so many runs. No `input` is SAME, and `sums` is SUMS.
 #[allow(clippy::too_many_arguments)] // the shader's variables and constants
 pub(crate) fn depthwise(
     params: &DepthwiseParams,
@@ -19,7 +19,7 @@ pub(crate) fn depthwise(
     sums: Option<&mut [Block]>,
 ) {
     let [blocks_in, blocks_out, tiles] = [params.blocks_in, params.blocks_out, params.tiles].map(|v| v as usize);
-    let [count, strip] = [params.images, params.strip].map(|v| v as usize);
+    let count = params.workgroups as usize / (blocks_out * tiles);
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
     let filters = Filters { blocks_in, weight, bias, activation };
@@ -44,15 +44,10 @@ pub(crate) fn depthwise(
         let image = to.image(output, at / tiles);
         let all = runs_in_row * window.height_out;
         let tile = at % tiles;
-        let (first, last, step) = if strip == 0 {
-            (tile * runs, (tile * runs + runs).min(all), 1)
-        } else {
-            let first = tile / runs_in_row * strip * runs_in_row + tile % runs_in_row;
-            (first, (first + strip * runs_in_row).min(all), runs_in_row)
-        };
+        let (first, last) = (tile * runs, (tile * runs + runs).min(all));
         for (block, sum) in sums.iter_mut().enumerate() {
             let map = &image[block * pixels..][..pixels];
-            *sum = (first..last).step_by(step).fold(ZERO, |sum, at| {
+            *sum = (first..last).fold(ZERO, |sum, at| {
                 let (y, x) = (at / runs_in_row, at % runs_in_row * run);
                 let row = &map[y * window.width_out..][..window.width_out];
                 row[x..row.len().min(x + run)].iter().fold(sum, |sum, &v| add(sum, v))

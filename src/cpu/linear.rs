@@ -6,7 +6,7 @@ use crate::parallel::*;
 
 pub(crate) fn linear(params: &LinearParams, activation: u32, input: &[Block], weight: &[Block], bias: &[Block], output: &mut [Block]) {
     let [blocks_in, blocks_out] = [params.blocks_in, params.blocks_out].map(|v| v as usize);
-    let count = (params.workgroups / params.tiles) as usize;
+    let count = (params.workgroups / params.blocks_out) as usize;
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
     to.images(output, count, blocks_out).enumerate().for_each(|(n, image)| {

@@ -23,7 +23,7 @@ mod tests;
 
 use crate::{
     clock,
-    kernels::{DepthwiseParams, Dispatch, GhostRowsParams, Kernel, SeparableParams, SqueezeExciteParams},
+    kernels::{DepthwiseParams, Dispatch, Kernel, SeparableParams, SqueezeExciteParams},
     parallel,
     plan::{Form, Plan, Precision, Resource, Step},
 };
@@ -110,7 +110,7 @@ impl Prepared {
             other => panic!("`{}` writes `{name}`, which is bound to {other:?}", step.name),
         };
         let output_slot = slot_of(if kernel == Kernel::SqueezeExcite { "gate" } else { "output" });
-        let sums_slot = (matches!(kernel, Kernel::Depthwise | Kernel::Ghost | Kernel::GhostRows) && has_sums != 0).then(|| slot_of("sums"));
+        let sums_slot = (matches!(kernel, Kernel::Depthwise | Kernel::Ghost) && has_sums != 0).then(|| slot_of("sums"));
         let mut out = std::mem::take(&mut self.slots[output_slot]);
         let mut summed = sums_slot.map(|slot| std::mem::take(&mut self.slots[slot]));
         let output = &mut out[..];
@@ -152,20 +152,6 @@ impl Prepared {
                 let read = ["input", "weight", "bias"].map(read);
                 ghost::ghost(&dispatch.params(), [blocks, define("D")], activations, read, extra, output);
             }
-            Kernel::GhostRows if cfg!(target_arch = "wasm32") => unreachable!("it is in no plan of a browser's"),
-            // Another schedule of the same sums. Bindings that the parameters do not count are left unread.
-            Kernel::GhostRows => {
-                let params: GhostRowsParams = dispatch.params();
-                let used = |name, count: u32| maybe(name).filter(|_| count > 0);
-                let extra = ghost::Extra { gate: used("gate", params.gates), residual: used("residual", params.residuals), sums };
-                let activations = match define("RELU_FLAGS") {
-                    0 => ["ACTIVATION", "CHEAP_ACTIVATION"].map(activation),
-                    // 0 and 1 are `Activation::Identity` and `Activation::Relu` too.
-                    _ => params.relus,
-                };
-                let read = ["input", "weight", "bias"].map(read);
-                ghost::ghost(&params.ghost, [blocks, define("D")], activations, read, extra, output);
-            }
             Kernel::Linear => {
                 linear::linear(&dispatch.params(), activation("ACTIVATION"), read("input"), read("weight"), read("bias"), output)
             }
@@ -192,7 +178,7 @@ impl Prepared {
                 let params: SeparableParams = dispatch.params();
                 let size_in = [params.height_in, params.width_in];
                 let size_out = [params.pixels_out / params.width_out, params.width_out];
-                let kernel = [params.kernel_y, params.kernel_x];
+                let kernel = ["KH", "KW"].map(|name| define(name) as u32);
                 let window = window(size_in, size_out, (kernel, [params.stride_y, params.stride_x], [params.pad_y, params.pad_x]));
                 separable::separable(
                     &params,

@@ -147,7 +147,7 @@ fn check(graph: &Graph, shape: Shape, random: &mut Random) {
     for passes in [passes::REQUIRED, &fused] {
         let mut rewritten = graph.clone();
         passes::run(&mut rewritten, passes);
-        for class in [DeviceClass::Gpu, DeviceClass::Software] {
+        for class in DeviceClass::ALL {
             for (fuse_ghost, fuse_separable) in [(true, true), (false, false)] {
                 let options = options(class, fuse_ghost, fuse_separable, Form::Tensors);
                 let plan = Arc::new(Plan::new(&rewritten, shape, &options, &mut ConstantCache::new()).unwrap());

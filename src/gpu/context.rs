@@ -8,11 +8,6 @@ use crate::{
 };
 use std::sync::{Arc, Mutex};
 
-/// What kernels that share loads take: operations of subgroups, and a barrier among one's invocations (Direct3D has none, so there they are left out). That barrier
-/// keeps its place in the program, but orders no stores by Vulkan's memory model; so they are for drivers that run on the CPU, where a subgroup's invocations go
-/// through the program together.
-const SUBGROUPS: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SUBGROUP_BARRIER);
-
 /// A GPU as the system describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdapterInfo {
@@ -35,8 +30,6 @@ impl AdapterInfo {
         let known = [
             (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
             (wgpu::Features::SHADER_F16, "shader-f16"),
-            (SUBGROUPS, "subgroups"),
-            (wgpu::Features::SHADER_INT64, "shader-int64"),
             (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
         ];
         Self {
@@ -136,7 +129,6 @@ pub struct Context {
     info: AdapterInfo,
     adapter_limits: wgpu::Limits,
     class: DeviceClass,
-    subgroup: u32,
     lost: Arc<Mutex<Option<String>>>,
     pub(super) pipelines: Pipelines,
 }
@@ -167,11 +159,9 @@ impl Context {
             }));
         };
         let limits = limits(&adapter, &info, default_limits)?;
-        // Timestamps for the profiler, a cache for the next start, subgroups and long words for drivers that run on the CPU, where there are any;
-        // nothing is needed.
+        // Timestamps for the profiler and a cache for the next start, where there are any; nothing is needed.
         let halves = if halves { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
-        let of_cpu = if info.device_type == "cpu" { SUBGROUPS | wgpu::Features::SHADER_INT64 } else { wgpu::Features::empty() };
-        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | of_cpu | halves;
+        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | halves;
         let features = adapter.features() & optional;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("ghostnet"),
@@ -184,11 +174,10 @@ impl Context {
             .request_device(&descriptor)
             .await
             .map_err(|error| Error::Unsupported { adapter: info.name.clone(), what: format!("cannot be opened: {error}") })?;
-        let subgroup = if features.contains(SUBGROUPS) { adapter.get_info().subgroup_min_size } else { 0 };
-        Ok(Self::from_device(device, queue, info, adapter.limits(), subgroup))
+        Ok(Self::from_device(device, queue, info, adapter.limits()))
     }
 
-    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, adapter_limits: wgpu::Limits, subgroup: u32) -> Self {
+    fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, adapter_limits: wgpu::Limits) -> Self {
         let lost = Arc::new(Mutex::new(None));
         let sink = lost.clone();
         device.set_device_lost_callback(move |_, message| {
@@ -201,12 +190,8 @@ impl Context {
             let is_lost = sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
             assert!(is_lost, "{error}");
         }));
-        let class = if info.device_type == "cpu" {
-            DeviceClass::of_software(subgroup, device.features().contains(wgpu::Features::SHADER_INT64))
-        } else {
-            DeviceClass::Gpu
-        };
-        Self { device, queue, info, adapter_limits, class, subgroup, lost, pipelines: Pipelines::default() }
+        let class = if info.device_type == "cpu" { DeviceClass::Software } else { DeviceClass::Gpu };
+        Self { device, queue, info, adapter_limits, class, lost, pipelines: Pipelines::default() }
     }
 
     /// Keeps compiled pipelines in this folder, for the next start. Only Vulkan offers it; elsewhere, and where the folder cannot be
@@ -241,17 +226,6 @@ impl Context {
     /// The class of device that kernels are chosen for.
     pub fn class(&self) -> DeviceClass {
         self.class
-    }
-
-    /// Whether shaders have integers of 64 bits.
-    pub fn int64(&self) -> bool {
-        self.device.features().contains(wgpu::Features::SHADER_INT64)
-    }
-
-    /// The least number of invocations in a subgroup of a driver that runs on the CPU; 0 elsewhere, and where shaders have no subgroup operations or no
-    /// barrier of a subgroup.
-    pub fn subgroup(&self) -> u32 {
-        self.subgroup
     }
 
     /// Whether [`Prepared::profile`](super::Prepared::profile) can time steps.

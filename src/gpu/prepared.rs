@@ -86,10 +86,6 @@ impl Prepared {
 
         let compiled = clock::now();
         let prepared = checked(device, || Self::make(context, plan, weights, &pipelines)).await;
-        #[cfg(not(target_arch = "wasm32"))]
-        if prepared.is_err() {
-            weights.forget_textures();
-        }
         Ok((prepared?, PrepareTimes { weights: clock::now() - compiled, pipelines: compiled - start }))
     }
 
@@ -148,17 +144,9 @@ impl Prepared {
                             binding.name
                         ))
                     })?;
-                    let resource = match *resource {
-                        #[cfg(not(target_arch = "wasm32"))]
-                        Resource::Constant(constant) if binding.texture => {
-                            wgpu::BindingResource::TextureView(uploaded.texture(&plan, constant))
-                        }
-                        resource => {
-                            let (buffer, range) = bound(resource);
-                            let size = wgpu::BufferSize::new(range.end - range.start);
-                            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: range.start, size })
-                        }
-                    };
+                    let (buffer, range) = bound(*resource);
+                    let size = wgpu::BufferSize::new(range.end - range.start);
+                    let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: range.start, size });
                     entries.push(wgpu::BindGroupEntry { binding: binding.index, resource });
                 }
                 let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -232,7 +220,7 @@ impl Prepared {
     /// Compiles what [`Prepared::submit_images`] needs for images in buffers or in textures; milliseconds. Else the first image does it.
     pub async fn prepare_images(&self, texture: bool) -> Result<f64> {
         let start = clock::now();
-        self.context.pipelines(&[kernels::resize_key(self.plan.resize_tile, self.plan.precision.is_f16(), texture)]).await?;
+        self.context.pipelines(&[kernels::resize_key(self.plan.precision.is_f16(), texture)]).await?;
         Ok(clock::now() - start)
     }
 

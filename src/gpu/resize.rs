@@ -37,7 +37,6 @@ const MAX_READY: usize = 8;
 /// The dispatches that take the place of a plan's first step, `preprocess`, when images are resized on the device.
 pub(super) struct Resizer {
     batch: usize,
-    tile: u32,
     f16: bool,
     /// The network's input.
     output: wgpu::Buffer,
@@ -79,7 +78,6 @@ impl Resizer {
         let PreprocessParams { output_offset, output_stride, .. } = dispatch.params();
         Some(Self {
             batch: plan.input.shape.n,
-            tile: plan.resize_tile,
             f16: plan.precision.is_f16(),
             output: bind("output")?.0,
             place: Place { offset: output_offset, stride: output_stride },
@@ -195,7 +193,7 @@ impl Resizer {
         }
         let device = &context.device;
         let offset = |n: usize| self.place.offset + n as u32 * self.place.stride;
-        let dispatches: Vec<_> = (0..self.batch).map(|n| kernels::resize(resize, self.tile, self.f16, texture, offset(n))).collect();
+        let dispatches: Vec<_> = (0..self.batch).map(|n| kernels::resize(resize, self.f16, texture, offset(n))).collect();
         let pipeline = context.pipelines(&[dispatches[0].key.clone()]).await?.remove(0);
         let mut params = vec![0; ALIGNMENT as usize * self.batch];
         for (bytes, dispatch) in params.chunks_mut(ALIGNMENT as usize).zip(&dispatches) {

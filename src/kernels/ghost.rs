@@ -61,7 +61,7 @@ pub fn ghost_tiles(width: usize, height: usize, d: usize, max_cells: usize) -> O
     best.map(|(_, tiles)| tiles)
 }
 
-/// A ghost module as its kernels see it.
+/// A ghost module as its kernel sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Module {
     /// Images.
@@ -84,49 +84,33 @@ pub struct Module {
     pub activations: [Activation; 2],
 }
 
-/// Tiles of a map.
-pub(super) struct Grid {
-    /// Columns and rows of one.
-    pub size: [usize; 2],
-    /// How many there are in a row and in a column.
-    pub count: [usize; 2],
-}
-
-impl Module {
-    /// The parameters, and how many workgroups there are.
-    pub(super) fn params(&self, grid: &Grid, tile: &Tile, input: Place, output: Place) -> (GhostParams, u32) {
-        let [blocks_in, blocks_primary, ghost_groups] = self.blocks;
-        let tiles_channel = (blocks_primary as u32).div_ceil(tile.blocks);
-        let workgroups = (self.n * grid.count[0] * grid.count[1]) as u32 * tiles_channel;
-        let params = GhostParams {
-            width: self.size[0] as u32,
-            height: self.size[1] as u32,
-            blocks_in: blocks_in as u32,
-            blocks_primary: blocks_primary as u32,
-            tile_width: grid.size[0] as u32,
-            tile_height: grid.size[1] as u32,
-            tiles_x: grid.count[0] as u32,
-            tiles_y: grid.count[1] as u32,
-            tiles_channel,
-            workgroups,
-            input_offset: input.offset,
-            input_stride: input.stride,
-            output_offset: output.offset,
-            output_stride: output.stride,
-            residual_offset: self.residual.map_or(0, |p| p.offset),
-            residual_stride: self.residual.map_or(0, |p| p.stride),
-            unscale: self.products.unscale(),
-            cheap_offset: tiles_channel * padded(blocks_in) as u32 * tile.blocks * 4,
-            cheap_bias_offset: tiles_channel * tile.blocks,
-            ghost_groups: ghost_groups as u32,
-        };
-        (params, workgroups)
-    }
-}
-
 /// A whole ghost module on `n` maps.
 pub fn ghost(module: &Module, tiles: GhostTiles, tile: Tile, input: Place, output: Place) -> Dispatch {
-    let (params, workgroups) = module.params(&Grid { size: tiles.size, count: tiles.count }, &tile, input, output);
+    let [blocks_in, blocks_primary, ghost_groups] = module.blocks;
+    let tiles_channel = (blocks_primary as u32).div_ceil(tile.blocks);
+    let workgroups = (module.n * tiles.count[0] * tiles.count[1]) as u32 * tiles_channel;
+    let params = GhostParams {
+        width: module.size[0] as u32,
+        height: module.size[1] as u32,
+        blocks_in: blocks_in as u32,
+        blocks_primary: blocks_primary as u32,
+        tile_width: tiles.size[0] as u32,
+        tile_height: tiles.size[1] as u32,
+        tiles_x: tiles.count[0] as u32,
+        tiles_y: tiles.count[1] as u32,
+        tiles_channel,
+        workgroups,
+        input_offset: input.offset,
+        input_stride: input.stride,
+        output_offset: output.offset,
+        output_stride: output.stride,
+        residual_offset: module.residual.map_or(0, |p| p.offset),
+        residual_stride: module.residual.map_or(0, |p| p.stride),
+        unscale: module.products.unscale(),
+        cheap_offset: tiles_channel * padded(blocks_in) as u32 * tile.blocks * 4,
+        cheap_bias_offset: tiles_channel * tile.blocks,
+        ghost_groups: ghost_groups as u32,
+    };
     let defines = [
         ("D", module.d as i64),
         ("GATE", module.gate.into()),
@@ -142,7 +126,6 @@ pub fn ghost(module: &Module, tiles: GhostTiles, tile: Tile, input: Place, outpu
         ("STRIP", STRIP as i64),
         ("CHUNKED", (tiles.region > (tile.invocations * tile.pixels) as usize).into()),
         ("UNROLL", tile.unroll.into()),
-        ("LANES", 0),
         ("SUMS_PER_LANE", if module.sums { 2 * i64::from(tile.blocks) } else { 0 }),
     ];
     Dispatch::new(Kernel::Ghost, &defines, &params, workgroups)

@@ -8,7 +8,7 @@ pub mod template;
 
 use crate::text::cut;
 use shaders::shader_text;
-use std::{collections::BinaryHeap, fmt::Write as _};
+use std::fmt::Write as _;
 
 /// A kernel: a shader template and its CPU twin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,7 +18,6 @@ pub enum Kernel {
     Depthwise,
     Elementwise,
     Ghost,
-    GhostRows,
     Linear,
     Pointwise,
     Pool,
@@ -38,12 +37,11 @@ macro_rules! shader {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Kernel; 14] = [
+    pub const ALL: [Kernel; 13] = [
         Kernel::Conv2d,
         Kernel::Depthwise,
         Kernel::Elementwise,
         Kernel::Ghost,
-        Kernel::GhostRows,
         Kernel::Linear,
         Kernel::Pointwise,
         Kernel::Pool,
@@ -61,11 +59,6 @@ impl Kernel {
             Kernel::Depthwise => shader!("depthwise"),
             Kernel::Elementwise => shader!("elementwise"),
             Kernel::Ghost => shader!("ghost"),
-            #[cfg(not(target_arch = "wasm32"))]
-            Kernel::GhostRows => shader!("ghost_rows"),
-            // Browsers are not asked for what it needs: `DeviceClass::of_software`.
-            #[cfg(target_arch = "wasm32")]
-            Kernel::GhostRows => ("ghost_rows", ""),
             Kernel::Linear => shader!("linear"),
             Kernel::Pointwise => shader!("pointwise"),
             Kernel::Pool => shader!("pool"),
@@ -90,7 +83,6 @@ impl Kernel {
             Kernel::Depthwise => DepthwiseParams::FIELDS,
             Kernel::Elementwise => ElementwiseParams::FIELDS,
             Kernel::Ghost => GhostParams::FIELDS,
-            Kernel::GhostRows => GhostRowsParams::FIELDS,
             Kernel::Linear => LinearParams::FIELDS,
             Kernel::Pointwise => PointwiseParams::FIELDS,
             Kernel::Pool => PoolParams::FIELDS,
@@ -113,34 +105,11 @@ impl std::fmt::Display for Kernel {
 fn shared(name: &str) -> Option<&'static str> {
     Some(match name {
         "activation" => shader_text!("shared/activation.wgsl"),
-        #[cfg(not(target_arch = "wasm32"))]
-        "block_values" => shader_text!("shared/block_values.wgsl"),
-        #[cfg(not(target_arch = "wasm32"))]
-        "conv2d_run" => shader_text!("shared/conv2d_run.wgsl"),
-        "depthwise_strip" => shader_text!("shared/depthwise_strip.wgsl"),
         "divide" => shader_text!("shared/divide.wgsl"),
         "dtype" => shader_text!("shared/dtype.wgsl"),
-        #[cfg(not(target_arch = "wasm32"))]
-        "dtype_wide" => shader_text!("shared/dtype_wide.wgsl"),
         "grid" => shader_text!("shared/grid.wgsl"),
-        #[cfg(not(target_arch = "wasm32"))]
-        "multiply_pairs" => shader_text!("shared/multiply_pairs.wgsl"),
-        "multiply_rows" => shader_text!("shared/multiply_rows.wgsl"),
-        #[cfg(not(target_arch = "wasm32"))]
-        "multiply_shared" => shader_text!("shared/multiply_shared.wgsl"),
         "reduce" => shader_text!("shared/reduce.wgsl"),
-        #[cfg(not(target_arch = "wasm32"))]
-        "rows_columns" => shader_text!("shared/rows_columns.wgsl"),
-        #[cfg(not(target_arch = "wasm32"))]
-        "rows_in_output" => shader_text!("shared/rows_in_output.wgsl"),
-        #[cfg(not(target_arch = "wasm32"))]
-        "rows_in_registers" => shader_text!("shared/rows_in_registers.wgsl"),
-        "run_columns" => shader_text!("shared/run_columns.wgsl"),
         "sum_over_input" => shader_text!("shared/sum_over_input.wgsl"),
-        "weight" => shader_text!("shared/weight.wgsl"),
-        #[cfg(not(target_arch = "wasm32"))]
-        "weight_matrix" => shader_text!("shared/weight_matrix.wgsl"),
-        "weight_rows" => shader_text!("shared/weight_rows.wgsl"),
         _ => return None,
     })
 }
@@ -170,19 +139,9 @@ pub struct Binding {
 impl PipelineKey {
     /// A key; the order of `defines` does not matter.
     pub fn new(kernel: Kernel, defines: &[(&'static str, i64)]) -> Self {
-        // A heap, for it is smaller than a sort in the browser package.
-        Self { kernel, defines: BinaryHeap::from([defines, &[("WIDE", 0), ("WEIGHT_TEXTURE", 0)]].concat()).into_sorted_vec() }
-    }
-
-    /// The same with a constant that is 0 for most devices: `WIDE`, blocks loaded and stored by words of 64 bits
-    /// ([`choice::DeviceClass::is_wide`]); `WEIGHT_TEXTURE`, weights in a texture ([`choice::DeviceClass::weights_are_textures`]).
-    pub(crate) fn with(mut self, constant: &str) -> Self {
-        let known = self.defines.iter_mut().find(|(name, _)| *name == constant);
-        debug_assert!(known.is_some(), "no constant `{constant}`");
-        if let Some((_, value)) = known {
-            *value = 1;
-        }
-        self
+        let mut defines = defines.to_vec();
+        defines.sort_unstable();
+        Self { kernel, defines }
     }
 
     /// The value of a define.
@@ -200,9 +159,6 @@ impl PipelineKey {
     }
 
     /// The shader's WGSL.
-    ///
-    /// Where it has subgroup operations, WGSL wants `enable subgroups;` at its head. naga 30 has the operations and refuses the line, and no
-    /// browser is asked for them: see [`choice::DeviceClass::of_software`].
     pub fn source(&self) -> String {
         // Which templates and constants there are is fixed in this crate; tests compose every one of them.
         template::compose(self.kernel.file().1, &self.defines, &shared)
@@ -239,11 +195,6 @@ pub struct Dispatch {
 impl Dispatch {
     fn new(kernel: Kernel, defines: &[(&'static str, i64)], params: &impl bytemuck::Pod, workgroups: u32) -> Self {
         Self { key: PipelineKey::new(kernel, defines), params: bytemuck::bytes_of(params).to_vec(), workgroups }
-    }
-
-    /// The same of [`PipelineKey::with`].
-    pub(crate) fn with(self, constant: &str) -> Self {
-        Self { key: self.key.with(constant), ..self }
     }
 
     /// The parameters as their type.
@@ -303,7 +254,7 @@ impl Products {
     }
 }
 
-/// Input blocks of packed weights of `pointwise`, `ghost`, `ghost_rows` and `separable`: padded with zeros to a multiple of four, so that a kernel may take
+/// Input blocks of packed weights of `pointwise`, `ghost` and `separable`: padded with zeros to a multiple of four, so that a kernel may take
 /// so many at a time.
 pub const fn padded(blocks_in: usize) -> usize {
     blocks_in.next_multiple_of(4)
@@ -335,7 +286,6 @@ mod conv2d;
 mod depthwise;
 mod elementwise;
 mod ghost;
-mod ghost_rows;
 mod linear;
 mod pointwise;
 mod pool;
@@ -350,7 +300,6 @@ pub use conv2d::{Conv2dParams, conv2d};
 pub use depthwise::{DepthwiseParams, depthwise};
 pub use elementwise::{ElementwiseParams, Operand, elementwise};
 pub use ghost::{GhostParams, GhostTiles, Module as GhostModule, ghost, ghost_tiles};
-pub use ghost_rows::{Able, GhostRows, GhostRowsParams, Need, ghost_rows, ghost_rows_columns, ghost_rows_tiles};
 pub use linear::{LinearParams, linear};
 pub use pointwise::{PointwiseParams, pointwise};
 pub use pool::{PoolParams, pool};

@@ -11,14 +11,13 @@ params! {
     }
 }
 
-/// A 1x1 convolution of `n` maps of `pixels` pixels. With `pool` only each map's mean is written. `lanes` invocations share weights: all of a
-/// workgroup, or 0.
+/// A 1x1 convolution of `n` maps of `pixels` pixels. With `pool` only each map's mean is written.
 #[allow(clippy::too_many_arguments)] // what a 1x1 convolution is; a struct would only repeat the names
 pub fn pointwise(
     n: usize,
     pixels: usize,
     [blocks_in, blocks_out]: [usize; 2],
-    (tile, lanes): (Tile, u32),
+    tile: Tile,
     products: Products,
     (gate, residual, pool): (bool, Option<Place>, bool),
     activation: Activation,
@@ -48,12 +47,10 @@ pub fn pointwise(
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
         ("UNROLL", tile.unroll.into()),
-        ("LANES", lanes.into()),
-        ("STORES_IN_LOOP", (lanes > 0).into()),
         ("GATE", gate.into()),
         ("RESIDUAL", residual.is_some().into()),
         ("POOL", pool.into()),
-        ("SUMS_PER_LANE", if pool && lanes == 0 { tile.blocks.into() } else { 0 }),
+        ("SUMS_PER_LANE", if pool { tile.blocks.into() } else { 0 }),
         ("ACTIVATION", activation as i64),
         ("F16", products.halves as i64),
     ];

@@ -14,10 +14,10 @@ params! {
     }
 }
 
-/// Invocations of a workgroup that pools over windows, an output each.
-const WINDOW_INVOCATIONS: u32 = 64;
+/// Invocations of a workgroup: over windows an output each, else of one map.
+const INVOCATIONS: u32 = 64;
 
-/// Pooling of `n` maps over `window`, or the mean of the whole map by `invocations` of them; sizes are (rows, columns). `sums`: write f32
+/// Pooling of `n` maps over `window`, or the mean of the whole map; sizes are (rows, columns). `sums`: write f32
 /// sums, not means.
 #[allow(clippy::too_many_arguments)] // what a pooling is; a struct would only repeat the names
 pub fn pool(
@@ -26,16 +26,13 @@ pub fn pool(
     [h_out, w_out]: [usize; 2],
     blocks: usize,
     window: Option<&Pool>,
-    invocations: u32,
     f16: bool,
     sums: bool,
     input: Place,
     output: Place,
 ) -> Dispatch {
-    // Over windows invocations share no sums.
-    let invocations = if window.is_some() { WINDOW_INVOCATIONS } else { invocations };
     let outputs = (n * blocks * h_out * w_out) as u32;
-    let workgroups = if window.is_some() { outputs.div_ceil(invocations) } else { (n * blocks) as u32 };
+    let workgroups = if window.is_some() { outputs.div_ceil(INVOCATIONS) } else { (n * blocks) as u32 };
     let whole = Pool { kind: PoolKind::Mean { count_pad: false }, kernel: [h_in, w_in], stride: [1, 1], pad: [0, 0] };
     let pool = window.unwrap_or(&whole);
     let params = PoolParams {
@@ -60,6 +57,6 @@ pub fn pool(
         count_pad: (pool.kind == PoolKind::Mean { count_pad: true }).into(),
     };
     let defines =
-        [("WG", invocations.into()), ("WINDOW", window.is_some().into()), ("SUMS", sums.into()), ("SUMS_PER_LANE", 1), ("F16", f16.into())];
+        [("WG", INVOCATIONS.into()), ("WINDOW", window.is_some().into()), ("SUMS", sums.into()), ("SUMS_PER_LANE", 1), ("F16", f16.into())];
     Dispatch::new(Kernel::Pool, &defines[..], &params, workgroups)
 }

@@ -19,14 +19,17 @@ pub enum Interpolation {
     Bicubic,
 }
 
+/// Side of a workgroup's tile of the crop, a square of invocations: WebGPU's default limit.
+const TILE: usize = 16;
+
 /// Resizes the needed part of an image, [`Resize::source_rows`] by [`Resize::source_columns`], into the blocks from `output_offset` on.
-/// `texture`: it is an rgba8unorm texture, not a buffer of words. A workgroup takes a tile of the crop with sides of `tile`.
-pub fn resize(resize: &Resize, tile: u32, f16: bool, texture: bool, output_offset: u32) -> Dispatch {
+/// `texture`: it is an rgba8unorm texture, not a buffer of words.
+pub fn resize(resize: &Resize, f16: bool, texture: bool, output_offset: u32) -> Dispatch {
     let [height, width] = resize.crop;
     let across_first = !resize.vertical_first;
     let [first, second] = if across_first { [width, height] } else { [height, width] };
-    let tiles_first = first.div_ceil(tile as usize);
-    let workgroups = (tiles_first * second.div_ceil(tile as usize)) as u32;
+    let tiles_first = first.div_ceil(TILE);
+    let workgroups = (tiles_first * second.div_ceil(TILE)) as u32;
     let params = ResizeParams {
         workgroups,
         tiles_first: tiles_first as u32,
@@ -36,12 +39,12 @@ pub fn resize(resize: &Resize, tile: u32, f16: bool, texture: bool, output_offse
         across_first: across_first.into(),
         output_offset,
     };
-    Dispatch { key: resize_key(tile, f16, texture), params: bytemuck::bytes_of(&params).to_vec(), workgroups }
+    Dispatch { key: resize_key(f16, texture), params: bytemuck::bytes_of(&params).to_vec(), workgroups }
 }
 
 /// The pipeline of [`resize`]: one for images of all sizes.
-pub fn resize_key(tile: u32, f16: bool, texture: bool) -> PipelineKey {
-    PipelineKey::new(Kernel::Resize, &[("TILE", tile.into()), ("F16", f16.into()), ("TEXTURE", texture.into())])
+pub fn resize_key(f16: bool, texture: bool) -> PipelineKey {
+    PipelineKey::new(Kernel::Resize, &[("TILE", TILE as i64), ("F16", f16.into()), ("TEXTURE", texture.into())])
 }
 
 /// An image in memory, as far as resizing it needs to know.

@@ -6,12 +6,12 @@ use crate::{graph::Activation, plan::Place};
 params! {
     /// Parameters of `separable`.
     SeparableParams {
-        width_in, height_in, width_out, pixels_out, kernel_y, kernel_x, stride_y, stride_x, pad_y, pad_x, blocks_in, blocks_out, depthwise_offset, depthwise_bias_offset,
+        width_in, height_in, width_out, pixels_out, stride_y, stride_x, pad_y, pad_x, blocks_in, blocks_out, depthwise_offset, depthwise_bias_offset,
         tiles_pixel, tiles_channel, workgroups, input_offset, input_stride, output_offset, output_stride,
     }
 }
 
-/// A depthwise and a 1x1 convolution of `n` maps; sizes are (rows, columns). `rolled`: one pipeline for every kernel size.
+/// A depthwise and a 1x1 convolution of `n` maps; sizes are (rows, columns).
 #[allow(clippy::too_many_arguments)] // what a separable convolution is; a struct would only repeat the names
 pub fn separable(
     n: usize,
@@ -20,7 +20,7 @@ pub fn separable(
     [blocks_in, blocks_out]: [usize; 2],
     (kernel, stride, pad): ([usize; 2], [usize; 2], [usize; 2]),
     tile: Tile,
-    (rolled, f16): (bool, bool),
+    f16: bool,
     [depthwise_activation, activation]: [Activation; 2],
     input: Place,
     output: Place,
@@ -33,8 +33,6 @@ pub fn separable(
         height_in: h_in as u32,
         width_out: w_out as u32,
         pixels_out: (h_out * w_out) as u32,
-        kernel_y: kernel[0] as u32,
-        kernel_x: kernel[1] as u32,
         stride_y: stride[0] as u32,
         stride_x: stride[1] as u32,
         pad_y: pad[0] as u32,
@@ -51,12 +49,11 @@ pub fn separable(
         output_offset: output.offset,
         output_stride: output.stride,
     };
-    let taps = if rolled { [0; 2] } else { kernel };
     let defines = [
         ("WG", tile.invocations.into()),
         ("BLOCKS", tile.blocks.into()),
-        ("KH", taps[0] as i64),
-        ("KW", taps[1] as i64),
+        ("KH", kernel[0] as i64),
+        ("KW", kernel[1] as i64),
         ("DEPTHWISE_ACTIVATION", depthwise_activation as i64),
         ("ACTIVATION", activation as i64),
         ("F16", f16.into()),

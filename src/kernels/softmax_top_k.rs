@@ -8,8 +8,11 @@ params! {
     SoftmaxTopKParams { classes, k, workgroups, input_offset, input_stride }
 }
 
-/// The `k` best of `classes` classes of `n` images, by `invocations` for each; `k <= classes`.
-pub fn softmax_top_k(n: usize, classes: usize, k: usize, invocations: u32, f16: bool, input: Place) -> Dispatch {
+/// Invocations that look through the classes of an image.
+const INVOCATIONS: u32 = 256;
+
+/// The `k` best of `classes` classes of `n` images; `k <= classes`.
+pub fn softmax_top_k(n: usize, classes: usize, k: usize, f16: bool, input: Place) -> Dispatch {
     let params = SoftmaxTopKParams {
         classes: classes as u32,
         k: k as u32,
@@ -17,5 +20,5 @@ pub fn softmax_top_k(n: usize, classes: usize, k: usize, invocations: u32, f16: 
         input_offset: input.offset,
         input_stride: input.stride,
     };
-    Dispatch::new(Kernel::SoftmaxTopK, &[("WG", invocations.into()), ("F16", f16.into())], &params, n as u32)
+    Dispatch::new(Kernel::SoftmaxTopK, &[("WG", INVOCATIONS.into()), ("F16", f16.into())], &params, n as u32)
 }

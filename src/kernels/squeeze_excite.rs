@@ -13,6 +13,15 @@ params! {
 /// Workgroup memory sizes the shader is composed with, in blocks: channels and reduced channels.
 const SIZES: [[usize; 2]; 2] = [[256, 64], [512, 128]];
 
+/// Invocations of a workgroup.
+const INVOCATIONS: u32 = 256;
+
+/// Inputs of an invocation that are under way at a time: 16 loads, by RDNA2's code, where one waited for four.
+const UNROLL: u32 = 4;
+
+/// Workgroups that share the gates of few images: idle compute units take parts of the second layer, and each makes all of the first.
+const WORKGROUPS: usize = 4;
+
 impl SqueezeExciteParams {
     /// Images whose gates are made.
     pub(crate) fn images(&self) -> usize {
@@ -25,25 +34,23 @@ impl SqueezeExciteParams {
     }
 }
 
-/// The gates of `n` images, each in at most `parts` parts, from sums over `tiles` tiles of maps of `pixels` pixels. `lanes` invocations share what they
-/// load: all of a workgroup, or 0.
+/// The gates of `n` images from sums over `tiles` tiles of maps of `pixels` pixels.
 #[allow(clippy::too_many_arguments)] // what a squeeze-and-excite is; a struct would only repeat the names
 pub fn squeeze_excite(
-    (n, parts): (usize, u32),
+    n: usize,
     pixels: usize,
     tiles: usize,
     [blocks, blocks_reduced]: [usize; 2],
-    ((invocations, unroll, keeps_means), lanes): ((u32, u32, bool), u32),
     f16: bool,
     [reduce_activation, gate_activation]: [Activation; 2],
 ) -> Dispatch {
-    // No part is empty, and each but the last keeps all lanes at work.
-    let part = (blocks as u32).div_ceil(parts).next_multiple_of(lanes.max(1));
+    // No part is empty.
+    let part = blocks.div_ceil((WORKGROUPS / n).max(1)) as u32;
     let parts = (blocks as u32).div_ceil(part);
     // As many invocations a block as fit and have inputs; at least one, and a power of two, so that slices never straddle workgroups.
     let slices = |blocks: usize, inputs: usize| {
-        let most = (inputs as u32).div_ceil(unroll).next_power_of_two().min(32);
-        (invocations / (blocks as u32).next_power_of_two()).clamp(1, most)
+        let most = (inputs as u32).div_ceil(UNROLL).next_power_of_two().min(32);
+        (INVOCATIONS / (blocks as u32).next_power_of_two()).clamp(1, most)
     };
     let params = SqueezeExciteParams {
         blocks: blocks as u32,
@@ -61,10 +68,9 @@ pub fn squeeze_excite(
     let [max_blocks, max_reduced] =
         *SIZES.iter().find(|[c, r]| blocks <= *c && blocks_reduced <= *r).expect("fuse_squeeze_excite checks the size");
     let defines = [
-        ("WG", invocations.into()),
-        ("UNROLL", unroll.into()),
-        ("LANES", lanes.into()),
-        ("MAX_BLOCKS", if keeps_means { max_blocks as i64 } else { 0 }),
+        ("WG", INVOCATIONS.into()),
+        ("UNROLL", UNROLL.into()),
+        ("MAX_BLOCKS", max_blocks as i64),
         ("MAX_REDUCED", max_reduced as i64),
         ("REDUCE_ACTIVATION", reduce_activation as i64),
         ("GATE_ACTIVATION", gate_activation as i64),

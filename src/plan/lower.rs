@@ -1,7 +1,7 @@
 //! Lowers every node of a graph to dispatches.
 
 use super::{
-    ConstantCache, ConstantKey, Form, PackedConstant, Place, Plan, PlanInput, PlanOptions, PlanOutput, Resource, Step, TEXTURE_WIDTH,
+    ConstantCache, ConstantKey, Form, PackedConstant, Place, Plan, PlanInput, PlanOptions, PlanOutput, Resource, Step,
     layout::{self, Layout},
     pack,
     slots::{Lifetime, assign_slots},
@@ -9,10 +9,7 @@ use super::{
 use crate::{
     Error, Result,
     graph::{Activation, Conv, Ghost, Graph, NodeId, Op, Separable, Shape, SqueezeExcite},
-    kernels::{
-        self, Able, Dispatch, Halves, Need, Operand, Products,
-        choice::{Route, RowsTile, Tile},
-    },
+    kernels::{self, Dispatch, Halves, Operand, Products, choice::Tile},
     text::decimal,
 };
 use half::f16;
@@ -40,22 +37,6 @@ struct Sums {
     tiles: usize,
 }
 
-/// How the map of a ghost module is cut: for `ghost` or for `ghost_rows`.
-enum Cut {
-    Tiles(kernels::GhostTiles),
-    Rows(kernels::GhostRows, Able),
-}
-
-/// What modules of `ghost_rows` have in common that share a pipeline: the tile, the side of the filters, the activations (`None`: ReLU or none, as
-/// the parameters say), and, where it matters, whether there is a residual.
-#[derive(Clone, Copy, PartialEq)]
-struct Shared {
-    tile: RowsTile,
-    d: usize,
-    activations: Option<[Activation; 2]>,
-    residual: Option<bool>,
-}
-
 struct Lowering<'a> {
     graph: &'a Graph,
     shapes: Vec<Shape>,
@@ -68,16 +49,11 @@ struct Lowering<'a> {
     views: Vec<Option<View>>,
     sums: Vec<Option<Sums>>,
     wants_sums: Vec<bool>,
-    /// What the modules of `ghost_rows` that share a pipeline need between them.
-    able: Vec<(Shared, Able)>,
     storages: Vec<Storage>,
     constants: Vec<PackedConstant>,
     /// Steps with storages in place of slots.
     steps: Vec<Step>,
 }
-
-/// Values of weights that a texture holds, which has at most 8192 rows by WebGPU's default limits.
-const VALUES_IN_TEXTURE: usize = TEXTURE_WIDTH * 4 * 8192;
 
 /// How long the results stay: past every step.
 const FOREVER: usize = usize::MAX;
@@ -108,7 +84,6 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
         views: vec![None; count],
         sums: vec![None; count],
         wants_sums: vec![false; count],
-        able: Vec::new(),
         storages: Vec::new(),
         constants: Vec::new(),
         steps: Vec::new(),
@@ -121,7 +96,6 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
             lowering.wants_sums[node.inputs[0].0] = true;
         }
     }
-    lowering.able = lowering.able();
 
     // The input: as a tensor, or made from pixels by the first step.
     let input_layout = lowering.layouts[input_id.0].clone();
@@ -154,7 +128,6 @@ pub(super) fn lower(graph: &Graph, input: Shape, options: &PlanOptions, cache: &
         constants: lowering.constants,
         input: PlanInput { slot: slot_of[input_storage], shape: input, layout: input_layout },
         outputs: outputs.into_iter().map(|o| PlanOutput { slot: slot_of[o.slot], ..o }).collect(),
-        resize_tile: options.choice.resize_tile(),
     })
 }
 
@@ -338,15 +311,6 @@ impl Lowering<'_> {
                 }
             }
         }
-        let class = self.options.choice.class;
-        let dispatch = if class.is_wide() { dispatch.with("WIDE") } else { dispatch };
-        let values = |(name, resource): &(&str, Resource)| match *resource {
-            Resource::Constant(constant) if *name == "weight" => Some(self.constants[constant].data.len()),
-            _ => None,
-        };
-        let in_texture =
-            class.weights_are_textures() && !self.f16 && bindings.iter().find_map(values).is_some_and(|values| values <= VALUES_IN_TEXTURE);
-        let dispatch = if in_texture { dispatch.with("WEIGHT_TEXTURE") } else { dispatch };
         self.steps.push(Step { name, dispatch, bindings: bindings.to_vec(), macs, read_bytes, write_bytes: write });
     }
 
@@ -416,7 +380,7 @@ impl Lowering<'_> {
         let logits = self.view_as(id, &Layout::plain(shape.c));
         let bytes = input.n * k * 8;
         let storage = self.new_storage(bytes);
-        let dispatch = kernels::softmax_top_k(input.n, shape.c, k, self.options.choice.softmax_top_k(), self.f16, logits.place);
+        let dispatch = kernels::softmax_top_k(input.n, shape.c, k, self.f16, logits.place);
         let bindings = [("input", Resource::Slot(logits.storage)), ("output", Resource::Slot(storage))];
         let read = self.tensor_bytes(id);
         self.step("softmax_top_k".into(), dispatch, &bindings, 0, read, bytes as u64);
@@ -474,8 +438,7 @@ impl Lowering<'_> {
         let (shape_in, shape) = (self.shapes[input.0], self.shapes[id.0]);
         let blocks = self.layouts[id.0].blocks();
         let sizes = ([shape_in.h, shape_in.w], [shape.h, shape.w]);
-        let dispatch =
-            kernels::pool(shape.n, sizes.0, sizes.1, blocks, window, self.options.choice.pool(), self.f16, false, from.place, to.place);
+        let dispatch = kernels::pool(shape.n, sizes.0, sizes.1, blocks, window, self.f16, false, from.place, to.place);
         let bindings = [("input", Resource::Slot(from.storage)), ("output", Resource::Slot(to.storage))];
         let (name, read, write) = (self.graph.node(id).name.clone(), self.tensor_bytes(input), self.tensor_bytes(id));
         self.step(name, dispatch, &bindings, 0, read, write);
@@ -560,7 +523,7 @@ impl Lowering<'_> {
                 layout_in.lanes_in_use(),
                 kernel,
                 conv,
-                (tile, self.options.choice.lanes(&tile)),
+                tile,
                 products,
                 conv.activation,
                 from.place,
@@ -584,9 +547,7 @@ impl Lowering<'_> {
         let bias = self.constant(id, "bias", 1, false, &|| pack::vector(bias, layout_out.lanes(), 1));
         let (from, to) = (self.view(input), self.output_view(id));
         let blocks = [layout_in.blocks(), layout_out.blocks()];
-        let choice = &self.options.choice;
-        let invocations = (choice.linear(), choice.class.lanes());
-        let dispatch = kernels::linear(self.shapes[id.0].n, blocks, invocations, self.f16, conv.activation, from.place, to.place);
+        let dispatch = kernels::linear(self.shapes[id.0].n, blocks, self.f16, conv.activation, from.place, to.place);
         let bindings =
             [("input", Resource::Slot(from.storage)), ("weight", matrix), ("bias", bias), ("output", Resource::Slot(to.storage))];
         let (macs, read, write) = (graph.macs(id, &self.shapes), self.tensor_bytes(input), self.tensor_bytes(id));
@@ -618,7 +579,7 @@ impl Lowering<'_> {
             shape_in.n,
             shape_in.pixels(),
             [layout_in.blocks(), layout_out.blocks()],
-            (tile, self.options.choice.lanes(&tile)),
+            tile,
             products,
             (conv.gate, residual, conv.pool),
             conv.activation,
@@ -698,9 +659,7 @@ impl Lowering<'_> {
         if !same {
             bindings.push(("input", Resource::Slot(from.storage)));
         }
-        let (tile, strip) = self.options.choice.depthwise(shape.n, [shape.h, shape.w], layout_out.blocks(), kernel, conv.stride);
-        // Where drivers compile for long, strips always sum, so that filters with and without a squeeze-and-excite share a pipeline.
-        let makes_sums = sums || (strip > 0 && self.options.choice.class.lanes() > 0);
+        let tile = self.options.choice.depthwise(shape.w, taps);
         let dispatch = kernels::depthwise(
             shape.n,
             [shape_in.h, shape_in.w],
@@ -708,14 +667,13 @@ impl Lowering<'_> {
             [layout_in.blocks(), layout_out.blocks()],
             (kernel, conv.stride, conv.pad),
             tile,
-            strip,
-            (self.options.choice.rolls_taps(), self.f16),
-            (same, makes_sums),
+            self.f16,
+            (same, sums),
             conv.activation,
             from.place,
             to.place,
         );
-        let summed = makes_sums.then(|| {
+        let summed = sums.then(|| {
             let tiles = dispatch.params::<kernels::DepthwiseParams>().tiles as usize;
             let storage = self.new_storage(shape.n * tiles * layout_out.blocks() * 16);
             bindings.push(("sums", Resource::Slot(storage)));
@@ -726,59 +684,14 @@ impl Lowering<'_> {
         let read = (shape.n * shape_in.pixels() * layout_in.blocks() * block_bytes) as u64;
         let write = (shape.n * shape.pixels() * layout_out.blocks() * block_bytes) as u64;
         self.step(name, dispatch, &bindings, macs, read, write);
-        summed.filter(|_| sums)
+        summed
     }
 
     fn ghost(&mut self, id: NodeId, ghost: &Ghost) {
-        match self.ghost_cut(id, ghost) {
-            Some(cut) if self.options.choice.fuse_ghost => self.ghost_fused(id, ghost, cut),
+        match self.ghost_tiles(id, ghost) {
+            Some(tiles) if self.options.choice.fuse_ghost => self.ghost_fused(id, ghost, tiles),
             _ => self.ghost_in_two(id, ghost),
         }
-    }
-
-    /// What the modules of `ghost_rows` that share a pipeline need between them.
-    fn able(&self) -> Vec<(Shared, Able)> {
-        let mut all: Vec<(Shared, Able, [Activation; 2])> = Vec::new();
-        for (at, node) in self.graph.nodes().iter().enumerate() {
-            let Op::Ghost(ghost) = &node.op else { continue };
-            let Some(shared) = self.ghost_rows(NodeId(at), ghost) else { continue };
-            let activations = [ghost.primary_activation, ghost.cheap_activation];
-            let sums = self.sums_fit(NodeId(at), ghost);
-            match all.iter_mut().find(|(of, ..)| *of == shared) {
-                Some((_, able, first)) => {
-                    able.gate = able.gate.and(ghost.gate);
-                    able.residual = able.residual.and(ghost.residual);
-                    able.sums |= sums;
-                    able.relu_flags |= activations != *first;
-                }
-                None => {
-                    let able = Able { gate: Need::of(ghost.gate), residual: Need::of(ghost.residual), sums, relu_flags: false };
-                    all.push((shared, able, activations));
-                }
-            }
-        }
-        all.into_iter().map(|(shared, able, _)| (shared, able)).collect()
-    }
-
-    /// How `ghost_rows` runs a module that it takes, which those that share its pipeline have in common.
-    fn ghost_rows(&self, id: NodeId, ghost: &Ghost) -> Option<Shared> {
-        // No class has lanes there; so the compiler leaves out what is for them.
-        if cfg!(target_arch = "wasm32") {
-            return None;
-        }
-        let (primary, cheap) = (self.graph.constant(ghost.primary), self.graph.constant(ghost.cheap));
-        let (blocks, d) = (Layout::plain(primary.shape[0]).blocks(), cheap.shape[2]);
-        let shape = self.shapes[id.0];
-        let tile = self.options.choice.ghost_rows(shape.n, [shape.w, shape.h], d, blocks).filter(|_| self.one_group(ghost))?;
-        let activations = [ghost.primary_activation, ghost.cheap_activation];
-        let are_flags = activations.iter().all(|activation| matches!(activation, Activation::Identity | Activation::Relu));
-        let shares = self.options.choice.class.shares_pipelines();
-        Some(Shared {
-            tile,
-            d,
-            activations: if shares && are_flags { None } else { Some(activations) },
-            residual: if shares { None } else { Some(ghost.residual) },
-        })
     }
 
     /// Whether a ghost module has one ghost of each intrinsic map (s = 2).
@@ -791,26 +704,21 @@ impl Lowering<'_> {
         self.wants_sums[id.0] && !ghost.residual && self.one_group(ghost)
     }
 
-    /// How a ghost module runs in one dispatch; `None` where no kernel has a tile for it.
-    fn ghost_cut(&self, id: NodeId, ghost: &Ghost) -> Option<(Cut, Tile)> {
+    /// How a ghost module runs in one dispatch; `None` where workgroup memory has no room for it.
+    fn ghost_tiles(&self, id: NodeId, ghost: &Ghost) -> Option<(kernels::GhostTiles, Tile)> {
         let choice = &self.options.choice;
         let shape = self.shapes[id.0];
         let (primary, cheap) = (self.graph.constant(ghost.primary), self.graph.constant(ghost.cheap));
         let (blocks, d) = (Layout::plain(primary.shape[0]).blocks(), cheap.shape[2]);
-        if let Some(shared) = self.ghost_rows(id, ghost) {
-            let (_, able) = self.able.iter().find(|(of, _)| *of == shared).expect("`able` has seen every module");
-            let rows = kernels::ghost_rows_tiles(shape.n, [shape.w, shape.h], d, &shared.tile, blocks, choice.workers);
-            return Some((Cut::Rows(rows, *able), shared.tile.tile));
-        }
         let tiles = kernels::ghost_tiles(shape.w, shape.h, d, choice.ghost_cells())?;
         let blocks_in = self.layouts[self.graph.node(id).inputs[0].0].blocks();
         let needs = (ghost.gate, self.sums_fit(id, ghost));
         let number_of_tiles = shape.n * tiles.count[0] * tiles.count[1];
         let tile = choice.ghost(tiles.region, tiles.memory_cells(), needs, number_of_tiles, [blocks_in, blocks]);
-        Some((Cut::Tiles(tiles), tile))
+        Some((tiles, tile))
     }
 
-    fn ghost_fused(&mut self, id: NodeId, ghost: &Ghost, (cut, tile): (Cut, Tile)) {
+    fn ghost_fused(&mut self, id: NodeId, ghost: &Ghost, (tiles, tile): (kernels::GhostTiles, Tile)) {
         let graph = self.graph;
         let node = graph.node(id);
         let input = node.inputs[0];
@@ -843,25 +751,12 @@ impl Lowering<'_> {
             self.gate_and_residual(ghost.gate, ghost.residual, &node.inputs[1..], &layout_in, &layout_out, &mut bindings, &mut read);
         let to = self.output_view(id);
         bindings.push(("output", Resource::Slot(to.storage)));
-        let sums_fit = self.sums_fit(id, ghost);
-        let ([x, y], sums) = match &cut {
-            Cut::Tiles(tiles) => (tiles.count, sums_fit),
-            Cut::Rows(..) if cfg!(target_arch = "wasm32") => unreachable!("`ghost_rows` takes none there"),
-            Cut::Rows(rows, able) => {
-                // What the pipeline is able to do and this module does not need is bound to what it reads anyway.
-                let unneeded =
-                    [("gate", able.gate == Need::Some && !ghost.gate), ("residual", able.residual == Need::Some && !ghost.residual)];
-                bindings.extend(unneeded.iter().filter(|(_, bound)| *bound).map(|(name, _)| (*name, Resource::Slot(from.storage))));
-                if rows.route != Route::Registers {
-                    read += (shape.n * intrinsic.blocks() * shape.pixels() * self.options.precision.block_bytes()) as u64;
-                }
-                (rows.count, able.sums)
-            }
-        };
+        let sums = self.sums_fit(id, ghost);
         if sums {
-            let storage = self.new_storage(shape.n * x * y * layout_out.blocks() * 16);
+            let tiles = tiles.count[0] * tiles.count[1];
+            let storage = self.new_storage(shape.n * tiles * layout_out.blocks() * 16);
             bindings.push(("sums", Resource::Slot(storage)));
-            self.sums[id.0] = sums_fit.then_some(Sums { storage, tiles: x * y });
+            self.sums[id.0] = Some(Sums { storage, tiles });
         }
         let module = kernels::GhostModule {
             n: shape.n,
@@ -874,11 +769,7 @@ impl Lowering<'_> {
             sums,
             activations: [ghost.primary_activation, ghost.cheap_activation],
         };
-        let dispatch = match cut {
-            Cut::Tiles(tiles) => kernels::ghost(&module, tiles, tile, from.place, to.place),
-            Cut::Rows(..) if cfg!(target_arch = "wasm32") => unreachable!("`ghost_rows` takes none there"),
-            Cut::Rows(rows, able) => kernels::ghost_rows(&module, able, rows, tile, from.place, to.place),
-        };
+        let dispatch = kernels::ghost(&module, tiles, tile, from.place, to.place);
         let (macs, write) = (graph.macs(id, &self.shapes), self.tensor_bytes(id));
         self.step(node.name.clone(), dispatch, &bindings, macs, read, write);
     }
@@ -960,7 +851,7 @@ impl Lowering<'_> {
             shape_in.n,
             shape_in.pixels(),
             [layout_in.blocks(), layout_out.blocks()],
-            (tile, self.options.choice.lanes(&tile)),
+            tile,
             products,
             (conv.gate, None, false),
             conv.activation,
@@ -1015,7 +906,7 @@ impl Lowering<'_> {
             [layout_in.blocks(), layout_out.blocks()],
             (kernel, depthwise.stride, depthwise.pad),
             tile,
-            (self.options.choice.rolls_taps(), self.f16),
+            self.f16,
             [depthwise.activation, pointwise.activation],
             from.place,
             to.place,
@@ -1038,18 +929,7 @@ impl Lowering<'_> {
                 let from = self.view(input);
                 let storage = self.new_storage(shape_in.n * layout.blocks() * 16);
                 let size = [shape_in.h, shape_in.w];
-                let dispatch = kernels::pool(
-                    shape_in.n,
-                    size,
-                    [1, 1],
-                    layout.blocks(),
-                    None,
-                    self.options.choice.pool(),
-                    self.f16,
-                    true,
-                    from.place,
-                    Place::default(),
-                );
+                let dispatch = kernels::pool(shape_in.n, size, [1, 1], layout.blocks(), None, self.f16, true, from.place, Place::default());
                 let bindings = [("input", Resource::Slot(from.storage)), ("output", Resource::Slot(storage))];
                 let (read, write) = (self.tensor_bytes(input), self.gate_bytes(input));
                 self.step(format!("{}.pool", node.name), dispatch, &bindings, 0, read, write);
@@ -1071,13 +951,11 @@ impl Lowering<'_> {
         });
         let gate = self.new_storage(shape_in.n * layout.blocks() * 16);
         self.views[id.0] = Some(View { storage: gate, place: Place { offset: 0, stride: layout.blocks() as u32 } });
-        let choice = &self.options.choice;
         let dispatch = kernels::squeeze_excite(
-            (shape_in.n, choice.gate_parts(shape_in.n)),
+            shape_in.n,
             shape_in.pixels(),
             tiles,
             [layout.blocks(), reduced.blocks()],
-            (choice.squeeze_excite(), choice.class.lanes()),
             self.f16,
             [se.reduce_activation, se.gate_activation],
         );

@@ -29,9 +29,6 @@ pub struct Place {
     pub stride: u32,
 }
 
-/// Texels in a row of a texture of weights; `shaders/shared/weight.wgsl` has it too.
-pub(crate) const TEXTURE_WIDTH: usize = 1024;
-
 /// How values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
@@ -207,8 +204,6 @@ pub struct Plan {
     pub input: PlanInput,
     /// The results: the graph's, or one table of `k` (class, probability bits) pairs per image for [`Form::Classify`].
     pub outputs: Vec<PlanOutput>,
-    /// Side of the tiles of `resize`, which takes the first step's place where the device resizes images.
-    pub resize_tile: u32,
 }
 
 impl Plan {
@@ -272,13 +267,6 @@ impl Plan {
     /// How a constant is stored.
     pub fn precision_of(&self, constant: &PackedConstant) -> Precision {
         if constant.stored { self.precision } else { Precision::F32 }
-    }
-
-    /// Whether a constant is bound as a texture. Each step has constants of its own, so none is also bound as a buffer.
-    pub(crate) fn in_texture(&self, constant: usize) -> bool {
-        let weight = ("weight", Resource::Constant(constant));
-        cfg!(not(target_arch = "wasm32"))
-            && self.steps.iter().any(|step| step.dispatch.key.define("WEIGHT_TEXTURE") == Some(1) && step.bindings.contains(&weight))
     }
 
     /// Bytes of one value of a constant.

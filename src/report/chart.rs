@@ -51,7 +51,7 @@ pub const GRID: RGBColor = RGBColor(224, 224, 224);
 /// Told apart by people with any colour vision as far as thirteen can be; the most frequent kernels have the most different ones.
 pub fn colour(kernel: Kernel) -> RGBColor {
     match kernel {
-        Kernel::Ghost | Kernel::GhostRows => RGBColor(0, 114, 178),
+        Kernel::Ghost => RGBColor(0, 114, 178),
         Kernel::Depthwise => RGBColor(230, 159, 0),
         Kernel::Separable => RGBColor(0, 158, 115),
         Kernel::SqueezeExcite => RGBColor(204, 121, 167),

@@ -3,7 +3,7 @@
 
 pub mod net;
 
-use ghostnet::{Backend, CacheDir, Engine, EngineOptions, Result, gpu::Context, kernels::PipelineKey};
+use ghostnet::{Backend, CacheDir, Engine, EngineOptions, Result, gpu::Context};
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -11,12 +11,6 @@ use std::{
 
 pub fn path(relative: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(relative)
-}
-
-/// Whether a device has the subgroups and the long words that a kernel takes; kernels for others are compared on those.
-pub fn can_run(context: &Context, key: &PipelineKey) -> bool {
-    let has = |name, most: u32| key.define(name).is_none_or(|needed| needed <= i64::from(most));
-    has("LANES", context.subgroup()) && has("WIDE", context.int64().into())
 }
 
 fn options() -> EngineOptions {

@@ -45,7 +45,7 @@ pub const ACTIVATIONS: [Activation; 7] = [
     Activation::Silu,
 ];
 
-pub const CLASSES: [DeviceClass; 4] = DeviceClass::ALL;
+pub const CLASSES: [DeviceClass; 3] = DeviceClass::ALL;
 
 /// A graph under construction, with random weights.
 pub struct Net {
@@ -141,7 +141,7 @@ impl Net {
     }
 }
 
-/// Depthwise convolutions of odd kernels, strides and padding, for maps of at least 5 x 9, and convolutions of neighbours.
+/// Depthwise convolutions of odd kernels, strides and padding, for maps of at least 5 x 9, and dense ones.
 pub fn odd_windows(c: usize) -> Graph {
     let (mut net, input) = Net::new(c);
     for (kernel, stride, pad) in [
@@ -337,14 +337,9 @@ pub enum Fusing {
 
 pub const FUSINGS: [Fusing; 3] = [Fusing::All, Fusing::InTwo, Fusing::None];
 
-/// A class's choice, for three workers wherever it runs, so that shares are uneven.
-pub fn choice(class: DeviceClass) -> Choice {
-    Choice { workers: 3, ..Choice::new(class) }
-}
-
 pub fn options(class: DeviceClass, fusing: Fusing, form: Form, precision: Precision) -> PlanOptions {
     let whole = fusing != Fusing::InTwo;
-    let choice = Choice { fuse_ghost: whole, fuse_separable: whole, ..choice(class) };
+    let choice = Choice { fuse_ghost: whole, fuse_separable: whole, ..Choice::new(class) };
     PlanOptions { form, precision, choice, normalise: [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]] }
 }
 
