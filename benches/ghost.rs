@@ -11,8 +11,8 @@ use common::{
 };
 use ghostnet::{
     Engine, Network,
+    device::Choice,
     graph::{Activation, Graph, Op, Shape, passes},
-    kernels::choice::Choice,
     model::ghostnet::{GhostModule, GhostNet, Source},
     plan::{ConstantCache, Form, Plan, PlanOptions},
     report::{

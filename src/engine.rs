@@ -1,13 +1,12 @@
 //! The front door: an [`Engine`] is a device, a [`Model`] is a network on it.
 
 use crate::{
-    CacheDir, Error, Network, Result, cpu, gpu,
+    CacheDir, Error, Network, Result, cpu,
+    device::{Choice, DeviceClass},
+    gpu,
     graph::{Graph, Shape, passes},
-    image_input::{Preprocess, Readable},
-    kernels::{
-        Resize, Rows,
-        choice::{Choice, DeviceClass},
-    },
+    image_input::{Preprocess, Readable, Resize, resample},
+    kernels::resize::Rows,
     parallel::*,
     plan::{ConstantCache, Form, Plan, PlanOptions, Precision},
     text::{Sides, decimal},
@@ -520,7 +519,7 @@ const MAX_RESIZES: usize = 8;
 
 fn gpu_images<'a>(resizes: Vec<Arc<Resize>>, images: &'a [Readable<'_>]) -> Vec<gpu::Image<'a>> {
     let pairs = resizes.into_iter().zip(images);
-    pairs.map(|(resize, image)| gpu::Image { resize, source: gpu::Source::Buffer(image) }).collect()
+    pairs.map(|(resize, image)| gpu::Image { resize: resize.problem(), source: gpu::Source::Buffer(image) }).collect()
 }
 
 /// The smallest input side of GhostNet: its last maps are then of one pixel, with the usual stem.
@@ -668,7 +667,7 @@ impl Model {
         height: u32,
         top: usize,
     ) -> Result<Vec<Class>> {
-        let image = gpu::Image { resize: self.resize(height, width)?, source: gpu::Source::External(source) };
+        let image = gpu::Image { resize: self.resize(height, width)?.problem(), source: gpu::Source::External(source) };
         Ok(self.classify_on_device(&[image], top).await?.remove(0))
     }
 
@@ -695,7 +694,7 @@ impl Model {
         let Some(context) = self.engine().gpu().filter(|_| self.engine().resizes_on_device()) else { return Ok(None) };
         let resizes = images.iter().map(|image| self.resize(image.height(), image.width())).collect::<Result<Vec<_>>>()?;
         // One that is too large for the device's buffers, and the CPU resizes them all.
-        Ok(resizes.iter().all(|resize| context.takes(resize)).then_some(resizes))
+        Ok(resizes.iter().all(|resize| context.takes(&resize.problem())).then_some(resizes))
     }
 
     /// How images of a size become the network's input.
@@ -721,7 +720,7 @@ impl Model {
 
     /// As [`Model::pixels`], of an image of `height` x `width` pixels in memory.
     pub fn pixels_of_rows(&self, image: &dyn Rows, height: u32, width: u32) -> Result<Vec<u32>> {
-        let rgb = cpu::resize(&*self.resize(height, width)?, image);
+        let rgb = resample::resize(&*self.resize(height, width)?, image);
         Ok(rgb.as_chunks().0.iter().map(|&[r, g, b]| u32::from_le_bytes([r, g, b, 255])).collect())
     }
 

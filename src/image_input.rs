@@ -9,19 +9,19 @@
 
 #[cfg(feature = "decode")]
 mod decode;
+pub(crate) mod resample;
 
 use std::{borrow::Cow, ops::Range};
 
 use image::{DynamicImage, RgbImage};
 
 use crate::{
-    cpu,
     error::{Error, Result},
-    kernels::{Resize, Rows},
+    kernels::resize::Rows,
     text::decimal,
 };
 
-pub use crate::kernels::Interpolation;
+pub use resample::{Interpolation, Resize};
 
 #[cfg(feature = "decode")]
 pub use decode::{decode_bytes, decode_file};
@@ -69,7 +69,7 @@ impl Preprocess {
     /// [`Error::Model`] where these settings describe no transform, [`Error::Shape`] where the image has no pixels.
     pub fn resize_and_crop(&self, image: &DynamicImage) -> Result<RgbImage> {
         let resize = self.resize([image.height() as usize, image.width() as usize])?;
-        let pixels = cpu::resize(&resize, &Readable::new(image));
+        let pixels = resample::resize(&resize, &Readable::new(image));
         let [h, w] = self.size;
         Ok(RgbImage::from_raw(w as u32, h as u32, pixels).expect("the buffer was made for this size"))
     }

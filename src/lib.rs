@@ -24,9 +24,12 @@
 // Shared as on systems with threads; in a browser there are none.
 #![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
 
+mod block;
 mod cache;
 mod clock;
+mod compile;
 pub mod cpu;
+pub mod device;
 mod engine;
 mod error;
 pub mod gpu;
@@ -44,6 +47,7 @@ pub mod plan;
 #[cfg(any(feature = "cli", feature = "web"))]
 #[doc(hidden)]
 pub mod report;
+pub mod shader;
 mod small_map;
 mod stats;
 mod text;

@@ -1,7 +1,7 @@
 //! The command `ghostnet` from outside: the contracts of its JSON, its exit status, and one line for every error.
 #![cfg(feature = "cli")]
 
-use ghostnet::{CacheDir, Engine, EngineOptions, kernels::choice::Choice, npy};
+use ghostnet::{CacheDir, Engine, EngineOptions, device::Choice, npy};
 use serde_json::{Value, json};
 use std::{
     fs,

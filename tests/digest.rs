@@ -7,13 +7,11 @@ mod common;
 
 use ghostnet::{
     Network, Precision,
+    device::{Choice, DeviceClass},
     graph::{Shape, passes},
     image_input::Preprocess,
-    kernels::{
-        self, PipelineKey,
-        choice::{Choice, DeviceClass},
-    },
-    plan::{ConstantCache, Form, Plan, PlanOptions, Resource},
+    kernels,
+    plan::{ConstantCache, Form, PipelineKey, Plan, PlanOptions, Resource},
 };
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
@@ -106,7 +104,7 @@ fn files() -> Files {
     }
     let resize = Preprocess::default().resize([480, 640]).unwrap();
     for (f16, texture) in [(false, false), (false, true), (true, false), (true, true)] {
-        let dispatch = kernels::resize(&resize, f16, texture, 0);
+        let dispatch = kernels::resize::dispatch(&resize.problem(), f16, texture, 0);
         let shader = files.shader(&dispatch.key);
         let text = format!("{shader} x {}\n{:?}\n", dispatch.workgroups, dispatch.params);
         files.0.insert(format!("plans/resize-f16-{f16}-texture-{texture}.txt"), text);

@@ -8,19 +8,17 @@ use common::{
     relative_difference, tolerance,
 };
 use ghostnet::{
-    Backend, Engine, EngineOptions, Network, Precision, Tensor, cpu, gpu,
+    Backend, Engine, EngineOptions, Network, Precision, Tensor, cpu,
+    device::{Choice, DeviceClass},
+    gpu,
     graph::{Activation, Conv, Ghost, Graph, Op, Pool, PoolKind, Shape, passes},
-    image_input,
-    kernels::{
-        Kernel, PipelineKey,
-        choice::{Choice, DeviceClass},
-    },
+    image_input, kernels,
     model::{
         formula,
         ghostnet::{GhostModule, GhostNet, Source},
     },
     npy,
-    plan::{ConstantCache, Form, Plan, PlanOptions, Resource},
+    plan::{ConstantCache, Form, Kernel, PipelineKey, Plan, PlanOptions, Resource},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -188,10 +186,10 @@ fn kernels_on_halves_match_the_cpu() {
         passes::run(&mut graph, passes::REQUIRED);
         steps_match(&context, &graph, Shape::new(2, 6, 9, 11), choice, &Form::Tensors, &mut seen);
     }
-    let kernels: BTreeSet<_> = seen.iter().map(|(key, _)| key.kernel).collect();
-    println!("{} cases of {} kernels", seen.len(), kernels.len());
+    let used: BTreeSet<_> = seen.iter().map(|(key, _)| key.kernel).collect();
+    println!("{} cases of {} kernels", seen.len(), used.len());
     // All but `resize`, which is in no plan (tests/resize.rs has it in f16 too).
-    assert_eq!(kernels.len(), ghostnet::kernels::Kernel::ALL.len() - 1, "{kernels:?}");
+    assert_eq!(used.len(), kernels::ALL.len() - 1, "{used:?}");
 }
 
 #[test]
@@ -219,12 +217,12 @@ fn kernels_that_multiply_halves_match_the_cpu() {
             layers(net::long_sums(shape.c), shape, true);
         }
     }
-    let mut kernels: BTreeMap<Kernel, usize> = BTreeMap::new();
+    let mut used: BTreeMap<Kernel, usize> = BTreeMap::new();
     for (key, _) in seen.iter().filter(|(key, _)| multiplies(key)) {
-        *kernels.entry(key.kernel).or_default() += 1;
+        *used.entry(key.kernel).or_default() += 1;
     }
-    println!("{kernels:?}");
-    assert_eq!(kernels.into_keys().collect::<Vec<_>>(), [Kernel::Conv2d, Kernel::Ghost, Kernel::Pointwise]);
+    println!("{used:?}");
+    assert_eq!(used.into_keys().collect::<Vec<_>>(), [kernels::conv2d::KERNEL, kernels::ghost::KERNEL, kernels::pointwise::KERNEL]);
 }
 
 #[test]

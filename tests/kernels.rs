@@ -7,10 +7,13 @@ use common::{
     tolerance,
 };
 use ghostnet::{
-    Precision, cpu, gpu,
+    Precision, cpu,
+    device::DeviceClass,
+    gpu,
     graph::{Activation, Graph, Op, Pool, PoolKind, Shape},
-    kernels::{self, Kernel, PipelineKey, choice::DeviceClass},
-    plan::{Form, Plan, Resource},
+    kernels,
+    plan::{Form, Kernel, PipelineKey, Plan, Resource, grid},
+    shader,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -86,7 +89,7 @@ fn difference(context: &Arc<gpu::Context>, only: &Arc<Plan>) -> f32 {
     let (mut on_gpu, _) = pollster::block_on(gpu::Prepared::new(context, only.clone(), &gpu::Weights::default())).unwrap();
     let after = pollster::block_on(on_gpu.run_slots(&bytes)).unwrap();
 
-    let written: Vec<Resource> = kernels::bindings(&step.dispatch.key.source())
+    let written: Vec<Resource> = shader::bindings(&step.dispatch.key.source())
         .iter()
         .filter(|binding| binding.writes)
         .map(|binding| slot_of(&binding.name).unwrap_or_else(|| panic!("`{}` binds no `{}`", step.name, binding.name)))
@@ -99,7 +102,7 @@ fn difference(context: &Arc<gpu::Context>, only: &Arc<Plan>) -> f32 {
         let may_write = written.contains(&Resource::Slot(slot));
         let (mut largest, mut difference, mut changed) = (f32::MIN_POSITIVE, 0.0f32, 0);
         for (at, ((&was, &wanted), &is)) in before.iter().zip(expected).zip(&actual).enumerate() {
-            let class = step.dispatch.key.kernel == Kernel::SoftmaxTopK && may_write && at % 2 == 0;
+            let class = step.dispatch.key.kernel == kernels::softmax_top_k::KERNEL && may_write && at % 2 == 0;
             // Unwritten, or the number of a class: to the bit.
             if was == wanted || class {
                 assert_eq!(is, wanted, "`{}`, slot {slot} at {at}: {} became {}", step.name, f32::from_bits(was), f32::from_bits(is));
@@ -156,8 +159,8 @@ fn classes_from_pixels() {
             compared.step(context, &plan, plan.steps.len() - 1);
         }
     }
-    let kernels: Vec<Kernel> = compared.kernels.keys().copied().collect();
-    assert_eq!(kernels, [Kernel::Preprocess, Kernel::SoftmaxTopK]);
+    let used: Vec<Kernel> = compared.kernels.keys().copied().collect();
+    assert_eq!(used, [kernels::preprocess::KERNEL, kernels::softmax_top_k::KERNEL]);
 }
 
 #[test]
@@ -180,9 +183,9 @@ fn long_sums() {
             let plan = net::plan(&net::long_sums(shape.c), shape, DeviceClass::Gpu, fusing, Form::Tensors, Precision::F32);
             let unroll =
                 |kernel| plan.steps.iter().filter(move |s| s.dispatch.key.kernel == kernel).map(|s| s.dispatch.key.define("UNROLL"));
-            assert!(unroll(Kernel::Pointwise).all(|unroll| unroll == Some(4)), "{shape:?}");
-            assert!(unroll(Kernel::Ghost).all(|unroll| unroll == Some(4)), "{shape:?}");
-            assert_eq!(unroll(Kernel::Ghost).count() > 0, fusing == Fusing::All, "{shape:?}");
+            assert!(unroll(kernels::pointwise::KERNEL).all(|unroll| unroll == Some(4)), "{shape:?}");
+            assert!(unroll(kernels::ghost::KERNEL).all(|unroll| unroll == Some(4)), "{shape:?}");
+            assert_eq!(unroll(kernels::ghost::KERNEL).count() > 0, fusing == Fusing::All, "{shape:?}");
             compared.plan(context, &plan);
         }
     }
@@ -201,7 +204,7 @@ fn wide_cheap_operations() {
             }
         }
     }
-    let (ghosts, _) = compared.kernels[&Kernel::Ghost];
+    let (ghosts, _) = compared.kernels[&kernels::ghost::KERNEL];
     assert!(ghosts >= 36, "only {ghosts} ghost modules");
 }
 
@@ -215,7 +218,7 @@ fn odd_windows() {
             compared.plan(context, &plan);
         }
     }
-    assert!(compared.kernels.contains_key(&Kernel::Conv2d) && compared.kernels.contains_key(&Kernel::Depthwise));
+    assert!(compared.kernels.contains_key(&kernels::conv2d::KERNEL) && compared.kernels.contains_key(&kernels::depthwise::KERNEL));
 }
 
 #[test]
@@ -254,7 +257,7 @@ fn dispatches_of_three_rows() {
     }
     let plan =
         net::plan(&net.graph, Shape::new(2 * ROW as usize + 9, 3, 1, 2), DeviceClass::Software, Fusing::All, Form::Tensors, Precision::F32);
-    assert!(plan.steps.iter().all(|step| kernels::grid(step.dispatch.workgroups)[1] == 3), "{:?}", plan.steps);
+    assert!(plan.steps.iter().all(|step| grid(step.dispatch.workgroups)[1] == 3), "{:?}", plan.steps);
     compared.plan(context, &plan);
     assert_eq!(compared.kernels.len(), 7, "conv2d, depthwise, ghost, linear, pointwise, pool and separable");
 }
@@ -265,7 +268,7 @@ fn second_row(graph: &Graph, shape: Shape, form: Form) -> Vec<Kernel> {
     let mut compared = Compared::default();
     let plan = net::plan(graph, shape, DeviceClass::Software, Fusing::All, form, Precision::F32);
     for (at, step) in plan.steps.iter().enumerate() {
-        if step.dispatch.workgroups > ROW && kernels::grid(step.dispatch.workgroups)[1] == 2 {
+        if step.dispatch.workgroups > ROW && grid(step.dispatch.workgroups)[1] == 2 {
             compared.step(context, &plan, at);
         }
     }
@@ -282,41 +285,41 @@ fn dispatches_of_two_rows() {
     let x = net.activate(input, Activation::HardSwish);
     let y = net.add(Op::Pool(Pool { kind: PoolKind::Max, kernel: [1, 2], stride: [1, 1], pad: [0, 1] }), &[x]);
     net.output(y);
-    assert_eq!(second_row(&net.graph, Shape::new(1, 1, 2049, 2048), Form::Tensors), [Kernel::Elementwise, Kernel::Pool]);
+    assert_eq!(second_row(&net.graph, Shape::new(1, 1, 2049, 2048), Form::Tensors), [kernels::elementwise::KERNEL, kernels::pool::KERNEL]);
 
     let (mut net, input) = Net::new(2);
     let x = net.add(Op::Slice { start: 1, len: 1 }, &[input]);
     net.output(x);
-    assert_eq!(second_row(&net.graph, Shape::new(1, 2, 2049, 2048), Form::Tensors), [Kernel::Relayout]);
+    assert_eq!(second_row(&net.graph, Shape::new(1, 2, 2049, 2048), Form::Tensors), [kernels::relayout::KERNEL]);
 
     let (mut net, input) = Net::new(3);
     let x = net.add(Op::GlobalPool, &[input]);
     net.output(x);
-    assert_eq!(second_row(&net.graph, Shape::new(1, 3, 2049, 2048), Form::Classify { k: 1 }), [Kernel::Preprocess]);
+    assert_eq!(second_row(&net.graph, Shape::new(1, 3, 2049, 2048), Form::Classify { k: 1 }), [kernels::preprocess::KERNEL]);
 
     let (mut net, input) = Net::new(2);
     let x = net.depthwise(input, 3, 1);
     net.output(x);
-    assert_eq!(second_row(&net.graph, Shape::new(ROW as usize + 9, 2, 1, 2), Form::Tensors), [Kernel::Depthwise]);
+    assert_eq!(second_row(&net.graph, Shape::new(ROW as usize + 9, 2, 1, 2), Form::Tensors), [kernels::depthwise::KERNEL]);
 
     let (mut net, input) = Net::new(3);
     let x = net.squeeze_excite(input, 1);
     let x = net.add(Op::GlobalPool, &[x]);
     net.output(x);
-    let kernels = second_row(&net.graph, Shape::new(ROW as usize + 9, 3, 1, 1), Form::Classify { k: 2 });
-    assert_eq!(kernels, [Kernel::Pool, Kernel::SoftmaxTopK, Kernel::SqueezeExcite]);
+    let used = second_row(&net.graph, Shape::new(ROW as usize + 9, 3, 1, 1), Form::Classify { k: 2 });
+    assert_eq!(used, [kernels::pool::KERNEL, kernels::softmax_top_k::KERNEL, kernels::squeeze_excite::KERNEL]);
 }
 
 #[test]
 fn the_cases_cover_every_kernel_and_fusing() {
-    let mut kernels = HashSet::new();
+    let mut used = HashSet::new();
     for shape in net::SHAPES {
         for plan in net::plans(&net::every_operation(shape.c), shape, &Form::Tensors) {
-            kernels.extend(plan.steps.iter().map(|step| step.dispatch.key.kernel));
+            used.extend(plan.steps.iter().map(|step| step.dispatch.key.kernel));
         }
     }
-    kernels.extend([Kernel::Preprocess, Kernel::SoftmaxTopK]); // classes_from_pixels
-    kernels.insert(Kernel::Resize); // tests/resize.rs
-    assert_eq!(kernels.len(), Kernel::ALL.len(), "{kernels:?}");
+    used.extend([kernels::preprocess::KERNEL, kernels::softmax_top_k::KERNEL]); // classes_from_pixels
+    used.insert(kernels::resize::KERNEL); // tests/resize.rs
+    assert_eq!(used.len(), kernels::ALL.len(), "{used:?}");
     assert_eq!(FUSINGS.len() * CLASSES.len(), 9);
 }

@@ -6,8 +6,8 @@ use common::net::{self, CLASSES};
 use ghostnet::{
     Precision,
     image_input::Preprocess,
-    kernels::{self, Kernel, PipelineKey},
-    plan::Form,
+    kernels,
+    plan::{Form, Kernel, PipelineKey},
 };
 use naga::{TypeInner, proc::Layouter};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ fn shaders() -> BTreeMap<PipelineKey, BTreeSet<usize>> {
         shaders.entry(step.dispatch.key).or_default().insert(step.dispatch.params.len());
     }
     for texture in [false, true] {
-        let dispatch = kernels::resize(&Preprocess::default().resize([300, 400]).unwrap(), false, texture, 0);
+        let dispatch = kernels::resize::dispatch(&Preprocess::default().resize([300, 400]).unwrap().problem(), false, texture, 0);
         shaders.entry(dispatch.key).or_default().insert(dispatch.params.len());
     }
     shaders
@@ -34,8 +34,8 @@ fn shaders() -> BTreeMap<PipelineKey, BTreeSet<usize>> {
 #[test]
 fn params_are_the_shaders_struct() {
     let shaders = shaders();
-    let kernels: BTreeSet<Kernel> = shaders.keys().map(|key| key.kernel).collect();
-    assert_eq!(kernels.len(), Kernel::ALL.len(), "only {kernels:?}");
+    let used: BTreeSet<Kernel> = shaders.keys().map(|key| key.kernel).collect();
+    assert_eq!(used.len(), kernels::ALL.len(), "only {used:?}");
     for (key, lengths) in shaders {
         let name = key.file_name();
         let module = naga::front::wgsl::parse_str(&key.source()).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -8,11 +8,11 @@ use common::{
 };
 use ghostnet::{
     Network, Precision, Tensor,
+    device::DeviceClass,
     graph::{
         Activation, Conv, Graph, Op, Shape,
         passes::{self, Pass},
     },
-    kernels::choice::DeviceClass,
     model::ghostnet::GhostNet,
     plan::{ConstantCache, Form, Plan},
 };

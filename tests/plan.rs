@@ -5,10 +5,11 @@ mod common;
 use common::net::{self, CLASSES, FUSINGS, Fusing, Net, Random};
 use ghostnet::{
     Error, Network, Precision,
+    device::DeviceClass,
     graph::{Activation, Graph, NodeId, Op, Shape},
-    kernels::{self, choice::DeviceClass},
     model::ghostnet::GhostNet,
     plan::{ConstantCache, ConstantKey, Form, Plan, Resource},
+    shader,
 };
 use proptest::prelude::*;
 use std::{collections::HashMap, sync::Arc};
@@ -38,7 +39,7 @@ fn shares_nothing_alive(graph: &Graph, shape: Shape, class: DeviceClass, fusing:
 /// WebGPU forbids a dispatch to bind a buffer that it writes a second time.
 fn binds_writes_once(plan: &Plan) -> Result<(), TestCaseError> {
     for step in &plan.steps {
-        for binding in kernels::bindings(&step.dispatch.key.source()).iter().filter(|binding| binding.writes) {
+        for binding in shader::bindings(&step.dispatch.key.source()).iter().filter(|binding| binding.writes) {
             let bound = step.bindings.iter().find(|(name, _)| *name == binding.name).map(|(_, resource)| *resource);
             prop_assert!(matches!(bound, Some(Resource::Slot(_))), "`{}` writes `{}`, bound to {:?}", step.name, binding.name, bound);
             let times = step.bindings.iter().filter(|(_, resource)| Some(*resource) == bound).count();

@@ -7,11 +7,13 @@ use common::{
     tolerance,
 };
 use ghostnet::{
-    Backend, Class, EngineOptions, Error, Network, Precision, gpu,
+    Backend, Class, EngineOptions, Error, Network, Precision,
+    device::DeviceClass,
+    gpu,
     gpu::{Image, Source},
     graph::{Graph, Op, Shape},
     image_input::{Interpolation, Preprocess, decode_file},
-    kernels::{Rows, choice::DeviceClass},
+    kernels::resize::Rows,
     plan::{Form, Plan},
 };
 use image::{DynamicImage, RgbImage};
@@ -59,7 +61,7 @@ fn prepared(size: [usize; 2], n: usize, class: DeviceClass, precision: Precision
 
 /// An image of a size, to be resized.
 fn of<'a>(how: &Preprocess, size: [usize; 2], image: &'a Rgb, texture: bool) -> Image<'a> {
-    let resize = Arc::new(how.resize(size).unwrap());
+    let resize = how.resize(size).unwrap().problem();
     Image { resize, source: if texture { Source::Texture(image) } else { Source::Buffer(image) } }
 }
 
@@ -221,7 +223,7 @@ fn what_a_device_cannot_take_is_refused() {
     assert_eq!(refused(&[of(&how, [8193, 8192], &image, false)]), (8193 * 8192 * 4, 128 << 20));
     let error = pollster::block_on(prepared.resize_images(&[])).unwrap_err().to_string();
     assert_eq!(error, "input: 0 images for a batch of 1");
-    let other = Image { resize: Arc::new(square(33, 1.0).resize([10, 10]).unwrap()), source: Source::Buffer(&image) };
+    let other = Image { resize: square(33, 1.0).resize([10, 10]).unwrap().problem(), source: Source::Buffer(&image) };
     let error = pollster::block_on(prepared.resize_images(&[other])).unwrap_err().to_string();
     assert_eq!(error, "input: an image becomes 33 x 33, the plan takes 32 x 32");
     // And it still works.

@@ -5,14 +5,13 @@ mod common;
 use common::net::{self, CLASSES, FUSINGS};
 use ghostnet::{
     Network, Precision,
+    device::{Choice, Decision, DeviceClass},
     gpu::roofline,
     graph::Shape,
     image_input::Preprocess,
-    kernels::{
-        self, Binding, Kernel, PipelineKey,
-        choice::{Choice, Decision, DeviceClass},
-    },
-    plan::{ConstantCache, Form, Plan, PlanOptions},
+    kernels,
+    plan::{ConstantCache, Form, Kernel, PipelineKey, Plan, PlanOptions, grid},
+    shader::{self, Binding},
 };
 use naga::{
     AddressSpace, Module, ShaderStage, StorageAccess,
@@ -50,7 +49,7 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
         let mut add = |plan: Plan| {
             for step in plan.steps {
                 assert_eq!(step.dispatch.params.len(), 4 * step.dispatch.key.kernel.params().len(), "`{}`", step.name);
-                let side = kernels::grid(step.dispatch.workgroups).into_iter().max();
+                let side = grid(step.dispatch.workgroups).into_iter().max();
                 assert!(side <= Some(MAX_COMPUTE_WORKGROUPS_PER_DIMENSION), "`{}`: {side:?} workgroups", step.name);
                 let mut names: Vec<&str> = step.bindings.iter().map(|(name, _)| *name).collect();
                 names.sort_unstable();
@@ -96,11 +95,11 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
         {
             // What images go through in front of a plan.
             let resize = Preprocess::default().resize(size).unwrap();
-            let dispatch = kernels::resize(&resize, f16, texture, 0);
+            let dispatch = kernels::resize::dispatch(&resize.problem(), f16, texture, 0);
             shaders.entry(dispatch.key).or_default().insert(vec!["output", "scale_shift", "source", "table"]);
         }
-        let kernels: HashSet<Kernel> = shaders.keys().map(|key| key.kernel).collect();
-        assert_eq!(kernels.len(), Kernel::ALL.len(), "every kernel is used");
+        let used: HashSet<Kernel> = shaders.keys().map(|key| key.kernel).collect();
+        assert_eq!(used.len(), kernels::ALL.len(), "every kernel is used");
         println!("{} shaders", shaders.len());
         shaders
     })
@@ -227,7 +226,7 @@ fn bindings_are_what_naga_sees_and_plans_bind() {
             }
         }
         assert_eq!(uniforms, [(0, "params".to_string())], "{name}");
-        let mut declared = kernels::bindings(&key.source());
+        let mut declared = shader::bindings(&key.source());
         let by_index = |b: &Binding| b.index;
         seen.sort_by_key(by_index);
         declared.sort_by_key(by_index);
@@ -272,9 +271,9 @@ fn imports(source: &str) -> impl Iterator<Item = String> + '_ {
 
 #[test]
 fn every_shader_file_is_used_and_says_what_it_does() {
-    let kernels = Kernel::ALL.iter().map(|kernel| kernel.name().to_string());
+    let rooms = kernels::ALL.iter().map(|kernel| kernel.name().to_string());
     let measuring = roofline::shaders().into_iter().map(|(file, _)| file.trim_end_matches(".wgsl").to_string());
-    let used: BTreeSet<String> = kernels.chain(measuring).collect();
+    let used: BTreeSet<String> = rooms.chain(measuring).collect();
     assert_eq!(stems("shaders"), used);
     let mut imported = BTreeSet::new();
     for stem in &used {

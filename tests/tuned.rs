@@ -5,8 +5,8 @@ mod common;
 use common::net::{self, CLASSES};
 use ghostnet::{
     CacheDir, Engine, EngineOptions, Network, Precision, Tensor,
+    device::{Choice, Decision, DeviceClass, Tile},
     graph::Shape,
-    kernels::choice::{Choice, Decision, DeviceClass, Tile},
     plan::{ConstantCache, Form, Plan, PlanOptions},
 };
 use std::fs;

@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow};
 use ghostnet::{
     gpu::roofline::Roofline,
-    kernels::Kernel,
+    plan::Kernel,
     report::{
         chart::{CHARACTER, FAINT, GRID, INK, MARGIN, WIDTH, colour, cut, text, tick, trimmed},
         text::{bytes, number},

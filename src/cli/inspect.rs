@@ -6,12 +6,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use ghostnet::{
     MIN_SIDE,
+    device::{Choice, DeviceClass},
     graph::{Shape, passes},
-    kernels::{
-        choice::{Choice, DeviceClass},
-        grid,
-    },
-    plan::{ConstantCache, Form, Plan, PlanOptions},
+    plan::{ConstantCache, Form, Plan, PlanOptions, grid},
 };
 use serde_json::{Value, json};
 use std::{

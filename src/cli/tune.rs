@@ -5,8 +5,8 @@ use super::{
 use anyhow::{Result, bail};
 use ghostnet::{
     Engine, MIN_SIDE,
+    device::{Choice, Decision},
     graph::{Graph, Shape},
-    kernels::choice::{Choice, Decision},
     plan::{ConstantCache, Form, Plan, PlanOptions},
     report::{Timed, alternate, clock_of},
 };

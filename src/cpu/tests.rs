@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
+    device::{Choice, DeviceClass},
     graph::{Activation, ConstId, Conv, Graph, NodeId, Op, Pool, PoolKind, Shape, passes, reference::evaluate},
-    kernels::choice::{Choice, DeviceClass},
+    kernels,
     plan::{ConstantCache, PlanOptions},
 };
 use proptest::prelude::*;
@@ -183,8 +184,8 @@ fn check_bindings(plan: &Plan, what: &str) {
         let kernel = step.dispatch.key.kernel;
         for (name, resource) in &step.bindings {
             let written = match *name {
-                "output" | "gate" if kernel == Kernel::SqueezeExcite || *name == "output" => true,
-                "sums" => kernel != Kernel::SqueezeExcite,
+                "output" | "gate" if kernel == kernels::squeeze_excite::KERNEL || *name == "output" => true,
+                "sums" => kernel != kernels::squeeze_excite::KERNEL,
                 _ => false,
             };
             let others = step.bindings.iter().filter(|(other, r)| other != name && r == resource).count();
@@ -389,10 +390,17 @@ fn classes_from_pixels() {
 
 #[test]
 fn equal_logits_are_in_order_of_class() {
-    let params = crate::kernels::SoftmaxTopKParams { classes: 6, k: 4, workgroups: 1, input_offset: 0, input_stride: 2 };
-    let mut output = [0; 8];
-    softmax_top_k::softmax_top_k(&params, &[[1.0, 3.0, 1.0, 3.0], [0.0, 1.0, 99.0, 99.0]], &mut output);
-    assert_eq!([0, 2, 4, 6].map(|at| output[at]), [1, 3, 0, 2]);
+    let (mut net, input) = Net::new(3);
+    let weight = net.graph.add_constant("weight", &[6, 3], vec![0.0; 18]).unwrap();
+    let bias = net.graph.add_constant("bias", &[6], vec![1.0, 3.0, 1.0, 3.0, 0.0, 1.0]).unwrap();
+    let logits = net.add(Op::Linear { weight, bias: Some(bias), activation: Activation::Identity }, &[input]);
+    net.graph.add_output("logits", logits);
+    let options = options(DeviceClass::Cpu, true, true, Form::Classify { k: 4 });
+    let plan = Arc::new(Plan::new(&net.graph, Shape::new(1, 3, 1, 1), &options, &mut ConstantCache::new()).unwrap());
+    let mut prepared = Prepared::new(Arc::clone(&plan));
+    prepared.run();
+    let pairs: &[u32] = bytemuck::cast_slice(prepared.slot(plan.outputs[0].slot));
+    assert_eq!([0, 2, 4, 6].map(|at| pairs[at]), [1, 3, 0, 2]);
 }
 
 /// Grows a random graph; every tensor may be used again.

@@ -1,7 +1,7 @@
 //! The choice that `ghostnet tune` found for an adapter, its driver and a precision, kept on disk: see [`crate::cache`].
 
 use super::{Device, Engine, EngineOptions};
-use crate::{AdapterInfo, CacheDir, Error, Precision, Result, cache::CacheFile, kernels::choice::Choice};
+use crate::{AdapterInfo, CacheDir, Error, Precision, Result, cache::CacheFile, device::Choice};
 use std::{io, path::PathBuf};
 
 /// What is stored, if it is good for this device and nothing else is asked for.

@@ -1,11 +1,7 @@
 //! Choosing an adapter and opening its device.
 
 use super::pipelines::{Pipeline, Pipelines};
-use crate::{
-    Error, Result,
-    kernels::{PipelineKey, choice::DeviceClass},
-    text::cut,
-};
+use crate::{Error, Result, device::DeviceClass, plan::PipelineKey, text::cut};
 use std::sync::{Arc, Mutex};
 
 /// A GPU as the system describes it.
@@ -233,7 +229,7 @@ impl Context {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Whether its kernels may multiply halves: see [`Choice::multiplies_halves`](crate::kernels::choice::Choice::multiplies_halves).
+    /// Whether its kernels may multiply halves: see [`Choice::multiplies_halves`](crate::device::Choice::multiplies_halves).
     pub fn multiplies_halves(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_F16)
     }

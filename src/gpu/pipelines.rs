@@ -3,7 +3,8 @@
 use crate::small_map::SmallMap;
 use crate::{
     Error, Result,
-    kernels::{self, Binding, PipelineKey},
+    plan::PipelineKey,
+    shader::{self, Binding},
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -88,7 +89,7 @@ pub(super) async fn compile_source(
     name: &str,
     source: String,
 ) -> Result<Pipeline> {
-    let bindings = kernels::bindings(&source);
+    let bindings = shader::bindings(&source);
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
     let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };

@@ -3,7 +3,7 @@
 use super::{Context, Image, Pipeline, Weights, resize::Resizer};
 use crate::{
     Error, PrepareTimes, Result, clock, kernels,
-    plan::{Plan, Resource},
+    plan::{Plan, Resource, grid},
 };
 use futures_channel::oneshot;
 use std::{
@@ -158,7 +158,7 @@ impl Prepared {
                     pipeline: pipeline.clone(),
                     bind_group,
                     params_offset: (at as u64 * step_bytes) as u32,
-                    grid: kernels::grid(step.dispatch.workgroups),
+                    grid: grid(step.dispatch.workgroups),
                 })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -220,7 +220,7 @@ impl Prepared {
     /// Compiles what [`Prepared::submit_images`] needs for images in buffers or in textures; milliseconds. Else the first image does it.
     pub async fn prepare_images(&self, texture: bool) -> Result<f64> {
         let start = clock::now();
-        self.context.pipelines(&[kernels::resize_key(self.plan.precision.is_f16(), texture)]).await?;
+        self.context.pipelines(&[kernels::resize::key(self.plan.precision.is_f16(), texture)]).await?;
         Ok(clock::now() - start)
     }
 
@@ -246,7 +246,7 @@ impl Prepared {
             return Err(Error::shape("input", format!("{} images for a batch of {batch}", images.len())));
         };
         let size = [self.plan.input.shape.h, self.plan.input.shape.w];
-        if let Some([h, w]) = images.iter().map(|image| image.resize.size()).find(|of| *of != size) {
+        if let Some([h, w]) = images.iter().map(|image| image.resize.crop).find(|of| *of != size) {
             return Err(Error::shape("input", format!("an image becomes {h} x {w}, the plan takes {} x {}", size[0], size[1])));
         }
         let resizer = self.resizer.as_mut().ok_or_else(|| Error::shape("input", "the plan takes a tensor, not images"))?;

@@ -6,15 +6,18 @@ use super::{
 };
 use crate::{
     Error, Result,
-    kernels::{self, Kernel, PreprocessParams, Resize, Rows},
-    plan::{Place, Plan},
+    kernels::{
+        preprocess,
+        resize::{self, Problem, Rows},
+    },
+    plan::{Place, Plan, grid},
 };
 use std::{ops::Range, sync::Arc};
 
 /// An image, and how it becomes the network's input.
 pub struct Image<'a> {
     /// How: made for the image's size.
-    pub resize: Arc<Resize>,
+    pub resize: Arc<Problem>,
     /// Its pixels.
     pub source: Source<'a>,
 }
@@ -51,31 +54,31 @@ pub(super) struct Resizer {
 
 /// The dispatch for images of one size: one for each place in the batch.
 struct Ready {
-    resize: Arc<Resize>,
+    resize: Arc<Problem>,
     texture: bool,
     steps: Vec<PreparedStep>,
 }
 
 impl Context {
     /// Whether an image may go through a buffer: whether the device lets a shader bind one so large.
-    pub(crate) fn takes(&self, resize: &Resize) -> bool {
+    pub(crate) fn takes(&self, resize: &Problem) -> bool {
         words(resize) * 4 <= self.max_binding()
     }
 }
 
 /// Pixels that the crop needs.
-fn words(resize: &Resize) -> u64 {
-    resize.source_rows().len() as u64 * resize.source_columns().len() as u64
+fn words(resize: &Problem) -> u64 {
+    resize.source_rows.len() as u64 * resize.source_columns.len() as u64
 }
 
 impl Resizer {
     /// For a plan that begins with `preprocess`, else `None`.
     pub(super) fn new(plan: &Plan, bind: impl Fn(&str) -> Option<(wgpu::Buffer, Range<u64>)>) -> Option<Self> {
         let dispatch = &plan.steps.first()?.dispatch;
-        if dispatch.key.kernel != Kernel::Preprocess {
+        if dispatch.key.kernel != preprocess::KERNEL {
             return None;
         }
-        let PreprocessParams { output_offset, output_stride, .. } = dispatch.params();
+        let preprocess::Params { output_offset, output_stride, .. } = dispatch.params();
         Some(Self {
             batch: plan.input.shape.n,
             f16: plan.precision.is_f16(),
@@ -99,7 +102,7 @@ impl Resizer {
         image: &Image<'_>,
     ) -> Result<(&PreparedStep, Option<wgpu::Buffer>)> {
         let resize = &image.resize;
-        let (rows, columns) = (resize.source_rows(), resize.source_columns());
+        let (rows, columns) = (&resize.source_rows, &resize.source_columns);
         let size = extent(columns.len(), rows.len());
         let row_bytes = columns.len() * 4;
         let bytes = words(resize) * 4;
@@ -187,20 +190,20 @@ impl Resizer {
     }
 
     /// The place in `self.ready` of what images of one size need, made if it is not there.
-    async fn ready(&mut self, context: &Context, resize: &Arc<Resize>, texture: bool) -> Result<usize> {
+    async fn ready(&mut self, context: &Context, resize: &Arc<Problem>, texture: bool) -> Result<usize> {
         if let Some(at) = self.ready.iter().position(|ready| ready.texture == texture && Arc::ptr_eq(&ready.resize, resize)) {
             return Ok(at);
         }
         let device = &context.device;
         let offset = |n: usize| self.place.offset + n as u32 * self.place.stride;
-        let dispatches: Vec<_> = (0..self.batch).map(|n| kernels::resize(resize, self.f16, texture, offset(n))).collect();
+        let dispatches: Vec<_> = (0..self.batch).map(|n| resize::dispatch(resize, self.f16, texture, offset(n))).collect();
         let pipeline = context.pipelines(&[dispatches[0].key.clone()]).await?.remove(0);
         let mut params = vec![0; ALIGNMENT as usize * self.batch];
         for (bytes, dispatch) in params.chunks_mut(ALIGNMENT as usize).zip(&dispatches) {
             bytes[..dispatch.params.len()].copy_from_slice(&dispatch.params);
         }
         let params = filled(device, "resize params", wgpu::BufferUsages::UNIFORM, &params)?;
-        let table = filled(device, "resize table", wgpu::BufferUsages::STORAGE, bytemuck::cast_slice(&resize.table()))?;
+        let table = filled(device, "resize table", wgpu::BufferUsages::STORAGE, bytemuck::cast_slice(&resize.table))?;
         let view = self.texture.as_ref().filter(|_| texture).map(|texture| texture.create_view(&wgpu::TextureViewDescriptor::default()));
         let entries: Vec<_> = pipeline
             .bindings
@@ -238,7 +241,7 @@ impl Resizer {
                 pipeline: pipeline.clone(),
                 bind_group: bind_group.clone(),
                 params_offset: (n as u64 * ALIGNMENT) as u32,
-                grid: kernels::grid(dispatch.workgroups),
+                grid: grid(dispatch.workgroups),
             })
             .collect();
         if self.ready.len() == MAX_READY {
@@ -270,10 +273,10 @@ fn extent(width: usize, height: usize) -> wgpu::Extent3d {
 }
 
 /// Gives each row that the crop needs as RGBA8.
-fn each_row(pixels: &dyn Rows, resize: &Resize, mut take: impl FnMut(usize, &[u8])) {
-    let columns = resize.source_columns();
+fn each_row(pixels: &dyn Rows, resize: &Problem, mut take: impl FnMut(usize, &[u8])) {
+    let columns = &resize.source_columns;
     let (mut scratch, mut rgba) = (Vec::new(), vec![255; columns.len() * 4]);
-    for (at, y) in resize.source_rows().enumerate() {
+    for (at, y) in resize.source_rows.clone().enumerate() {
         let row = pixels.row(y, columns.clone(), &mut scratch);
         for (to, from) in rgba.as_chunks_mut::<4>().0.iter_mut().zip(row.as_chunks::<3>().0) {
             to[..3].copy_from_slice(from);

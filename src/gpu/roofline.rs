@@ -5,7 +5,7 @@
 use super::{Context, pipelines::compile_source, prepared::filled};
 use crate::{
     Error, Result,
-    kernels::{shaders::shader_text, template},
+    shader::{self, shader_text},
 };
 use std::sync::Arc;
 
@@ -52,8 +52,8 @@ impl Roofline {
 
 /// The composed shaders: file name and WGSL.
 pub fn shaders() -> Vec<(String, String)> {
-    let source = |(stem, template): (&str, &str)| {
-        let composed = template::compose(template, &[], &|_| None).unwrap_or_else(|error| panic!("{stem} does not compose: {error}"));
+    let source = |(stem, template): (&str, &'static str)| {
+        let composed = shader::compose(template, &[]).unwrap_or_else(|error| panic!("{stem} does not compose: {error}"));
         (format!("{stem}.wgsl"), composed)
     };
     SHADERS.into_iter().map(source).collect()

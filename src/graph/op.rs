@@ -174,6 +174,11 @@ pub struct SqueezeExcite {
     pub gate_activation: Activation,
 }
 
+impl SqueezeExcite {
+    /// Channels, and reduced channels, that one may have at most: what the kernel's workgroup memory holds.
+    pub const MOST_CHANNELS: [usize; 2] = [2048, 512];
+}
+
 /// A depthwise convolution (channel multiplier 1, no dilation) followed by a 1x1 convolution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Separable {

@@ -118,14 +118,14 @@ pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
 
 fn is_free(graph: &Graph, id: NodeId) -> bool {
     match &graph.node(id).op {
-        Op::Conv(conv) => !uses_depthwise(graph, conv),
+        Op::Conv(conv) => !keeps_lanes(graph, conv),
         Op::Linear { .. } | Op::Separable(_) => true,
         _ => false,
     }
 }
 
-/// Whether the kernel `depthwise` covers a convolution; it keeps its input's lanes.
-pub(crate) fn uses_depthwise(graph: &Graph, conv: &Conv) -> bool {
+/// Whether a convolution is depthwise, so that its result has its input's lanes; such a one may read and write one buffer.
+pub(crate) fn keeps_lanes(graph: &Graph, conv: &Conv) -> bool {
     let weight = &graph.constant(conv.weight).shape;
     conv.groups > 1 && weight[1] == 1 && conv.dilation == [1, 1] && !conv.gate && !conv.residual && !conv.pool
 }
@@ -142,7 +142,7 @@ fn resolve(graph: &Graph, id: NodeId, wants: &[Option<NodeId>], done: &mut [Opti
     let node = graph.node(id);
     let mut of = |id: NodeId| resolve(graph, id, wants, done, busy);
     let layout = match &node.op {
-        Op::Conv(conv) if uses_depthwise(graph, conv) => of(node.inputs[0]).multiplied(graph.channels(id) / conv.groups),
+        Op::Conv(conv) if keeps_lanes(graph, conv) => of(node.inputs[0]).multiplied(graph.channels(id) / conv.groups),
         Op::Activate(_) | Op::Pool(_) | Op::GlobalPool | Op::Add | Op::Multiply | Op::SqueezeExcite(_) => of(node.inputs[0]),
         Op::Concat => {
             let mut lanes = Vec::new();

@@ -1,21 +1,25 @@
-//! From a graph and an input shape to an ordered list of dispatches over a few reused buffers: plain data, with no GPU in it.
+//! Ordered dispatches over a few reused buffers: plain data, with no GPU and no kernel in it.
 //!
-//! [`Plan::new`] assigns layouts ([`layout`]), lowers every node to dispatches (`lower`), and puts tensors that are not alive at the same
-//! time into one slot (`slots`). The same plan runs on the GPU ([`crate::gpu`]) and on the CPU twins ([`crate::cpu`]).
+//! Tensors have layouts ([`layout`]) and weights are packed in their order (`pack`); a plan grows by an [`emit::Emitter`], and tensors that are not alive at the
+//! same time are put into one slot (`slots`). Which kernel computes what is said in [`crate::compile`]. The same plan runs on the GPU ([`crate::gpu`])
+//! and on the CPU twins ([`crate::cpu`]).
 
+mod call;
+mod dispatch;
+pub mod emit;
 pub mod layout;
-mod lower;
 pub(crate) mod pack;
+mod placement;
+mod products;
 mod slots;
 
-pub use slots::assign_slots;
+pub use call::{Call, Inputs};
+pub use dispatch::{Dispatch, Kernel, KernelSpec, PipelineKey, grid};
+pub(crate) use placement::Placement;
+pub use products::{Halves, Products};
+pub use slots::{Lifetime, assign_slots};
 
-use crate::{
-    Error, Result,
-    graph::{Graph, Shape},
-    kernels::{Dispatch, choice::Choice},
-    small_map::SmallMap,
-};
+use crate::{device::Choice, graph::Shape, small_map::SmallMap};
 use half::{f16, slice::HalfFloatSliceExt as _};
 use layout::Layout;
 use std::{borrow::Cow, sync::Arc};
@@ -111,9 +115,13 @@ pub struct PlanOptions {
 /// Names a packed constant, the same in every plan of one graph that packs it in the same way.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ConstantKey {
-    /// The node's place in its graph; `usize::MAX` for what is no node's.
-    pub node: usize,
-    /// What it is to the node.
+    /// The node's place in its graph; `None` for what is no node's.
+    pub node: Option<usize>,
+    /// Which part of the node, where several kernels compute it.
+    pub part: &'static str,
+    /// The kernel that reads it.
+    pub kernel: Kernel,
+    /// What it is to the kernel.
     pub role: &'static str,
     /// How it is packed.
     pub variant: usize,
@@ -157,6 +165,13 @@ pub struct Step {
     pub read_bytes: u64,
     /// Bytes that it writes.
     pub write_bytes: u64,
+}
+
+impl Step {
+    /// What the variable `name` is bound to, if it is.
+    pub fn binding(&self, name: &str) -> Option<Resource> {
+        self.bindings.iter().find(|(n, _)| *n == name).map(|(_, resource)| *resource)
+    }
 }
 
 /// A tensor that leaves a run.
@@ -207,14 +222,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans a graph (after its passes) for an input shape. `cache` holds constants that were packed before, and takes new ones.
-    pub fn new(graph: &Graph, input: Shape, options: &PlanOptions, cache: &mut ConstantCache) -> Result<Self> {
-        if input.n == 0 || input.h == 0 || input.w == 0 {
-            return Err(Error::shape("input", format!("{input} is empty")));
-        }
-        lower::lower(graph, input, options, cache)
-    }
-
     /// The plan of one step alone, with only the slots and constants that it binds: for measuring and testing single kernels.
     pub fn only(&self, step: usize) -> Self {
         self.part(&[step])

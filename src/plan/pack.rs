@@ -1,17 +1,40 @@
 //! Weights in the order in which the kernels read them: permuted to the physical lanes, padding lanes zero.
 
 use super::layout::{Layout, PAD};
-use crate::kernels::padded;
 
-/// A matrix `[c_out][c_in]` for `linear` and `squeeze_excite`: `[output block][input block][input lane][output lane]`.
-pub(crate) fn matrix(values: &[f32], input: &Layout, output: &Layout, c_in: usize) -> Vec<f32> {
-    conv2d(values, input, output, 1, c_in, 1, 1, &Windows::whole(input.blocks(), output.blocks()))
+/// Input blocks of packed weights of kernels that take several at a time: padded with zeros to a multiple of four.
+pub(crate) const fn padded(blocks_in: usize) -> usize {
+    blocks_in.next_multiple_of(4)
 }
 
-/// A matrix `[c_out][c_in]` for `pointwise`, `ghost` and `separable`: `[tile][input block][block of tile][input lane][output lane]`, input
-/// blocks padded as [`padded`] says.
+/// Filters of a convolution, row-major.
+pub(crate) struct Filters<'a> {
+    /// `[c_out][c_in / groups][taps]`.
+    pub values: &'a [f32],
+    /// Input channels.
+    pub c_in: usize,
+    /// Independent groups of channels.
+    pub groups: usize,
+    /// Taps of one filter on one channel.
+    pub taps: usize,
+}
+
+impl<'a> Filters<'a> {
+    /// Of a 1x1 convolution: a matrix `[c_out][c_in]`.
+    fn matrix(values: &'a [f32], c_in: usize) -> Self {
+        Self { values, c_in, groups: 1, taps: 1 }
+    }
+}
+
+/// A matrix `[c_out][c_in]`: `[output block][input block][input lane][output lane]`.
+pub(crate) fn matrix(values: &[f32], input: &Layout, output: &Layout, c_in: usize) -> Vec<f32> {
+    conv2d(&Filters::matrix(values, c_in), input, output, 1, &Windows::whole(input.blocks(), output.blocks()))
+}
+
+/// A matrix `[c_out][c_in]` by tiles: `[tile][input block][block of tile][input lane][output lane]`, input blocks padded as [`padded`] says.
 pub(crate) fn tiled_matrix(values: &[f32], input: &Layout, output: &Layout, tile: usize, c_in: usize) -> Vec<f32> {
-    conv2d(values, input, output, tile, c_in, 1, 1, &Windows::whole(padded(input.blocks()), output.blocks().div_ceil(tile)))
+    let windows = Windows::whole(padded(input.blocks()), output.blocks().div_ceil(tile));
+    conv2d(&Filters::matrix(values, c_in), input, output, tile, &windows)
 }
 
 /// As [`matrix`] with one block a tile, but input block by input block: `[input block][output block][input lane][output lane]`.
@@ -60,18 +83,9 @@ impl Windows {
     }
 }
 
-/// Filters `[c_out][c_in / groups][taps]`: `[tile][block of window][tap][block of tile][input lane][output lane]`.
-#[allow(clippy::too_many_arguments)] // the eight numbers that describe a grouped convolution in blocks
-pub(crate) fn conv2d(
-    values: &[f32],
-    input: &Layout,
-    output: &Layout,
-    tile: usize,
-    c_in: usize,
-    groups: usize,
-    taps: usize,
-    windows: &Windows,
-) -> Vec<f32> {
+/// Filters by tiles of `tile` output blocks: `[tile][block of window][tap][block of tile][input lane][output lane]`.
+pub(crate) fn conv2d(filters: &Filters<'_>, input: &Layout, output: &Layout, tile: usize, windows: &Windows) -> Vec<f32> {
+    let &Filters { values, c_in, groups, taps } = filters;
     let c_out = values.len() * groups / (c_in * taps);
     let (in_group, out_group) = (c_in / groups, c_out / groups);
     let mut packed = vec![0.0; windows.first.len() * windows.blocks * taps * tile * 16];

@@ -1,7 +1,7 @@
 //! A profile as an SVG: a bar per step, longest first, coloured by kernel.
 
 use super::text::{fit, number, one_line};
-use crate::kernels::Kernel;
+use crate::{kernels, plan::Kernel};
 use anyhow::{Result, anyhow};
 use plotters::{
     prelude::*,
@@ -48,23 +48,26 @@ pub const FAINT: RGBColor = RGBColor(95, 99, 104);
 /// Lines behind the data.
 pub const GRID: RGBColor = RGBColor(224, 224, 224);
 
-/// Told apart by people with any colour vision as far as thirteen can be; the most frequent kernels have the most different ones.
+/// Told apart by people with any colour vision as far as a dozen can be; the most frequent kernels have the most different ones.
+const COLOURS: [(Kernel, RGBColor); 13] = [
+    (kernels::ghost::KERNEL, RGBColor(0, 114, 178)),
+    (kernels::depthwise::KERNEL, RGBColor(230, 159, 0)),
+    (kernels::separable::KERNEL, RGBColor(0, 158, 115)),
+    (kernels::squeeze_excite::KERNEL, RGBColor(204, 121, 167)),
+    (kernels::pointwise::KERNEL, RGBColor(86, 180, 233)),
+    (kernels::conv2d::KERNEL, RGBColor(213, 94, 0)),
+    (kernels::linear::KERNEL, RGBColor(120, 94, 160)),
+    (kernels::pool::KERNEL, RGBColor(148, 103, 60)),
+    (kernels::elementwise::KERNEL, RGBColor(150, 190, 60)),
+    (kernels::relayout::KERNEL, RGBColor(110, 110, 110)),
+    (kernels::preprocess::KERNEL, RGBColor(190, 170, 50)),
+    (kernels::softmax_top_k::KERNEL, RGBColor(60, 60, 120)),
+    (kernels::resize::KERNEL, RGBColor(240, 200, 200)),
+];
+
+/// A kernel's colour; grey for one that has none yet.
 pub fn colour(kernel: Kernel) -> RGBColor {
-    match kernel {
-        Kernel::Ghost => RGBColor(0, 114, 178),
-        Kernel::Depthwise => RGBColor(230, 159, 0),
-        Kernel::Separable => RGBColor(0, 158, 115),
-        Kernel::SqueezeExcite => RGBColor(204, 121, 167),
-        Kernel::Pointwise => RGBColor(86, 180, 233),
-        Kernel::Conv2d => RGBColor(213, 94, 0),
-        Kernel::Linear => RGBColor(120, 94, 160),
-        Kernel::Pool => RGBColor(148, 103, 60),
-        Kernel::Elementwise => RGBColor(150, 190, 60),
-        Kernel::Relayout => RGBColor(110, 110, 110),
-        Kernel::Preprocess => RGBColor(190, 170, 50),
-        Kernel::SoftmaxTopK => RGBColor(60, 60, 120),
-        Kernel::Resize => RGBColor(240, 200, 200),
-    }
+    COLOURS.iter().find(|(of, _)| *of == kernel).map_or(FAINT, |(_, colour)| *colour)
 }
 
 /// A text's size, colour and which of its points is at its position.
@@ -188,7 +191,7 @@ mod tests {
 
     #[test]
     fn any_times_can_be_drawn() {
-        let bar = |ms| Bar { name: "a <b> & \"c\"".into(), kernel: Kernel::Ghost, ms };
+        let bar = |ms| Bar { name: "a <b> & \"c\"".into(), kernel: kernels::ghost::KERNEL, ms };
         for times in [vec![], vec![0.0], vec![1e-9, 0.5, 1e6], vec![1.0; 200]] {
             let bars: Vec<Bar> = times.into_iter().map(bar).collect();
             let drawn = svg(Chart { title: "t & t".into(), subtitle: "<s>".into(), bars }).unwrap();

@@ -2,8 +2,8 @@
 
 use ghostnet::{
     Network, Precision,
+    device::{Choice, DeviceClass},
     graph::{Activation, ConstId, Conv, Graph, NodeId, Op, Pool, PoolKind, Shape, passes},
-    kernels::choice::{Choice, DeviceClass},
     model::ghostnet::GhostNet,
     plan::{ConstantCache, Form, Plan, PlanOptions},
 };

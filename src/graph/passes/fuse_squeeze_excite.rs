@@ -2,7 +2,6 @@
 
 use super::{each, parent_name};
 use crate::graph::{Graph, Op, SqueezeExcite};
-use crate::kernels::SqueezeExciteParams;
 
 pub(super) fn run(graph: &mut Graph) -> usize {
     each(graph, |graph, id, uses| {
@@ -27,7 +26,7 @@ pub(super) fn run(graph: &mut Graph) -> usize {
         // The gate has as many channels as what it was made from; anything else is a classifier's head.
         if pool.op != Op::GlobalPool
             || graph.channels(pool_id) != graph.channels(id)
-            || !SqueezeExciteParams::holds(graph.channels(id), graph.channels(reduce_id))
+            || [graph.channels(id), graph.channels(reduce_id)].iter().zip(SqueezeExcite::MOST_CHANNELS).any(|(has, most)| *has > most)
         {
             return false;
         }

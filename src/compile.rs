@@ -1,0 +1,545 @@
+//! From a graph and an input's shape to a plan: which kernel computes which node.
+
+use crate::{
+    Error, Result,
+    graph::{Activation, ConstId, Constant, Conv, Ghost, Graph, NodeId, Op, Separable, Shape, SqueezeExcite},
+    kernels::{
+        conv2d, depthwise, elementwise, ghost, linear, pointwise, pool, preprocess, relayout, separable, softmax_top_k, squeeze_excite,
+    },
+    plan::{
+        ConstantCache, Form, Place, Placement, Plan, PlanInput, PlanOptions, PlanOutput, Precision, Resource, assign_slots,
+        emit::{Emitter, Gate, Owner, Storage, Sums, TensorView},
+        layout::{self, Layout, PAD},
+    },
+    text::decimal,
+};
+use half::f16;
+
+impl Plan {
+    /// Plans a graph (after its passes) for an input shape. `cache` holds constants that were packed before, and takes new ones.
+    ///
+    /// # Errors
+    /// [`Error::NoKernel`] for operations that a pass has to take out first, [`Error::Shape`] and [`Error::Limit`] for inputs that do not fit,
+    /// [`Error::Model`] for weights that the precision cannot hold and for graphs without an input or a result.
+    pub fn new(graph: &Graph, input: Shape, options: &PlanOptions, cache: &mut ConstantCache) -> Result<Self> {
+        if input.n == 0 || input.h == 0 || input.w == 0 {
+            return Err(Error::shape("input", format!("{input} is empty")));
+        }
+        check_operations(graph)?;
+        let input_id = graph.input()?;
+        let (shapes, layouts) = (graph.shapes(input)?, layout::assign(graph));
+        check_sizes(graph, &shapes, &layouts)?;
+        check_weights(graph, options.precision)?;
+        let mut compiler = Compiler::new(graph, shapes, layouts, Emitter::new(options, cache));
+
+        // The input: as a tensor, or made from pixels by the first step.
+        let view = compiler.output(input_id);
+        let (input_layout, input_storage) = match options.form {
+            Form::Tensors => (view.layout.clone(), view.storage),
+            Form::Classify { .. } => (view.layout.clone(), compiler.preprocess(options, view)?),
+        };
+        for at in 1..graph.nodes().len() {
+            compiler.node(NodeId(at));
+        }
+        let outputs = match options.form {
+            Form::Tensors => compiler.tensors(),
+            Form::Classify { k } => vec![compiler.classes(k)?],
+        };
+        outputs.iter().for_each(|(storage, _)| compiler.emit.keep(*storage));
+
+        let (lifetimes, constants, mut steps) = compiler.emit.finish();
+        let (slot_of, slots) = assign_slots(&lifetimes);
+        for (_, resource) in steps.iter_mut().flat_map(|step| &mut step.bindings) {
+            if let Resource::Slot(storage) = resource {
+                *storage = slot_of[*storage];
+            }
+        }
+        Ok(Plan {
+            form: options.form.clone(),
+            precision: options.precision,
+            steps,
+            slots,
+            constants,
+            input: PlanInput { slot: slot_of[input_storage.number()], shape: input, layout: input_layout },
+            outputs: outputs.into_iter().map(|(storage, output)| PlanOutput { slot: slot_of[storage.number()], ..output }).collect(),
+        })
+    }
+}
+
+/// No operation is left that a pass has to take out, and there is a result.
+fn check_operations(graph: &Graph) -> Result<()> {
+    let unsupported = graph.nodes().iter().filter(|node| matches!(node.op, Op::BatchNorm { .. }));
+    let unsupported: Vec<String> =
+        unsupported.map(|node| format!("{} `{}` (run the pass fold_batch_norm)", node.op.name(), node.name)).collect();
+    if !unsupported.is_empty() {
+        return Err(Error::NoKernel(unsupported));
+    }
+    if graph.outputs().is_empty() {
+        return Err(Error::Model("the graph has no result".into()));
+    }
+    Ok(())
+}
+
+/// Indices in shaders are 32-bit: no tensor may have more blocks than that counts.
+fn check_sizes(graph: &Graph, shapes: &[Shape], layouts: &[Layout]) -> Result<()> {
+    for (node, (shape, layout)) in graph.nodes().iter().zip(shapes.iter().zip(layouts)) {
+        let blocks = shape.n as u128 * layout.blocks() as u128 * shape.h as u128 * shape.w as u128;
+        if blocks > u128::from(u32::MAX / 2) {
+            let what = format!("`{}` {shape}: blocks of four channels", node.name);
+            return Err(Error::Limit { what, needed: u64::try_from(blocks).unwrap_or(u64::MAX), limit: (u32::MAX / 2).into() });
+        }
+    }
+    Ok(())
+}
+
+/// Weights that halves cannot hold would become infinite.
+fn check_weights(graph: &Graph, precision: Precision) -> Result<()> {
+    if precision != Precision::F16 {
+        return Ok(());
+    }
+    for id in graph.nodes().iter().flat_map(|node| node.op.weights()) {
+        let weight = graph.constant(id);
+        let largest = weight.data.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        if largest > f16::MAX.to_f32() {
+            let folded = "once batch normalisation is folded into it";
+            let [largest, most] = [largest, f16::MAX.to_f32()].map(|v| decimal(v.into()));
+            let what = format!("`{}` has a weight of magnitude {largest} ({folded}), f16 holds up to {most}", weight.name);
+            return Err(Error::Model(format!("{what}; leave out precision f16")));
+        }
+    }
+    Ok(())
+}
+
+/// The other side of a ghost module's, shortcut's or convolution's inputs: they come after the first, where the operation says that they are there.
+struct Extra {
+    gate: Option<Gate>,
+    residual: Option<TensorView>,
+}
+
+struct Compiler<'a> {
+    graph: &'a Graph,
+    shapes: Vec<Shape>,
+    layouts: Vec<Layout>,
+    placement: Placement<'a>,
+    views: Vec<Option<TensorView>>,
+    sums: Vec<Option<Sums>>,
+    wants_sums: Vec<bool>,
+    emit: Emitter<'a>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(graph: &'a Graph, shapes: Vec<Shape>, layouts: Vec<Layout>, emit: Emitter<'a>) -> Self {
+        let count = graph.nodes().len();
+        let mut wants_sums = vec![false; count];
+        for node in graph.nodes().iter().filter(|node| matches!(node.op, Op::SqueezeExcite(_))) {
+            wants_sums[node.inputs[0].0] = true;
+        }
+        let placement = Placement::new(graph, &layouts);
+        Self { graph, shapes, layouts, placement, views: vec![None; count], sums: vec![None; count], wants_sums, emit }
+    }
+
+    fn node(&mut self, id: NodeId) {
+        let node = self.graph.node(id);
+        match &node.op {
+            Op::Input { .. } | Op::BatchNorm { .. } => unreachable!("one input, the first; BatchNorm was refused"),
+            Op::Conv(conv) => self.conv(id, conv),
+            Op::Linear { weight, bias, activation } => self.linear(id, *weight, *bias, *activation),
+            Op::Ghost(ghost) => self.ghost(id, ghost),
+            Op::Separable(separable) => self.separable(id, separable),
+            Op::SqueezeExcite(se) => self.squeeze_excite(id, se),
+            Op::Activate(activation) => self.elementwise(id, None, *activation),
+            Op::Add => self.elementwise(id, Some(elementwise::Operation::Add), Activation::Identity),
+            Op::Multiply => self.elementwise(id, Some(elementwise::Operation::Multiply), Activation::Identity),
+            Op::Pool(pool) => self.pool(id, Some(*pool)),
+            Op::GlobalPool => self.pool(id, None),
+            Op::Concat => self.concat(id),
+            Op::Slice { start, len } => self.slice(id, *start, *len),
+        }
+    }
+
+    fn name(&self, id: NodeId) -> &'a str {
+        &self.graph.node(id).name
+    }
+
+    fn input(&self, id: NodeId, at: usize) -> NodeId {
+        self.graph.node(id).inputs[at]
+    }
+
+    fn constant(&self, id: ConstId) -> &'a Constant {
+        self.graph.constant(id)
+    }
+
+    fn values(&self, id: Option<ConstId>) -> Option<&'a [f32]> {
+        id.map(|id| &self.graph.constant(id).data[..])
+    }
+
+    /// Where an earlier node's result is.
+    fn view(&self, id: NodeId) -> TensorView {
+        self.views[id.0].clone().expect("inputs are earlier nodes")
+    }
+
+    /// The same in another layout: copied, where it is not its own.
+    fn view_as(&mut self, id: NodeId, wanted: &Layout) -> TensorView {
+        relayout::in_layout(&self.view(id), wanted, id, self.name(id), &mut self.emit)
+    }
+
+    /// Where a node's kernel writes: a range of a concatenation's storage, or a new storage.
+    fn output(&mut self, id: NodeId) -> TensorView {
+        if let Some(view) = &self.views[id.0] {
+            return view.clone();
+        }
+        let (shape, layout) = (self.shapes[id.0], self.layouts[id.0].clone());
+        let view = match self.placement.of(id) {
+            Some((root, block)) => TensorView { shape, ..self.output(root).part(block, shape.c, layout) },
+            None => self.new_tensor(shape, layout),
+        };
+        self.views[id.0] = Some(view.clone());
+        view
+    }
+
+    fn new_tensor(&mut self, shape: Shape, layout: Layout) -> TensorView {
+        let precision = self.emit.precision();
+        self.emit.tensor(shape, layout, precision)
+    }
+
+    fn preprocess(&mut self, options: &PlanOptions, output: TensorView) -> Result<Storage> {
+        if output.shape.c != 3 {
+            return Err(Error::shape("input", format!("images have 3 channels, the network takes {}", output.shape.c)));
+        }
+        let [mean, std] = options.normalise;
+        Ok(preprocess::lower(&preprocess::Problem { mean, std, output }, &mut self.emit))
+    }
+
+    /// The graph's results.
+    fn tensors(&self) -> Vec<(Storage, PlanOutput)> {
+        let output = |(name, id): &(String, NodeId)| {
+            let TensorView { storage, place, shape, layout, precision } = self.view(*id);
+            let blocks = place.offset as usize + (shape.n - 1) * place.stride as usize + layout.blocks() * shape.pixels();
+            (storage, PlanOutput { name: name.clone(), slot: 0, place, bytes: blocks * precision.block_bytes(), shape, layout })
+        };
+        self.graph.outputs().iter().map(output).collect()
+    }
+
+    /// The `k` best classes by the first result.
+    fn classes(&mut self, k: usize) -> Result<(Storage, PlanOutput)> {
+        let (name, id) = &self.graph.outputs()[0];
+        let shape = self.shapes[id.0];
+        if shape.pixels() != 1 {
+            return Err(Error::shape(name, format!("classes need a [n, classes, 1, 1] result, this one is {shape}")));
+        }
+        if k == 0 || k > shape.c {
+            return Err(Error::Model(format!("the {k} best of {} classes cannot be given", shape.c)));
+        }
+        let input = self.view_as(*id, &Layout::plain(shape.c));
+        let storage = softmax_top_k::lower(&softmax_top_k::Problem { input, k }, &mut self.emit);
+        let bytes = shape.n * k * 8;
+        let (shape, layout) = (Shape::new(shape.n, k, 1, 2), Layout::plain(k));
+        Ok((storage, PlanOutput { name: "top_k".into(), slot: 0, place: Place::default(), bytes, shape, layout }))
+    }
+
+    /// A gate on the first input, and what is added to the result, in the layouts that they have to have.
+    fn extra(&mut self, id: NodeId, gate: bool, residual: bool) -> Extra {
+        let inputs = &self.graph.node(id).inputs;
+        let layout_in = self.layouts[inputs[0].0].clone();
+        let gate = gate.then(|| self.gate(inputs[1], &layout_in));
+        let residual = residual.then(|| {
+            let layout = self.layouts[id.0].clone();
+            self.view_as(inputs[inputs.len() - 1], &layout)
+        });
+        Extra { gate, residual }
+    }
+
+    fn gate(&mut self, id: NodeId, layout: &Layout) -> Gate {
+        let is_bounded = match &self.graph.node(id).op {
+            Op::SqueezeExcite(se) => matches!(se.gate_activation, Activation::HardSigmoid | Activation::Sigmoid),
+            _ => false,
+        };
+        Gate { view: self.view_as(id, layout), is_bounded }
+    }
+
+    fn conv(&mut self, id: NodeId, conv: &Conv) {
+        let input = self.input(id, 0);
+        let shape = self.shapes[input.0];
+        if layout::keeps_lanes(self.graph, conv) {
+            let problem = depthwise::Problem {
+                name: self.name(id).into(),
+                owner: Owner::node(id),
+                input: self.view(input),
+                weight: self.constant(conv.weight),
+                bias: self.values(conv.bias),
+                stride: conv.stride,
+                pad: conv.pad,
+                activation: conv.activation,
+                sums: self.wants_sums[id.0],
+                output: self.output(id),
+            };
+            self.sums[id.0] = depthwise::lower(&problem, &mut self.emit);
+        } else if !conv.is_pointwise(&self.graph.constants) {
+            let problem = conv2d::Problem {
+                name: self.name(id).into(),
+                owner: Owner::node(id),
+                input: self.view(input),
+                weight: self.constant(conv.weight),
+                bias: self.values(conv.bias),
+                stride: conv.stride,
+                pad: conv.pad,
+                dilation: conv.dilation,
+                groups: conv.groups,
+                activation: conv.activation,
+                output: self.output(id),
+            };
+            conv2d::lower(&problem, &mut self.emit);
+        } else if shape.pixels() == 1 && !conv.gate && !conv.residual && !conv.pool {
+            self.linear(id, conv.weight, conv.bias, conv.activation);
+        } else {
+            let Extra { gate, residual } = self.extra(id, conv.gate, conv.residual);
+            let problem = pointwise::Problem {
+                name: self.name(id).into(),
+                owner: Owner::node(id),
+                input: self.view(input),
+                weight: self.constant(conv.weight),
+                bias: self.values(conv.bias),
+                activation: conv.activation,
+                gate,
+                residual,
+                mean: conv.pool,
+                output: self.output(id),
+            };
+            pointwise::lower(&problem, &mut self.emit);
+        }
+    }
+
+    fn linear(&mut self, id: NodeId, weight: ConstId, bias: Option<ConstId>, activation: Activation) {
+        let problem = linear::Problem {
+            name: self.name(id).into(),
+            owner: Owner::node(id),
+            input: self.view(self.input(id, 0)),
+            weight: self.constant(weight),
+            bias: self.values(bias),
+            activation,
+            output: self.output(id),
+        };
+        linear::lower(&problem, &mut self.emit);
+    }
+
+    fn ghost(&mut self, id: NodeId, ghost: &Ghost) {
+        let (primary, cheap) = (self.constant(ghost.primary), self.constant(ghost.cheap));
+        let input = self.input(id, 0);
+        let shape = self.shapes[id.0];
+        // The kernel sums up what it computes, for one group of ghosts.
+        let sums = self.wants_sums[id.0] && !ghost.residual && cheap.shape[0] == primary.shape[0];
+        let size = ghost::Size {
+            n: shape.n,
+            map: [shape.h, shape.w],
+            blocks: [self.layouts[input.0].blocks(), Layout::plain(primary.shape[0]).blocks()],
+            d: cheap.shape[2],
+            gate: ghost.gate,
+            sums,
+        };
+        let Some(cut) = ghost::Cut::new(&size, self.emit.choice()).filter(|_| self.emit.choice().fuse_ghost) else {
+            return self.ghost_in_two(id, ghost);
+        };
+        let Extra { gate, residual } = self.extra(id, ghost.gate, ghost.residual);
+        let part = |weight, bias, activation| ghost::Part { weight, bias, activation };
+        let problem = ghost::Problem {
+            name: self.name(id).into(),
+            owner: Owner::node(id),
+            input: self.view(input),
+            primary: part(primary, self.values(ghost.primary_bias), ghost.primary_activation),
+            cheap: part(cheap, self.values(ghost.cheap_bias), ghost.cheap_activation),
+            gate,
+            residual,
+            sums,
+            output: self.output(id),
+        };
+        self.sums[id.0] = ghost::lower(&problem, cut, &mut self.emit);
+    }
+
+    /// A ghost module as a 1x1 and a depthwise convolution that write the two channel ranges of one buffer.
+    fn ghost_in_two(&mut self, id: NodeId, ghost: &Ghost) {
+        let name = self.name(id);
+        let (primary, cheap) = (self.constant(ghost.primary), self.constant(ghost.cheap));
+        let (shape, layout) = (self.shapes[id.0], self.layouts[id.0].clone());
+        let (m, d) = (primary.shape[0], cheap.shape[2]);
+        // With a residual the halves are made aside, for the cheap operation reads the intrinsic maps before the residual is added.
+        let to = if ghost.residual { self.new_tensor(shape, layout.clone()) } else { self.output(id) };
+        let intrinsic = to.part(0, m, Layout::plain(m));
+        let ghosts = layout.lanes()[intrinsic.layout.lanes().len()..].iter().map(|&c| if c == PAD { PAD } else { c - m as u32 });
+        let ghosts = to.part(intrinsic.blocks(), cheap.shape[0], Layout::from_parts([ghosts.collect()]));
+        let input = self.input(id, 0);
+        let Extra { gate, .. } = self.extra(id, ghost.gate, false);
+        let problem = pointwise::Problem {
+            name: format!("{name}.primary_conv"),
+            owner: Owner::part(id, "primary"),
+            input: self.view(input),
+            weight: primary,
+            bias: self.values(ghost.primary_bias),
+            activation: ghost.primary_activation,
+            gate,
+            residual: None,
+            mean: false,
+            output: intrinsic.clone(),
+        };
+        pointwise::lower(&problem, &mut self.emit);
+        let problem = depthwise::Problem {
+            name: format!("{name}.cheap_operation"),
+            owner: Owner::part(id, "cheap"),
+            input: intrinsic,
+            weight: cheap,
+            bias: self.values(ghost.cheap_bias),
+            stride: [1, 1],
+            pad: [d / 2; 2],
+            activation: ghost.cheap_activation,
+            sums: false,
+            output: ghosts,
+        };
+        depthwise::lower(&problem, &mut self.emit);
+        if ghost.residual {
+            let Extra { residual, .. } = self.extra(id, false, true);
+            let add = |view| elementwise::Operand { operation: elementwise::Operation::Add, view, is_gate: false };
+            let problem = elementwise::Problem {
+                name: format!("{name}.residual"),
+                a: to,
+                b: residual.map(add),
+                activation: Activation::Identity,
+                output: self.output(id),
+            };
+            elementwise::lower(&problem, &mut self.emit);
+        }
+    }
+
+    fn separable(&mut self, id: NodeId, separable: &Separable) {
+        let Separable { depthwise: first, pointwise: second } = separable;
+        let input = self.view(self.input(id, 0));
+        if !self.emit.choice().fuse_separable {
+            return self.separable_in_two(id, separable, input);
+        }
+        let part =
+            |conv: &Conv| separable::Part { weight: self.constant(conv.weight), bias: self.values(conv.bias), activation: conv.activation };
+        let problem = separable::Problem {
+            name: self.name(id).into(),
+            owner: Owner::node(id),
+            input,
+            depthwise: part(first),
+            stride: first.stride,
+            pad: first.pad,
+            pointwise: part(second),
+            output: self.output(id),
+        };
+        separable::lower(&problem, &mut self.emit);
+    }
+
+    fn separable_in_two(&mut self, id: NodeId, separable: &Separable, input: TensorView) {
+        let Separable { depthwise: first, pointwise: second } = separable;
+        let shape = Shape { c: input.shape.c, ..self.shapes[id.0] };
+        let middle = self.new_tensor(shape, input.layout.clone());
+        let problem = depthwise::Problem {
+            name: format!("{}.depthwise", self.name(id)),
+            owner: Owner::part(id, "depthwise"),
+            input,
+            weight: self.constant(first.weight),
+            bias: self.values(first.bias),
+            stride: first.stride,
+            pad: first.pad,
+            activation: first.activation,
+            sums: false,
+            output: middle.clone(),
+        };
+        depthwise::lower(&problem, &mut self.emit);
+        let problem = pointwise::Problem {
+            name: self.name(id).into(),
+            owner: Owner::part(id, "pointwise"),
+            input: middle,
+            weight: self.constant(second.weight),
+            bias: self.values(second.bias),
+            activation: second.activation,
+            gate: None,
+            residual: None,
+            mean: false,
+            output: self.output(id),
+        };
+        pointwise::lower(&problem, &mut self.emit);
+    }
+
+    fn squeeze_excite(&mut self, id: NodeId, se: &SqueezeExcite) {
+        let from = self.input(id, 0);
+        let input = self.view(from);
+        let name = self.name(id);
+        let sums = match self.sums[from.0] {
+            Some(sums) => sums,
+            None => pool::lower_sums(format!("{name}.pool"), &input, &mut self.emit),
+        };
+        let output = self.emit.tensor(self.shapes[id.0], input.layout.clone(), Precision::F32);
+        self.views[id.0] = Some(output.clone());
+        let layer = |weight, bias, activation| squeeze_excite::Layer { weight, bias, activation };
+        let problem = squeeze_excite::Problem {
+            name: name.into(),
+            owner: Owner::node(id),
+            input,
+            sums,
+            reduce: layer(self.constant(se.reduce), self.values(se.reduce_bias), se.reduce_activation),
+            expand: layer(self.constant(se.expand), self.values(se.expand_bias), se.gate_activation),
+            output,
+        };
+        squeeze_excite::lower(&problem, &mut self.emit);
+    }
+
+    fn elementwise(&mut self, id: NodeId, operation: Option<elementwise::Operation>, activation: Activation) {
+        let layout = self.layouts[id.0].clone();
+        let a = self.view_as(self.input(id, 0), &layout);
+        let b = operation.map(|operation| {
+            let other = self.input(id, 1);
+            let is_gate = matches!(self.graph.node(other).op, Op::SqueezeExcite(_));
+            elementwise::Operand { operation, view: self.view_as(other, &layout), is_gate }
+        });
+        let problem = elementwise::Problem { name: self.name(id).into(), a, b, activation, output: self.output(id) };
+        elementwise::lower(&problem, &mut self.emit);
+    }
+
+    fn pool(&mut self, id: NodeId, window: Option<crate::graph::Pool>) {
+        let input = self.view(self.input(id, 0));
+        let problem = pool::Problem { name: self.name(id).into(), input, window, output: self.output(id) };
+        pool::lower(&problem, &mut self.emit);
+    }
+
+    /// Copies those of a concatenation's inputs that were not written to their place.
+    fn concat(&mut self, id: NodeId) {
+        let output = self.output(id);
+        let root = self.placement.root(id);
+        let mut block = 0;
+        for &input in &self.graph.node(id).inputs {
+            let view = self.view(input);
+            let (blocks, shape) = (view.blocks(), view.shape);
+            let to = output.part(block, shape.c, view.layout.clone());
+            let there = self.placement.root(input) == root && view.storage == to.storage && view.place.offset == to.place.offset;
+            if !there {
+                // Same lanes, another place.
+                let lanes = view.layout.lanes().iter().enumerate().map(|(lane, &c)| if c == PAD { PAD } else { lane as u32 });
+                self.copy(input, lanes.collect(), to);
+            }
+            block += blocks;
+        }
+    }
+
+    /// A range of the input's blocks where the slice falls on such, else a copy.
+    fn slice(&mut self, id: NodeId, start: usize, len: usize) {
+        let input = self.input(id, 0);
+        let (from, layout) = (self.view(input), self.layouts[id.0].clone());
+        if let Some((block, of_slice)) = from.layout.slice(start, len)
+            && of_slice == layout
+        {
+            self.views[id.0] = Some(from.part(block, len, layout));
+            return;
+        }
+        let lane_of = from.layout.lane_of(from.shape.c);
+        let lanes = layout.lanes().iter().map(|&c| if c == PAD { PAD } else { lane_of[start + c as usize] }).collect();
+        let to = self.output(id);
+        self.copy(input, lanes, to);
+    }
+
+    /// Copies lanes of a node's result.
+    fn copy(&mut self, node: NodeId, lanes: Vec<u32>, output: TensorView) {
+        let problem = relayout::Problem { name: format!("{}.relayout", self.name(node)), node, input: self.view(node), lanes, output };
+        relayout::lower(&problem, &mut self.emit);
+    }
+}

@@ -1,0 +1,111 @@
+//! A convolution of any kernel, stride, padding, dilation and groups: `shaders/conv2d.wgsl`.
+
+pub(crate) mod twin;
+
+use crate::{
+    graph::{Activation, Constant},
+    plan::{
+        Dispatch,
+        emit::{Emitter, Launch, Owner, TensorView},
+        pack,
+    },
+};
+
+params! {
+    width_in, height_in, width_out, pixels_out, kernel_y, kernel_x, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x, blocks_window,
+    blocks_out, first_offset, tiles_pixel, tiles_channel, workgroups, input_offset, input_stride, output_offset, output_stride, unscale,
+}
+
+kernel!("conv2d", writes ["output"], twin twin::conv2d);
+
+/// A convolution: `activate(weight * input + bias)`; pairs are (rows, columns).
+#[derive(Clone)]
+pub struct Problem<'a> {
+    /// The step's name.
+    pub name: String,
+    /// Whose weights these are.
+    pub owner: Owner,
+    /// `[n, c_in, h, w]`.
+    pub input: TensorView,
+    /// `[c_out, c_in / groups, kh, kw]`.
+    pub weight: &'a Constant,
+    /// `[c_out]`.
+    pub bias: Option<&'a [f32]>,
+    /// From one output pixel to the next.
+    pub stride: [usize; 2],
+    /// Zeros around the map.
+    pub pad: [usize; 2],
+    /// From one tap to the next.
+    pub dilation: [usize; 2],
+    /// Independent groups of channels.
+    pub groups: usize,
+    /// Applied to the sums.
+    pub activation: Activation,
+    /// `[n, c_out, h', w']`.
+    pub output: TensorView,
+}
+
+/// Adds the step that solves the problem.
+pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
+    let Problem { input, output, weight, groups, .. } = problem;
+    let tile = emit.choice().conv2d(output.blocks());
+    let blocks = tile.blocks as usize;
+    let [c_in, c_out] = [input.shape.c, output.shape.c];
+    let kernel = [weight.shape[2], weight.shape[3]];
+    let windows = pack::Windows::new(&input.layout, &output.layout, blocks, c_in, c_out, *groups);
+    let products = emit.products(&weight.data, None);
+    let filters = emit.weights(problem.owner, KERNEL, products.variant(blocks), &|| {
+        let filters = pack::Filters { values: &products.scaled(&weight.data), c_in, groups: *groups, taps: kernel[0] * kernel[1] };
+        pack::conv2d(&filters, &input.layout, &output.layout, blocks, &windows)
+    });
+    let bias = emit.values(problem.owner, KERNEL, "bias", blocks, &|| {
+        let mut bias = pack::vector(problem.bias, output.layout.lanes(), blocks);
+        bias.extend(windows.first.iter().flat_map(|&first| [first as f32, 0.0, 0.0, 0.0]));
+        bias
+    });
+
+    let ([h_in, w_in], [h_out, w_out]) = (input.size(), output.size());
+    let tiles_pixel = ((h_out * w_out) as u32).div_ceil(tile.invocations * tile.pixels);
+    let tiles_channel = (output.blocks() as u32).div_ceil(tile.blocks);
+    let workgroups = output.shape.n as u32 * tiles_channel * tiles_pixel;
+    let params = Params {
+        width_in: w_in as u32,
+        height_in: h_in as u32,
+        width_out: w_out as u32,
+        pixels_out: (h_out * w_out) as u32,
+        kernel_y: kernel[0] as u32,
+        kernel_x: kernel[1] as u32,
+        stride_y: problem.stride[0] as u32,
+        stride_x: problem.stride[1] as u32,
+        pad_y: problem.pad[0] as u32,
+        pad_x: problem.pad[1] as u32,
+        dilation_y: problem.dilation[0] as u32,
+        dilation_x: problem.dilation[1] as u32,
+        blocks_window: windows.blocks as u32,
+        blocks_out: output.blocks() as u32,
+        first_offset: tiles_channel * tile.blocks,
+        tiles_pixel,
+        tiles_channel,
+        workgroups,
+        input_offset: input.place.offset,
+        input_stride: input.place.stride,
+        output_offset: output.place.offset,
+        output_stride: output.place.stride,
+        unscale: products.unscale(),
+    };
+    let defines = [
+        ("WG", tile.invocations.into()),
+        ("PIXELS", tile.pixels.into()),
+        ("BLOCKS", tile.blocks.into()),
+        ("DEPTH", input.layout.lanes_in_use() as i64),
+        ("ACTIVATION", problem.activation as i64),
+        ("F16", products.halves as i64),
+    ];
+    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups))
+        .macs(weight.data.len() * output.shape.n * output.shape.pixels())
+        .reads("input", input)
+        .constant("weight", filters)
+        .constant("bias", bias)
+        .writes("output", output);
+    emit.launch(launch);
+}

@@ -1,0 +1,34 @@
+//! The twin of `shaders/elementwise.wgsl`.
+
+use super::Params;
+use crate::{
+    block::{Block, View, activate, add, multiply},
+    parallel::*,
+    plan::Call,
+};
+
+pub(crate) fn elementwise(call: Call<'_>) {
+    let params: Params = call.params();
+    let (op, activation) = (call.define("OP"), call.activation("ACTIVATION"));
+    let (a, b) = (call.read("a"), call.maybe("b"));
+    let [pixels, blocks] = [params.pixels, params.blocks].map(|v| v as usize);
+    let count = params.outputs as usize / (pixels * blocks);
+    let to = View::new(params.output_offset, params.output_stride);
+    let (a_at, b_at) = (View::new(params.a_offset, params.a_stride), View::new(params.b_offset, params.b_stride));
+    to.images(call.output, count, pixels * blocks).enumerate().for_each(|(n, image)| {
+        let a = a_at.image(a, n);
+        let b = b.map(|b| b_at.image(b, n));
+        image.par_chunks_mut(pixels).enumerate().for_each(|(block, map)| {
+            for (p, out) in map.iter_mut().enumerate() {
+                let at = block * pixels + p;
+                let other = |b: &[Block]| b[if params.b_is_gate != 0 { block } else { at }];
+                let value = match (op, b) {
+                    (1, Some(b)) => add(a[at], other(b)),
+                    (2, Some(b)) => multiply(a[at], other(b)),
+                    _ => a[at],
+                };
+                *out = activate(value, activation);
+            }
+        });
+    });
+}

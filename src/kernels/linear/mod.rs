@@ -1,0 +1,64 @@
+//! A matrix times a vector: `shaders/linear.wgsl`.
+
+pub(crate) mod twin;
+
+use crate::{
+    graph::{Activation, Constant},
+    plan::{
+        Dispatch,
+        emit::{Emitter, Launch, Owner, TensorView},
+        pack,
+    },
+};
+
+params! { blocks_in, blocks_out, workgroups, input_offset, input_stride, output_offset, output_stride }
+
+kernel!("linear", writes ["output"], twin twin::linear);
+
+/// A linear layer on one-pixel maps: `activate(weight * input + bias)`.
+#[derive(Clone)]
+pub struct Problem<'a> {
+    /// The step's name.
+    pub name: String,
+    /// Whose weights these are.
+    pub owner: Owner,
+    /// `[n, c_in, 1, 1]`.
+    pub input: TensorView,
+    /// `[c_out, c_in]`, or `[c_out, c_in, 1, 1]`.
+    pub weight: &'a Constant,
+    /// `[c_out]`.
+    pub bias: Option<&'a [f32]>,
+    /// Applied to the sums.
+    pub activation: Activation,
+    /// `[n, c_out, 1, 1]`.
+    pub output: TensorView,
+}
+
+/// Invocations that share an output block's sum.
+const INVOCATIONS: u32 = 64;
+
+/// Adds the step that solves the problem.
+pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
+    let Problem { input, output, weight, .. } = problem;
+    let matrix = emit.weights(problem.owner, KERNEL, 1, &|| pack::matrix(&weight.data, &input.layout, &output.layout, input.shape.c));
+    let bias = emit.values(problem.owner, KERNEL, "bias", 1, &|| pack::vector(problem.bias, output.layout.lanes(), 1));
+    let workgroups = (output.shape.n * output.blocks()) as u32;
+    let params = Params {
+        blocks_in: input.blocks() as u32,
+        blocks_out: output.blocks() as u32,
+        workgroups,
+        input_offset: input.place.offset,
+        input_stride: input.place.stride,
+        output_offset: output.place.offset,
+        output_stride: output.place.stride,
+    };
+    let defines =
+        [("WG", INVOCATIONS.into()), ("SUMS_PER_LANE", 1), ("ACTIVATION", problem.activation as i64), ("F16", emit.f16().into())];
+    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups))
+        .macs(output.shape.n * weight.data.len())
+        .reads("input", input)
+        .constant("weight", matrix)
+        .constant("bias", bias)
+        .writes("output", output);
+    emit.launch(launch);
+}

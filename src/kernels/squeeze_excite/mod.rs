@@ -1,0 +1,135 @@
+//! The gate of a squeeze-and-excite: `shaders/squeeze_excite.wgsl`.
+
+pub(crate) mod twin;
+
+use crate::{
+    graph::{Activation, Constant, SqueezeExcite},
+    plan::{
+        Dispatch,
+        emit::{Emitter, Launch, Owner, Sums, TensorView},
+        layout::Layout,
+        pack,
+    },
+};
+
+params! { blocks, blocks_reduced, tiles, pixels, slices, gate_slices, expand_offset, expand_bias_offset, parts, part, workgroups }
+
+kernel!("squeeze_excite", writes ["gate"], twin twin::squeeze_excite, scratch |dispatch| {
+    let params: Params = dispatch.params();
+    params.images() * params.hidden_len()
+});
+
+/// One of the two layers.
+#[derive(Clone, Copy)]
+pub struct Layer<'a> {
+    /// `[c_out, c_in, 1, 1]`.
+    pub weight: &'a Constant,
+    /// `[c_out]`.
+    pub bias: Option<&'a [f32]>,
+    /// Applied to the sums.
+    pub activation: Activation,
+}
+
+/// A gate: mean of each map, two small layers.
+#[derive(Clone)]
+pub struct Problem<'a> {
+    /// The step's name.
+    pub name: String,
+    /// Whose weights these are.
+    pub owner: Owner,
+    /// What the gate is made from: `[n, c, h, w]`.
+    pub input: TensorView,
+    /// Sums of its channels.
+    pub sums: Sums,
+    /// `c` channels to fewer.
+    pub reduce: Layer<'a>,
+    /// And back.
+    pub expand: Layer<'a>,
+    /// `[n, c, 1, 1]`, f32, in the input's layout.
+    pub output: TensorView,
+}
+
+/// Workgroup memory sizes the shader is composed with, in blocks: channels and reduced channels.
+const SIZES: [[usize; 2]; 2] = [[256, 64], [SqueezeExcite::MOST_CHANNELS[0] / 4, SqueezeExcite::MOST_CHANNELS[1] / 4]];
+
+/// Invocations of a workgroup.
+const INVOCATIONS: u32 = 256;
+
+/// Inputs of an invocation that are under way at a time: 16 loads, by RDNA2's code, where one waited for four.
+const UNROLL: u32 = 4;
+
+/// Workgroups that share the gates of few images: idle compute units take parts of the second layer, and each makes all of the first.
+const WORKGROUPS: usize = 4;
+
+impl Params {
+    /// Images whose gates are made.
+    fn images(&self) -> usize {
+        (self.workgroups / self.parts) as usize
+    }
+
+    /// Blocks that the means and the reduced layer of one image take.
+    fn hidden_len(&self) -> usize {
+        (self.blocks + self.blocks_reduced) as usize
+    }
+}
+
+/// Adds the step that solves the problem.
+pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
+    let Problem { input, output, reduce, expand, sums, .. } = problem;
+    let layout = &input.layout;
+    let reduced = Layout::plain(reduce.weight.shape[0]);
+    let weights = emit.weights(problem.owner, KERNEL, 1, &|| {
+        let mut weights = pack::matrix(&reduce.weight.data, layout, &reduced, input.shape.c);
+        weights.extend(pack::matrix_by_input(&expand.weight.data, &reduced, layout, reduce.weight.shape[0]));
+        weights
+    });
+    let bias = emit.values(problem.owner, KERNEL, "bias", 1, &|| {
+        let mut bias = pack::vector(reduce.bias, reduced.lanes(), 1);
+        bias.extend(pack::vector(expand.bias, layout.lanes(), 1));
+        bias
+    });
+
+    let n = input.shape.n;
+    let [blocks, blocks_reduced] = [layout.blocks(), reduced.blocks()];
+    // No part is empty.
+    let part = blocks.div_ceil((WORKGROUPS / n).max(1)) as u32;
+    let parts = (blocks as u32).div_ceil(part);
+    // As many invocations a block as fit and have inputs; at least one, and a power of two, so that slices never straddle workgroups.
+    let slices = |blocks: usize, inputs: usize| {
+        let most = (inputs as u32).div_ceil(UNROLL).next_power_of_two().min(32);
+        (INVOCATIONS / (blocks as u32).next_power_of_two()).clamp(1, most)
+    };
+    let workgroups = n as u32 * parts;
+    let params = Params {
+        blocks: blocks as u32,
+        blocks_reduced: blocks_reduced as u32,
+        tiles: sums.tiles as u32,
+        pixels: input.shape.pixels() as u32,
+        slices: slices(blocks_reduced, blocks),
+        gate_slices: slices(part as usize, blocks_reduced),
+        expand_offset: (blocks * blocks_reduced * 4) as u32,
+        expand_bias_offset: blocks_reduced as u32,
+        parts,
+        part,
+        workgroups,
+    };
+    let [max_blocks, max_reduced] =
+        *SIZES.iter().find(|[c, r]| blocks <= *c && blocks_reduced <= *r).expect("fuse_squeeze_excite checks the size");
+    let defines = [
+        ("WG", INVOCATIONS.into()),
+        ("UNROLL", UNROLL.into()),
+        ("MAX_BLOCKS", max_blocks as i64),
+        ("MAX_REDUCED", max_reduced as i64),
+        ("REDUCE_ACTIVATION", reduce.activation as i64),
+        ("GATE_ACTIVATION", expand.activation as i64),
+        ("F16", emit.f16().into()),
+    ];
+    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups))
+        .macs(n * (reduce.weight.data.len() + expand.weight.data.len()))
+        .binds("sums", sums.storage)
+        .bytes(sums.tiles * n * blocks * 16, 0)
+        .constant("weight", weights)
+        .constant("bias", bias)
+        .writes("gate", output);
+    emit.launch(launch);
+}
