@@ -144,7 +144,11 @@ pub struct PrepareTimes {
 impl Engine {
     /// Opens a device. On native targets this blocks while drivers load; see [`Engine::blocking`] for a form without `async`.
     ///
-    /// Errors: [`Error::NoAdapter`] if no adapter matches, [`Error::Unsupported`] if it lacks a limit, or if the CPU is asked for f16.
+    /// An adapter that cannot be opened, since it lacks a limit or its driver fails, is passed over
+    /// for the next: [`Engine::unopened`].
+    ///
+    /// Errors: [`Error::NoAdapter`] if no adapter matches or none can be opened,
+    /// [`Error::Unsupported`] if the CPU is asked for f16.
     pub async fn new(options: EngineOptions) -> Result<Self> {
         let gpu = match options.backend {
             Backend::Cpu if options.precision.is_f16() => {
@@ -210,6 +214,11 @@ impl Engine {
             Device::Gpu(_) => "gpu",
             Device::Cpu(_) => "cpu",
         }
+    }
+
+    /// Better adapters that could not be opened, each with its name and the reason, in one line.
+    pub fn unopened(&self) -> &[String] {
+        self.gpu().map_or(&[], |context| context.unopened())
     }
 
     /// How values are stored.
@@ -284,7 +293,13 @@ impl Engine {
 }
 
 async fn open(options: &EngineOptions) -> Result<gpu::Context> {
-    let context = gpu::Context::new(options.adapter.as_deref(), options.default_limits, options.precision.is_f16()).await?;
+    let wanted = gpu::Wanted {
+        name: options.adapter.as_deref(),
+        gpu_only: false,
+        default_limits: options.default_limits,
+        halves: options.precision.is_f16(),
+    };
+    let context = gpu::Context::new(&wanted).await?;
     #[cfg(not(target_arch = "wasm32"))]
     let context = context.with_cache(&options.cache).await;
     Ok(context)

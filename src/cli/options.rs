@@ -53,7 +53,11 @@ impl DeviceOptions {
             BackendName::Cpu => Backend::Cpu,
         };
         let options = EngineOptions { backend, adapter: self.adapter.clone(), precision: self.precision(), ..Default::default() };
-        Ok(Engine::blocking(options)?)
+        let engine = Engine::blocking(options)?;
+        if !engine.unopened().is_empty() {
+            note(&format!("note: {}; taking `{}`", engine.unopened().join("; "), engine.adapter().name));
+        }
+        Ok(engine)
     }
 
     pub fn precision(&self) -> Precision {

@@ -3,7 +3,11 @@
 
 pub mod net;
 
-use ghostnet::{Backend, CacheDir, Engine, EngineOptions, Result, gpu::Context, kernels::PipelineKey};
+use ghostnet::{
+    Backend, CacheDir, Engine, EngineOptions, Result,
+    gpu::{Context, Wanted},
+    kernels::PipelineKey,
+};
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -64,12 +68,17 @@ pub fn gpu() -> Option<&'static Engine> {
 /// The device of a test binary that works below the engine.
 pub fn context() -> Option<&'static Arc<Context>> {
     static CONTEXT: OnceLock<Option<Arc<Context>>> = OnceLock::new();
-    let context = CONTEXT.get_or_init(|| {
-        let context = opened(pollster::block_on(Context::new(options().adapter.as_deref(), true, false)))?;
-        say(&format!("adapter: {} ({})", context.info().name, context.info().driver));
-        Some(Arc::new(context))
-    });
-    context.as_ref()
+    CONTEXT.get_or_init(|| context_with(|_| ())).as_ref()
+}
+
+/// A device below the engine, with something else asked of it.
+pub fn context_with(change: impl FnOnce(&mut Wanted<'_>)) -> Option<Arc<Context>> {
+    let options = options();
+    let mut wanted = Wanted { name: options.adapter.as_deref(), default_limits: true, ..Default::default() };
+    change(&mut wanted);
+    let context = opened(pollster::block_on(Context::new(&wanted)))?;
+    say(&format!("adapter: {} ({})", context.info().name, context.info().driver));
+    Some(Arc::new(context))
 }
 
 /// An engine on the same adapter with other options.
