@@ -95,7 +95,11 @@ async fn enumerate(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterInfo
     let mut adapters: Vec<_> = adapters.into_iter().map(|a| (AdapterInfo::new(&a), a)).map(|(info, a)| (a, info)).collect();
     #[cfg(target_arch = "wasm32")]
     if let Some((_, info)) = adapters.first_mut() {
-        info.name = browser::adapter_name().await.unwrap_or_default();
+        let told = browser::adapter().await.unwrap_or_default();
+        info.name = told.name();
+        if told.is_software() {
+            info.device_type = "cpu".into();
+        }
     }
     #[cfg(not(target_arch = "wasm32"))]
     adapters.sort_by_key(|(_, info)| {
@@ -104,9 +108,45 @@ async fn enumerate(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterInfo
     adapters
 }
 
+/// What a browser tells of an adapter; what it keeps to itself is empty.
+#[cfg(any(target_arch = "wasm32", test))]
+#[derive(Default)]
+struct Told {
+    vendor: String,
+    architecture: String,
+    device: String,
+    description: String,
+    is_fallback: bool,
+}
+
+#[cfg(any(target_arch = "wasm32", test))]
+impl Told {
+    /// Its description, or its vendor and architecture.
+    fn name(&self) -> String {
+        if !self.description.is_empty() {
+            return self.description.clone();
+        }
+        let parts = [&self.vendor, &self.architecture, &self.device];
+        let parts: Vec<&str> = parts.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+        if parts.is_empty() { "a GPU that the browser does not name".into() } else { parts.join(" ") }
+    }
+
+    /// Whether it runs shaders on the CPU. One of which nothing is told is taken for a GPU.
+    ///
+    /// Architectures are named as by Dawn's `gpu_info.json`, where Google's is `swiftshader`,
+    /// Microsoft's `warp` and Mesa's `software`; descriptions as drivers name themselves.
+    fn is_software(&self) -> bool {
+        let drivers = ["swiftshader", "llvmpipe", "lavapipe", "microsoft basic render"];
+        let texts = [&self.architecture, &self.device, &self.description].map(|text| text.to_ascii_lowercase());
+        let named = texts.iter().any(|text| drivers.iter().any(|driver| cut(text, driver).is_some()));
+        self.is_fallback || named || ["warp", "software"].contains(&&*texts[0])
+    }
+}
+
 /// What wgpu does not tell of a browser's adapter.
 #[cfg(target_arch = "wasm32")]
 mod browser {
+    use super::Told;
     use wasm_bindgen::prelude::*;
 
     #[wasm_bindgen]
@@ -115,16 +155,21 @@ mod browser {
         async fn request_adapter(options: &JsValue) -> Result<JsValue, JsValue>;
     }
 
-    /// Its description, or, where the browser keeps that to itself, its vendor and architecture.
-    pub(super) async fn adapter_name() -> Option<String> {
+    pub(super) async fn adapter() -> Option<Told> {
         let options = js_sys::Object::new();
         js_sys::Reflect::set(&options, &"powerPreference".into(), &"high-performance".into()).ok()?;
         let adapter = request_adapter(&options).await.ok()?;
         let info = js_sys::Reflect::get(&adapter, &"info".into()).ok()?;
-        let text = |key: &str| js_sys::Reflect::get(&info, &key.into()).ok()?.as_string().filter(|text| !text.is_empty());
-        let parts = || ["vendor", "architecture", "device"].into_iter().filter_map(text).collect::<Vec<_>>().join(" ");
-        let name = text("description").unwrap_or_else(parts);
-        Some(if name.is_empty() { "a GPU that the browser does not name".into() } else { name })
+        let text = |key: &str| js_sys::Reflect::get(&info, &key.into()).ok().and_then(|text| text.as_string()).unwrap_or_default();
+        // The adapter's own in browsers before 2025.
+        let is_fallback = |of: &JsValue| js_sys::Reflect::get(of, &"isFallbackAdapter".into()).is_ok_and(|flag| flag.is_truthy());
+        Some(Told {
+            vendor: text("vendor"),
+            architecture: text("architecture"),
+            device: text("device"),
+            description: text("description"),
+            is_fallback: is_fallback(&info) || is_fallback(&adapter),
+        })
     }
 }
 
@@ -523,6 +568,77 @@ mod tests {
         }
         let text = requested(&old, true).unwrap_err().to_string();
         assert_eq!(text, "its max_storage_buffers_per_shader_stage is 4, 8 is needed");
+    }
+
+    /// An adapter of a type, named after it.
+    fn adapter(device_type: &str) -> AdapterInfo {
+        AdapterInfo {
+            name: format!("the {device_type}"),
+            backend: "vulkan".into(),
+            driver: "Mesa".into(),
+            device_type: device_type.into(),
+            features: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn adapters_that_run_shaders_on_the_cpu_are_taken_where_they_are_asked_for() {
+        let types = ["discrete", "integrated", "virtual", "other", "cpu"];
+        let taken = |wanted: Wanted<'_>| types.into_iter().filter(|of| wanted.takes(&adapter(of))).collect::<Vec<_>>();
+        let gpus = Wanted { gpu_only: true, ..Default::default() };
+        assert_eq!(taken(gpus), types[..4]);
+        assert_eq!(taken(Wanted::default()), types);
+        assert_eq!(taken(Wanted { name: Some("The CPU"), ..Default::default() }), ["cpu"]);
+        assert_eq!(taken(Wanted { name: Some("mesa"), ..gpus }), types[..4]);
+        assert_eq!(taken(Wanted { name: Some("nosuch"), ..Default::default() }), [""; 0]);
+    }
+
+    #[test]
+    fn why_there_is_no_adapter() {
+        let gpus = Wanted { gpu_only: true, ..Default::default() };
+        let cpus = [adapter("cpu"), AdapterInfo { name: "another".into(), ..adapter("cpu") }];
+        let cases = [
+            (gpus, &cpus[..0], "this machine offers none (on Linux install a Vulkan driver, e.g. mesa-vulkan-drivers)"),
+            (gpus, &cpus[..1], "the only adapter, `the cpu`, runs shaders on the CPU"),
+            (gpus, &cpus[..], "all adapters run shaders on the CPU: `the cpu`, `another`"),
+            (Wanted { name: Some("x"), ..Default::default() }, &cpus[..], "none matches `x`; there are `the cpu`, `another`"),
+        ];
+        for (wanted, all, why) in cases {
+            assert_eq!(wanted.none_of(all).to_string(), format!("no GPU adapter: {why}"));
+        }
+    }
+
+    #[test]
+    fn what_a_browser_tells_of_an_adapter() {
+        let told = |[vendor, architecture, device, description]: [&str; 4], is_fallback| Told {
+            vendor: vendor.into(),
+            architecture: architecture.into(),
+            device: device.into(),
+            description: description.into(),
+            is_fallback,
+        };
+        for (texts, name) in [
+            (["google", "swiftshader", "", ""], "google swiftshader"),
+            (["google", "swiftshader", "0xc0de", "SwiftShader Device (Subzero)"], "SwiftShader Device (Subzero)"),
+            (["microsoft", "warp", "", ""], "microsoft warp"),
+            (["", "", "", "Microsoft Basic Render Driver"], "Microsoft Basic Render Driver"),
+            (["mesa", "software", "", ""], "mesa software"),
+            (["", "", "", "llvmpipe (LLVM 15.0.6, 256 bits)"], "llvmpipe (LLVM 15.0.6, 256 bits)"),
+        ] {
+            let told = told(texts, false);
+            assert!(told.is_software() && told.name() == name, "{texts:?}: {}", told.name());
+        }
+        for (texts, name) in [
+            (["", "", "", ""], "a GPU that the browser does not name"),
+            (["intel", "gen-12lp", "", ""], "intel gen-12lp"),
+            (["mesa", "", "", ""], "mesa"),
+            (["microsoft", "", "", ""], "microsoft"),
+            (["nvidia", "ampere", "", "NVIDIA Warp 9 Software Edition"], "NVIDIA Warp 9 Software Edition"),
+        ] {
+            let gpu = told(texts, false);
+            assert!(!gpu.is_software() && gpu.name() == name, "{texts:?}: {}", gpu.name());
+            assert!(told(texts, true).is_software(), "{texts:?}: as the browser says");
+        }
     }
 
     #[test]

@@ -34,6 +34,13 @@ fn options() -> EngineOptions {
     }
 }
 
+/// A GPU engine, and never the CPU in its place.
+fn open(options: EngineOptions) -> Result<Engine> {
+    let engine = Engine::blocking(options)?;
+    assert_eq!(engine.backend(), "gpu");
+    Ok(engine)
+}
+
 /// Without an adapter the tests fail, unless GHOSTNET_SKIP_GPU_TESTS is set and CI is not.
 fn opened<T>(result: Result<T>) -> Option<T> {
     match result {
@@ -58,7 +65,7 @@ fn say(line: &str) {
 pub fn gpu() -> Option<&'static Engine> {
     static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
     let engine = ENGINE.get_or_init(|| {
-        let engine = opened(Engine::blocking(options()))?;
+        let engine = opened(open(options()))?;
         say(&format!("adapter: {} ({})", engine.adapter().name, engine.adapter().driver));
         Some(engine)
     });
@@ -86,7 +93,7 @@ pub fn gpu_with(change: impl FnOnce(&mut EngineOptions)) -> Option<Engine> {
     gpu()?;
     let mut options = options();
     change(&mut options);
-    Some(Engine::blocking(options).expect("the adapter opened before"))
+    Some(open(options).expect("the adapter opened before"))
 }
 
 pub fn cpu() -> &'static Engine {
