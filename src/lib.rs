@@ -8,7 +8,7 @@
 //! ```
 //! use ghostnet::{Engine, EngineOptions, Network};
 //!
-//! let engine = Engine::blocking(EngineOptions::default())?; // the best adapter, or the CPU
+//! let engine = Engine::blocking(EngineOptions::default())?; // the best GPU, or the CPU
 //! let model = engine.load(Network::embedded()?)?; // GhostNet 0.5 for CIFAR-10's ten classes
 //! let image = ghostnet::image_input::decode_file("assets/images/chelsea.png".as_ref())?;
 //! let best = &model.classify(&image, 5)?[0];

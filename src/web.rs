@@ -4,8 +4,14 @@
 //! device is named `GhostNetDeviceLost`.
 
 use crate::{
-    Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, gpu::ExternalImageSource, kernels::Rows,
-    plan::Form, report::kernels,
+    Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor,
+    gpu::ExternalImageSource,
+    kernels::{
+        Rows,
+        choice::{Choice, DeviceClass},
+    },
+    plan::Form,
+    report::kernels,
 };
 use js_sys::{Array, Float32Array, Function, Object, Reflect};
 use serde_json::Value;
@@ -30,36 +36,35 @@ impl From<Error> for JsValue {
 pub struct Device {
     engine: Engine,
     options: EngineOptions,
-    fallback: Option<String>,
 }
 
 #[wasm_bindgen]
 impl Device {
-    /// Opens a device: `backend` is `auto`, `gpu` or `cpu`, `precision` is `f32` or `f16`.
-    pub async fn open(backend: String, precision: String) -> Result<Device, JsValue> {
+    /// Opens a device: `backend` is `auto`, `gpu` or `cpu`, `precision` is `f32` or `f16`. For
+    /// tests, `device_class` says whose kernels it runs, `gpu` or `software`, whatever it is.
+    pub async fn open(backend: String, precision: String, device_class: Option<String>) -> Result<Device, JsValue> {
         let precision = match &precision[..] {
             "f32" => Precision::F32,
             "f16" => Precision::F16,
             other => return Err(Error::Model(format!("precision `{other}` is neither f32 nor f16")).into()),
         };
-        let wanted = match &backend[..] {
+        let backend = match &backend[..] {
             "auto" => Backend::Auto,
             "gpu" => Backend::Gpu,
             "cpu" => Backend::Cpu,
             other => return Err(Error::Model(format!("backend `{other}` is none of auto, gpu, cpu")).into()),
         };
-        let mut options = EngineOptions { backend: wanted, precision, ..Default::default() };
-        let mut fallback = None;
-        // As the engine's own `Auto`, but the reason is kept.
-        if wanted == Backend::Auto && !precision.is_f16() {
-            options.backend = Backend::Gpu;
-            match Engine::new(options.clone()).await {
-                Ok(engine) => return Ok(Self { engine, options, fallback }),
-                Err(why) => fallback = Some(why.to_string()),
-            }
-            options.backend = Backend::Cpu;
-        }
-        Ok(Self { engine: Engine::new(options.clone()).await?, options, fallback })
+        let choice = match device_class.as_deref() {
+            None => None,
+            Some("gpu") => Some(Choice::new(DeviceClass::Gpu)),
+            Some("software") => Some(Choice::new(DeviceClass::Software)),
+            Some(other) => return Err(Error::Model(format!("device class `{other}` is neither gpu nor software")).into()),
+        };
+        let mut options = EngineOptions { backend, precision, choice, ..Default::default() };
+        let engine = Engine::new(options.clone()).await?;
+        // Pictures are handed over as the first device takes them; so does the one after a loss.
+        options.backend = if engine.gpu().is_some() { Backend::Gpu } else { Backend::Cpu };
+        Ok(Self { engine, options })
     }
 
     /// Closes the device, for a network that could not be put on it.
@@ -98,6 +103,7 @@ pub async fn bench_kernels(name: String, quick: bool, progress: Function) -> Res
 pub struct Net {
     network: Network,
     options: EngineOptions,
+    /// Why the first device is the CPU, if nobody asked for it.
     fallback: Option<String>,
     /// The first device, until the network is put on it.
     engine: RefCell<Option<Engine>>,
@@ -120,7 +126,13 @@ impl Net {
             network.check_architecture(&name, origin)?;
         }
         let engine = RefCell::new(Some(device.engine.clone()));
-        Ok(Self { network, options: device.options.clone(), fallback: device.fallback.clone(), engine, model: RefCell::default() })
+        Ok(Self {
+            network,
+            options: device.options.clone(),
+            fallback: device.engine.fallback().map(Into::into),
+            engine,
+            model: RefCell::default(),
+        })
     }
 
     /// Whether the classes are ImageNet's and nobody has named them.

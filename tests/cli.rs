@@ -1,7 +1,7 @@
 //! The command `ghostnet` from outside: the contracts of its JSON, its exit status, and one line for every error.
 #![cfg(feature = "cli")]
 
-use ghostnet::{CacheDir, Engine, EngineOptions, device::Choice, npy};
+use ghostnet::{Backend, CacheDir, Engine, EngineOptions, device::Choice, npy};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -109,15 +109,56 @@ fn list(value: &Value) -> &Vec<Value> {
     value.as_array().unwrap_or_else(|| panic!("not an array: {value}"))
 }
 
-/// Asked of the command, which keeps Mesa's Vulkan layer quiet.
+/// What `adapters` lists. Asked of the command, which keeps Mesa's Vulkan layer quiet.
+fn adapters() -> &'static [Value] {
+    static ADAPTERS: OnceLock<Value> = OnceLock::new();
+    list(ADAPTERS.get_or_init(|| value(&["adapters", "--json"])))
+}
+
+/// Whether there is anything for `--backend gpu`.
 fn has_gpu() -> bool {
-    static GPU: OnceLock<bool> = OnceLock::new();
-    *GPU.get_or_init(|| value(&["adapters", "--json"]) != json!([]))
+    !adapters().is_empty()
 }
 
 /// The backends that this machine has.
 fn backends() -> &'static [&'static str] {
     if has_gpu() { &["cpu", "gpu"] } else { &["cpu"] }
+}
+
+#[test]
+fn auto_takes_the_best_gpu_or_the_cpu() {
+    let auto = ghostnet(&["classify", "--json", CAT]);
+    // Where it runs is in the JSON, and nowhere else.
+    assert_eq!(text(&auto.stderr), "");
+    let auto: Value = serde_json::from_str(&stdout(&auto)).unwrap();
+    let half = ghostnet(&["classify", "--json", "--precision", "f16", CAT]);
+    match adapters().iter().find(|adapter| adapter["type"] != "cpu") {
+        Some(best) => {
+            assert_eq!((&auto["backend"], &auto["adapter"]), (&json!("gpu"), &best["name"]));
+            stdout(&half);
+        }
+        None => {
+            assert_eq!(auto["backend"], "cpu");
+            let error = refused(&half);
+            assert!(error.starts_with("no GPU adapter") && error.contains("--backend gpu"), "{error}");
+            // For people: the adapter's line on stderr says why.
+            let said = text(&ghostnet(&["classify", CAT]).stderr);
+            assert!(said.starts_with("ghostnet_050_cifar10 on CPU (") && said.contains("; no GPU adapter: "), "{said}");
+            assert_eq!(said.lines().count(), 1);
+            for adapter in adapters() {
+                let name = adapter["name"].as_str().unwrap();
+                assert!(said.contains(name) && said.contains("on the CPU") && error.contains(name), "{said}, {error}");
+            }
+        }
+    }
+    // Whoever names an adapter or wants a GPU gets any.
+    if let Some(best) = adapters().first() {
+        let name = best["name"].as_str().unwrap();
+        for args in [["--backend", "gpu"], ["--adapter", name]] {
+            let answer = value(&["classify", "--json", args[0], args[1], CAT]);
+            assert_eq!((&answer["backend"], &answer["adapter"]), (&json!("gpu"), &best["name"]));
+        }
+    }
 }
 
 #[test]
@@ -154,11 +195,15 @@ fn classify_goes_on_after_a_bad_image() {
     assert!(errors[0].starts_with("error: ") && errors[0].contains(&fake), "{errors:?}");
     assert_eq!(errors[1], format!("error: {missing}: no such file"));
     // For people: the same, and no JSON.
-    let output = ghostnet(&["classify", CAT, &missing]);
+    let output = ghostnet(&["classify", "--backend", "cpu", CAT, &missing]);
     assert_eq!(output.status.code(), Some(1));
     let out = text(&output.stdout);
     assert!(out.lines().nth(1).is_some_and(|line| line.ends_with("  cat") && line.contains(" %  ")), "{out}");
-    assert_eq!(out.lines().count(), 1 + 5 + 1);
+    assert_eq!(out.lines().count(), 1 + 5);
+    // Where it ran is no result.
+    let errors = text(&output.stderr);
+    let (error, adapter) = errors.split_once('\n').unwrap();
+    assert!(error.contains(&missing) && adapter.starts_with("ghostnet_050_cifar10 on CPU (") && adapter.ends_with(")\n"), "{errors}");
 }
 
 #[test]
@@ -329,18 +374,18 @@ fn tune_stores_what_the_next_command_uses() {
     if !has_gpu() {
         return;
     }
-    let error = refused(&ghostnet(&["tune"]));
+    let error = refused(&ghostnet(&["tune", "--backend", "gpu"]));
     assert!(error.contains("no cache folder"), "{error}");
     let dir = Dir::new("tune");
     let in_dir = |args: &[&str]| -> Value {
         let output = command(args).env("GHOSTNET_CACHE_DIR", &dir.0).output().expect("the command starts");
         serde_json::from_str(&stdout(&output)).expect("one JSON value")
     };
-    let is_tuned = || in_dir(&["bench", "--json", "--iters", "1"])["tuned"].clone();
-    let error = refused(&command(&["tune", "--size", "31"]).env("GHOSTNET_CACHE_DIR", &dir.0).output().unwrap());
+    let is_tuned = || in_dir(&["bench", "--json", "--iters", "1", "--backend", "gpu"])["tuned"].clone();
+    let error = refused(&command(&["tune", "--size", "31", "--backend", "gpu"]).env("GHOSTNET_CACHE_DIR", &dir.0).output().unwrap());
     assert!(error.contains("31 x 31"), "{error}");
 
-    let tune = in_dir(&["tune", "ghostnet_050_cifar10", "--quick", "--json"]);
+    let tune = in_dir(&["tune", "ghostnet_050_cifar10", "--quick", "--json", "--backend", "gpu"]);
     let (network, mut rest) = (tune["network"].clone(), tune.clone());
     rest.as_object_mut().unwrap().remove("network");
     let texts = ["model", "adapter", "driver", "precision", "clock", "file"].map(|name| (name, Is::Text));
@@ -361,12 +406,13 @@ fn tune_stores_what_the_next_command_uses() {
     assert_eq!(tune["stored"], network["ratio"].as_f64().is_some_and(|ratio| ratio <= 1.0));
     assert_eq!((is_tuned(), Path::new(tune["file"].as_str().unwrap()).exists()), (tune["stored"].clone(), tune["stored"] == true));
 
-    let engine = Engine::blocking(EngineOptions { cache: CacheDir::At(dir.0.clone()), ..Default::default() }).unwrap();
+    let engine =
+        Engine::blocking(EngineOptions { backend: Backend::Gpu, cache: CacheDir::At(dir.0.clone()), ..Default::default() }).unwrap();
     let choice = Choice { fuse_separable: true, conv2d: None, ..engine.choice() };
     engine.keep_choice(Some(&choice)).unwrap();
     assert_eq!(is_tuned(), true);
-    assert_eq!(in_dir(&["tune", "--reset", "--json"]), json!({ "file": tune["file"], "removed": true }));
-    assert_eq!(in_dir(&["tune", "--reset", "--json"]), json!({ "file": tune["file"], "removed": false }));
+    assert_eq!(in_dir(&["tune", "--reset", "--json", "--backend", "gpu"]), json!({ "file": tune["file"], "removed": true }));
+    assert_eq!(in_dir(&["tune", "--reset", "--json", "--backend", "gpu"]), json!({ "file": tune["file"], "removed": false }));
     assert_eq!(is_tuned(), false);
 }
 
@@ -427,9 +473,8 @@ fn eval_counts_what_is_right() {
 
 #[test]
 fn adapters_are_listed() {
-    let adapters = value(&["adapters", "--json"]);
     let texts = ["name", "backend", "type"].map(|name| (name, Is::Text));
-    for adapter in list(&adapters) {
+    for adapter in adapters() {
         let mut adapter = adapter.clone();
         assert!(adapter["driver"].is_string(), "{adapter}");
         adapter.as_object_mut().unwrap().remove("driver");
@@ -450,7 +495,7 @@ fn without_a_driver_the_cpu_runs() {
     let error = refused(&without(&["classify", "--backend", "gpu", CAT]));
     assert!(error.starts_with("no GPU adapter"), "{error}");
     let error = refused(&without(&["classify", "--precision", "f16", CAT]));
-    assert!(error.starts_with("no GPU adapter") && error.contains("f16"), "{error}");
+    assert!(error.starts_with("no GPU adapter") && error.contains("f16") && error.contains("--backend gpu"), "{error}");
     assert_eq!(stdout(&without(&["adapters", "--json"])), "[]\n");
     assert!(stdout(&without(&["adapters"])).starts_with("no GPU adapter"));
 }

@@ -275,6 +275,37 @@ fn an_adapter_that_is_not_there_names_those_that_are() {
     assert_eq!(engine.adapter().name, gpu.adapter().name);
 }
 
+/// Adapters that run shaders on the CPU are for those who ask for them.
+#[test]
+fn auto_takes_the_best_gpu_or_the_cpu() {
+    let auto = |precision| Engine::blocking(EngineOptions { precision, ..Default::default() });
+    let (adapters, engine) = (ghostnet::adapters(), auto(Precision::F32).unwrap());
+    match adapters.iter().find(|adapter| !adapter.is_software()) {
+        Some(best) => {
+            assert_eq!((engine.backend(), engine.adapter(), engine.fallback()), ("gpu", best, None));
+            assert_eq!(auto(Precision::F16).unwrap().backend(), "gpu");
+        }
+        None => {
+            assert_eq!(engine.backend(), "cpu");
+            let why = engine.fallback().unwrap();
+            let (error, message) = line(auto(Precision::F16));
+            assert!(matches!(error, Error::NoAdapter(_)) && message.starts_with(why), "{message}, {why}");
+            names(&message, &["f16", "--backend gpu", "Backend::Gpu"]);
+            for adapter in &adapters {
+                names(why, &[&adapter.name, "on the CPU"]);
+            }
+        }
+    }
+    // Nobody fell back who asked for what they got.
+    assert_eq!(common::cpu().fallback(), None);
+    let Some(best) = adapters.first() else { return };
+    for (backend, adapter) in [(Backend::Gpu, None), (Backend::Auto, Some(best.name.clone()))] {
+        let engine = Engine::blocking(EngineOptions { backend, adapter, ..Default::default() }).unwrap();
+        assert_eq!((engine.backend(), engine.adapter(), engine.fallback()), ("gpu", best, None));
+        assert_eq!(engine.unopened(), [""; 0]);
+    }
+}
+
 /// Set for a child process that no Vulkan driver can be found in.
 const WITHOUT_DRIVER: &str = "GHOSTNET_TEST_WITHOUT_DRIVER";
 

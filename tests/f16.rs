@@ -46,9 +46,7 @@ fn engines() -> impl Iterator<Item = Engine> {
 }
 
 fn context() -> Option<Arc<gpu::Context>> {
-    common::gpu()?;
-    let adapter = std::env::var("GHOSTNET_ADAPTER").ok();
-    Some(Arc::new(pollster::block_on(gpu::Context::new(adapter.as_deref(), true, true)).expect("the adapter opened before")))
+    common::context_with(|wanted| wanted.halves = true)
 }
 
 /// The values as halves hold them.

@@ -29,7 +29,7 @@ impl Args {
         for adapter in adapters {
             let features = if adapter.features.is_empty() { "no optional features".into() } else { adapter.features.join(", ") };
             let kind = match adapter.device_type.as_str() {
-                "cpu" => "runs shaders on the CPU".to_string(),
+                "cpu" => "runs shaders on the CPU; taken where --backend gpu or --adapter asks for it".to_string(),
                 other => other.to_string(),
             };
             print(&format!("{}\n  {}, {kind}; {}\n  {}", bold(&adapter.name), adapter.backend, adapter.driver, dim(&features)))?;

@@ -1,6 +1,6 @@
 use super::{
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
-    output::{adapter, bold, number, print, print_json, progress},
+    output::{adapter, bold, fallback, number, print, print_json, progress},
 };
 use anyhow::Result;
 use ghostnet::{Tensor, median, percentile, plan::Form, report::ms_in_flight};
@@ -109,7 +109,7 @@ impl Args {
         let [min, median, p90] = [min, median, p90].map(number);
         print(&bold(&format!("{title}, batch {}, {h} x {w}, {precision}", self.batch)))?;
         let tuned = if engine.is_tuned() { ", tuned" } else { "" };
-        print(&format!("on          {}, {}{tuned}", adapter(info), info.driver))?;
+        print(&format!("on          {}, {}{tuned}{}", adapter(info), info.driver, fallback(&engine)))?;
         print(&format!(
             "start-up    {total} ms: device {device}, weights {weights}, pipelines {pipelines}, first run {first_run}\n\
              latency     {median} ms median, {min} at best, {p90} or less in 90 % of {} runs\n\

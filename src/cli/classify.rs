@@ -1,6 +1,6 @@
 use super::{
     options::{DeviceOptions, Unweighted, WeightsOption, network, positive},
-    output::{adapter, bold, cyan, dim, fit, one_line, print, print_json, report_text, width},
+    output::{aside, bold, cyan, device, fit, one_line, print, print_json, report_text, width},
 };
 use anyhow::Result;
 use ghostnet::{Class, Model, image_input};
@@ -78,8 +78,7 @@ impl Args {
             }
         }
         if !self.json {
-            let line = format!("{} on {}", chosen.name, adapter(engine.adapter()));
-            print(&dim(&width().map_or(line.clone(), |columns| fit(&line, columns))))?;
+            aside(&format!("{} on {}", chosen.name, device(&engine)));
         }
         Ok(status)
     }

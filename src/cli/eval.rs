@@ -1,6 +1,6 @@
 use super::{
     options::{DeviceOptions, Unweighted, WeightsOption, network, positive},
-    output::{adapter, count, note, number, one_line, print, print_json, progress, report_text},
+    output::{count, device, note, number, one_line, print, print_json, progress, report_text},
 };
 use anyhow::{Result, anyhow, bail};
 use ghostnet::{Class, Error, IN_FLIGHT, Model, Network, image_input, plan::Form};
@@ -118,7 +118,7 @@ impl Args {
                 100.0 * top5,
                 number(images_per_s),
                 chosen.name,
-                adapter(engine.adapter()),
+                device(&engine),
             ))?;
         }
         Ok(if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -14,9 +14,9 @@ const SEED: u64 = 0;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum BackendName {
-    /// A GPU if there is any adapter, else the CPU
+    /// The best adapter that is a GPU, else the CPU
     Auto,
-    /// A GPU, or fail
+    /// The best adapter, be it one that runs shaders on the CPU; or fail
     Gpu,
     /// The CPU
     Cpu,
@@ -32,10 +32,11 @@ enum PrecisionName {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Device")]
 pub struct DeviceOptions {
-    /// Where to run: `auto` takes a GPU if there is any adapter, else the CPU
+    /// Where to run: `auto` takes the best adapter that is a GPU, else the CPU; `gpu` the best
+    /// adapter, be it one that runs shaders on the CPU (lavapipe, SwiftShader, WARP)
     #[arg(long, value_enum, default_value = "auto", hide_possible_values = true, value_name = "auto|gpu|cpu")]
     backend: BackendName,
-    /// Only a GPU whose name, driver or API contains this, in any letter case
+    /// Only an adapter whose name, driver or API contains this, in any letter case
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Option<String>,
     /// How weights and activations are stored: `f16` halves memory and traffic on any GPU, and convolutions multiply halves on those that can;
@@ -53,7 +54,11 @@ impl DeviceOptions {
             BackendName::Cpu => Backend::Cpu,
         };
         let options = EngineOptions { backend, adapter: self.adapter.clone(), precision: self.precision(), ..Default::default() };
-        Ok(Engine::blocking(options)?)
+        let engine = Engine::blocking(options)?;
+        if !engine.unopened().is_empty() {
+            note(&format!("note: {}; taking `{}`", engine.unopened().join("; "), engine.adapter().name));
+        }
+        Ok(engine)
     }
 
     pub fn precision(&self) -> Precision {

@@ -1,6 +1,7 @@
 //! What is printed: notes, errors and progress here, numbers and tables in [`ghostnet::report`].
 
 use anyhow::Result;
+use ghostnet::Engine;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -22,6 +23,21 @@ pub fn print_json(value: &serde_json::Value) -> Result<()> {
 /// A line on stderr, where nobody listening is no reason to stop.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{}", one_line(text));
+}
+
+/// As [`note`], faint on a terminal.
+pub fn aside(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", paint(io::stderr().is_terminal(), "2", &one_line(text)));
+}
+
+/// The device as a sentence names it, and why it is the CPU if nobody asked for that.
+pub fn device(engine: &Engine) -> String {
+    adapter(engine.adapter()) + &fallback(engine)
+}
+
+/// Why the CPU is used if nobody asked for it, to be put after its name.
+pub fn fallback(engine: &Engine) -> String {
+    engine.fallback().map(|why| format!("; {why}")).unwrap_or_default()
 }
 
 /// `error: cause (what was being done)` on stderr, on one line.

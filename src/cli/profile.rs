@@ -1,6 +1,6 @@
 use super::{
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
-    output::{Align, adapter, bold, dim, number, print, print_json, table, write_file},
+    output::{Align, adapter, bold, dim, fallback, number, print, print_json, table, write_file},
 };
 use anyhow::Result;
 use ghostnet::{
@@ -90,7 +90,7 @@ impl Args {
             timed().fold((0.0, 0.0), |(f, b), (s, _)| (f + 2.0 * s.macs as f64, b + (s.read_bytes + s.write_bytes) as f64));
         let (flops, bytes) = (number(rate(flops, total)), number(rate(bytes, total)));
         rows.push(vec![format!("total of {}", times.len()), String::new(), number(total), "100.0 %".into(), flops, bytes]);
-        print(&format!("{}\non {}, {}\n", bold(&title), adapter(info), info.driver))?;
+        print(&format!("{}\non {}, {}{}\n", bold(&title), adapter(info), info.driver, fallback(&engine)))?;
         print(&table(&head, &rows))?;
         let runs = if self.iters == 1 { "one run".into() } else { format!("medians of {} runs", self.iters) };
         print(&dim(&format!("{runs}, each step timed by itself: for comparing steps; `ghostnet bench` times whole runs")))

@@ -1,6 +1,6 @@
 use super::{
     options::{DeviceOptions, Unweighted, WeightsOption, network},
-    output::{adapter, number, print, print_json},
+    output::{device, number, print, print_json},
 };
 use anyhow::Result;
 use ghostnet::{Tensor, npy, plan::Form};
@@ -57,6 +57,6 @@ impl Args {
             return print_json(&json!({ "backend": engine.backend(), "adapter": engine.adapter().name, "shape": shape, "ms": ms }));
         }
         let [n, classes] = shape;
-        print(&format!("{}: [{n}, {classes}] in {} ms on {}", self.output.display(), number(ms), adapter(engine.adapter())))
+        print(&format!("{}: [{n}, {classes}] in {} ms on {}", self.output.display(), number(ms), device(&engine)))
     }
 }

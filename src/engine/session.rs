@@ -141,7 +141,8 @@ impl Model {
         let runs = match runner.kind {
             RunnerKind::Gpu(_) => Runs::Here(runner),
             RunnerKind::Cpu(_) => {
-                let jobs = thread(runner, in_flight).map_err(|e| {
+                let compute = move |bytes: &[u8]| pollster::block_on(runner.run_bytes(bytes));
+                let jobs = thread(compute, in_flight).map_err(|e| {
                     let what = format!("no thread could be started for a session: {e}");
                     Error::Unsupported { adapter: self.engine().adapter().name.clone(), what }
                 })?;
@@ -297,19 +298,66 @@ impl<T> std::fmt::Debug for Pending<T> {
 
 /// Starts a thread that computes runs one after the other.
 #[cfg(not(target_arch = "wasm32"))]
-fn thread(mut runner: Runner, in_flight: usize) -> std::io::Result<std::sync::mpsc::SyncSender<Job>> {
+fn thread(
+    mut compute: impl FnMut(&[u8]) -> Result<Slots> + Send + 'static,
+    in_flight: usize,
+) -> std::io::Result<std::sync::mpsc::SyncSender<Job>> {
     // One run is being computed, the others wait.
     let (sender, jobs) = std::sync::mpsc::sync_channel::<Job>(in_flight - 1);
-    let compute = move || {
+    let work = move || {
         for (bytes, answer) in jobs {
             // What nobody waits for changes nothing for the runs that follow.
             if !answer.slots.is_canceled()
-                && let Ok(slots) = pollster::block_on(runner.run_bytes(&bytes))
+                && let Ok(slots) = compute(&bytes)
             {
                 answer.send(slots);
             }
         }
     };
-    std::thread::Builder::new().name("ghostnet session".into()).spawn(compute)?;
+    std::thread::Builder::new().name("ghostnet session".into()).spawn(work)?;
     Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        collections::VecDeque,
+        sync::mpsc::{TrySendError, channel},
+    };
+
+    /// Runs are done when the test opens a gate, one at a time, so that nothing depends on how long
+    /// they take.
+    #[test]
+    fn as_many_runs_are_under_way_as_the_session_is_for() {
+        for in_flight in [1, 2, 3] {
+            let (open, gate) = channel::<()>();
+            let compute = move |bytes: &[u8]| {
+                gate.recv().expect("the gate is opened for each run");
+                Ok(vec![vec![bytes[0].into()]])
+            };
+            let jobs = thread(compute, in_flight).unwrap();
+            let submit = |n: u8| {
+                let (answer, run) = Answer::new();
+                jobs.send((vec![n], answer)).unwrap();
+                let Run::Cpu(result, is_done) = run else { unreachable!("the CPU's answers are of the CPU") };
+                (n, result, is_done)
+            };
+            let mut runs: VecDeque<_> = (0..in_flight as u8).map(submit).collect();
+            assert!(runs.iter().all(|(_, _, is_done)| !is_done.load(Ordering::Acquire)));
+            let (answer, _run) = Answer::new();
+            assert!(matches!(jobs.try_send((vec![99], answer)), Err(TrySendError::Full(_))), "{in_flight}: one too many");
+            for n in in_flight as u8..6 {
+                open.send(()).unwrap();
+                runs.push_back(submit(n));
+                let (n, result, is_done) = runs.pop_front().unwrap();
+                assert!(is_done.load(Ordering::Acquire), "{in_flight}: {n} is done before there is room for another");
+                assert_eq!(pollster::block_on(result), Ok(vec![vec![u32::from(n)]]));
+            }
+            (0..in_flight).for_each(|_| open.send(()).unwrap());
+            for (n, result, _) in runs {
+                assert_eq!(pollster::block_on(result), Ok(vec![vec![u32::from(n)]]));
+            }
+        }
+    }
 }

@@ -43,6 +43,11 @@ impl AdapterInfo {
             features: known.iter().filter(|(f, _)| features.contains(*f)).map(|(_, name)| name.to_string()).collect(),
         }
     }
+
+    /// Whether it runs shaders on the CPU, as lavapipe, SwiftShader and WARP do.
+    pub fn is_software(&self) -> bool {
+        self.device_type == "cpu"
+    }
 }
 
 /// A limit as WebGPU names it.
@@ -79,7 +84,11 @@ async fn enumerate(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterInfo
     let mut adapters: Vec<_> = adapters.into_iter().map(|a| (AdapterInfo::new(&a), a)).map(|(info, a)| (a, info)).collect();
     #[cfg(target_arch = "wasm32")]
     if let Some((_, info)) = adapters.first_mut() {
-        info.name = browser::adapter_name().await.unwrap_or_default();
+        let told = browser::adapter().await.unwrap_or_default();
+        info.name = told.name();
+        if told.is_software() {
+            info.device_type = "cpu".into();
+        }
     }
     #[cfg(not(target_arch = "wasm32"))]
     adapters.sort_by_key(|(_, info)| {
@@ -88,9 +97,45 @@ async fn enumerate(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterInfo
     adapters
 }
 
+/// What a browser tells of an adapter; what it keeps to itself is empty.
+#[cfg(any(target_arch = "wasm32", test))]
+#[derive(Default)]
+struct Told {
+    vendor: String,
+    architecture: String,
+    device: String,
+    description: String,
+    is_fallback: bool,
+}
+
+#[cfg(any(target_arch = "wasm32", test))]
+impl Told {
+    /// Its description, or its vendor and architecture.
+    fn name(&self) -> String {
+        if !self.description.is_empty() {
+            return self.description.clone();
+        }
+        let parts = [&self.vendor, &self.architecture, &self.device];
+        let parts: Vec<&str> = parts.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+        if parts.is_empty() { "a GPU that the browser does not name".into() } else { parts.join(" ") }
+    }
+
+    /// Whether it runs shaders on the CPU. One of which nothing is told is taken for a GPU.
+    ///
+    /// Architectures are named as by Dawn's `gpu_info.json`, where Google's is `swiftshader`,
+    /// Microsoft's `warp` and Mesa's `software`; descriptions as drivers name themselves.
+    fn is_software(&self) -> bool {
+        let drivers = ["swiftshader", "llvmpipe", "lavapipe", "microsoft basic render"];
+        let texts = [&self.architecture, &self.device, &self.description].map(|text| text.to_ascii_lowercase());
+        let named = texts.iter().any(|text| drivers.iter().any(|driver| cut(text, driver).is_some()));
+        self.is_fallback || named || ["warp", "software"].contains(&&*texts[0])
+    }
+}
+
 /// What wgpu does not tell of a browser's adapter.
 #[cfg(target_arch = "wasm32")]
 mod browser {
+    use super::Told;
     use wasm_bindgen::prelude::*;
 
     #[wasm_bindgen]
@@ -99,22 +144,89 @@ mod browser {
         async fn request_adapter(options: &JsValue) -> Result<JsValue, JsValue>;
     }
 
-    /// Its description, or, where the browser keeps that to itself, its vendor and architecture.
-    pub(super) async fn adapter_name() -> Option<String> {
+    pub(super) async fn adapter() -> Option<Told> {
         let options = js_sys::Object::new();
         js_sys::Reflect::set(&options, &"powerPreference".into(), &"high-performance".into()).ok()?;
         let adapter = request_adapter(&options).await.ok()?;
         let info = js_sys::Reflect::get(&adapter, &"info".into()).ok()?;
-        let text = |key: &str| js_sys::Reflect::get(&info, &key.into()).ok()?.as_string().filter(|text| !text.is_empty());
-        let parts = || ["vendor", "architecture", "device"].into_iter().filter_map(text).collect::<Vec<_>>().join(" ");
-        let name = text("description").unwrap_or_else(parts);
-        Some(if name.is_empty() { "a GPU that the browser does not name".into() } else { name })
+        let text = |key: &str| js_sys::Reflect::get(&info, &key.into()).ok().and_then(|text| text.as_string()).unwrap_or_default();
+        // The adapter's own in browsers before 2025.
+        let is_fallback = |of: &JsValue| js_sys::Reflect::get(of, &"isFallbackAdapter".into()).is_ok_and(|flag| flag.is_truthy());
+        Some(Told {
+            vendor: text("vendor"),
+            architecture: text("architecture"),
+            device: text("device"),
+            description: text("description"),
+            is_fallback: is_fallback(&info) || is_fallback(&adapter),
+        })
     }
 }
 
 /// Every adapter that the library could use, best first. Empty where there is none.
 pub async fn adapters() -> Vec<AdapterInfo> {
     enumerate(&instance()).await.into_iter().map(|(_, info)| info).collect()
+}
+
+/// Which adapter a [`Context`] is opened on, and what is asked of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// Part of the adapter's name, driver or API, in any letter case; adapters that do not match
+    /// are not tried.
+    pub name: Option<&'a str>,
+    /// No adapter that [runs shaders on the CPU](AdapterInfo::is_software).
+    pub gpu_only: bool,
+    /// WebGPU's default limits and no more, as a browser grants them; otherwise buffers may be as
+    /// large as the adapter allows.
+    pub default_limits: bool,
+    /// Arithmetic in f16, where the adapter offers it.
+    pub halves: bool,
+}
+
+impl Wanted<'_> {
+    fn takes(&self, info: &AdapterInfo) -> bool {
+        let named = self.name.is_none_or(|name| {
+            let name = name.to_ascii_lowercase();
+            [&info.name, &info.driver, &info.backend].iter().any(|text| cut(&text.to_ascii_lowercase(), &name).is_some())
+        });
+        named && !(self.gpu_only && info.is_software())
+    }
+
+    /// Why none of a machine's adapters will do.
+    fn none_of(&self, all: &[AdapterInfo]) -> Error {
+        let names = || all.iter().map(|info| format!("`{}`", info.name)).collect::<Vec<_>>().join(", ");
+        Error::NoAdapter(match (self.name, all) {
+            (_, []) if cfg!(target_arch = "wasm32") => "this browser offers none through WebGPU".into(),
+            (_, []) => "this machine offers none (on Linux install a Vulkan driver, e.g. mesa-vulkan-drivers)".into(),
+            (Some(name), _) => format!("none matches `{name}`; there are {}", names()),
+            (None, [_]) => format!("the only adapter, {}, runs shaders on the CPU", names()),
+            (None, _) => format!("all adapters run shaders on the CPU: {}", names()),
+        })
+    }
+}
+
+/// Why an adapter is not used.
+struct Unopened {
+    adapter: String,
+    why: String,
+}
+
+impl std::fmt::Display for Unopened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` cannot be opened: {}", self.adapter, self.why)
+    }
+}
+
+/// The first candidate that opens, and why those before it do not; an error with every reason, if
+/// none does.
+async fn first<C, T>(candidates: impl IntoIterator<Item = C>, open: impl AsyncFn(C) -> Result<T, Unopened>) -> Result<(T, Vec<String>)> {
+    let mut unopened = Vec::new();
+    for candidate in candidates {
+        match open(candidate).await {
+            Ok(opened) => return Ok((opened, unopened)),
+            Err(why) => unopened.push(why.to_string()),
+        }
+    }
+    Err(Error::NoAdapter(unopened.join("; ")))
 }
 
 /// A device, its queue and its compiled pipelines.
@@ -125,38 +237,31 @@ pub struct Context {
     info: AdapterInfo,
     adapter_limits: wgpu::Limits,
     class: DeviceClass,
+    unopened: Vec<String>,
     lost: Arc<Mutex<Option<String>>>,
     pub(super) pipelines: Pipelines,
 }
 
 impl Context {
-    /// Opens the best adapter whose name or driver contains `filter` (any letter case).
+    /// Opens the best adapter of those that are wanted; where it cannot be opened, the next.
     ///
-    /// `default_limits` asks for WebGPU's default limits and no more, as a browser grants them; otherwise buffers may be as large as the
-    /// adapter allows. `halves` asks for arithmetic in f16, where the adapter offers it.
-    pub async fn new(filter: Option<&str>, default_limits: bool, halves: bool) -> Result<Self> {
+    /// Errors: [`Error::NoAdapter`] if none is wanted or none can be opened, with the reason of
+    /// each.
+    pub async fn new(wanted: &Wanted<'_>) -> Result<Self> {
         let all = enumerate(&instance()).await;
-        let names: Vec<String> = all.iter().map(|(_, info)| format!("`{}`", info.name)).collect();
-        let chosen = match filter {
-            None => all.into_iter().next(),
-            Some(filter) => {
-                let wanted = filter.to_ascii_lowercase();
-                let matches =
-                    |i: &AdapterInfo| [&i.name, &i.driver, &i.backend].iter().any(|t| cut(&t.to_ascii_lowercase(), &wanted).is_some());
-                all.into_iter().find(|(_, info)| matches(info))
-            }
-        };
-        let Some((adapter, info)) = chosen else {
-            return Err(Error::NoAdapter(match (filter, names.is_empty()) {
-                (_, true) if cfg!(target_arch = "wasm32") => "this browser offers none through WebGPU".into(),
-                (_, true) => "this machine offers none (on Linux install a Vulkan driver, e.g. mesa-vulkan-drivers)".into(),
-                (Some(filter), false) => format!("none matches `{filter}`; there are {}", names.join(", ")),
-                (None, false) => "none can be used".into(),
-            }));
-        };
-        let limits = limits(&adapter, &info, default_limits)?;
+        if !all.iter().any(|(_, info)| wanted.takes(info)) {
+            return Err(wanted.none_of(&all.into_iter().map(|(_, info)| info).collect::<Vec<_>>()));
+        }
+        let candidates = all.into_iter().filter(|(_, info)| wanted.takes(info));
+        let (context, unopened) = first(candidates, async |(adapter, info)| Self::open(adapter, info, wanted).await).await?;
+        Ok(Self { unopened, ..context })
+    }
+
+    async fn open(adapter: wgpu::Adapter, info: AdapterInfo, wanted: &Wanted<'_>) -> Result<Self, Unopened> {
+        let unopened = |why: String| Unopened { adapter: info.name.clone(), why };
+        let limits = requested(&adapter.limits(), wanted.default_limits).map_err(|lack| unopened(lack.to_string()))?;
         // Timestamps for the profiler and a cache for the next start, where there are any; nothing is needed.
-        let halves = if halves { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
+        let halves = if wanted.halves { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
         let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | halves;
         let features = adapter.features() & optional;
         let descriptor = wgpu::DeviceDescriptor {
@@ -169,7 +274,7 @@ impl Context {
         let (device, queue) = adapter
             .request_device(&descriptor)
             .await
-            .map_err(|error| Error::Unsupported { adapter: info.name.clone(), what: format!("cannot be opened: {error}") })?;
+            .map_err(|error| unopened(error.to_string().split_ascii_whitespace().collect::<Vec<_>>().join(" ")))?;
         Ok(Self::from_device(device, queue, info, adapter.limits()))
     }
 
@@ -186,8 +291,8 @@ impl Context {
             let is_lost = sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
             assert!(is_lost, "{error}");
         }));
-        let class = if info.device_type == "cpu" { DeviceClass::Software } else { DeviceClass::Gpu };
-        Self { device, queue, info, adapter_limits, class, lost, pipelines: Pipelines::default() }
+        let class = if info.is_software() { DeviceClass::Software } else { DeviceClass::Gpu };
+        Self { device, queue, info, adapter_limits, class, unopened: Vec::new(), lost, pipelines: Pipelines::default() }
     }
 
     /// Keeps compiled pipelines in this folder, for the next start. Only Vulkan offers it; elsewhere, and where the folder cannot be
@@ -203,20 +308,17 @@ impl Context {
         &self.info
     }
 
+    /// Better adapters that could not be opened, each with its name and the reason.
+    pub fn unopened(&self) -> &[String] {
+        &self.unopened
+    }
+
     /// The limits that matter to this library.
     pub fn limits(&self) -> Vec<Limit> {
         let (has, granted) = (&self.adapter_limits, self.device.limits());
-        let limit = |name, of: fn(&wgpu::Limits) -> u64| Limit { name, adapter: of(has), device: of(&granted) };
-        vec![
-            limit("max_buffer_size", |l| l.max_buffer_size),
-            limit("max_storage_buffer_binding_size", |l| l.max_storage_buffer_binding_size),
-            limit("max_storage_buffers_per_shader_stage", |l| l.max_storage_buffers_per_shader_stage.into()),
-            limit("max_compute_workgroup_storage_size", |l| l.max_compute_workgroup_storage_size.into()),
-            limit("max_compute_invocations_per_workgroup", |l| l.max_compute_invocations_per_workgroup.into()),
-            limit("max_compute_workgroups_per_dimension", |l| l.max_compute_workgroups_per_dimension.into()),
-            limit("min_uniform_buffer_offset_alignment", |l| l.min_uniform_buffer_offset_alignment.into()),
-            limit("min_storage_buffer_offset_alignment", |l| l.min_storage_buffer_offset_alignment.into()),
-        ]
+        let textures: Bound = ("max_texture_dimension_2d", |l| l.max_texture_dimension_2d.into());
+        let bounds = COMPUTE.iter().chain([&textures]);
+        bounds.map(|&(name, of)| Limit { name, adapter: of(has), device: of(&granted) }).collect()
     }
 
     /// The class of device that kernels are chosen for.
@@ -275,25 +377,251 @@ impl Context {
     }
 }
 
-/// WebGPU's default limits, with larger buffers where the adapter has them; an error where it has less than the kernels need.
-fn limits(adapter: &wgpu::Adapter, info: &AdapterInfo, default_limits: bool) -> Result<wgpu::Limits> {
-    let has = adapter.limits();
-    let needs = wgpu::Limits::default();
-    let lacks = [
-        ("invocations per workgroup", needs.max_compute_invocations_per_workgroup, has.max_compute_invocations_per_workgroup),
-        ("bytes of workgroup memory", needs.max_compute_workgroup_storage_size, has.max_compute_workgroup_storage_size),
-        ("storage buffers per shader", needs.max_storage_buffers_per_shader_stage, has.max_storage_buffers_per_shader_stage),
-        ("workgroups per dimension", needs.max_compute_workgroups_per_dimension, has.max_compute_workgroups_per_dimension),
-    ];
-    if let Some((what, needed, limit)) = lacks.into_iter().find(|(_, needed, limit)| limit < needed) {
-        return Err(Error::Unsupported { adapter: info.name.clone(), what: format!("has {limit} {what}, {needed} are needed") });
+/// A limit's name in WebGPU's snake case, and its value.
+type Bound = (&'static str, fn(&wgpu::Limits) -> u64);
+
+/// The limits that compute shaders need: kernels are made for WebGPU's defaults of these.
+const COMPUTE: [Bound; 12] = [
+    ("max_buffer_size", |l| l.max_buffer_size),
+    ("max_storage_buffer_binding_size", |l| l.max_storage_buffer_binding_size),
+    ("max_storage_buffers_per_shader_stage", |l| l.max_storage_buffers_per_shader_stage.into()),
+    ("max_bindings_per_bind_group", |l| l.max_bindings_per_bind_group.into()),
+    ("max_compute_workgroup_storage_size", |l| l.max_compute_workgroup_storage_size.into()),
+    ("max_compute_invocations_per_workgroup", |l| l.max_compute_invocations_per_workgroup.into()),
+    ("max_compute_workgroup_size_x", |l| l.max_compute_workgroup_size_x.into()),
+    ("max_compute_workgroup_size_y", |l| l.max_compute_workgroup_size_y.into()),
+    ("max_compute_workgroup_size_z", |l| l.max_compute_workgroup_size_z.into()),
+    ("max_compute_workgroups_per_dimension", |l| l.max_compute_workgroups_per_dimension.into()),
+    ("min_uniform_buffer_offset_alignment", |l| l.min_uniform_buffer_offset_alignment.into()),
+    ("min_storage_buffer_offset_alignment", |l| l.min_storage_buffer_offset_alignment.into()),
+];
+
+/// A limit in which an adapter falls short.
+#[derive(Debug, PartialEq, Eq)]
+struct Lack {
+    limit: &'static str,
+    needed: u64,
+    has: u64,
+}
+
+impl std::fmt::Display for Lack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "its {} is {}, {} is needed", self.limit, self.has, self.needed)
+    }
+}
+
+/// What is asked of an adapter that `has` these limits: WebGPU's default limits, with larger
+/// buffers where the adapter has them, unless `default_limits`.
+///
+/// Textures and what rendering needs may be less than the default, since some GPUs that compute
+/// well have less (a Raspberry Pi's).
+fn requested(has: &wgpu::Limits, default_limits: bool) -> Result<wgpu::Limits, Lack> {
+    let default = wgpu::Limits::default();
+    let limits = default.clone().or_worse_values_from(has);
+    if let Some((limit, of)) = COMPUTE.into_iter().find(|(_, of)| of(&limits) != of(&default)) {
+        return Err(Lack { limit, needed: of(&default), has: of(has) });
     }
     if default_limits {
-        return Ok(needs);
+        return Ok(limits);
     }
     Ok(wgpu::Limits {
-        max_buffer_size: has.max_buffer_size.max(needs.max_buffer_size),
-        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size.max(needs.max_storage_buffer_binding_size),
-        ..needs
+        max_buffer_size: has.max_buffer_size,
+        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
+        ..limits
     })
+}
+
+#[cfg(test)]
+impl Context {
+    /// The adapter of unit tests, as tests/common/mod.rs opens that of the others. `None` where GPU
+    /// tests are to be left out.
+    pub(super) fn for_tests(wanted: &Wanted<'_>) -> Option<Arc<Self>> {
+        let name = std::env::var("GHOSTNET_ADAPTER").ok();
+        match pollster::block_on(Self::new(&Wanted { name: name.as_deref(), ..*wanted })) {
+            Ok(context) => Some(Arc::new(context)),
+            Err(error) => {
+                let skip = std::env::var_os("GHOSTNET_SKIP_GPU_TESTS").is_some() && std::env::var_os("CI").is_none();
+                assert!(skip, "{error} (set GHOSTNET_SKIP_GPU_TESTS to leave the GPU tests out)");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn default() -> wgpu::Limits {
+        wgpu::Limits::default()
+    }
+
+    /// A large GPU: more than WebGPU's defaults in what the test looks at.
+    fn large() -> wgpu::Limits {
+        wgpu::Limits {
+            max_texture_dimension_2d: 32768,
+            max_buffer_size: 1 << 40,
+            max_storage_buffer_binding_size: 1 << 31,
+            max_storage_buffers_per_shader_stage: 1 << 20,
+            max_compute_workgroup_storage_size: 49152,
+            max_compute_invocations_per_workgroup: 1024,
+            max_compute_workgroup_size_x: 1024,
+            min_storage_buffer_offset_alignment: 16,
+            ..default()
+        }
+    }
+
+    /// A Raspberry Pi's V3D by Mesa's driver (`v3d_limits.h`, `v3dv_limits.h`, `v3dv_device.c`), as
+    /// wgpu's Vulkan backend reads them.
+    fn raspberry_pi(color_attachments: u32) -> wgpu::Limits {
+        wgpu::Limits {
+            max_texture_dimension_1d: 4096,
+            max_texture_dimension_2d: 4096,
+            max_texture_dimension_3d: 4096,
+            max_texture_array_layers: 2048,
+            max_storage_buffers_per_shader_stage: 8,
+            max_storage_textures_per_shader_stage: 4,
+            max_sampled_textures_per_shader_stage: 16,
+            max_uniform_buffer_binding_size: 1 << 30,
+            max_storage_buffer_binding_size: 1 << 30,
+            max_buffer_size: 1 << 30,
+            max_inter_stage_shader_variables: 15,
+            max_color_attachments: color_attachments,
+            max_compute_workgroup_storage_size: 16384,
+            max_compute_invocations_per_workgroup: 256,
+            max_compute_workgroup_size_z: 256,
+            min_uniform_buffer_offset_alignment: 32,
+            min_storage_buffer_offset_alignment: 32,
+            ..default()
+        }
+    }
+
+    #[test]
+    fn what_is_asked_of_an_adapter_is_what_it_has() {
+        let adapters = [("default", default()), ("large", large()), ("Pi 4", raspberry_pi(4)), ("Pi 5", raspberry_pi(8))];
+        for (name, has) in &adapters {
+            for default_limits in [true, false] {
+                let limits = requested(has, default_limits).unwrap();
+                // What wgpu would refuse.
+                limits.check_limits_with_fail_fn(has, false, |limit, asked, has| panic!("{name}: {limit} {asked}, it has {has}"));
+                for (limit, of) in COMPUTE {
+                    let is_buffer = limit == "max_buffer_size" || limit == "max_storage_buffer_binding_size";
+                    let source = if is_buffer && !default_limits { has } else { &default() };
+                    assert_eq!(of(&limits), of(source), "{name}: {limit}");
+                }
+            }
+        }
+        let of = |has| requested(&has, true).unwrap();
+        assert_eq!([of(default()), of(large())], [default(), default()]);
+        let pi = of(raspberry_pi(4));
+        assert_eq!((pi.max_texture_dimension_2d, pi.max_texture_dimension_3d, pi.max_color_attachments), (4096, 2048, 4));
+    }
+
+    #[test]
+    fn what_compute_needs_and_an_adapter_lacks_is_named_with_both_numbers() {
+        let lack = |limit, needed, has| Err(Lack { limit, needed, has });
+        // OpenGL ES 3.1.
+        let old = wgpu::Limits::downlevel_defaults();
+        assert_eq!(requested(&old, true), lack("max_storage_buffers_per_shader_stage", 8, 4));
+        let cases = [
+            (wgpu::Limits { max_compute_workgroup_storage_size: 16352, ..large() }, "max_compute_workgroup_storage_size", 16384, 16352),
+            (wgpu::Limits { max_compute_invocations_per_workgroup: 128, ..large() }, "max_compute_invocations_per_workgroup", 256, 128),
+            (wgpu::Limits { max_compute_workgroup_size_y: 64, ..large() }, "max_compute_workgroup_size_y", 256, 64),
+            (wgpu::Limits { max_buffer_size: 1 << 27, ..large() }, "max_buffer_size", 1 << 28, 1 << 27),
+            // Here less is better.
+            (wgpu::Limits { min_uniform_buffer_offset_alignment: 512, ..large() }, "min_uniform_buffer_offset_alignment", 256, 512),
+        ];
+        for (has, limit, needed, limited) in cases {
+            for default_limits in [true, false] {
+                assert_eq!(requested(&has, default_limits), lack(limit, needed, limited));
+            }
+        }
+        let text = requested(&old, true).unwrap_err().to_string();
+        assert_eq!(text, "its max_storage_buffers_per_shader_stage is 4, 8 is needed");
+    }
+
+    /// An adapter of a type, named after it.
+    fn adapter(device_type: &str) -> AdapterInfo {
+        AdapterInfo {
+            name: format!("the {device_type}"),
+            backend: "vulkan".into(),
+            driver: "Mesa".into(),
+            device_type: device_type.into(),
+            features: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn adapters_that_run_shaders_on_the_cpu_are_taken_where_they_are_asked_for() {
+        let types = ["discrete", "integrated", "virtual", "other", "cpu"];
+        let taken = |wanted: Wanted<'_>| types.into_iter().filter(|of| wanted.takes(&adapter(of))).collect::<Vec<_>>();
+        let gpus = Wanted { gpu_only: true, ..Default::default() };
+        assert_eq!(taken(gpus), types[..4]);
+        assert_eq!(taken(Wanted::default()), types);
+        assert_eq!(taken(Wanted { name: Some("The CPU"), ..Default::default() }), ["cpu"]);
+        assert_eq!(taken(Wanted { name: Some("mesa"), ..gpus }), types[..4]);
+        assert_eq!(taken(Wanted { name: Some("nosuch"), ..Default::default() }), [""; 0]);
+    }
+
+    #[test]
+    fn why_there_is_no_adapter() {
+        let gpus = Wanted { gpu_only: true, ..Default::default() };
+        let cpus = [adapter("cpu"), AdapterInfo { name: "another".into(), ..adapter("cpu") }];
+        let cases = [
+            (gpus, &cpus[..0], "this machine offers none (on Linux install a Vulkan driver, e.g. mesa-vulkan-drivers)"),
+            (gpus, &cpus[..1], "the only adapter, `the cpu`, runs shaders on the CPU"),
+            (gpus, &cpus[..], "all adapters run shaders on the CPU: `the cpu`, `another`"),
+            (Wanted { name: Some("x"), ..Default::default() }, &cpus[..], "none matches `x`; there are `the cpu`, `another`"),
+        ];
+        for (wanted, all, why) in cases {
+            assert_eq!(wanted.none_of(all).to_string(), format!("no GPU adapter: {why}"));
+        }
+    }
+
+    #[test]
+    fn what_a_browser_tells_of_an_adapter() {
+        let told = |[vendor, architecture, device, description]: [&str; 4], is_fallback| Told {
+            vendor: vendor.into(),
+            architecture: architecture.into(),
+            device: device.into(),
+            description: description.into(),
+            is_fallback,
+        };
+        for (texts, name) in [
+            (["google", "swiftshader", "", ""], "google swiftshader"),
+            (["google", "swiftshader", "0xc0de", "SwiftShader Device (Subzero)"], "SwiftShader Device (Subzero)"),
+            (["microsoft", "warp", "", ""], "microsoft warp"),
+            (["", "", "", "Microsoft Basic Render Driver"], "Microsoft Basic Render Driver"),
+            (["mesa", "software", "", ""], "mesa software"),
+            (["", "", "", "llvmpipe (LLVM 15.0.6, 256 bits)"], "llvmpipe (LLVM 15.0.6, 256 bits)"),
+        ] {
+            let told = told(texts, false);
+            assert!(told.is_software() && told.name() == name, "{texts:?}: {}", told.name());
+        }
+        for (texts, name) in [
+            (["", "", "", ""], "a GPU that the browser does not name"),
+            (["intel", "gen-12lp", "", ""], "intel gen-12lp"),
+            (["mesa", "", "", ""], "mesa"),
+            (["microsoft", "", "", ""], "microsoft"),
+            (["nvidia", "ampere", "", "NVIDIA Warp 9 Software Edition"], "NVIDIA Warp 9 Software Edition"),
+        ] {
+            let gpu = told(texts, false);
+            assert!(!gpu.is_software() && gpu.name() == name, "{texts:?}: {}", gpu.name());
+            assert!(told(texts, true).is_software(), "{texts:?}: as the browser says");
+        }
+    }
+
+    #[test]
+    fn where_an_adapter_cannot_be_opened_the_next_is() {
+        let open = async |name: &&str| match *name {
+            name if name.starts_with("good") => Ok(name.to_string()),
+            name => Err(Unopened { adapter: name.into(), why: "it is bad".into() }),
+        };
+        let first = |names: &[&str]| pollster::block_on(first(names, open)).map_err(|error| error.to_string());
+        let bad = |name: &str| format!("`{name}` cannot be opened: it is bad");
+        assert_eq!(first(&["good 1", "bad 1", "good 2"]), Ok(("good 1".into(), vec![])));
+        assert_eq!(first(&["bad 1", "bad 2", "good 1"]), Ok(("good 1".into(), vec![bad("bad 1"), bad("bad 2")])));
+        assert_eq!(first(&["bad 1"]), Err(format!("no GPU adapter: {}", bad("bad 1"))));
+        assert_eq!(first(&["bad 1", "bad 2"]), Err(format!("no GPU adapter: {}; {}", bad("bad 1"), bad("bad 2"))));
+    }
 }

@@ -134,21 +134,16 @@ async fn create(device: &wgpu::Device, data: Option<&[u8]>) -> Result<wgpu::Pipe
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Backend, Engine, EngineOptions, Network, Tensor, gpu::Context};
+    use crate::{
+        Backend, Engine, EngineOptions, Network, Tensor,
+        gpu::{Context, Wanted},
+    };
     use std::{fs, path::Path};
 
     /// A device that offers the cache; without one there is nothing to test.
     fn device() -> Option<wgpu::Device> {
-        let adapter = std::env::var("GHOSTNET_ADAPTER").ok();
-        let context = pollster::block_on(Context::new(adapter.as_deref(), true, false));
-        match context {
-            Ok(context) => Some(context.device.clone()).filter(|d| d.features().contains(wgpu::Features::PIPELINE_CACHE)),
-            Err(error) => {
-                let skip = std::env::var_os("GHOSTNET_SKIP_GPU_TESTS").is_some() && std::env::var_os("CI").is_none();
-                assert!(skip, "{error} (set GHOSTNET_SKIP_GPU_TESTS to leave the GPU tests out)");
-                None
-            }
-        }
+        let context = Context::for_tests(&Wanted { default_limits: true, ..Default::default() })?;
+        Some(context.device.clone()).filter(|device| device.features().contains(wgpu::Features::PIPELINE_CACHE))
     }
 
     fn open(device: &wgpu::Device, folder: &Path) -> DiskCache {
@@ -203,6 +198,7 @@ mod tests {
         };
         let disk = |engine: &Engine| engine.gpu().unwrap().pipelines.disk.as_ref().unwrap().stored.clone();
         let (first, engine) = run();
+        wait(engine.gpu().unwrap().pipelines.disk.as_ref().unwrap().writer.lock().unwrap().take());
         let stored = disk(&engine);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), usize::from(stored.bytes.load(Ordering::Acquire) > 0));
         assert!(stored.file.write(&stored.cache.get_data().unwrap()));

@@ -15,7 +15,7 @@ mod resize;
 pub mod roofline;
 mod weights;
 
-pub use context::{AdapterInfo, Context, Limit, adapters};
+pub use context::{AdapterInfo, Context, Limit, Wanted, adapters};
 pub use pipelines::Pipeline;
 /// What a texture can be filled from in a browser.
 #[cfg(target_arch = "wasm32")]

@@ -121,8 +121,7 @@ pub(super) async fn compile_source(
         layout: Some(&pipeline_layout),
         module: &module,
         entry_point: Some("main"),
-        // Every kernel writes workgroup memory before it reads it.
-        compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: false },
+        compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: zeroes(device) },
         cache,
     });
     match scope.pop().await {
@@ -131,5 +130,29 @@ pub(super) async fn compile_source(
             other => other,
         }),
         None => Ok(Pipeline { pipeline, layout, bindings }),
+    }
+}
+
+/// Whether workgroup memory is zeroed before a kernel runs, on this device. A browser does it in
+/// any case.
+fn zeroes(device: &wgpu::Device) -> bool {
+    !cfg!(target_arch = "wasm32") && needs_zeroes(device.adapter_info().backend)
+}
+
+/// Whether kernels need zeroed workgroup memory on a backend. Every kernel writes it before it
+/// reads it, so none does; but Metal's compiler misplaces barriers where nothing zeroes the memory
+/// (gfx-rs/wgpu 4500 and 3181; vello turned it on for that, linebender/vello 363).
+fn needs_zeroes(backend: wgpu::Backend) -> bool {
+    backend == wgpu::Backend::Metal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::needs_zeroes;
+    use wgpu::Backend::*;
+
+    #[test]
+    fn workgroup_memory_is_zeroed_on_metal_alone() {
+        assert_eq!([Metal, Vulkan, Dx12, Gl, BrowserWebGpu, Noop].map(needs_zeroes), [true, false, false, false, false, false]);
     }
 }

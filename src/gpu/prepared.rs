@@ -474,3 +474,46 @@ pub(super) fn filled(device: &wgpu::Device, label: &str, usage: wgpu::BufferUsag
     buffer.unmap();
     Ok(buffer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Network, Precision,
+        device::{Choice, DeviceClass},
+        gpu::Wanted,
+        graph::{Shape, passes},
+        plan::{ConstantCache, Form, PlanOptions},
+    };
+
+    /// A run waits for one before it only where that one has its buffers: as many have their own as
+    /// may be under way.
+    #[test]
+    fn runs_under_way_have_buffers_of_their_own() {
+        let Some(context) = Context::for_tests(&Wanted::default()) else { return };
+        let mut graph = Network::embedded().unwrap().graph().unwrap();
+        passes::run(&mut graph, passes::REQUIRED);
+        passes::run(&mut graph, passes::FUSING);
+        let options =
+            PlanOptions { form: Form::Tensors, precision: Precision::F32, choice: Choice::new(DeviceClass::Gpu), normalise: [[0.0; 3]; 2] };
+        let plan = Arc::new(Plan::new(&graph, Shape::new(1, 3, 32, 32), &options, &mut ConstantCache::new()).unwrap());
+        let input = vec![0; plan.slots[plan.input.slot]];
+        for in_flight in [1, 3] {
+            let (mut prepared, _) = pollster::block_on(Prepared::new(&context, plan.clone(), &Weights::default())).unwrap();
+            pollster::block_on(prepared.set_in_flight(in_flight)).unwrap();
+            let mut runs = Vec::new();
+            for n in 0..5 {
+                let used = prepared.flights.iter().filter(|flight| flight.submission.is_some()).count();
+                assert_eq!((used, prepared.flights.len()), (n.min(in_flight), in_flight));
+                assert_eq!(
+                    prepared.flights[0].submission.is_some(),
+                    n >= in_flight,
+                    "the oldest run's are taken, and only if all are in use"
+                );
+                runs.push(pollster::block_on(prepared.submit(&input)).unwrap());
+            }
+            let results: Vec<_> = runs.into_iter().map(|run| pollster::block_on(run.wait()).unwrap()).collect();
+            assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
+        }
+    }
+}

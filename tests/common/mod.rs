@@ -3,7 +3,10 @@
 
 pub mod net;
 
-use ghostnet::{Backend, CacheDir, Engine, EngineOptions, Result, gpu::Context};
+use ghostnet::{
+    Backend, CacheDir, Engine, EngineOptions, Result,
+    gpu::{Context, Wanted},
+};
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -22,6 +25,13 @@ fn options() -> EngineOptions {
         cache: CacheDir::Off,
         ..Default::default()
     }
+}
+
+/// A GPU engine, and never the CPU in its place.
+fn open(options: EngineOptions) -> Result<Engine> {
+    let engine = Engine::blocking(options)?;
+    assert_eq!(engine.backend(), "gpu");
+    Ok(engine)
 }
 
 /// Without an adapter the tests fail, unless GHOSTNET_SKIP_GPU_TESTS is set and CI is not.
@@ -48,7 +58,7 @@ fn say(line: &str) {
 pub fn gpu() -> Option<&'static Engine> {
     static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
     let engine = ENGINE.get_or_init(|| {
-        let engine = opened(Engine::blocking(options()))?;
+        let engine = opened(open(options()))?;
         say(&format!("adapter: {} ({})", engine.adapter().name, engine.adapter().driver));
         Some(engine)
     });
@@ -58,12 +68,17 @@ pub fn gpu() -> Option<&'static Engine> {
 /// The device of a test binary that works below the engine.
 pub fn context() -> Option<&'static Arc<Context>> {
     static CONTEXT: OnceLock<Option<Arc<Context>>> = OnceLock::new();
-    let context = CONTEXT.get_or_init(|| {
-        let context = opened(pollster::block_on(Context::new(options().adapter.as_deref(), true, false)))?;
-        say(&format!("adapter: {} ({})", context.info().name, context.info().driver));
-        Some(Arc::new(context))
-    });
-    context.as_ref()
+    CONTEXT.get_or_init(|| context_with(|_| ())).as_ref()
+}
+
+/// A device below the engine, with something else asked of it.
+pub fn context_with(change: impl FnOnce(&mut Wanted<'_>)) -> Option<Arc<Context>> {
+    let options = options();
+    let mut wanted = Wanted { name: options.adapter.as_deref(), default_limits: true, ..Default::default() };
+    change(&mut wanted);
+    let context = opened(pollster::block_on(Context::new(&wanted)))?;
+    say(&format!("adapter: {} ({})", context.info().name, context.info().driver));
+    Some(Arc::new(context))
 }
 
 /// An engine on the same adapter with other options.
@@ -71,7 +86,7 @@ pub fn gpu_with(change: impl FnOnce(&mut EngineOptions)) -> Option<Engine> {
     gpu()?;
     let mut options = options();
     change(&mut options);
-    Some(Engine::blocking(options).expect("the adapter opened before"))
+    Some(open(options).expect("the adapter opened before"))
 }
 
 pub fn cpu() -> &'static Engine {

@@ -370,5 +370,9 @@ $('samples').append(...SAMPLES.map(([file, name]) => {
   return element('li', {}, button);
 }));
 
+// `?backend=gpu` in the address, as people choose it on the page.
+const wish = new URLSearchParams(location.search).get('backend');
+if ([...$('backend-choice').options].some(({ value }) => value === wish)) asked.backend = $('backend-choice').value = wish;
+
 // The network and a picture for it, both at once.
 await Promise.all([reload(), openSample(...SAMPLES[0])]);

@@ -1,5 +1,5 @@
 /**
- * GhostNet in the browser, on the GPU through WebGPU, or on the CPU in WebAssembly where there is no WebGPU.
+ * GhostNet in the browser, on the GPU through WebGPU, or on the CPU in WebAssembly where WebGPU offers no GPU.
  *
  * Every function that fails throws an `Error` (or rejects with one) whose message is one line: what went wrong, on which file or node.
  */
@@ -26,7 +26,10 @@ export interface LoadOptions {
   weights?: WeightsSource;
   /** The network's name: `ghostnet_050`, `ghostnet_100`, `ghostnet_130`. The weights tell; if this is given too, they must agree. */
   model?: string;
-  /** `auto` (default): the GPU where there is WebGPU, else the CPU. `gpu`: the GPU, or fail. */
+  /**
+   * `auto` (default): the GPU where WebGPU offers one, else the CPU. `gpu`: whatever WebGPU offers, be it an adapter that runs shaders on the
+   * CPU (SwiftShader, WARP), which is slower than `cpu`; or fail.
+   */
   backend?: 'auto' | 'gpu' | 'cpu';
   /** How weights and activations are stored. `f16` (GPU only) halves memory and traffic; with `shader-f16` convolutions multiply halves. Default `f32`. */
   precision?: 'f32' | 'f16';

@@ -40,10 +40,9 @@ const PAGE = `<!doctype html><link rel="icon" href="data:,"><script type="module
       };
       return device;
     };
-    const nets = [await GhostNet.load(), await GhostNet.load({ precision: 'f16' })];
-    // Software adapters keep to arithmetic in f32: once more as if it were none.
-    Object.defineProperty(GPUAdapterInfo.prototype, 'isFallbackAdapter', { get: () => false });
-    nets.push(await GhostNet.load({ precision: 'f16' }));
+    const load = (options) => GhostNet.load({ backend: 'gpu', ...options });
+    // Software adapters keep to arithmetic in f32: once more as a GPU.
+    const nets = [await load(), await load({ precision: 'f16' }), await load({ precision: 'f16', deviceClass: 'gpu' })];
     const found = [];
     for (const net of nets) found.push({ info: net.info, top: await net.classify(blob, { top: 10 }) });
     await report({ found, devices });

@@ -40,10 +40,10 @@ const sum = (steps, key) => steps.reduce((all, step) => all + step[key], 0);
 const TOLERANCE = 1e-4;
 
 /**
- * Runs GhostNet 1.0 at 224 x 224 with made-up weights: the largest difference of its logits from the native command's, relative to the
- * largest logit, and its steps.
+ * Runs GhostNet 1.0 at 224 x 224 with made-up weights, and the kernels of a class of device if it is given: the largest difference of its
+ * logits from the native command's, relative to the largest logit, and its steps.
  */
-async function ghostnet100(page) {
+async function ghostnet100(page, deviceClass) {
   const shape = [1, 3, 224, 224];
   const values = Float32Array.from({ length: 3 * 224 * 224 }, (_, at) => Math.sin(at * 0.37) + Math.cos(at * 0.0113));
   const directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
@@ -52,16 +52,16 @@ async function ghostnet100(page) {
   native('run', '--model', 'ghostnet_100', '--weights', 'random', '--backend', 'cpu', '--input', x, '--output', y);
   const logits = readNpy(y);
   rmSync(directory, { recursive: true });
-  const got = await page.evaluate(async ([shape, bytes]) => {
+  const got = await page.evaluate(async ([shape, bytes, deviceClass]) => {
     const data = new Float32Array(Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0)).buffer);
-    const big = await GhostNet.load({ model: 'ghostnet_100', weights: 'random' });
+    const big = await GhostNet.load({ model: 'ghostnet_100', weights: 'random', backend: 'gpu', deviceClass });
     const small = window.net?.run(new Float32Array(3 * 32 * 32), [1, 3, 32, 32]);
     const result = await big.run(data, shape);
     await small;
     const steps = await big.profile();
     big.destroy();
     return { shape: result.shape, data: [...result.data], steps, macs: big.info.macs };
-  }, [shape, Buffer.from(values.buffer).toString('base64')]);
+  }, [shape, Buffer.from(values.buffer).toString('base64'), deviceClass]);
   assert.deepEqual(got.shape, [1, 1000]);
   const largest = Math.max(...logits.map(Math.abs));
   return { off: Math.max(...logits.map((value, at) => Math.abs(value - got.data[at]))) / largest, steps: got.steps, macs: got.macs };
@@ -83,7 +83,7 @@ describe('with WebGPU', () => {
     });
     page = await web.open();
     await page.evaluate(recordDevices);
-    await page.evaluate(async () => { window.net = await GhostNet.load(); });
+    await page.evaluate(async () => { window.net = await GhostNet.load({ backend: 'gpu' }); });
   });
   after(async () => {
     // Each test has had its say; nothing else may have complained.
@@ -104,6 +104,33 @@ describe('with WebGPU', () => {
     assert.deepEqual([info.model, info.precision, info.fallback, info.input], ['ghostnet_050_cifar10', 'f32', null, [3, 32, 32]]);
     assert.equal(info.labels.length, info.classes);
     for (const part of ['wasm', 'weights', 'device', 'upload', 'pipelines', 'total']) assert.equal(typeof info.startup[part], 'number', part);
+  });
+
+  test('by itself it takes the CPU where the adapter runs shaders there, and says so; else the GPU', async () => {
+    const load = (page) => page.evaluate(async () => {
+      const { info } = await GhostNet.load().then((net) => (net.destroy(), net));
+      return [info.backend, info.adapter, info.fallback];
+    });
+    const [backend, adapter, fallback] = await load(page);
+    assert.equal(backend, 'cpu');
+    assert.match(adapter, /^CPU /);
+    assert.match(fallback, /^no GPU adapter: the only adapter, `.*swiftshader.*`, runs shaders on the CPU$/i);
+    // What browsers say of it is not always the same. This one tells of the adapter what is in `told`, and whether it is a fallback.
+    const as = async (told) => {
+      const other = await web.open();
+      await other.evaluate((told) => {
+        for (const key of ['vendor', 'architecture', 'device', 'description', 'isFallbackAdapter']) {
+          Object.defineProperty(GPUAdapterInfo.prototype, key, { get: () => told[key] ?? (key === 'isFallbackAdapter' ? false : '') });
+        }
+      }, told);
+      const found = await load(other);
+      await other.close();
+      return found;
+    };
+    assert.equal((await as({ vendor: 'google', architecture: 'swiftshader' }))[0], 'cpu');
+    assert.equal((await as({ isFallbackAdapter: true }))[0], 'cpu');
+    assert.deepEqual(await as({}), ['gpu', 'a GPU that the browser does not name', null]);
+    assert.deepEqual(await as({ vendor: 'intel', architecture: 'gen-12lp' }), ['gpu', 'intel gen-12lp', null]);
   });
 
   test('every kind of picture gives the same', async () => {
@@ -142,10 +169,7 @@ describe('with WebGPU', () => {
   });
 
   test('so do the kernels that real GPUs get, ghost modules in one dispatch', async () => {
-    const other = await web.open();
-    await other.evaluate(() => Object.defineProperty(GPUAdapterInfo.prototype, 'isFallbackAdapter', { value: false }));
-    const { off, steps, macs } = await ghostnet100(other);
-    await other.close();
+    const { off, steps, macs } = await ghostnet100(page, 'gpu');
     assert.ok(off <= TOLERANCE, `off by ${off} of the largest`);
     assert.equal(sum(steps, 'macs'), macs);
     const count = (name) => steps.filter(({ kernel }) => kernel === name).length;
@@ -154,7 +178,7 @@ describe('with WebGPU', () => {
 
   test('calls on two nets at once do not disturb each other', async () => {
     const found = await page.evaluate(async () => {
-      const other = await GhostNet.load({ precision: 'f16' });
+      const other = await GhostNet.load({ backend: 'gpu', precision: 'f16' });
       const blobs = await Promise.all(['chelsea.png', 'horse.png'].map(async (file) => (await fetch(`/images/${file}`)).blob()));
       const calls = [0, 1, 2, 3].flatMap((at) => [net.classify(blobs[at % 2], { top: 10 }), other.classify(blobs[at % 2], { top: 10 })]);
       const found = await Promise.all(calls);
@@ -207,6 +231,8 @@ describe('with WebGPU', () => {
       [load, { precision: 'f64' }, /^precision `f64`/],
       [load, { backend: 'tpu' }, /^backend `tpu`/],
       [load, { backend: 'cpu', precision: 'f16' }, /computes in f32/],
+      [load, { backend: 'auto', precision: 'f16' }, /^no GPU adapter: the only adapter, .*swiftshader.*f16.* backend: 'gpu' /i],
+      [load, { deviceClass: 'tpu' }, /^device class `tpu`/],
       [async () => net.run(new Float32Array(5), [1, 3, 32, 32]), null, /has 3072 values, 5 were given$/],
       [async () => net.run(new Float32Array(3 * 16 * 16), [1, 3, 16, 16]), null, /at least 32 x 32 are needed$/],
       [async () => net.classify(new Blob(['text'])), null, /not an image that this browser can decode$/],
@@ -294,7 +320,7 @@ describe('with WebGPU', () => {
 
   test('a destroyed net refuses calls', async () => {
     const found = await failure(page, async () => {
-      const other = await GhostNet.load();
+      const other = await GhostNet.load({ backend: 'gpu' });
       const running = other.run(new Float32Array(3 * 32 * 32), [1, 3, 32, 32]);
       other.destroy();
       other.destroy();

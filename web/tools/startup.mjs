@@ -18,12 +18,12 @@ const shown = (times, unit, digits) => {
 };
 
 /** In the page. */
-async function measure(warm) {
+async function measure([backend, warm]) {
   const canvas = new OffscreenCanvas(640, 480);
   canvas.getContext('2d').fillRect(100, 100, 300, 200);
   const picture = await createImageBitmap(canvas);
   const begin = performance.now();
-  const net = await GhostNet.load({ model: 'ghostnet_100', weights: 'random' });
+  const net = await GhostNet.load({ model: 'ghostnet_100', weights: 'random', backend });
   await net.classify(picture);
   const first = performance.now() - begin;
   const times = [];
@@ -42,7 +42,7 @@ for (let round = 0; round < rounds; round++) {
   const web = await site(browser);
   try {
     const page = await web.open();
-    found.push(await page.evaluate(measure, WARM));
+    found.push(await page.evaluate(measure, [values.cpu ? 'cpu' : 'gpu', WARM]));
   } finally {
     await web.close();
     await browser.close();
