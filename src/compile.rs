@@ -66,7 +66,7 @@ impl Plan {
     }
 }
 
-/// No operation is left that a pass has to take out, and there is a result.
+/// No operation is left that a pass has to take out, and there are an input and a result.
 fn check_operations(graph: &Graph) -> Result<()> {
     let unsupported = graph.nodes().iter().filter(|node| matches!(node.op, Op::BatchNorm { .. }));
     let unsupported: Vec<String> =
@@ -74,6 +74,7 @@ fn check_operations(graph: &Graph) -> Result<()> {
     if !unsupported.is_empty() {
         return Err(Error::NoKernel(unsupported));
     }
+    graph.input()?;
     if graph.outputs().is_empty() {
         return Err(Error::Model("the graph has no result".into()));
     }

@@ -1,13 +1,9 @@
 //! Statistics of repeated measurements.
 
-use std::collections::BinaryHeap;
-
-/// The values, smallest first. A heap sorts them, for that is a tenth of the standard sort's size in the browser package.
-fn sorted(values: Vec<f64>) -> Vec<f64> {
-    // Integers in the order of `f64::total_cmp`; its own reverse.
-    let key = |bits: i64| bits ^ ((bits >> 63) as u64 >> 1) as i64;
-    let heap: BinaryHeap<i64> = values.into_iter().map(|value| key(value.to_bits() as i64)).collect();
-    heap.into_sorted_vec().into_iter().map(|bits| f64::from_bits(key(bits) as u64)).collect()
+/// The values, smallest first.
+fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values
 }
 
 /// The middle value (the mean of the middle two); 0 of none.
@@ -36,9 +32,5 @@ mod tests {
         let values: Vec<f64> = (1..=30).rev().map(f64::from).collect();
         assert_eq!([0, 10, 50, 90, 100].map(|p| percentile(values.clone(), p)), [1.0, 3.0, 15.0, 27.0, 30.0]);
         assert_eq!([percentile(vec![7.0], 90), percentile(vec![], 90), median(vec![]), median(vec![1.0, 4.0])], [7.0, 0.0, 0.0, 2.5]);
-        let signs = vec![0.5, f64::NEG_INFINITY, -0.0, 1e300, -2.0, 0.0, -1e-300, f64::INFINITY];
-        let mut usual = signs.clone();
-        usual.sort_by(f64::total_cmp);
-        assert_eq!(sorted(signs).iter().map(|v| v.to_bits()).collect::<Vec<_>>(), usual.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
     }
 }

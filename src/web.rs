@@ -5,11 +5,9 @@
 
 use crate::{
     Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor,
+    device::{Choice, DeviceClass},
     gpu::ExternalImageSource,
-    kernels::{
-        Rows,
-        choice::{Choice, DeviceClass},
-    },
+    kernels::resize::Rows,
     plan::Form,
     report::kernels,
 };

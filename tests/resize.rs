@@ -72,7 +72,7 @@ fn compare(prepared: &mut gpu::Prepared, how: &Preprocess, images: &[Rgb], textu
     let images_of: Vec<_> = images.iter().map(|image| of(how, image.size(), image, texture)).collect();
     let bytes = pollster::block_on(prepared.resize_images(&images_of)).unwrap();
     let values = plan.precision.from_bytes(&bytes);
-    let scale_shift = &plan.constants.iter().find(|c| c.key.role == "normalise").unwrap().data;
+    let scale_shift = &plan.constants.iter().find(|c| c.key.role == "scale_shift").unwrap().data;
     let pixels = how.size[0] * how.size[1];
     for (n, image) in images.iter().enumerate() {
         let expected = how.resize_and_crop(&DynamicImage::ImageRgb8(image.0.clone())).unwrap();

@@ -1,6 +1,6 @@
 //! Which tensors share a buffer: two that are not alive at the same time may.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::cmp::Reverse;
 
 /// A tensor's bytes and the steps between which it is alive, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,11 +18,11 @@ pub struct Lifetime {
 /// Greedy by size, largest first: each goes into the free slot whose size fits best, or a new one
 /// (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", MLSys 2020, greedy by size).
 pub fn assign_slots(tensors: &[Lifetime]) -> (Vec<usize>, Vec<usize>) {
-    // A heap, for it is smaller than a sort in the browser package.
-    let mut order: BinaryHeap<_> = tensors.iter().enumerate().map(|(t, tensor)| (tensor.bytes, Reverse(t))).collect();
+    let mut order: Vec<usize> = (0..tensors.len()).collect();
+    order.sort_by_key(|&t| Reverse(tensors[t].bytes));
     let mut slot_of = vec![0; tensors.len()];
     let mut slots: Vec<(usize, Vec<usize>)> = Vec::new(); // size, tensors
-    while let Some((_, Reverse(t))) = order.pop() {
+    for t in order {
         let Lifetime { bytes, first, last } = tensors[t];
         let free = |others: &[usize]| others.iter().all(|&o| tensors[o].last < first || last < tensors[o].first);
         // Slots are at least as large as what comes later; the smallest free one wastes least.

@@ -1,7 +1,6 @@
 //! Safetensors: 8 bytes of header length, a JSON header, the numbers (<https://github.com/huggingface/safetensors>).
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use super::{Float, Found, Tensor, UNUSED_SUFFIX, elements, one_line, quoted, tensor};
 use crate::json::Value;
@@ -93,10 +92,10 @@ fn bits(dtype: &str) -> Option<u64> {
 
 /// The tensors lie one behind the other and leave nothing over.
 fn check_spans(entries: &[Entry], data_bytes: usize) -> Result<(), String> {
-    // A heap, for no other sort is as small in the browser package; the last is the first.
-    let mut spans: BinaryHeap<_> = entries.iter().map(|entry| Reverse((entry.span, &entry.name))).collect();
+    let mut spans: Vec<_> = entries.iter().map(|entry| (entry.span, &entry.name)).collect();
+    spans.sort_unstable();
     let mut covered = 0;
-    while let Some(Reverse(([start, end], name))) = spans.pop() {
+    for ([start, end], name) in spans {
         if start != covered {
             return Err(format!("damaged: tensor {} begins at {start}, the one before it ends at {covered}", quoted(name)));
         }
