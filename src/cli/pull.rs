@@ -35,7 +35,7 @@ impl Args {
         bar.finish_and_clear();
         let pulled = pulled?;
         if let Some(why) = &pulled.offline {
-            note(&format!("note: {why}: used is what the cache has"));
+            note(&format!("note: {why}; what the cache has is used"));
         }
         if self.json {
             let config = pulled.config.as_ref().map(|path| path.to_string_lossy());

@@ -97,18 +97,48 @@ mod tests {
     #[test]
     fn weights_are_chosen_as_timm_does() {
         let order = [
-            "model.safetensors", "ghostnet.safetensors", "pytorch_model.bin", "model.bin", "pytorch_model.pth", "model.pth", "a.pth",
-            "checkpoint.pth.tar", "a.pt", "a.bin", "model.onnx",
+            "model.safetensors",
+            "ghostnet.safetensors",
+            "pytorch_model.bin",
+            "model.bin",
+            "pytorch_model.pth",
+            "model.pth",
+            "a.pth",
+            "checkpoint.pth.tar",
+            "a.pt",
+            "a.bin",
+            "model.onnx",
         ];
         for at in 0..order.len() {
             // In whatever order they are listed.
             assert_eq!(choose(order[at..].iter().rev().copied()), Some(order[at]));
         }
         for none in [
-            "optimizer.pt", "optimizer.bin", "optimizer_0.bin", "scheduler.pt", "rng_state.pth", "rng_state_3.pth", "training_args.bin",
-            "scaler.pt", "sampler_1.bin", "random_states_0.pt", "zero_pp_rank_0_optim_states.pt", "model-00001-of-00002.safetensors",
-            "pytorch_model-00001-of-00002.bin", "deep/model.safetensors", "../x.pth", ".hidden.pth", "a b.pth", "x\0.pth", "con.pth", "model.pkl",
-            "model.safetensors.index.json", "README.md", "a.pth.", "a.PTH/", "..\\x.pth",
+            "optimizer.pt",
+            "optimizer.bin",
+            "optimizer_0.bin",
+            "scheduler.pt",
+            "rng_state.pth",
+            "rng_state_3.pth",
+            "training_args.bin",
+            "scaler.pt",
+            "sampler_1.bin",
+            "random_states_0.pt",
+            "zero_pp_rank_0_optim_states.pt",
+            "model-00001-of-00002.safetensors",
+            "pytorch_model-00001-of-00002.bin",
+            "deep/model.safetensors",
+            "../x.pth",
+            ".hidden.pth",
+            "a b.pth",
+            "x\0.pth",
+            "con.pth",
+            "model.pkl",
+            "model.safetensors.index.json",
+            "README.md",
+            "a.pth.",
+            "a.PTH/",
+            "..\\x.pth",
         ] {
             assert_eq!(choose([none].into_iter()), None, "{none}");
         }
@@ -124,8 +154,30 @@ mod tests {
         }
         let long = "a".repeat(201);
         for name in [
-            "", ".", "..", "../x", "a/b", "a\\b", "/a", ".a", "a.", "CON", "con.txt", "nul", "COM1", "lpt9.x", "a:b", "a b", "a\n", "a\0", "é",
-            "x.incomplete", "x.INCOMPLETE", "*", "%2e%2e", &long,
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "a\\b",
+            "/a",
+            ".a",
+            "a.",
+            "CON",
+            "con.txt",
+            "nul",
+            "COM1",
+            "lpt9.x",
+            "a:b",
+            "a b",
+            "a\n",
+            "a\0",
+            "é",
+            "x.incomplete",
+            "x.INCOMPLETE",
+            "*",
+            "%2e%2e",
+            &long,
         ] {
             assert!(!is_file_name(name), "{name:?}");
         }

@@ -177,7 +177,7 @@ impl Client {
         let address = hub.endpoint.as_deref().unwrap_or(PUBLIC_HUB).trim().trim_end_matches('/');
         let bad = |why: &str| Error::Download(format!("bad address {}: {why}", without_credentials(address)));
         let given: Uri = address.parse().map_err(|e: ureq::http::uri::InvalidUri| bad(&e.to_string()))?;
-        check_scheme(&given).map_err(|why| bad(&why))?;
+        check(&given).map_err(|why| bad(&why))?;
         if given.query().is_some() {
             return Err(bad("an endpoint has no `?`"));
         }
@@ -253,7 +253,9 @@ impl Client {
         if late {
             return Err(Failure::Unreachable(self.late()));
         }
-        read.map_err(|e| Failure::Unreachable(format!("the list of files of `{repo}` from {endpoint} broke off: {}", shown(&e.to_string()))))?;
+        read.map_err(|e| {
+            Failure::Unreachable(format!("the list of files of `{repo}` from {endpoint} broke off: {}", shown(&e.to_string())))
+        })?;
         if text.len() as u64 > MAX_LIST {
             return Err(too_long());
         }
@@ -323,14 +325,20 @@ impl Client {
                 }
                 ended => {
                     if self.watch.rest() {
-                        return Err(Failure::Broken(format!("less than {QUOTA} in the last {:?}", self.timeouts.stall)));
+                        return Err(self.stalled());
                     }
                     return Err(Failure::Broken(ended.map_or_else(|e| shown(&e.to_string()), |_| "then the connection was closed".into())));
                 }
             }
         }
-        self.watch.rest();
+        if self.watch.rest() {
+            return Err(self.stalled());
+        }
         Ok(())
+    }
+
+    fn stalled(&self) -> Failure {
+        Failure::Broken(format!("and fewer than {QUOTA} of them in the last {:?}", self.timeouts.stall))
     }
 
     fn place(&self, path: &str) -> Outcome<Place> {
@@ -361,7 +369,8 @@ impl Client {
             let from = self.shown(&place);
             let status = response.status().as_u16();
             let location = response.headers().get(LOCATION);
-            let location = location.ok_or_else(|| Failure::Refused(format!("{from} redirects (HTTP status {status}) without saying where to")))?;
+            let location =
+                location.ok_or_else(|| Failure::Refused(format!("{from} redirects (HTTP status {status}) without saying where to")))?;
             let uri = redirected(&place.uri, location).map_err(|why| Failure::Refused(format!("{from} redirects, and {why}")))?;
             place = Place { is_hubs: place.is_hubs && same_origin(&uri, &self.endpoint), uri };
         }
@@ -435,11 +444,19 @@ pub(super) fn without_credentials(address: &str) -> String {
     shown(&format!("{scheme}***@{rest}"))
 }
 
-fn check_scheme(uri: &Uri) -> Result<(), String> {
+/// Whether this is an address to ask. The HTTP client would take the usual port for one that is no number.
+fn check(uri: &Uri) -> Result<(), String> {
     match uri.scheme() {
-        Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS => Ok(()),
-        Some(scheme) => Err(format!("{}: is neither http: nor https:", shown(scheme.as_str()))),
-        None => Err("neither http:// nor https:// is before it".into()),
+        Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS => {}
+        Some(scheme) => return Err(format!("{}: is neither http: nor https:", shown(scheme.as_str()))),
+        None => return Err("neither http:// nor https:// is before it".into()),
+    }
+    let authority = uri.authority().map_or("", |a| a.as_str());
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or("it names no host")?;
+    match authority.rsplit('@').next().and_then(|rest| rest.strip_prefix(host)) {
+        Some("") => Ok(()),
+        Some(port) if port.strip_prefix(':').is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()) && p.parse::<u16>().is_ok()) => Ok(()),
+        _ => Err("its port is none".into()),
     }
 }
 
@@ -454,7 +471,8 @@ fn same_origin(a: &Uri, b: &Uri) -> bool {
 ///
 /// The parts that matter for safety are read by the parser that the HTTP client itself uses, after all is put together.
 fn redirected(from: &Uri, location: &HeaderValue) -> Result<Uri, String> {
-    let bad = |why: &str| format!("{:?} is no address to go to: {why}", shown(&without_query(&String::from_utf8_lossy(location.as_bytes()))));
+    let bad =
+        |why: &str| format!("{:?} is no address to go to: {why}", shown(&without_query(&String::from_utf8_lossy(location.as_bytes()))));
     let text = location.to_str().map_err(|_| bad("it is not ASCII"))?;
     let text = text.split('#').next().unwrap_or_default();
     let scheme = from.scheme_str().unwrap_or_default();
@@ -474,16 +492,9 @@ fn redirected(from: &Uri, location: &HeaderValue) -> Result<Uri, String> {
         format!("{scheme}://{authority}{path}{text}")
     };
     let uri: Uri = whole.parse().map_err(|e: ureq::http::uri::InvalidUri| bad(&e.to_string()))?;
-    check_scheme(&uri).map_err(|why| bad(&why))?;
-    let authority = uri.authority().map_or("", |a| a.as_str());
-    if authority.contains('@') {
+    check(&uri).map_err(|why| bad(&why))?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(bad("it carries a user name"));
-    }
-    if uri.host().is_none_or(str::is_empty) {
-        return Err(bad("it names no host"));
-    }
-    if authority.ends_with(':') || (uri.port().is_some() && uri.port_u16().is_none()) {
-        return Err(bad("its port is none"));
     }
     if from.scheme() == Some(&Scheme::HTTPS) && uri.scheme() != Some(&Scheme::HTTPS) {
         return Err(bad("it would leave https"));
@@ -606,9 +617,28 @@ mod tests {
             redirected(&Uri::from_static(from), &HeaderValue::from_bytes(to.as_bytes()).unwrap()).map_err(|e| e.to_string())
         };
         for to in [
-            "file:///etc/passwd", "ftp://hub/x", "javascript:x", "data:,x", "http:", "http:x", "http://", "http:///x", "http://:80/", "http://h:/",
-            "http://h:x/", "http://h:99999/", "http://h:-1/", "http://a b/", "http://user@hub/", "http://user:secret@hub/", "//user:secret@hub/",
-            "http://hub\\@evil/", "http://[::1/", "http://\u{e9}/", "https://hub@evil/", ":x", "http://hub/a b",
+            "file:///etc/passwd",
+            "ftp://hub/x",
+            "javascript:x",
+            "data:,x",
+            "http:",
+            "http:x",
+            "http://",
+            "http:///x",
+            "http://:80/",
+            "http://h:/",
+            "http://h:x/",
+            "http://h:99999/",
+            "http://h:-1/",
+            "http://a b/",
+            "http://user@hub/",
+            "http://user:secret@hub/",
+            "//user:secret@hub/",
+            "http://hub\\@evil/",
+            "http://[::1/",
+            "http://\u{e9}/",
+            "https://hub@evil/",
+            "http://hub/a b",
         ] {
             let error = follow("http://hub/a", to).expect_err(to);
             assert!(!error.contains("secret"), "{error}");

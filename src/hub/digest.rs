@@ -15,7 +15,10 @@ enum Kind {
     Unknown,
     Sha256(Sha256),
     /// Of git's blob, and of the bytes alone, which some mirrors give.
-    Sha1 { blob: Sha1, bytes: Sha1 },
+    Sha1 {
+        blob: Sha1,
+        bytes: Sha1,
+    },
 }
 
 impl Sum {

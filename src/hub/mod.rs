@@ -161,13 +161,14 @@ impl Hub {
         if !is_file_name(&list.commit) {
             return Err(client.not_a_hub("the revision has no usable name").into());
         }
-        let download = Download { repo, commit: &list.commit, store: Store::new(&self.cache_dir, repo), client, stall: self.timeouts.stall };
-        let weights = download.fetch(weights, MAX_WEIGHTS, &mut progress)?;
+        let download =
+            Download { repo, commit: &list.commit, store: Store::new(&self.cache_dir, repo), client, stall: self.timeouts.stall };
+        // Weights last: a revision that has them is complete, for `cached` takes it.
         let config = match names.contains(&CONFIG) {
             true => Some(download.fetch(CONFIG, MAX_CONFIG, &mut progress)?),
             false => None,
         };
-        // Last: a model that is found by its revision is there as a whole.
+        let weights = download.fetch(weights, MAX_WEIGHTS, &mut progress)?;
         download.store.set_main(&list.commit)?;
         Ok(Pulled { weights, config, offline: None })
     }
@@ -203,8 +204,15 @@ struct Download<'a> {
 /// A file as the answer that decides about it announced it.
 struct Announced<'a> {
     file: &'a str,
-    etag: String,
+    /// The etag, but for mirrors that give every file its commit as one.
+    digest: String,
     size: u64,
+}
+
+impl Announced<'_> {
+    fn sum(&self) -> Sum {
+        Sum::new(&self.digest, self.size)
+    }
 }
 
 impl Download<'_> {
@@ -227,11 +235,12 @@ impl Download<'_> {
         if size > most {
             return Err(self.failed(file, &format!("{size} bytes are announced, {most} are the most")));
         }
-        let announced = Announced { file, etag: told.etag.clone(), size };
-        let claim = self.store.claim(&announced.etag, self.stall)?;
+        let digest = if told.etag == self.commit { String::new() } else { told.etag.clone() };
+        let announced = Announced { file, digest, size };
+        let claim = self.store.claim(&told.etag, self.stall)?;
         if !self.is_good(&claim.blob, &announced)? {
             // Killed before it got its name. Only a digest tells that it is whole.
-            if Sum::new(&announced.etag, size).is_known() && self.is_good(&claim.part, &announced)? {
+            if announced.sum().is_known() && self.is_good(&claim.part, &announced)? {
                 claim.finish()?;
             } else {
                 self.download(answer, &claim, &announced, progress)?;
@@ -248,7 +257,7 @@ impl Download<'_> {
             if !file.metadata()?.is_file() || file.metadata()?.len() != announced.size {
                 return Ok(false);
             }
-            let mut sum = Sum::new(&announced.etag, announced.size);
+            let mut sum = announced.sum();
             sum.add_file(&mut file, announced.size)?;
             Ok(sum.check().is_ok())
         };
@@ -260,10 +269,10 @@ impl Download<'_> {
 
     /// Completes the part and gives it its final name.
     fn download(&self, first: Answer, claim: &Claim, announced: &Announced, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<()> {
-        let Announced { file, etag, size } = announced;
+        let Announced { file, size, .. } = announced;
         let io = |e: std::io::Error| Error::io(&claim.part, &e);
         let mut part = claim.open_part()?;
-        let mut sum = Sum::new(etag, *size);
+        let mut sum = announced.sum();
         let there = part.metadata().map_err(io)?.len();
         let (answer, mut at) = if (1..*size).contains(&there) { self.resume(first, announced, there)? } else { (first, 0) };
         if at > 0 {
@@ -307,23 +316,20 @@ impl Download<'_> {
     /// Asks for what follows the first `there` bytes, at the address that `first` came from: an answer, and where it begins.
     fn resume(&self, first: Answer, announced: &Announced, there: u64) -> Result<(Answer, u64)> {
         let told = first.told.clone();
-        // This answer decides nothing; it must only be about the same file.
-        let same = |answer: &Answer| if answer.is_hubs() && answer.told != told { Err(self.changed()) } else { Ok(()) };
+        // These answers decide nothing; they must only be about the same file.
+        let check = |answer: Answer, from: u64| {
+            if answer.is_hubs() && answer.told != told {
+                return Err(self.changed());
+            }
+            answer.begins(from, announced.size).map_err(|why| self.failed(announced.file, &why))?;
+            Ok((answer, from))
+        };
         let rest = self.client.rest(first, there, announced.file)?;
-        same(&rest)?;
-        let refused = |why: String| self.failed(announced.file, &why);
         match rest.status() {
-            // Range is not understood, or what there is of it is not wanted.
-            200 | 416 => {
-                let whole = if rest.status() == 200 { rest } else { self.client.file(self.repo, announced.file)? };
-                same(&whole)?;
-                whole.begins(0, announced.size).map_err(refused)?;
-                Ok((whole, 0))
-            }
-            _ => {
-                rest.begins(there, announced.size).map_err(refused)?;
-                Ok((rest, there))
-            }
+            206 => check(rest, there),
+            // The server knows no ranges.
+            200 => check(rest, 0),
+            _ => check(self.client.file(self.repo, announced.file)?, 0),
         }
     }
 

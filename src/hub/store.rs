@@ -104,9 +104,13 @@ impl Store {
 
     /// Gives a blob its name in a revision.
     pub fn link(&self, blob: &Path, commit: &str, file: &str) -> Result<PathBuf> {
+        self.link_by(symlink, blob, commit, file)
+    }
+
+    fn link_by(&self, symlink: fn(&Path, &Path) -> io::Result<()>, blob: &Path, commit: &str, file: &str) -> Result<PathBuf> {
         let path = self.folder(&[&self.name, "snapshots", commit])?.join(file);
-        let etag = blob.file_name().unwrap_or_default();
-        let linked = beside(&path, |at| symlink(&Path::new("../../blobs").join(etag), at));
+        let to = Path::new("../../blobs").join(blob.file_name().unwrap_or_default());
+        let linked = beside(&path, |at| symlink(&to, at));
         if linked.and_then(|link| link.persist(&path).map_err(|e| e.error)).is_err() {
             write_whole(&path, |file| io::copy(&mut File::open(blob)?, file).map(drop))?;
         }
@@ -207,4 +211,29 @@ fn symlink(to: &Path, at: &Path) -> io::Result<()> {
 #[cfg(not(any(unix, windows)))]
 fn symlink(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_links_are_refused_a_file_is_a_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path(), "a/b");
+        let claim = store.claim("etag", Duration::ZERO).unwrap();
+        claim.open_part().unwrap().write_all(b"weights").unwrap();
+        claim.finish().unwrap();
+        for _ in 0..2 {
+            let path = store.link_by(|_, _| Err(io::ErrorKind::PermissionDenied.into()), &claim.blob, "c", "x.pth").unwrap();
+            assert_eq!(path, folder.path().join("models--a--b/snapshots/c/x.pth"));
+            assert!(fs::symlink_metadata(&path).unwrap().is_file());
+            assert_eq!(fs::read(&path).unwrap(), b"weights");
+            // Nothing else lies there, and a link replaces the copy.
+            assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        }
+        let path = store.link(&claim.blob, "c", "x.pth").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"weights");
+        assert_eq!(cfg!(unix), fs::symlink_metadata(&path).unwrap().is_symlink());
+    }
 }
