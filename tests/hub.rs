@@ -273,7 +273,7 @@ fn a_cache_that_cannot_be_written_is_named() -> anyhow::Result<()> {
     fs::remove_file(dir.0.join("hub"))?;
     fs::create_dir_all(dir.model())?;
     fs::write(dir.model().join("blobs"), "in the way")?;
-    named("models--someone--ghost_100.in1k/blobs/etag-config.json");
+    named("models--someone--ghost_100.in1k/blobs");
     fs::remove_file(dir.model().join("blobs"))?;
     fs::create_dir_all(dir.model().join("blobs/etag-model.safetensors/x"))?;
     named("models--someone--ghost_100.in1k/blobs/etag-model.safetensors");
@@ -386,7 +386,6 @@ fn an_unreachable_hub_makes_do_with_the_cache() -> anyhow::Result<()> {
     assert!(server.requests().is_empty());
     drop(server);
     assert!(left(&hub)?.starts_with("cannot reach "));
-    assert!(left(&dir.hub_at("http://no-such-host.invalid"))?.starts_with("cannot reach "));
     let silent = Server::start(|_, stream| hang(stream));
     assert!(left(&dir.hasty(&silent))?.contains("no whole answer within 5s"));
     // Without a model there, the message says what was tried. A port that was free a moment ago:
@@ -551,6 +550,12 @@ fn links_lead_no_write_out_of_the_cache() -> anyhow::Result<()> {
             assert_eq!(fs::read(hub.pull(REPO, |_, _, _| {})?.weights)?, weights(), "{link}");
             untouched();
         }
+    }
+    // A pipe is waited for by nobody.
+    for pipe in ["blobs/etag-model.safetensors", "blobs/etag-model.safetensors.incomplete"] {
+        reset()?;
+        assert!(Command::new("mkfifo").arg(dir.model().join(pipe)).status()?.success());
+        assert_eq!(fs::read(hub.pull(REPO, |_, _, _| {})?.weights)?, weights(), "{pipe}");
     }
     // A link to nowhere in the snapshot is replaced.
     reset()?;

@@ -555,7 +555,8 @@ impl Watch {
 
     /// From now on, until another time is set.
     fn within(&self, time: Duration) {
-        self.set(Due::At(Instant::now() + time));
+        // For ever, if that is beyond what a clock can tell.
+        self.set(Instant::now().checked_add(time).map_or(Due::Rest, Due::At));
     }
 
     /// Stops the clock; whether the time was up before.

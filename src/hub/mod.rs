@@ -1,8 +1,8 @@
 //! Models from a Hugging Face hub, in the cache that the Python tools share: what either has pulled, both find.
 //!
-//! A hub, and whoever sits on the way to it, may answer anything. [`client`] bounds where an answer comes from, how long it takes and
-//! how much it holds; [`store`] writes inside the cache only, under names that were checked, and nothing half-written under its final
-//! name; [`choice`] says which names those are. One answer per file decides its size, its digest and its path.
+//! A hub, and whoever sits on the way to it, may answer anything. Where an answer comes from, how long it takes and how much it holds
+//! is bounded; files are written inside the cache only, under names that were checked, and nothing half-written under its final name.
+//! One answer per file decides its size, its digest and its path.
 //!
 //! It prints nothing and blocks until done. The slowest line that it waits for brings 64 KiB in [`Timeouts::stall`], which is 20 MB in
 //! under two hours.
@@ -18,7 +18,8 @@ use choice::{CONFIG, check_id, choose, is_file_name, listing, shown};
 use client::{Answer, Client, Failure};
 use digest::Sum;
 use std::fmt;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::{Claim, Store};
@@ -238,42 +239,29 @@ impl Download<'_> {
         let digest = if told.etag == self.commit { String::new() } else { told.etag.clone() };
         let announced = Announced { file, digest, size };
         let claim = self.store.claim(&told.etag, self.stall)?;
-        if !self.is_good(&claim.blob, &announced)? {
-            // Killed before it got its name. Only a digest tells that it is whole.
-            if announced.sum().is_known() && self.is_good(&claim.part, &announced)? {
-                claim.finish()?;
-            } else {
-                self.download(answer, &claim, &announced, progress)?;
-            }
+        if !is_good(&claim.blob, &announced)? {
+            self.download(answer, &claim, &announced, progress)?;
         }
         progress(file, size, size);
         self.store.link(&claim.blob, self.commit, file)
     }
 
-    /// Whether what lies at `path` is the file, as far as the hub lets anybody tell.
-    fn is_good(&self, path: &Path, announced: &Announced) -> Result<bool> {
-        let read = || -> std::io::Result<bool> {
-            let mut file = std::fs::File::open(path)?;
-            if !file.metadata()?.is_file() || file.metadata()?.len() != announced.size {
-                return Ok(false);
-            }
-            let mut sum = announced.sum();
-            sum.add_file(&mut file, announced.size)?;
-            Ok(sum.check().is_ok())
-        };
-        match read() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            good => good.map_err(|e| Error::io(path, &e)),
-        }
-    }
-
     /// Completes the part and gives it its final name.
     fn download(&self, first: Answer, claim: &Claim, announced: &Announced, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<()> {
         let Announced { file, size, .. } = announced;
-        let io = |e: std::io::Error| Error::io(&claim.part, &e);
+        let io = |e: io::Error| Error::io(&claim.part, &e);
         let mut part = claim.open_part()?;
         let mut sum = announced.sum();
         let there = part.metadata().map_err(io)?.len();
+        // Killed before it got its name. Only a digest tells that it is whole.
+        if there == *size && sum.is_known() {
+            sum.add_file(&mut part, there).map_err(io)?;
+            if sum.check().is_ok() {
+                drop(part);
+                return claim.finish();
+            }
+            sum = announced.sum();
+        }
         let (answer, mut at) = if (1..*size).contains(&there) { self.resume(first, announced, there)? } else { (first, 0) };
         if at > 0 {
             sum.add_file(&mut part, at).map_err(io)?;
@@ -310,6 +298,7 @@ impl Download<'_> {
             return Err(self.failed(file, &problem));
         }
         part.sync_all().map_err(io)?;
+        drop(part);
         claim.finish()
     }
 
@@ -344,8 +333,20 @@ impl Download<'_> {
     }
 }
 
+/// Whether what lies at `path` is the file, as far as the hub lets anybody tell.
+fn is_good(path: &Path, announced: &Announced) -> Result<bool> {
+    // Before it is opened: opening a pipe would wait for its writer.
+    if !fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == announced.size) {
+        return Ok(false);
+    }
+    let mut sum = announced.sum();
+    let read = File::open(path).and_then(|mut file| sum.add_file(&mut file, announced.size));
+    read.map_err(|e| Error::io(path, &e))?;
+    Ok(sum.check().is_ok())
+}
+
 /// What is wrong with a `config.json` that is none, such as a page to log in at.
-fn not_json(part: &mut std::fs::File) -> Option<String> {
+fn not_json(part: &mut File) -> Option<String> {
     let mut text = Vec::new();
     let read = part.rewind().and_then(|()| part.take(MAX_CONFIG).read_to_end(&mut text));
     let why = match read {

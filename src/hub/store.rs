@@ -126,7 +126,7 @@ impl Store {
         for name in names {
             path.push(name);
             match fs::create_dir(&path) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
                 made => made.map_err(|e| io(&path, e))?,
             }
             if !fs::canonicalize(&path).map_err(|e| io(&path, e))?.starts_with(&inside) {
