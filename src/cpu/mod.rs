@@ -22,12 +22,13 @@ mod squeeze_excite;
 mod tests;
 
 use crate::{
-    clock,
+    Error, Result, clock,
     kernels::{DepthwiseParams, Dispatch, GhostRowsParams, Kernel, SeparableParams, SqueezeExciteParams},
     parallel,
     plan::{Form, Plan, Precision, Resource, Step},
 };
 use block::Block;
+use bytemuck::Zeroable;
 use depthwise::Window;
 pub(crate) use resize::resize;
 use std::sync::Arc;
@@ -43,14 +44,25 @@ pub struct Prepared {
 impl Prepared {
     /// Allocates everything that runs of the plan need.
     ///
+    /// Errors: [`Error::Limit`] where that is more than there are addresses (4 GiB in a browser), [`Error::OutOfMemory`] where there is no room.
+    ///
     /// # Panics
     ///
     /// If the plan's precision is not [`Precision::F32`].
-    pub fn new(plan: Arc<Plan>) -> Self {
+    pub fn new(plan: Arc<Plan>) -> Result<Self> {
         assert_eq!(plan.precision, Precision::F32, "the CPU computes in f32");
-        let slots = plan.slots.iter().map(|bytes| vec![block::ZERO; bytes.div_ceil(size_of::<Block>())]).collect();
         let scratch = plan.steps.iter().map(|step| scratch_len(&step.dispatch)).max().unwrap_or(0);
-        Self { plan, slots, scratch: vec![block::ZERO; scratch] }
+        let lengths: Vec<usize> = plan.slots.iter().map(|bytes| bytes.div_ceil(size_of::<Block>())).collect();
+        let what = format!("a run of {} on the CPU", plan.input.shape);
+        // The input is in memory twice more, as a tensor and packed.
+        let input = lengths[plan.input.slot];
+        let needed = lengths.iter().chain([&scratch, &input, &input]).map(|&len| len as u64 * size_of::<Block>() as u64).sum();
+        let limit = usize::MAX as u64;
+        if needed > limit {
+            return Err(Error::Limit { what: format!("{what}: bytes of memory"), needed, limit });
+        }
+        let slots = lengths.into_iter().map(|len| zeroed(&what, len)).collect::<Result<_>>()?;
+        Ok(Self { slots, scratch: zeroed(&what, scratch)?, plan })
     }
 
     /// The plan.
@@ -225,6 +237,21 @@ impl Prepared {
             self.slots[slot] = summed;
         }
     }
+}
+
+/// Room for `len` values of `what`. In a browser there may be none, and an allocation that fails would end the module.
+pub(crate) fn room<T>(what: &str, len: usize) -> Result<Vec<T>> {
+    let mut room = Vec::new();
+    let full = |_| Error::OutOfMemory(format!("{what} needs {} bytes more", len as u64 * size_of::<T>() as u64));
+    room.try_reserve_exact(len).map_err(full)?;
+    Ok(room)
+}
+
+/// As [`room`], filled with zeros.
+pub(crate) fn zeroed<T: Zeroable + Clone>(what: &str, len: usize) -> Result<Vec<T>> {
+    let mut zeros = room(what, len)?;
+    zeros.resize(len, T::zeroed());
+    Ok(zeros)
 }
 
 /// What a step's variables are bound to, for reading.

@@ -153,7 +153,7 @@ fn check(graph: &Graph, shape: Shape, random: &mut Random) {
                 let plan = Arc::new(Plan::new(&rewritten, shape, &options, &mut ConstantCache::new()).unwrap());
                 let what = format!("{shape}, {} passes, {class:?}, fused {fuse_ghost}\n{graph}\n{rewritten}", passes.len());
                 check_bindings(&plan, &what);
-                let mut prepared = Prepared::new(Arc::clone(&plan));
+                let mut prepared = Prepared::new(Arc::clone(&plan)).unwrap();
                 let mut blocks = Vec::new();
                 plan.pack_input(&input, &mut blocks);
                 for _ in 0..2 {
@@ -363,7 +363,7 @@ fn classes_from_pixels() {
     let shape = Shape::new(2, 3, 9, 11);
     let options = options(DeviceClass::Gpu, true, true, Form::Classify { k: 4 });
     let plan = Arc::new(Plan::new(&net.graph, shape, &options, &mut ConstantCache::new()).unwrap());
-    let mut prepared = Prepared::new(Arc::clone(&plan));
+    let mut prepared = Prepared::new(Arc::clone(&plan)).unwrap();
     let words: Vec<u32> = (0..shape.n * shape.pixels()).map(|_| net.random.next() as u32).collect();
     bytemuck::cast_slice_mut::<f32, u32>(prepared.input_mut()).copy_from_slice(&words);
     prepared.run();
