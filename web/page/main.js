@@ -43,13 +43,8 @@ async function guard(work, again) {
     await work();
     return true;
   } catch (error) {
-    // Nothing works on a crashed network any more; another one may.
-    if (error.name === 'GhostNetCrashed') {
-      net = undefined;
-      $('measure').disabled = $('module').disabled = true;
-      again = () => reload(weights);
-    }
-    showError(error, again);
+    // Nothing works on a crashed network any more.
+    showError(error, error.name === 'GhostNetCrashed' ? () => reload(weights) : again);
     return false;
   }
 }

@@ -1,7 +1,8 @@
 // Chromium with WebGPU on its software adapter, pages of dist/, and what native builds say, for the tests.
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { crc32, deflateSync } from 'node:zlib';
@@ -48,8 +49,8 @@ export async function site(browser, routes = {}) {
 }
 
 /**
- * Another site, with dist/ and a video that is posted to the first one's; it says nothing of CORS. `routes` are what pictures.js, in a page of the
- * first, needs there.
+ * Another site, with dist/ and a video that is posted to the first one's; it says nothing of CORS. `routes` are what unanswered.js, in a page of the
+ * first, needs there; `png` is of 16 bits a channel.
  */
 export async function otherSite(png) {
   const give = (type, bytes) => (_, response) => {
@@ -59,7 +60,8 @@ export async function otherSite(png) {
   let video;
   const { url, close } = await serve(dist, 0, { '/video.webm': give('video/webm', () => video) });
   const routes = {
-    '/pictures.js': give('text/javascript', () => readFileSync(join(root, 'web/tests/pictures.js'))),
+    '/unanswered.js': give('text/javascript', () => readFileSync(join(root, 'web/tests/unanswered.js'))),
+    '/never.safetensors': () => {},
     '/16-bit.png': give('image/png', () => png),
     '/video.webm': async (request, response) => {
       const chunks = [];
@@ -114,6 +116,16 @@ export function native(...args) {
   const command = process.env.GHOSTNET ?? join(root, 'target/release/ghostnet');
   const lines = execFileSync(command, [...args, '--json'], { encoding: 'utf8', maxBuffer: 1 << 28 });
   return lines.trim().split('\n').map((line) => JSON.parse(line));
+}
+
+/** The ten classes that the command gives for a picture. */
+export function nativeOf(picture) {
+  const directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
+  const file = join(directory, 'picture');
+  writeFileSync(file, picture);
+  const [{ top }] = native('classify', file, '--backend', 'cpu', '--top', '10');
+  rmSync(directory, { recursive: true });
+  return top;
 }
 
 /** The same classes in the same order, with probabilities within 1e-3 of native ones. */
