@@ -99,11 +99,17 @@ pub struct Tensor {
 impl Tensor {
     /// A tensor; an error if `data` is not as long as `shape` says.
     pub fn new(shape: &[usize], data: Vec<f32>) -> Result<Self> {
-        let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side)).unwrap_or(usize::MAX);
-        if count != data.len() {
-            return Err(Error::shape("tensor", format!("shape {} has {count} values, {} were given", Sides(shape), data.len())));
-        }
+        Self::check(shape, data.len())?;
         Ok(Self { shape: shape.to_vec(), data })
+    }
+
+    /// Whether a tensor of this shape has so many values.
+    pub(crate) fn check(shape: &[usize], given: usize) -> Result<()> {
+        let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side)).unwrap_or(usize::MAX);
+        if count != given {
+            return Err(Error::shape("tensor", format!("shape {} has {count} values, {given} were given", Sides(shape))));
+        }
+        Ok(())
     }
 }
 
@@ -396,7 +402,11 @@ fn slots(plan: &Plan, outputs: Vec<Vec<u8>>) -> Slots {
 impl Runner {
     async fn run(&mut self, input: Input<'_>) -> Result<Slots> {
         let plan = self.plan.clone();
-        self.run_bytes(&bytes(&plan, input, &mut Vec::new())).await
+        let mut packed = match input {
+            Input::Tensor(_) => cpu::room("input", plan.input.shape.n * plan.input.layout.lanes().len() * plan.input.shape.pixels())?,
+            Input::Pixels(_) => Vec::new(),
+        };
+        self.run_bytes(&bytes(&plan, input, &mut packed)).await
     }
 
     async fn run_bytes(&mut self, bytes: &[u8]) -> Result<Slots> {
@@ -418,9 +428,22 @@ impl Part {
     }
 
     fn plan(&self, engine: &Engine, shape: Shape, form: Form, normalise: [[f32; 3]; 2]) -> Result<Plan> {
+        self.check_bytes(shape)?;
         let options = PlanOptions { form, precision: engine.inner.options.precision, choice: engine.inner.choice, normalise };
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         Plan::new(&self.graph, shape, &options, &mut cache)
+    }
+
+    /// Sizes in bytes are `usize`, which counts to 4 GiB in a browser: no tensor may have more than half of that, for lanes may pad it.
+    fn check_bytes(&self, input: Shape) -> Result<()> {
+        let limit = isize::MAX as u64;
+        for (node, Shape { n, c, h, w }) in self.graph.nodes().iter().zip(self.graph.shapes(input)?) {
+            let needed = [c, h, w, size_of::<f32>()].into_iter().fold(n as u64, |count, factor| count.saturating_mul(factor as u64));
+            if needed > limit {
+                return Err(Error::Limit { what: format!("`{}` of input {input}: bytes", node.name), needed, limit });
+            }
+        }
+        Ok(())
     }
 
     /// A runner for this shape and form: an idle one, or a new one.
@@ -440,7 +463,7 @@ impl Part {
                 let (prepared, times) = gpu::Prepared::new(context, plan.clone(), &self.weights).await?;
                 (RunnerKind::Gpu(Box::new(prepared)), times)
             }
-            Device::Cpu(_) => (RunnerKind::Cpu(Box::new(cpu::Prepared::new(plan.clone()))), PrepareTimes::default()),
+            Device::Cpu(_) => (RunnerKind::Cpu(Box::new(cpu::Prepared::new(plan.clone())?)), PrepareTimes::default()),
         };
         times.weights += planned;
         Ok((Runner { plan, normalise, kind }, times))
@@ -590,6 +613,16 @@ impl Model {
         Ok(Shape::new(n, 3, h, w))
     }
 
+    /// Whether inputs of this shape are none that [`Model::run`] refuses for their size alone: before one is copied to this program's memory.
+    #[cfg(all(target_arch = "wasm32", feature = "web"))]
+    pub(crate) fn check_input(&self, shape: &[usize]) -> Result<()> {
+        match *shape {
+            [n, 3, h, w] => self.inner.logits.check_bytes(self.input_shape(n, h, w)?),
+            // Refused in other words.
+            _ => Ok(()),
+        }
+    }
+
     fn normalise(&self) -> [[f32; 3]; 2] {
         let Preprocess { mean, std, .. } = self.inner.network.preprocess();
         [*mean, *std]
@@ -691,15 +724,10 @@ impl Model {
     /// The `top` most probable classes of what a browser holds, of `width` x `height` pixels: an image, a canvas, a frame of a video. The
     /// GPU resizes it; none of its pixels passes through this program's memory.
     ///
-    /// Errors: [`Error::Unsupported`] on the CPU, [`Error::Limit`] where the part that the crop needs is larger than a texture may be.
+    /// Errors: [`Error::Unsupported`] on the CPU, [`Error::Limit`] where the part that the crop needs is larger than a texture may be,
+    /// [`Error::Image`] where the browser does not copy it to one: another site's pixels, 16 bits a channel, a canvas that nobody drew on.
     #[cfg(target_arch = "wasm32")]
-    pub async fn classify_external_async(
-        &self,
-        source: &gpu::ExternalImageSource,
-        width: u32,
-        height: u32,
-        top: usize,
-    ) -> Result<Vec<Class>> {
+    pub async fn classify_external_async(&self, source: &wasm_bindgen::JsValue, width: u32, height: u32, top: usize) -> Result<Vec<Class>> {
         let image = gpu::Image { resize: self.resize(height, width)?.problem(), source: gpu::Source::External(source) };
         Ok(self.classify_on_device(&[image], top).await?.remove(0))
     }
@@ -716,7 +744,15 @@ impl Model {
             let what = "resizes images in memory, and none that a browser holds".into();
             return Err(Error::Unsupported { adapter: self.engine().adapter().name.clone(), what });
         };
-        let outputs = prepared.submit_images(images).await?.wait().await?;
+        let run = match prepared.submit_images(images).await {
+            Err(error @ Error::Image { .. }) => {
+                // Nothing was submitted.
+                self.inner.logits.keep(runner);
+                return Err(error);
+            }
+            run => run?,
+        };
+        let outputs = run.wait().await?;
         let classes = self.classes(&runner.plan, &slots(&runner.plan, outputs), images.len());
         self.inner.logits.keep(runner);
         Ok(classes)

@@ -63,8 +63,8 @@ pub enum Error {
     /// The GPU device was lost (driver reset, unplugged). Remedy: make a new engine and load the model again.
     #[error("the GPU device was lost: {0}")]
     DeviceLost(String),
-    /// The device's memory is exhausted. Remedy: a smaller batch or input.
-    #[error("out of GPU memory: {0}")]
+    /// The device's memory is exhausted, or a browser's module's. Remedy: a smaller batch or input.
+    #[error("out of memory: {0}")]
     OutOfMemory(String),
     /// The GPU refused a command. This is a defect of this library or of the driver.
     #[error("the GPU refused {0}")]

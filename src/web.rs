@@ -4,14 +4,14 @@
 //! device is named `GhostNetDeviceLost`.
 
 use crate::{
-    Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor,
+    Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, cpu,
     device::{Choice, DeviceClass},
-    gpu::ExternalImageSource,
     kernels::resize::Rows,
     plan::Form,
     report::kernels,
 };
-use js_sys::{Array, Float32Array, Function, Object, Reflect};
+use bytemuck::Zeroable;
+use js_sys::{Array, Float32Array, Function, Object, Reflect, Uint8Array};
 use serde_json::Value;
 use std::{cell::RefCell, ops::Range};
 use wasm_bindgen::prelude::*;
@@ -114,9 +114,9 @@ impl Net {
     /// A network for `device`: that of the safetensors file `weights`, which messages call `origin`; it must be of the architecture
     /// `name`, if one is given. Without weights, that architecture with made-up ones.
     #[wasm_bindgen(constructor)]
-    pub fn new(device: &Device, name: Option<String>, origin: &str, weights: Option<Vec<u8>>) -> Result<Net, JsValue> {
+    pub fn new(device: &Device, name: Option<String>, origin: &str, weights: Option<Uint8Array>) -> Result<Net, JsValue> {
         let network = match (weights, &name) {
-            (Some(bytes), _) => Network::from_bytes(origin, &bytes)?,
+            (Some(bytes), _) => Network::from_bytes(origin, &copied(origin, bytes.length(), |copy| bytes.copy_to(copy))?)?,
             (None, Some(name)) => Network::random(name, SEED)?,
             (None, None) => return Err(Error::Model("made-up weights need a model's name".into()).into()),
         };
@@ -172,26 +172,29 @@ impl Net {
         Ok(vec![times.weights, times.pipelines])
     }
 
-    /// The `top` classes of what the browser holds, best first. On a GPU only; no pixel comes here.
+    /// The `top` classes of what the browser holds, best first; null where it does not copy that to a texture. On a GPU only; no pixel comes here.
     pub async fn classify(&self, source: JsValue, width: u32, height: u32, top: usize) -> Result<JsValue, JsValue> {
-        let source = external(source)?;
         let model = self.model().await?;
-        let classes = self.checked(model.classify_external_async(&source, width, height, top).await)?;
-        Ok(list(&classes, class))
+        match self.checked(model.classify_external_async(&source, width, height, top).await) {
+            Err(Error::Image { .. }) => Ok(JsValue::NULL),
+            classes => Ok(list(&classes?, class)),
+        }
     }
 
     /// The `top` classes of an image of RGBA bytes, best first.
-    pub async fn classify_pixels(&self, pixels: Vec<u8>, width: u32, height: u32, top: usize) -> Result<JsValue, JsValue> {
+    pub async fn classify_pixels(&self, pixels: Uint8Array, width: u32, height: u32, top: usize) -> Result<JsValue, JsValue> {
         let model = self.model().await?;
-        let pixels = model.pixels_of_rows(&Rgba::new(pixels, width, height)?, height, width)?;
+        let pixels = model.pixels_of_rows(&Rgba::new(&pixels, width, height)?, height, width)?;
         let classes = self.checked(model.classify_pixels_async(&pixels, 1, top).await)?;
         Ok(list(&classes[0], class))
     }
 
     /// Logits of a normalised input `[n, 3, h, w]`: their values and their shape.
-    pub async fn run(&self, data: Vec<f32>, shape: Vec<usize>) -> Result<Array, JsValue> {
-        let input = Tensor::new(&shape, data)?;
+    pub async fn run(&self, data: Float32Array, shape: Vec<usize>) -> Result<Array, JsValue> {
+        Tensor::check(&shape, data.length() as usize)?;
         let model = self.model().await?;
+        model.check_input(&shape)?;
+        let input = Tensor::new(&shape, copied("input", data.length(), |copy| data.copy_to(copy))?)?;
         Ok(array(&self.checked(model.run_async(&input).await)?))
     }
 
@@ -218,11 +221,11 @@ impl Net {
     }
 
     /// The maps of a ghost module for an image of RGBA bytes: the intrinsic and the ghost ones, each values and shape.
-    pub async fn maps_of_pixels(&self, pixels: Vec<u8>, width: u32, height: u32, module: String) -> Result<Array, JsValue> {
+    pub async fn maps_of_pixels(&self, pixels: Uint8Array, width: u32, height: u32, module: String) -> Result<Array, JsValue> {
         let preprocess = self.network.preprocess();
         let [h, w] = preprocess.size;
         let model = self.model().await?;
-        let words = model.pixels_of_rows(&Rgba::new(pixels, width, height)?, height, width)?;
+        let words = model.pixels_of_rows(&Rgba::new(&pixels, width, height)?, height, width)?;
         let normalised = |c: usize| {
             let (mean, std) = (preprocess.mean[c], preprocess.std[c]);
             words.iter().map(move |word| (f32::from(word.to_le_bytes()[c]) / 255.0 - mean) / std)
@@ -267,40 +270,41 @@ impl Net {
     }
 }
 
-/// An image of RGBA bytes.
-struct Rgba {
-    pixels: Vec<u8>,
+/// A copy of an array of `length` values, which may be larger than this module's memory has room for.
+fn copied<T: Zeroable + Clone>(what: &str, length: u32, copy: impl FnOnce(&mut [T])) -> Result<Vec<T>> {
+    let mut values = cpu::zeroed(what, length as usize)?;
+    copy(&mut values);
+    Ok(values)
+}
+
+/// An image of RGBA bytes, which stay where they are.
+struct Rgba<'a> {
+    pixels: &'a Uint8Array,
     width: usize,
 }
 
-impl Rgba {
-    fn new(pixels: Vec<u8>, width: u32, height: u32) -> Result<Self> {
-        if pixels.len() as u64 != u64::from(width) * u64::from(height) * 4 {
-            return Err(Error::shape("image", format!("{width} x {height} has not {} bytes", pixels.len())));
+impl<'a> Rgba<'a> {
+    fn new(pixels: &'a Uint8Array, width: u32, height: u32) -> Result<Self> {
+        if u64::from(pixels.length()) != u64::from(width) * u64::from(height) * 4 {
+            return Err(Error::shape("image", format!("{width} x {height} has not {} bytes", pixels.length())));
         }
         Ok(Self { pixels, width: width as usize })
     }
 }
 
-impl Rows for Rgba {
+impl Rows for Rgba<'_> {
     fn row<'a>(&'a self, y: usize, x: Range<usize>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-        let start = y * self.width;
-        scratch.clear();
-        let pixels = &self.pixels.as_chunks::<4>().0[start + x.start..start + x.end];
-        scratch.extend(pixels.iter().flat_map(|&[r, g, b, _]| [r, g, b]));
-        scratch
+        let [start, end] = [x.start, x.end].map(|x| (y * self.width + x) * 4);
+        scratch.resize(end - start, 0);
+        self.pixels.subarray(start as u32, end as u32).copy_to(scratch);
+        // In place: what is written is never ahead of what is read.
+        for at in 0..x.len() {
+            for channel in 0..3 {
+                scratch[at * 3 + channel] = scratch[at * 4 + channel];
+            }
+        }
+        &scratch[..x.len() * 3]
     }
-}
-
-/// What a texture can be filled from.
-fn external(source: JsValue) -> Result<ExternalImageSource> {
-    use ExternalImageSource::*;
-    let unknown = |_| Error::Model("a picture of a kind that no texture takes".into());
-    let source = source.dyn_into().map(ImageBitmap);
-    let source = source.or_else(|s| s.dyn_into().map(HTMLVideoElement));
-    let source = source.or_else(|s| s.dyn_into().map(HTMLCanvasElement));
-    let source = source.or_else(|s| s.dyn_into().map(OffscreenCanvas));
-    source.or_else(|s| s.dyn_into().map(VideoFrame)).map_err(unknown)
 }
 
 fn object(fields: &[(&str, JsValue)]) -> Object {

@@ -105,7 +105,7 @@ fn steps_match(context: &Arc<gpu::Context>, graph: &Graph, shape: Shape, choice:
                 Resource::Constant(_) => None,
             })
             .collect();
-        let mut on_cpu = cpu::Prepared::new(Arc::new(full.clone()));
+        let mut on_cpu = cpu::Prepared::new(Arc::new(full.clone())).unwrap();
         let mut slots = Vec::new();
         for (slot, (name, element)) in &elements {
             let values = halved(&formula::values(name, 1, &[on_cpu.slot(*slot).len()]));

@@ -80,7 +80,7 @@ fn difference(context: &Arc<gpu::Context>, only: &Arc<Plan>) -> f32 {
         })
         .collect();
 
-    let mut on_cpu = cpu::Prepared::new(only.clone());
+    let mut on_cpu = cpu::Prepared::new(only.clone()).unwrap();
     for (slot, values) in before.iter().enumerate() {
         bytemuck::cast_slice_mut(on_cpu.slot_mut(slot))[..values.len()].copy_from_slice(values);
     }

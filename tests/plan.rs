@@ -149,7 +149,7 @@ fn graph_constant(graph: &Graph, at: usize) -> Option<(usize, usize)> {
 fn runs_repeat_in_the_buffers_they_have() {
     let graph = net::after_passes(Network::random("ghostnet_050", 0).unwrap().graph().unwrap(), true);
     let plan = Arc::new(ghostnet_plan(&graph, 64, Form::Tensors, Precision::F32, &mut ConstantCache::new()));
-    let mut prepared = ghostnet::cpu::Prepared::new(plan.clone());
+    let mut prepared = ghostnet::cpu::Prepared::new(plan.clone()).unwrap();
     let mut blocks = Vec::new();
     let mut run = |prepared: &mut ghostnet::cpu::Prepared, seed| {
         plan.pack_input(&Random(seed).values(plan.input.shape.count()), &mut blocks);

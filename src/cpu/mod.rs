@@ -8,10 +8,12 @@
 mod tests;
 
 use crate::{
-    block::{Block, ZERO},
+    Error, Result,
+    block::Block,
     clock, parallel,
     plan::{Call, Form, Inputs, Plan, Precision, Resource},
 };
+use bytemuck::Zeroable;
 use std::sync::Arc;
 
 /// A plan with its buffers, ready to run on the CPU.
@@ -25,14 +27,25 @@ pub struct Prepared {
 impl Prepared {
     /// Allocates everything that runs of the plan need.
     ///
+    /// Errors: [`Error::Limit`] where that is more than there are addresses (4 GiB in a browser), [`Error::OutOfMemory`] where there is no room.
+    ///
     /// # Panics
     ///
     /// If the plan's precision is not [`Precision::F32`].
-    pub fn new(plan: Arc<Plan>) -> Self {
+    pub fn new(plan: Arc<Plan>) -> Result<Self> {
         assert_eq!(plan.precision, Precision::F32, "the CPU computes in f32");
-        let slots = plan.slots.iter().map(|bytes| vec![ZERO; bytes.div_ceil(size_of::<Block>())]).collect();
         let scratch = plan.steps.iter().map(|step| (step.dispatch.key.kernel.spec().scratch)(&step.dispatch)).max().unwrap_or(0);
-        Self { plan, slots, scratch: vec![ZERO; scratch] }
+        let lengths: Vec<usize> = plan.slots.iter().map(|bytes| bytes.div_ceil(size_of::<Block>())).collect();
+        let what = format!("a run of {} on the CPU", plan.input.shape);
+        // The input is in memory twice more, as a tensor and packed.
+        let input = lengths[plan.input.slot];
+        let needed = lengths.iter().chain([&scratch, &input, &input]).map(|&len| len as u64 * size_of::<Block>() as u64).sum();
+        let limit = usize::MAX as u64;
+        if needed > limit {
+            return Err(Error::Limit { what: format!("{what}: bytes of memory"), needed, limit });
+        }
+        let slots = lengths.into_iter().map(|len| zeroed(&what, len)).collect::<Result<_>>()?;
+        Ok(Self { slots, scratch: zeroed(&what, scratch)?, plan })
     }
 
     /// The plan.
@@ -102,4 +115,19 @@ impl Prepared {
             self.slots[slot] = sums;
         }
     }
+}
+
+/// Room for `len` values of `what`. In a browser there may be none, and an allocation that fails would end the module.
+pub(crate) fn room<T>(what: &str, len: usize) -> Result<Vec<T>> {
+    let mut room = Vec::new();
+    let full = |_| Error::OutOfMemory(format!("{what} needs {} bytes more", len as u64 * size_of::<T>() as u64));
+    room.try_reserve_exact(len).map_err(full)?;
+    Ok(room)
+}
+
+/// As [`room`], filled with zeros.
+pub(crate) fn zeroed<T: Zeroable + Clone>(what: &str, len: usize) -> Result<Vec<T>> {
+    let mut zeros = room(what, len)?;
+    zeros.resize(len, T::zeroed());
+    Ok(zeros)
 }

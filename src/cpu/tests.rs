@@ -154,7 +154,7 @@ fn check(graph: &Graph, shape: Shape, random: &mut Random) {
                 let plan = Arc::new(Plan::new(&rewritten, shape, &options, &mut ConstantCache::new()).unwrap());
                 let what = format!("{shape}, {} passes, {class:?}, fused {fuse_ghost}\n{graph}\n{rewritten}", passes.len());
                 check_bindings(&plan, &what);
-                let mut prepared = Prepared::new(Arc::clone(&plan));
+                let mut prepared = Prepared::new(Arc::clone(&plan)).unwrap();
                 let mut blocks = Vec::new();
                 plan.pack_input(&input, &mut blocks);
                 for _ in 0..2 {
@@ -364,7 +364,7 @@ fn classes_from_pixels() {
     let shape = Shape::new(2, 3, 9, 11);
     let options = options(DeviceClass::Gpu, true, true, Form::Classify { k: 4 });
     let plan = Arc::new(Plan::new(&net.graph, shape, &options, &mut ConstantCache::new()).unwrap());
-    let mut prepared = Prepared::new(Arc::clone(&plan));
+    let mut prepared = Prepared::new(Arc::clone(&plan)).unwrap();
     let words: Vec<u32> = (0..shape.n * shape.pixels()).map(|_| net.random.next() as u32).collect();
     bytemuck::cast_slice_mut::<f32, u32>(prepared.input_mut()).copy_from_slice(&words);
     prepared.run();
@@ -397,7 +397,7 @@ fn equal_logits_are_in_order_of_class() {
     net.graph.add_output("logits", logits);
     let options = options(DeviceClass::Cpu, true, true, Form::Classify { k: 4 });
     let plan = Arc::new(Plan::new(&net.graph, Shape::new(1, 3, 1, 1), &options, &mut ConstantCache::new()).unwrap());
-    let mut prepared = Prepared::new(Arc::clone(&plan));
+    let mut prepared = Prepared::new(Arc::clone(&plan)).unwrap();
     prepared.run();
     let pairs: &[u32] = bytemuck::cast_slice(prepared.slot(plan.outputs[0].slot));
     assert_eq!([0, 2, 4, 6].map(|at| pairs[at]), [1, 3, 0, 2]);

@@ -17,10 +17,6 @@ mod weights;
 
 pub use context::{AdapterInfo, Context, Limit, Wanted, adapters};
 pub use pipelines::Pipeline;
-/// What a texture can be filled from in a browser.
-#[cfg(target_arch = "wasm32")]
-pub use wgpu::ExternalImageSource;
-
 pub use prepared::{Prepared, Run};
 pub use resize::{Image, Source};
 pub use weights::Weights;

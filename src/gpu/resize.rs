@@ -29,9 +29,9 @@ pub enum Source<'a> {
     Buffer(&'a dyn Rows),
     /// Memory, through a texture, as a browser's images go.
     Texture(&'a dyn Rows),
-    /// What a browser holds: an image, a canvas, a frame of a video. No pixel of it passes through this program's memory.
+    /// What a browser holds: an `ImageBitmap`, a canvas, a frame of a video. No pixel of it passes through this program's memory.
     #[cfg(target_arch = "wasm32")]
-    External(&'a super::ExternalImageSource),
+    External(&'a wasm_bindgen::JsValue),
 }
 
 /// Sizes of images for which everything is kept ready; beyond this the oldest goes.
@@ -135,12 +135,7 @@ impl Resizer {
             }
             #[cfg(target_arch = "wasm32")]
             (Source::External(source), Some(texture)) => {
-                let origin = wgpu::Origin2d { x: columns.start as u32, y: rows.start as u32 };
-                let source = wgpu::CopyExternalImageSourceInfo { source: source.clone(), origin, flip_y: false };
-                // Alpha is dropped, not blended.
-                let (color_space, premultiplied_alpha) = (wgpu::PredefinedColorSpace::Srgb, false);
-                let to = texture.as_image_copy().to_tagged(color_space, premultiplied_alpha);
-                context.queue.copy_external_image_to_texture(&source, to, size);
+                copy_external(context, source, [columns.start, rows.start], texture, [columns.len(), rows.len()])?;
             }
             (_, None) => unreachable!("made above"),
         }
@@ -266,6 +261,37 @@ async fn grow(context: &Context, buffer: &mut Option<wgpu::Buffer>, label: &str,
     let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation };
     *buffer = Some(checked(&context.device, || Ok(context.device.create_buffer(&descriptor))).await?);
     Ok(true)
+}
+
+/// Copies the part of `source` at `origin` that has `size` to the texture's corner, both as (x, y). Not by wgpu, which panics where the browser
+/// refuses.
+#[cfg(target_arch = "wasm32")]
+fn copy_external(
+    context: &Context,
+    source: &wasm_bindgen::JsValue,
+    origin: [usize; 2],
+    texture: &wgpu::Texture,
+    size: [usize; 2],
+) -> Result<()> {
+    use js_sys::{Array, Number, Object, Reflect};
+    use wasm_bindgen::{JsCast, JsValue};
+    let pair = |[x, y]: [usize; 2]| [x, y].map(|value| Number::from(value as f64));
+    let dictionary = |fields: &[(&str, &JsValue)]| {
+        let object = Object::new();
+        for (key, value) in fields {
+            Reflect::set(&object, &JsValue::from(*key), value).expect("an object of ours takes any key");
+        }
+        object
+    };
+    let origin: Array = pair(origin).iter().collect();
+    // Alpha is dropped, not blended: that is not to premultiply, as is the default.
+    let from = dictionary(&[("source", source), ("origin", &origin)]);
+    let (queue, texture) = context.queue.as_webgpu().zip(texture.as_webgpu()).expect("there is no other backend in a browser");
+    let to = dictionary(&[("texture", texture)]);
+    queue.copy_external_image_to_texture_with_u32_sequence(from.unchecked_ref(), to.unchecked_ref(), &pair(size)).map_err(|error| {
+        let what = error.unchecked_ref::<js_sys::Error>().message();
+        Error::Image { file: "image".into(), what: String::from(what) }
+    })
 }
 
 fn extent(width: usize, height: usize) -> wgpu::Extent3d {

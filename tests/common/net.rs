@@ -413,7 +413,7 @@ pub fn random_graph(seed: u64, operations: usize, channels: usize) -> Graph {
 /// A plan's results on the CPU twins, for a `[n, c, h, w]` input. Every slot is poisoned first: what a step reads and no step or
 /// input wrote spoils the results.
 pub fn run_on_cpu(plan: &std::sync::Arc<Plan>, input: &[f32]) -> Vec<Vec<f32>> {
-    let mut prepared = ghostnet::cpu::Prepared::new(plan.clone());
+    let mut prepared = ghostnet::cpu::Prepared::new(plan.clone()).unwrap();
     for slot in 0..plan.slots.len() {
         prepared.slot_mut(slot).fill(f32::NAN);
     }

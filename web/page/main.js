@@ -43,7 +43,8 @@ async function guard(work, again) {
     await work();
     return true;
   } catch (error) {
-    showError(error, again);
+    // Nothing works on a crashed network any more.
+    showError(error, error.name === 'GhostNetCrashed' ? () => reload(weights) : again);
     return false;
   }
 }
@@ -197,7 +198,17 @@ async function open(blob, name) {
   URL.revokeObjectURL(picture.src);
   picture.src = URL.createObjectURL(blob);
   picture.alt = name;
-  show('picture');
+  showPicture();
+}
+
+/** Shows the picture, if there is one. */
+function showPicture() {
+  show(source ? 'picture' : 'empty');
+  pressSample($('picture').alt);
+}
+
+/** Marks the sample of this name, if it is one, as what is shown. */
+function pressSample(name) {
   for (const button of $('samples').querySelectorAll('button')) button.setAttribute('aria-pressed', button.title === name);
 }
 
@@ -228,19 +239,27 @@ function closeCamera() {
   camera = undefined;
   $('camera-button').textContent = 'Open the camera';
   $('camera-button').setAttribute('aria-pressed', 'false');
-  show(source ? 'picture' : 'empty');
+  showPicture();
+}
+
+/** Closes the camera and says of the picture that was there before what it is. */
+function leaveCamera() {
+  closeCamera();
+  showClasses([], false);
+  $('status').textContent = '';
+  return look();
 }
 
 async function watch() {
   const video = $('camera');
   // Asking may take a while, and one camera is enough.
   $('camera-button').disabled = true;
-  const close = await openCamera(video, closeCamera).finally(() => ($('camera-button').disabled = false));
+  const close = await openCamera(video, leaveCamera).finally(() => ($('camera-button').disabled = false));
   const session = { close };
   camera = session;
   $('camera-button').textContent = 'Close the camera';
   $('camera-button').setAttribute('aria-pressed', 'true');
-  for (const button of $('samples').querySelectorAll('button')) button.setAttribute('aria-pressed', 'false');
+  pressSample();
   show('camera');
   let [mapped, said, best, lost] = [0, 0, '', 0];
   while (camera === session) {
@@ -267,7 +286,7 @@ async function watch() {
       // The next call opens a lost device again; a second loss at once is no accident.
       lost += 1;
       if (error.name !== 'GhostNetDeviceLost' || lost > 1) {
-        closeCamera();
+        leaveCamera();
         throw error;
       }
       showError(error);
@@ -339,7 +358,7 @@ for (const id of ['file', 'weights']) {
 }
 $('embedded').addEventListener('click', () => reload());
 for (const id of ['backend-choice', 'precision-choice']) $(id).addEventListener('change', () => reload(weights));
-$('camera-button').addEventListener('click', () => (camera ? closeCamera() : attempt(watch, watch)));
+$('camera-button').addEventListener('click', () => (camera ? leaveCamera() : attempt(watch, watch)));
 $('module').addEventListener('change', () => attempt(fillMaps));
 $('measure').addEventListener('click', () => attempt(measure));
 $('dismiss').addEventListener('click', () => {

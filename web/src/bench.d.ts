@@ -53,5 +53,5 @@ export interface KernelBench {
   rows: BenchRow[];
 }
 
-/** Measures; rejects where there is no WebGPU. */
+/** Measures; rejects where there is no WebGPU. The networks of ghostnet.js are in the same module of WebAssembly: see `GhostNetCrashed` there. */
 export function benchKernels(options?: BenchOptions): Promise<KernelBench>;

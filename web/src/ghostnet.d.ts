@@ -1,10 +1,14 @@
 /**
  * GhostNet in the browser, on the GPU through WebGPU, or on the CPU in WebAssembly where WebGPU offers no GPU.
  *
- * Every function that fails throws an `Error` (or rejects with one) whose message is one line: what went wrong, on which file or node.
+ * Every function that fails throws an `Error` (or rejects with one) whose message is one line: what went wrong, on which file, node or picture.
+ * Every call is answered: whatever happens to the GPU or to the WebAssembly module, its promise is settled.
  */
 
-/** What can be classified. A file is a Blob. A picture is read when its call's turn comes: at once, if no other call is in flight. */
+/**
+ * What can be classified. A file is a Blob. A picture is read when its call's turn comes: at once, if no other call is in flight. One that the
+ * browser does not let the page read is refused: of another site without CORS, drawn with such a picture, closed, not loaded.
+ */
 export type ImageSource =
   | ImageBitmap
   | ImageData
@@ -139,7 +143,10 @@ export class GhostNet {
   /** The most probable classes of a picture, best first. */
   classify(source: ImageSource, options?: ClassifyOptions): Promise<Class[]>;
 
-  /** Logits `[n, classes]` of a normalised input `[n, 3, h, w]`, `h` and `w` at least 32. */
+  /**
+   * Logits `[n, classes]` of a normalised input `[n, 3, h, w]`, `h` and `w` at least 32. One too large for the memory there is, which for
+   * WebAssembly is at most 4 GiB, is refused.
+   */
   run(data: Float32Array, shape: number[]): Promise<Tensor>;
 
   /** The time of each step of a run for one picture, in order. Takes about a second. */
@@ -161,4 +168,13 @@ export class GhostNet {
  */
 export class GhostNetDeviceLost extends Error {
   readonly name: 'GhostNetDeviceLost';
+}
+
+/**
+ * The WebAssembly module crashed: it ran out of memory, came upon a defect of its own or of the browser (`cause`). All networks of the page are in one
+ * module, so every call in flight on any of them fails by this, and so does every later one. `GhostNet.load` starts the module anew: what it loads
+ * from then on works. `name` is `GhostNetCrashed`.
+ */
+export class GhostNetCrashed extends Error {
+  readonly name: 'GhostNetCrashed';
 }

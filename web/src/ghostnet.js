@@ -1,7 +1,8 @@
 // GhostNet in the browser. Types and what everything does: ghostnet.d.ts. The engine itself is ../../src, compiled to engine_bg.wasm.
 
-import { Device, Net, no_weights } from './engine.js';
 import { fetched, start } from './start.js';
+
+export { GhostNetCrashed } from './start.js';
 
 const EMBEDDED = 'ghostnet_050_cifar10';
 const CACHE = 'ghostnet-weights';
@@ -14,12 +15,14 @@ export class GhostNetDeviceLost extends Error {
 const named = (error) => (error?.name === 'GhostNetDeviceLost' ? new GhostNetDeviceLost(error.message, { cause: error }) : error);
 
 export class GhostNet {
+  #engine;
   #net;
   /** Resolves when the calls made so far are over. */
   #last = Promise.resolve();
 
-  constructor(key, net, info) {
+  constructor(key, engine, net, info) {
     if (key !== CONSTRUCT) throw new TypeError('use `await GhostNet.load()`');
+    this.#engine = engine;
     this.#net = net;
     this.info = info;
   }
@@ -36,16 +39,27 @@ export class GhostNet {
     };
     const wasm = timed('wasm', start());
     // The weights are on their way while the module is compiled and the device is opened.
-    const opening = wasm.then(() => timed('device', Device.open(backend, precision, deviceClass)));
+    const opening = wasm.then((engine) => timed('device', engine.call(() => engine.Device.open(backend, precision, deviceClass))));
     const reading = timed('weights', read(wasm, weights, model, cache, onProgress));
-    let device, net;
-    let file;
+    // Both are waited for below, but not if the engine cannot be started, or crashes.
+    for (const promise of [opening, reading]) promise.catch(() => {});
+    let engine, net, file;
     try {
-      [device, file] = await Promise.all([opening, reading]);
-      net = new Net(device, model === EMBEDDED ? 'ghostnet_050' : model, file.origin, file.bytes);
-      if (net.lacks_names()) net.name_classes(await (await fetched(new URL('./imagenet_labels.txt', import.meta.url))).text());
-      const [upload, pipelines] = await net.prepare(5);
+      engine = await wasm;
+      let device;
+      [device, file] = await engine.call(() => Promise.all([opening, reading]));
+      const called = (work) => engine.call(work);
+      net = called(() => new engine.Net(device, model === EMBEDDED ? 'ghostnet_050' : model, file.origin, file.bytes));
+      if (called(() => net.lacks_names())) {
+        const names = await (await fetched(new URL('./imagenet_labels.txt', import.meta.url))).text();
+        called(() => net.name_classes(names));
+      }
+      const [upload, pipelines] = await called(() => net.prepare(5));
       Object.assign(startup, { upload, pipelines, total: performance.now() - begin, first_run: null });
+      const info = { ...called(() => net.info()), startup, wasm_bytes: engine.bytes };
+      if (file.embedded) info.model = EMBEDDED;
+      device.free();
+      return new GhostNet(CONSTRUCT, engine, net, info);
     } catch (error) {
       // What cannot be used is not kept either.
       file?.forget();
@@ -53,46 +67,45 @@ export class GhostNet {
       opening.then((device) => { device.close(); device.free(); }, () => {});
       throw named(error);
     }
-    device.free();
-    const info = { ...net.info(), startup, wasm_bytes: await wasm };
-    if (file.embedded) info.model = EMBEDDED;
-    return new GhostNet(CONSTRUCT, net, info);
   }
 
   classify(source, { top = 5 } = {}) {
     if (!(Number.isInteger(top) && top > 0)) return Promise.reject(new RangeError(`top is ${top}, a whole number from 1 on is needed`));
     return this.#first(async (net) => {
-      if (this.info.backend === 'cpu') {
-        const { data, width, height } = await pixels(source);
-        return await net.classify_pixels(data, width, height, top);
+      if (this.info.backend === 'gpu') {
+        // Straight to a texture.
+        const { picture, width, height, close } = await drawable(source);
+        try {
+          const classes = await this.#call(() => net.classify(picture, width, height, top));
+          if (classes) return classes;
+        } finally {
+          close();
+        }
+        // What a browser copies to no texture, such as 16 bits a channel, it may draw.
       }
-      // Straight to a texture.
-      const { picture, width, height, close } = await drawable(source);
-      try {
-        return await net.classify(picture, width, height, top);
-      } finally {
-        close();
-      }
+      const { data, width, height } = await pixels(source);
+      return await this.#call(() => net.classify_pixels(data, width, height, top));
     });
   }
 
   run(data, shape) {
     if (!(data instanceof Float32Array)) return Promise.reject(new TypeError(`run takes a Float32Array, not ${kind(data)}`));
-    return this.#first(async (net) => tensor(await net.run(data, Uint32Array.from(shape))));
+    return this.#first(async (net) => tensor(await this.#call(() => net.run(data, Uint32Array.from(shape)))));
   }
 
   profile() {
-    return this.#turn((net) => net.profile(5));
+    return this.#turn((net) => this.#call(() => net.profile(5)));
   }
 
   modules() {
-    return this.#alive().modules();
+    const net = this.#alive();
+    return this.#call(() => net.modules());
   }
 
   maps(source, module) {
     return this.#turn(async (net) => {
       const { data, width, height } = await pixels(source);
-      const [intrinsic, ghost] = (await net.maps_of_pixels(data, width, height, module)).map(tensor);
+      const [intrinsic, ghost] = (await this.#call(() => net.maps_of_pixels(data, width, height, module))).map(tensor);
       return { name: module, height: intrinsic.shape[2], width: intrinsic.shape[3], intrinsic: planes(intrinsic), ghost: planes(ghost) };
     });
   }
@@ -107,7 +120,11 @@ export class GhostNet {
 
   #alive() {
     if (!this.#net) throw new Error('the network was destroyed');
-    return this.#net;
+    return this.#call(() => this.#net);
+  }
+
+  #call(work) {
+    return this.#engine.call(work);
   }
 
   /** Calls `work` after the calls before it. */
@@ -123,7 +140,7 @@ export class GhostNet {
       // Calls may fail from a loss before the browser tells of it.
       await new Promise((resolve) => setTimeout(resolve));
       this.#alive();
-      throw net.is_lost() ? new GhostNetDeviceLost(error.message, { cause: error }) : named(error);
+      throw this.#call(() => net.is_lost()) ? new GhostNetDeviceLost(error.message, { cause: error }) : named(error);
     } finally {
       over();
     }
@@ -152,8 +169,8 @@ async function read(wasm, weights, model, cache, onProgress) {
     return { bytes, origin: EMBEDDED, embedded: true, forget };
   }
   if (weights === undefined) {
-    await wasm;
-    throw no_weights(model);
+    const engine = await wasm;
+    throw engine.call(() => engine.no_weights(model));
   }
   if (weights === 'random') return { origin: 'random', forget };
   if (typeof weights === 'string' || weights instanceof URL) return download(String(weights), cache, onProgress);
@@ -207,16 +224,37 @@ async function body(response, onProgress) {
 /** An object's class, for objects of other windows too. */
 const kind = (value) => Object.prototype.toString.call(value).slice(8, -1);
 
+/** What messages call a picture. */
+function called(source) {
+  const name = source.name || source.currentSrc || source.src;
+  // A picture may be in its own address.
+  return name ? `${kind(source)} ${name.length > 100 ? `${name.slice(0, 100)}…` : name}` : kind(source);
+}
+
+/** What `read` reads of a picture; where the browser refuses, an error that says of what, and why. */
+async function readable(source, read) {
+  try {
+    return await read();
+  } catch (cause) {
+    const why = cause.name === 'SecurityError' ? 'those of another site need CORS; ' : '';
+    const [reason] = cause.message.split('\n');
+    throw new Error(`${called(source)}: the browser does not give its pixels: ${why}${reason}`, { cause });
+  }
+}
+
 /** The RGBA bytes of a picture. */
 async function pixels(source) {
   if (kind(source) === 'ImageData' && source.data instanceof Uint8ClampedArray) {
-    return { data: new Uint8Array(source.data.buffer, source.data.byteOffset, source.data.length), width: source.width, height: source.height };
+    const { data, width, height } = source;
+    return readable(source, () => ({ data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height }));
   }
   const { picture, width, height, close } = await drawable(source);
   try {
-    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-    context.drawImage(picture, 0, 0, width, height);
-    return { data: new Uint8Array(context.getImageData(0, 0, width, height).data.buffer), width, height };
+    return await readable(source, () => {
+      const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+      context.drawImage(picture, 0, 0, width, height);
+      return { data: new Uint8Array(context.getImageData(0, 0, width, height).data.buffer), width, height };
+    });
   } finally {
     close();
   }
@@ -224,45 +262,33 @@ async function pixels(source) {
 
 /** What can be drawn or copied to a texture, with its size, and what closes it if it was made here. */
 async function drawable(source) {
+  // A texture takes frames too, but Chromium without a real GPU then loses the device.
+  // Like the command: turned as EXIF says, colour profiles ignored, alpha dropped rather than blended.
+  const bitmap = () => createImageBitmap(source, { imageOrientation: 'from-image', colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
+  const own = (picture) => ({ picture, width: picture.width, height: picture.height, close: () => picture.close() });
   switch (kind(source)) {
     case 'Blob':
     case 'File':
+      return own(await bitmap().catch((cause) => {
+        throw new Error(`${source.name || 'image'}: not an image that this browser can decode`, { cause });
+      }));
     case 'HTMLImageElement':
     case 'HTMLVideoElement':
     case 'ImageData':
-    case 'VideoFrame': {
-      // A texture takes frames too, but Chromium without a real GPU then loses the device.
-      // Like the command: turned as EXIF says, colour profiles ignored, alpha dropped rather than blended.
-      const options = { imageOrientation: 'from-image', colorSpaceConversion: 'none', premultiplyAlpha: 'none' };
+    case 'VideoFrame':
       if (source.videoWidth === 0) throw new Error('image: 0 x 0 has no pixels');
-      const bitmap = await createImageBitmap(source, options).catch((error) => {
-        throw new Error(`${source.name || source.src || 'image'}: not an image that this browser can decode`, { cause: error });
-      });
-      return { picture: bitmap, width: bitmap.width, height: bitmap.height, close: () => bitmap.close() };
-    }
+      return own(await readable(source, bitmap));
     case 'ImageBitmap':
     case 'HTMLCanvasElement':
-    case 'OffscreenCanvas':
-      return sized(source, source.width, source.height);
+    case 'OffscreenCanvas': {
+      const { width, height } = source;
+      // One that was closed has no size.
+      if (!(width && height)) throw new Error(`image: ${width} x ${height} has no pixels`);
+      return { picture: source, width, height, close() {} };
+    }
     default:
       throw new TypeError(`a picture is an ImageBitmap, ImageData, image, video, canvas, VideoFrame or Blob, not ${kind(source)}`);
   }
-}
-
-/** Pictures whose pixels this page may read. */
-const readable = new WeakSet();
-
-/** A picture of the caller's; one that was closed has no size. */
-function sized(picture, width, height) {
-  if (!(width && height)) throw new Error(`image: ${width} x ${height} has no pixels`);
-  // Pixels of another site are refused by a texture too, but the module would not survive that.
-  if (!readable.has(picture)) {
-    const context = new OffscreenCanvas(1, 1).getContext('2d');
-    context.drawImage(picture, 0, 0, 1, 1);
-    context.getImageData(0, 0, 1, 1);
-    readable.add(picture);
-  }
-  return { picture, width, height, close() {} };
 }
 
 const tensor = ([data, shape]) => ({ data, shape });

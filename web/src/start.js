@@ -1,21 +1,107 @@
-// Fetches and starts the engine, which the package and the benchmark share.
+// Fetches the module and runs its engine, which the package and the benchmark share.
 
-import init from './engine.js';
+import { engine } from './engine.js';
 
-let started;
+/**
+ * The engine crashed. A module of WebAssembly that stopped in the middle of something cannot be entered again, so all that it holds is lost; the next
+ * `start` makes another of it.
+ */
+export class GhostNetCrashed extends Error {
+  name = 'GhostNetCrashed';
+}
 
-/** Fetches and starts the module, once; resolves to its size in bytes. */
+let compiled;
+let running;
+
+/** The engine that runs; one is started where there is none, of a module that is fetched and compiled once. */
 export function start() {
-  started ??= (async () => {
-    const bytes = await (await fetched(new URL('./engine_bg.wasm', import.meta.url))).arrayBuffer();
-    await init({ module_or_path: bytes });
-    return bytes.byteLength;
+  running ??= (async () => {
+    compiled ??= fetched(new URL('./engine_bg.wasm', import.meta.url))
+      .then((response) => response.arrayBuffer())
+      .then(async (bytes) => ({ module: await WebAssembly.compile(bytes), bytes: bytes.byteLength }));
+    return new Engine(await compiled);
   })().catch((error) => {
     // The next call may have better luck.
-    started = undefined;
+    running = compiled = undefined;
     throw error;
   });
-  return started;
+  return running;
+}
+
+/** What ../../src/web.rs exports, in an instance of the module that nothing else uses. Calls of it go through `call`. */
+class Engine {
+  /** Why it is of no use any more. */
+  crashed;
+  /** How many entries into the module are under way, one in another. */
+  #depth = 0;
+  /** Rejects the calls under way. */
+  #rejects = new Set();
+  #tables;
+
+  constructor({ module, bytes }) {
+    this.bytes = bytes;
+    Object.assign(this, engine((imports) => {
+      const { exports } = new WebAssembly.Instance(module, imports);
+      this.#tables = Object.values(exports).filter((value) => value instanceof WebAssembly.Table);
+      return Object.fromEntries(Object.entries(exports).map(([name, value]) => [name, typeof value === 'function' ? this.#entry(value) : value]));
+    }));
+  }
+
+  /**
+   * What `work` gives, which calls what the engine exports: a value, or a promise. If the engine crashes in `work`, or before the promise is settled,
+   * no matter in whose call, this call fails by that too: nobody else would settle the promise.
+   */
+  call(work) {
+    let result;
+    try {
+      if (!this.crashed) result = work(this);
+    } finally {
+      if (this.crashed) throw this.crashed;
+    }
+    if (!(result instanceof Promise)) return result;
+    return new Promise((resolve, reject) => {
+      this.#rejects.add(reject);
+      result.then(resolve, reject).finally(() => this.#rejects.delete(reject));
+    });
+  }
+
+  /**
+   * An entry into the module: whoever calls it, a call, a promise's or a browser's callback, passes here. The module itself throws nothing, so what
+   * is thrown out of it is a trap (a panic, memory that ran out), or came from the browser and went through Rust, which cannot clean up behind it.
+   */
+  #entry(enter) {
+    return (...values) => {
+      if (!this.crashed) {
+        this.#depth++;
+        try {
+          return enter(...values);
+        } catch (error) {
+          this.#crash(error);
+        } finally {
+          this.#depth--;
+        }
+      }
+      // Below, the module is on the stack and must not go on. Else `call` tells, and a callback of the browser's has nobody to tell; wasm-bindgen
+      // finds no error in here.
+      if (this.#depth) throw this.crashed;
+      return [];
+    };
+  }
+
+  #crash(cause) {
+    if (this.crashed) return;
+    const [reason] = String(cause?.message ?? cause).split('\n');
+    this.crashed = new GhostNetCrashed(`the engine crashed (${reason}): networks have to be loaded again`, { cause });
+    running = undefined;
+    for (const reject of this.#rejects) reject(this.crashed);
+    // Their memory must not wait for the garbage collector.
+    for (const table of this.#tables) {
+      for (let at = 0; at < table.length; at++) {
+        const value = table.get(at);
+        if (Object.prototype.toString.call(value) === '[object GPUDevice]') value.destroy();
+      }
+    }
+  }
 }
 
 export async function fetched(url) {

@@ -1,8 +1,11 @@
 // Chromium with WebGPU on its software adapter, pages of dist/, and what native builds say, for the tests.
 
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { crc32, deflateSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
 import { serve } from '../tools/server.mjs';
 
@@ -45,6 +48,58 @@ export async function site(browser, routes = {}) {
   return { open, errors, url: server.url, close: server.close };
 }
 
+/**
+ * Another site, with dist/ and a video that is posted to the first one's; it says nothing of CORS. `routes` are what unanswered.js, in a page of the
+ * first, needs there; `png` is of 16 bits a channel.
+ */
+export async function otherSite(png) {
+  const give = (type, bytes) => (_, response) => {
+    response.writeHead(200, { 'content-type': type });
+    response.end(bytes());
+  };
+  let video;
+  const { url, close } = await serve(dist, 0, { '/video.webm': give('video/webm', () => video) });
+  const routes = {
+    '/unanswered.js': give('text/javascript', () => readFileSync(join(root, 'web/tests/unanswered.js'))),
+    '/never.safetensors': () => {},
+    '/16-bit.png': give('image/png', () => png),
+    '/video.webm': async (request, response) => {
+      const chunks = [];
+      for await (const chunk of request) chunks.push(chunk);
+      video = Buffer.concat(chunks);
+      response.end();
+    },
+  };
+  return { url, routes, close };
+}
+
+/** A PNG of 16 bits a channel: a landscape. */
+export function png16() {
+  const [width, height] = [96, 64];
+  const rows = Buffer.alloc(height * (1 + width * 6));
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const sky = y < 36 + 6 * Math.sin(x / 9);
+      const colour = sky ? [90 + y, 140 + y, 230] : [60 + x / 4, 110 - y / 3, 40];
+      colour.forEach((value, c) => rows.writeUInt16BE(Math.floor(value * 257), y * (1 + width * 6) + 1 + x * 6 + c * 2));
+    }
+  }
+  const chunk = (type, data) => {
+    const named = Buffer.concat([Buffer.from(type), data]);
+    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+    length.writeUInt32BE(data.length);
+    sum.writeUInt32BE(crc32(named));
+    return Buffer.concat([length, named, sum]);
+  };
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  // Bits, red, green and blue; the rest is as ever.
+  header.set([16, 2, 0, 0, 0], 8);
+  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+  return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))]);
+}
+
 /** Runs in a page: keeps the GPU devices that are opened from then on in `window.devices`. */
 export function recordDevices() {
   const { requestDevice } = GPUAdapter.prototype;
@@ -61,6 +116,16 @@ export function native(...args) {
   const command = process.env.GHOSTNET ?? join(root, 'target/release/ghostnet');
   const lines = execFileSync(command, [...args, '--json'], { encoding: 'utf8', maxBuffer: 1 << 28 });
   return lines.trim().split('\n').map((line) => JSON.parse(line));
+}
+
+/** The ten classes that the command gives for a picture. */
+export function nativeOf(picture) {
+  const directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
+  const file = join(directory, 'picture');
+  writeFileSync(file, picture);
+  const [{ top }] = native('classify', file, '--backend', 'cpu', '--top', '10');
+  rmSync(directory, { recursive: true });
+  return top;
 }
 
 /** The same classes in the same order, with probabilities within 1e-3 of native ones. */

@@ -1,13 +1,13 @@
-// Load and classify in headless Firefox. It is driven by nothing but its start page, which sends back what it found.
+// The package in headless Firefox. It is driven by nothing but its start page, which sends back what it found.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { serve } from '../tools/server.mjs';
-import { dist, native, root, sameClasses } from './browser.mjs';
+import { dist, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses } from './browser.mjs';
 
 const PREFERENCES = {
   'dom.webgpu.enabled': true,
@@ -20,10 +20,18 @@ const PREFERENCES = {
   'network.captive-portal-service.enabled': false,
 };
 
-const PAGE = `<!doctype html><link rel="icon" href="data:,"><script type="module">
+/** A page that does `work`, an asynchronous function's body, and sends back what it returns. */
+const page = (work) => `<!doctype html><link rel="icon" href="data:,"><script type="module">
   const report = (found) => fetch('/report', { method: 'POST', body: JSON.stringify(found) });
   try {
-    const { GhostNet } = await import('/ghostnet.js');
+    Object.assign(window, await import('/ghostnet.js'));
+    await report({ found: await (async () => { ${work} })() });
+  } catch (error) {
+    await report({ error: String(error) });
+  }
+</script>`;
+
+const CLASSIFY = `
     const blob = await (await fetch('/images/chelsea.png')).blob();
     // What is asked of each device, and how many of its shaders multiply halves.
     const devices = [];
@@ -45,19 +53,37 @@ const PAGE = `<!doctype html><link rel="icon" href="data:,"><script type="module
     const nets = [await load(), await load({ precision: 'f16' }), await load({ precision: 'f16', deviceClass: 'gpu' })];
     const found = [];
     for (const net of nets) found.push({ info: net.info, top: await net.classify(blob, { top: 10 }) });
-    await report({ found, devices });
-  } catch (error) {
-    await report({ error: String(error) });
-  }
-</script>`;
+    return { found, devices };
+`;
 
-test('Firefox loads and classifies', { timeout: 240_000 }, async () => {
+const UNANSWERED = (other) => `
+    const { CRASHES, crash, showAll } = await import('/unanswered.js');
+    const found = [];
+    for (const backend of ['gpu', 'cpu']) {
+      const net = await GhostNet.load({ backend });
+      found.push({ what: 'pictures, ' + backend, ...(await showAll(net, '${other}', location.origin + '/')) });
+      net.destroy();
+    }
+    const { requestDevice } = GPUAdapter.prototype;
+    for (const [what, { backends }] of Object.entries(CRASHES)) {
+      for (const backend of backends) {
+        GPUAdapter.prototype.requestDevice = requestDevice;
+        (${recordDevices})();
+        found.push({ what: what + ', ' + backend, ...(await crash(what, backend)) });
+      }
+    }
+    return found;
+`;
+
+/** What Firefox finds that opens a page which does `work`. */
+async function firefox(work, routes = {}) {
   let reported;
   const report = new Promise((resolve) => { reported = resolve; });
   const server = await serve(dist, 0, {
+    ...routes,
     '/firefox.html': (_, response) => {
       response.writeHead(200, { 'content-type': 'text/html' });
-      response.end(PAGE);
+      response.end(page(work));
     },
     '/report': (request, response) => {
       let text = '';
@@ -72,31 +98,51 @@ test('Firefox loads and classifies', { timeout: 240_000 }, async () => {
   const lines = Object.entries(PREFERENCES).map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});\n`);
   writeFileSync(join(profile, 'user.js'), lines.join(''));
   const command = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
-  const firefox = spawn(command, ['--headless', '--no-remote', '--profile', profile, `${server.url}firefox.html`], {
+  const browser = spawn(command, ['--headless', '--no-remote', '--profile', profile, `${server.url}firefox.html`], {
     stdio: 'ignore', env: { ...process.env, HOME: profile },
   });
   const gone = new Promise((_, reject) => {
-    firefox.on('error', reject);
-    firefox.on('exit', (code) => reject(new Error(`Firefox ended with ${code}`)));
+    browser.on('error', reject);
+    browser.on('exit', (code) => reject(new Error(`Firefox ended with ${code}`)));
   });
   try {
-    const { error, found, devices } = await Promise.race([report, gone]);
+    const { error, found } = await Promise.race([report, gone]);
     assert.equal(error, undefined);
-    const [{ top: expected }] = native('classify', join(root, 'assets/images/chelsea.png'), '--backend', 'cpu', '--top', '10');
-    for (const [at, { info, top }] of found.entries()) {
-      assert.deepEqual([info.backend, info.precision], ['gpu', ['f32', 'f16', 'f16'][at]], info.fallback);
-      sameClasses(assert, top, expected, `Firefox on ${info.adapter}, ${info.precision}`);
-    }
-    // Arithmetic in f16 is asked for with that precision alone, and where it is offered.
-    const [full, half, hardware] = devices;
-    assert.deepEqual([full.asked, full.shaders], [false, 0]);
-    assert.deepEqual([half.asked, hardware.asked], [half.offered, half.offered]);
-    assert.equal(hardware.shaders > 0, hardware.offered);
+    return found;
   } finally {
     gone.catch(() => {});
-    firefox.kill();
-    await new Promise((resolve) => (firefox.exitCode === null && firefox.signalCode === null ? firefox.once('exit', resolve) : resolve()));
+    browser.kill();
+    await new Promise((resolve) => (browser.exitCode === null && browser.signalCode === null ? browser.once('exit', resolve) : resolve()));
     await server.close();
     rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+  }
+}
+
+test('Firefox loads and classifies', { timeout: 240_000 }, async () => {
+  const { found, devices } = await firefox(CLASSIFY);
+  const [{ top: expected }] = native('classify', join(root, 'assets/images/chelsea.png'), '--backend', 'cpu', '--top', '10');
+  for (const [at, { info, top }] of found.entries()) {
+    assert.deepEqual([info.backend, info.precision], ['gpu', ['f32', 'f16', 'f16'][at]], info.fallback);
+    sameClasses(assert, top, expected, `Firefox on ${info.adapter}, ${info.precision}`);
+  }
+  // Arithmetic in f16 is asked for with that precision alone, and where it is offered.
+  const [full, half, hardware] = devices;
+  assert.deepEqual([full.asked, full.shaders], [false, 0]);
+  assert.deepEqual([half.asked, hardware.asked], [half.offered, half.offered]);
+  assert.equal(hardware.shaders > 0, hardware.offered);
+});
+
+test('Firefox leaves no call unanswered', { timeout: 600_000 }, async () => {
+  const other = await otherSite(png16());
+  try {
+    const found = await firefox(UNANSWERED(other.url), other.routes);
+    assert.deepEqual(found.flatMap(({ what, wrong }) => wrong.map((line) => `${what}: ${line}`)), []);
+    const [cat, landscape] = [readFileSync(join(root, 'assets/images/chelsea.png')), png16()].map(nativeOf);
+    for (const { what, classes, after = [] } of found) {
+      if (classes) sameClasses(assert, classes, landscape, what);
+      for (const classes of after) sameClasses(assert, classes, cat, `after ${what}`);
+    }
+  } finally {
+    await other.close();
   }
 });

@@ -1,15 +1,18 @@
 // The package in a real headless Chromium, against what the native command says.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { launch, native, recordDevices, root, sameClasses, site } from './browser.mjs';
+import { launch, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses, site } from './browser.mjs';
+import { CRASHES } from './unanswered.js';
 
 const IMAGES = readdirSync(join(root, 'assets/images'));
 const CLASSES = 10;
 const WEIGHTS = join(root, 'assets/ghostnet_050_cifar10.safetensors');
+/** One more, where it lies beside the clone. */
+const SHARED_PNG = join(process.env.GHOSTNET_SHARED ?? join(root, '../shared'), 'data/faults/png-16-bit-rgb.png');
 
 /** What the command says of each sample photo. */
 const expected = Object.fromEntries(
@@ -353,6 +356,82 @@ test('without WebGPU the CPU gives the same, and says so', async () => {
   } finally {
     await browser.close();
     await web.close();
+  }
+});
+
+describe('no call stays unanswered', () => {
+  let browser, web, other;
+  before(async () => {
+    other = await otherSite(png16());
+    browser = await launch();
+    web = await site(browser, { ...other.routes, '/shared.png': (_, response) => response.end(readFileSync(SHARED_PNG)) });
+  });
+  after(async () => {
+    assert.deepEqual(web.errors, []);
+    await browser.close();
+    await web.close();
+    await other.close();
+  });
+
+  for (const backend of ['gpu', 'cpu']) {
+    test(`pictures that the browser does not copy, ${backend}`, async () => {
+      const page = await web.open();
+      const { wrong, classes, shared } = await page.evaluate(async ([other, own, backend, hasShared]) => {
+        const { showAll } = await import('/unanswered.js');
+        const net = await GhostNet.load({ backend });
+        const found = await showAll(net, other, own);
+        if (hasShared) {
+          const element = new Image();
+          element.src = '/shared.png';
+          await element.decode();
+          found.shared = await net.classify(element, { top: 10 });
+        }
+        return found;
+      }, [other.url, web.url, backend, existsSync(SHARED_PNG)]);
+      await page.close();
+      assert.deepEqual(wrong, []);
+      sameClasses(assert, classes, nativeOf(png16()), 'a PNG of 16 bits a channel');
+      if (shared) sameClasses(assert, shared, nativeOf(readFileSync(SHARED_PNG)), 'the shared one');
+    });
+  }
+
+  test('inputs too large for the memory there is are refused, and nothing else', async () => {
+    const page = await web.open();
+    const found = await page.evaluate(async () => {
+      const { answer } = await import('/unanswered.js');
+      const found = [];
+      for (const backend of ['gpu', 'cpu']) {
+        const nets = [await GhostNet.load({ backend }), await GhostNet.load({ backend })];
+        for (const shape of [[1, 3, 8192, 8192], [1, 3, 4096, 5120]]) {
+          const input = new Float32Array(shape.reduce((count, side) => count * side));
+          const calls = [nets[0].run(input, shape), nets[0].classify(new ImageData(40, 40)), nets[1].classify(new ImageData(40, 40))];
+          const [large, ...small] = await Promise.all(calls.map(answer));
+          found.push([`${shape} ${backend}`, large, small.every(({ result }) => result)]);
+        }
+        nets.forEach((net) => net.destroy());
+      }
+      return found;
+    });
+    await page.close();
+    for (const [what, { isError, name, message }, others] of found) {
+      assert.ok(isError && name === 'Error', `${what}: ${JSON.stringify(message ?? name)}`);
+      // Two numbers where it is for the size.
+      assert.match(message, / needs \d+, the device allows \d+$/, what);
+      assert.ok(others, `${what}: the other calls`);
+    }
+  });
+
+  for (const [what, { backends }] of Object.entries(CRASHES)) {
+    for (const backend of backends) {
+      test(`${what}: every call is told, and a new net works (${backend})`, async () => {
+        const page = await web.open();
+        await page.evaluate(recordDevices);
+        const found = await page.evaluate(async (crash) => (await import('/unanswered.js')).crash(...crash), [what, backend]);
+        await page.close();
+        assert.deepEqual(found.wrong, []);
+        for (const [at, classes] of found.after.entries()) sameClasses(assert, classes, expected['chelsea.png'], `net ${at} after it`);
+      });
+    }
   }
 });
 

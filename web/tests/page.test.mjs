@@ -208,6 +208,8 @@ describe('the page with WebGPU', () => {
   });
 
   test('the camera, opened and closed; a device lost meanwhile is opened again', async () => {
+    await sample('a cat', 'cat');
+    const picture = await page.locator('#classes').textContent();
     await page.getByRole('button', { name: 'Open the camera' }).click();
     await page.locator('#classes.live').waitFor();
     await page.locator('#latency-note').getByText('median of the last 30').waitFor();
@@ -229,6 +231,37 @@ describe('the page with WebGPU', () => {
     await page.getByRole('button', { name: 'Close the camera' }).click();
     assert.ok(await page.locator('#camera').isHidden());
     assert.equal(await page.locator('#camera').evaluate((video) => video.srcObject), null);
+    // The classes are those of the picture that is shown again.
+    assert.ok(await page.locator('#picture').isVisible());
+    await page.waitForFunction((picture) => document.querySelector('#classes').textContent === picture, picture);
+    assert.ok(await page.locator('#classes.live').isHidden());
+    assert.equal(await page.getByRole('button', { name: 'a cat', exact: true }).getAttribute('aria-pressed'), 'true');
+    await sample('a horse', 'horse');
+  });
+
+  test('a camera that goes by itself', async () => {
+    await page.getByRole('button', { name: 'Open the camera' }).click();
+    await page.locator('#classes.live').waitFor();
+    // As if it were unplugged.
+    await page.locator('#camera').evaluate((video) => video.srcObject.getTracks()[0].dispatchEvent(new Event('ended')));
+    await shows(page, 'horse');
+    assert.ok(await page.locator('#picture').isVisible());
+    assert.ok(await page.locator('#classes.live').isHidden());
+  });
+
+  test('after a crash the network is loaded again on demand', async () => {
+    await page.evaluate(() => {
+      const { submit } = GPUQueue.prototype;
+      GPUQueue.prototype.submit = function () {
+        GPUQueue.prototype.submit = submit;
+        throw new Error('on purpose');
+      };
+    });
+    await page.getByRole('button', { name: 'a cat', exact: true }).click();
+    assert.match(await errorText(page), /^the engine crashed \(on purpose\)/);
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await shows(page, 'cat');
+    assert.ok(await page.locator('#error').isHidden());
     await sample('a horse', 'horse');
   });
 

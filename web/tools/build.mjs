@@ -62,7 +62,34 @@ function compile(directory) {
   const capture = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] };
   const optimise = (passes) => execFileSync(join(web, 'node_modules/.bin/wasm-opt'), [...features, ...passes, module, '-o', module], capture);
   optimise(SMALLER);
+  makeFactory(join(directory, 'engine.js'));
   shortenNames(join(directory, 'engine.js'), JSON.parse(optimise(['--strip-debug', '--strip-producers', '--strip-target-features', '--minify-imports-and-exports-and-modules'])));
+}
+
+/**
+ * Makes what wasm-bindgen wrote, which keeps one instance of the module in variables of its own, a function that makes one each time it is called:
+ * `engine(instantiate)`, where `instantiate` takes the imports and gives the exports. A crashed instance then shares nothing with the next, and
+ * web/src/start.js sees all that goes into one.
+ */
+function makeFactory(file) {
+  const text = readFileSync(file, 'utf8');
+  // Behind it is only what fetches the module and starts it.
+  const end = text.indexOf('let wasmModule, wasmInstance, wasm;\n');
+  const names = [];
+  const body = text.slice(0, end).replace(/^export (class|function) (\w+)/gm, (_, kind, name) => {
+    names.push(name);
+    return `${kind} ${name}`;
+  });
+  const start = text.slice(end);
+  const expected = end > 0 && names.length > 0 && !/^export /m.test(body) && start.includes('wasm.__wbindgen_start();') && start.includes('const imports = __wbg_get_imports();');
+  if (!expected) throw new Error(`${file}: wasm-bindgen writes its JavaScript in another form now`);
+  writeFileSync(file, `export function engine(instantiate) {
+${body}
+const wasm = instantiate(__wbg_get_imports());
+wasm.__wbindgen_start();
+return { ${names.join(', ')} };
+}
+`);
 }
 
 /**
@@ -78,8 +105,7 @@ function shortenNames(file, { imports, exports }) {
       return name ? `${space}${name}: ` : all;
     })
     .replace(/\bwasm\.(\w+)/g, (all, name) => (exported.has(name) ? `wasm.${exported.get(name)}` : all));
-  // Nobody starts the module without waiting for it.
-  writeFileSync(file, text.replace('export { initSync, ', 'export { '));
+  writeFileSync(file, text);
 }
 
 /** Takes out of the package's modules what only people read; the sources are what web/src and wasm-bindgen hold. */
