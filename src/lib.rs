@@ -48,7 +48,6 @@ pub mod plan;
 #[doc(hidden)]
 pub mod report;
 pub mod shader;
-mod small_map;
 mod stats;
 mod text;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
@@ -64,5 +63,4 @@ pub use engine::{
 pub use error::{Error, Result};
 pub use model::Network;
 pub use plan::Precision;
-pub use small_map::SmallMap;
 pub use stats::{median, percentile};

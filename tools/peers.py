@@ -34,12 +34,12 @@ SUITES = {
     "lavapipe": {
         "icd": LAVAPIPE,
         "contestants": {"ncnn Vulkan": ("ncnn-vulkan", 0, 9), OURS: ("ghostnet-gpu", 0, 30)},
-        "bars": [("latency", OURS, "ncnn Vulkan", 1 / 3), ("first", OURS, None, 5000)],
+        "bars": [("latency", OURS, "ncnn Vulkan", 0.55), ("first", OURS, None, 5000)],
     },
     "swiftshader": {
         "icd": SWIFTSHADER,
         "contestants": {"ONNX Runtime WebGPU": ("onnxruntime-webgpu", 0, 3), OURS: ("ghostnet-gpu", 0, 10), "ncnn Vulkan": ("ncnn-vulkan", 0, 3)},
-        "bars": [("latency", OURS, "ONNX Runtime WebGPU", 1 / 10), ("first", OURS, None, 4000)],
+        "bars": [("latency", OURS, "ONNX Runtime WebGPU", 0.13), ("first", OURS, None, 5000)],
     },
     "cpu": {
         "icd": None,

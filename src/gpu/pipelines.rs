@@ -1,12 +1,14 @@
 //! Compiles each pipeline once per device.
 
-use crate::small_map::SmallMap;
 use crate::{
     Error, Result,
     plan::PipelineKey,
     shader::{self, Binding},
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// A compiled pipeline with the bindings its shader declares. Binding 0 is the uniform `Params`, bound at an offset set per dispatch.
 #[derive(Debug)]
@@ -19,7 +21,7 @@ pub struct Pipeline {
 /// The pipelines of a device.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
-    compiled: Mutex<SmallMap<PipelineKey, Arc<Pipeline>>>,
+    compiled: Mutex<BTreeMap<PipelineKey, Arc<Pipeline>>>,
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) disk: Option<super::disk_cache::DiskCache>,
 }

@@ -4,9 +4,9 @@ use super::{Context, prepared::ALIGNMENT};
 use crate::{
     Error, Result,
     plan::{ConstantKey, PackedConstant, Plan, Precision},
-    small_map::SmallMap,
 };
 use std::{
+    collections::BTreeMap,
     ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -20,7 +20,7 @@ pub struct Weights {
 /// Where constants are.
 #[derive(Debug, Default)]
 pub(super) struct Uploaded {
-    buffers: SmallMap<(ConstantKey, Precision), (wgpu::Buffer, Range<u64>)>,
+    buffers: BTreeMap<(ConstantKey, Precision), (wgpu::Buffer, Range<u64>)>,
 }
 
 impl Uploaded {

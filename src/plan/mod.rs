@@ -19,10 +19,10 @@ pub(crate) use placement::Placement;
 pub use products::{Halves, Products};
 pub use slots::{Lifetime, assign_slots};
 
-use crate::{device::Choice, graph::Shape, small_map::SmallMap};
+use crate::{device::Choice, graph::Shape};
 use half::{f16, slice::HalfFloatSliceExt as _};
 use layout::Layout;
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// Where a tensor starts in its buffer, and how far apart its images are; in blocks (four channels of one pixel).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,7 +34,7 @@ pub struct Place {
 }
 
 /// How values are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Precision {
     /// 32-bit floats: the reference.
     #[default]
@@ -113,7 +113,7 @@ pub struct PlanOptions {
 }
 
 /// Names a packed constant, the same in every plan of one graph that packs it in the same way.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConstantKey {
     /// The node's place in its graph; `None` for what is no node's.
     pub node: Option<usize>,
@@ -139,7 +139,7 @@ pub struct PackedConstant {
 }
 
 /// Constants packed so far, kept by whoever makes several plans of one graph.
-pub type ConstantCache = SmallMap<ConstantKey, Arc<[f32]>>;
+pub type ConstantCache = BTreeMap<ConstantKey, Arc<[f32]>>;
 
 /// What a binding of a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
