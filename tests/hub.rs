@@ -13,7 +13,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn a_pull_brings_weights_and_config_and_leaves_them_in_the_cache() -> anyhow::Result<()> {
@@ -508,15 +508,6 @@ fn two_pulls_at_once_are_in_nobodys_way() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// For a long while at most.
-fn wait_for(what: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !what() {
-        assert!(start.elapsed() < Duration::from_secs(120), "it never happens");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 #[cfg(unix)]
 #[test]
 fn links_lead_no_write_out_of_the_cache() -> anyhow::Result<()> {
@@ -608,6 +599,7 @@ fn the_cache_is_laid_out_as_in_python() -> anyhow::Result<()> {
 mod command {
     use super::*;
     use std::process::{Output, Stdio};
+    use std::time::Instant;
 
     fn ghostnet(dir: &Dir, endpoint: &str, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ghostnet"));
@@ -626,6 +618,15 @@ mod command {
     fn text(output: &Output) -> (Option<i32>, String, String) {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the output is text");
         (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// For a long while at most.
+    fn wait_for(what: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !what() {
+            assert!(start.elapsed() < Duration::from_secs(120), "it never happens");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     #[test]
