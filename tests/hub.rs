@@ -469,7 +469,8 @@ fn digests_are_compared_also_of_resumed_parts() -> anyhow::Result<()> {
             fs::write(&blob, other)?;
             assert_eq!(again()?, ["-"]);
         }
-        // A part is gone on from; one that is whole only gets its name, and one that is too long is begun again.
+        // A part is gone on from; one that is whole only gets its name, and one that is too long is
+        // begun again.
         let rename = |bytes: &[u8]| fs::write(&part, bytes).and_then(|()| fs::remove_file(&blob));
         rename(&TEXT[..9])?;
         assert_eq!(again()?, ["-", "9-"]);
@@ -477,7 +478,8 @@ fn digests_are_compared_also_of_resumed_parts() -> anyhow::Result<()> {
             rename(bytes)?;
             assert_eq!(again()?, ["-"]);
         }
-        // One that went wrong is known only at its end. It is removed, so that the next pull succeeds.
+        // One that went wrong is known only at its end. It is removed, so that the next pull
+        // succeeds.
         rename(b"ghostnet ")?;
         let says = refused(&hub, REPO);
         assert!(says.contains(" failed: its SHA-") && says.ends_with(&format!("{etag} was announced")), "{says}");

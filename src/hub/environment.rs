@@ -102,7 +102,8 @@ fn expanded(path: &str, home_of: impl Fn(&str) -> Option<String>, variable: impl
 mod tests {
     use super::*;
 
-    /// The right values are those of Python 3's os.path.expandvars(os.path.expanduser(path)), with HOME=/h, A=x and B=$A.
+    /// The right values are those of Python 3's os.path.expandvars(os.path.expanduser(path)), with
+    /// HOME=/h, A=x and B=$A.
     #[test]
     fn paths_are_expanded_as_in_python() {
         let home_of = |user: &str| ["", "bob"].contains(&user).then(|| format!("/h/{user}"));
