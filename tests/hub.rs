@@ -13,7 +13,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn a_pull_brings_weights_and_config_and_leaves_them_in_the_cache() -> anyhow::Result<()> {
@@ -469,7 +469,8 @@ fn digests_are_compared_also_of_resumed_parts() -> anyhow::Result<()> {
             fs::write(&blob, other)?;
             assert_eq!(again()?, ["-"]);
         }
-        // A part is gone on from; one that is whole only gets its name, and one that is too long is begun again.
+        // A part is gone on from; one that is whole only gets its name, and one that is too long is
+        // begun again.
         let rename = |bytes: &[u8]| fs::write(&part, bytes).and_then(|()| fs::remove_file(&blob));
         rename(&TEXT[..9])?;
         assert_eq!(again()?, ["-", "9-"]);
@@ -477,7 +478,8 @@ fn digests_are_compared_also_of_resumed_parts() -> anyhow::Result<()> {
             rename(bytes)?;
             assert_eq!(again()?, ["-"]);
         }
-        // One that went wrong is known only at its end. It is removed, so that the next pull succeeds.
+        // One that went wrong is known only at its end. It is removed, so that the next pull
+        // succeeds.
         rename(b"ghostnet ")?;
         let says = refused(&hub, REPO);
         assert!(says.contains(" failed: its SHA-") && says.ends_with(&format!("{etag} was announced")), "{says}");
@@ -506,15 +508,6 @@ fn two_pulls_at_once_are_in_nobodys_way() -> anyhow::Result<()> {
     }
     assert!(!dir.all().iter().any(|name| name.ends_with(".incomplete")), "{:?}", dir.all());
     Ok(())
-}
-
-/// For a long while at most.
-fn wait_for(what: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !what() {
-        assert!(start.elapsed() < Duration::from_secs(120), "it never happens");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[cfg(unix)]
@@ -608,6 +601,7 @@ fn the_cache_is_laid_out_as_in_python() -> anyhow::Result<()> {
 mod command {
     use super::*;
     use std::process::{Output, Stdio};
+    use std::time::Instant;
 
     fn ghostnet(dir: &Dir, endpoint: &str, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ghostnet"));
@@ -626,6 +620,15 @@ mod command {
     fn text(output: &Output) -> (Option<i32>, String, String) {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the output is text");
         (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// For a long while at most.
+    fn wait_for(what: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !what() {
+            assert!(start.elapsed() < Duration::from_secs(120), "it never happens");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     #[test]

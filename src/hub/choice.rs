@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 
 pub(super) const CONFIG: &str = "config.json";
 
-/// The hub's rule: NAME or OWNER/NAME of ASCII letters, digits, `-`, `_` and `.`, with neither `-` nor `.` at an end or doubled.
+/// The hub's rule: NAME or OWNER/NAME of ASCII letters, digits, `-`, `_` and `.`, with neither `-`
+/// nor `.` at an end or doubled.
 pub(super) fn check_id(repo: &str) -> Result<()> {
     let part = |p: &str| is_plain(p) && !p.starts_with('-') && !p.ends_with(['-', '.']) && !p.contains("--") && !p.contains("..");
     if repo.len() <= 96 && repo.split('/').count() <= 2 && repo.split('/').all(part) {
@@ -31,7 +32,8 @@ pub(super) fn is_file_name(name: &str) -> bool {
 
 /// The weights file to use, as timm chooses where it looks for files.
 ///
-/// Its order is that of `timm/models/_hub.py`, with safetensors before everything else; ONNX files come last.
+/// Its order is that of `timm/models/_hub.py`, with safetensors before everything else; ONNX files
+/// come last.
 pub(super) fn choose<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const KNOWN: [&str; 5] = ["model.safetensors", "pytorch_model.bin", "model.bin", "pytorch_model.pth", "model.pth"];
     // Each known name comes before the others of its kind.
@@ -52,7 +54,8 @@ fn is_shard(name: &str) -> bool {
     digits(before.rsplit('-').next().unwrap_or_default()) && digits(after.split('.').next().unwrap_or_default())
 }
 
-/// What a training keeps beside the weights: `optimizer.pt`, `rng_state_0.pth`, `training_args.bin`.
+/// What a training keeps beside the weights: `optimizer.pt`, `rng_state_0.pth`,
+/// `training_args.bin`.
 fn is_state(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default();
     let is_one_of = |part: &str| ["optimizer", "optim", "scheduler", "scaler", "sampler", "rng"].contains(&part);
@@ -70,7 +73,8 @@ pub(super) fn listing(names: &[&str]) -> String {
     format!("it has {}{more}", some.join(", "))
 }
 
-/// A server's text as messages show it: nothing in it breaks the line, drives the terminal or fills the screen.
+/// A server's text as messages show it: nothing in it breaks the line, drives the terminal or fills
+/// the screen.
 pub(super) fn shown(text: &str) -> String {
     cut(text, 200)
 }

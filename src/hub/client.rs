@@ -1,4 +1,5 @@
-//! Asks a hub, and trusts no answer: where redirects lead, how long an answer takes and how much it holds is bounded here.
+//! Asks a hub, and trusts no answer: where redirects lead, how long an answer takes and how much it
+//! holds is bounded here.
 
 use super::choice::shown;
 use super::{Hub, Timeouts};
@@ -85,7 +86,8 @@ impl Told {
 
 /// An answer whose body was not read yet.
 pub(super) struct Answer {
-    /// Of the last answer from the hub itself that tells; of the first from elsewhere if none of the hub's does.
+    /// Of the last answer from the hub itself that tells; of the first from elsewhere if none of
+    /// the hub's does.
     pub told: Option<Told>,
     from: Place,
     response: ureq::http::Response<ureq::Body>,
@@ -132,7 +134,8 @@ impl Answer {
         }
     }
 
-    /// The first byte that the body holds, and the file's bytes in all, if that is said. The body goes to the file's end.
+    /// The first byte that the body holds, and the file's bytes in all, if that is said. The body
+    /// goes to the file's end.
     fn extent(&self) -> Result<(u64, Option<u64>), String> {
         let headers = self.response.headers();
         let text = |name: &HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_string());
@@ -277,7 +280,8 @@ impl Client {
         Ok(answer)
     }
 
-    /// What follows the first `there` bytes of the file that `first` brings: 206, or 200 or 416 where it cannot be had.
+    /// What follows the first `there` bytes of the file that `first` brings: 206, or 200 or 416
+    /// where it cannot be had.
     pub fn rest(&self, first: Answer, there: u64, file: &str) -> Outcome<Answer> {
         let Answer { from, response, .. } = first;
         let mut headers = vec![(RANGE, HeaderValue::try_from(format!("bytes={there}-")).expect("digits"))];
@@ -437,14 +441,16 @@ fn basic(credentials: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode([decoded(user), b":".to_vec(), decoded(password)].concat()))
 }
 
-/// An address as messages show it. It may be no address at all, so that everything before the last `@` counts as secret.
+/// An address as messages show it. It may be no address at all, so that everything before the last
+/// `@` counts as secret.
 pub(super) fn without_credentials(address: &str) -> String {
     let Some((before, rest)) = address.rsplit_once('@') else { return shown(address) };
     let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
     shown(&format!("{scheme}***@{rest}"))
 }
 
-/// Whether this is an address to ask. The HTTP client would take the usual port for one that is no number.
+/// Whether this is an address to ask. The HTTP client would take the usual port for one that is no
+/// number.
 fn check(uri: &Uri) -> Result<(), String> {
     match uri.scheme() {
         Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS => {}
@@ -467,9 +473,11 @@ fn same_origin(a: &Uri, b: &Uri) -> bool {
     a.scheme() == b.scheme() && host(a) == host(b) && port(a) == port(b)
 }
 
-/// The address that a `Location` at `from` means (RFC 3986, section 5.2; the server takes care of `..`), if it may be followed.
+/// The address that a `Location` at `from` means (RFC 3986, section 5.2; the server takes care of
+/// `..`), if it may be followed.
 ///
-/// The parts that matter for safety are read by the parser that the HTTP client itself uses, after all is put together.
+/// The parts that matter for safety are read by the parser that the HTTP client itself uses, after
+/// all is put together.
 fn redirected(from: &Uri, location: &HeaderValue) -> Result<Uri, String> {
     let bad =
         |why: &str| format!("{:?} is no address to go to: {why}", shown(&without_query(&String::from_utf8_lossy(location.as_bytes()))));
@@ -510,8 +518,8 @@ fn without_query(location: &str) -> String {
 
 /// Ends transfers that take too long, from a thread of its own.
 ///
-/// The HTTP client's timeouts bound one read each, and what trickles into a TLS record, a header or the frame of a chunk are many reads
-/// before anybody else gets control again.
+/// The HTTP client's timeouts bound one read each, and what trickles into a TLS record, a header or
+/// the frame of a chunk are many reads before anybody else gets control again.
 struct Watch {
     shared: Arc<(Mutex<Due>, Condvar)>,
     thread: Option<JoinHandle<()>>,

@@ -1,4 +1,5 @@
-//! Compares a file with the digest that its etag is: SHA-256 for files in git's large file storage, git's SHA-1 for the others.
+//! Compares a file with the digest that its etag is: SHA-256 for files in git's large file storage,
+//! git's SHA-1 for the others.
 
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;

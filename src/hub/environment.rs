@@ -3,7 +3,7 @@
 use super::{Hub, Timeouts};
 use crate::error::{Error, Result};
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,7 +69,7 @@ fn home_of(user: &str) -> Option<String> {
     if user.is_empty() {
         return env::home_dir().map(OsString::from).and_then(|home| home.into_string().ok());
     }
-    let users = fs::read_to_string(AsRef::<OsStr>::as_ref("/etc/passwd")).ok()?;
+    let users = fs::read_to_string("/etc/passwd").ok()?;
     users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == user)?.get(5).map(|home| home.to_string())
 }
 
@@ -102,7 +102,8 @@ fn expanded(path: &str, home_of: impl Fn(&str) -> Option<String>, variable: impl
 mod tests {
     use super::*;
 
-    /// The right values are those of Python 3's os.path.expandvars(os.path.expanduser(path)), with HOME=/h, A=x and B=$A.
+    /// The right values are those of Python 3's os.path.expandvars(os.path.expanduser(path)), with
+    /// HOME=/h, A=x and B=$A.
     #[test]
     fn paths_are_expanded_as_in_python() {
         let home_of = |user: &str| ["", "bob"].contains(&user).then(|| format!("/h/{user}"));

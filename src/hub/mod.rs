@@ -1,11 +1,13 @@
-//! Models from a Hugging Face hub, in the cache that the Python tools share: what either has pulled, both find.
+//! Models from a Hugging Face hub, in the cache that the Python tools share: what either has
+//! pulled, both find.
 //!
-//! A hub, and whoever sits on the way to it, may answer anything. Where an answer comes from, how long it takes and how much it holds
-//! is bounded; files are written inside the cache only, under names that were checked, and nothing half-written under its final name.
-//! One answer per file decides its size, its digest and its path.
+//! A hub, and whoever sits on the way to it, may answer anything. Where an answer comes from, how
+//! long it takes and how much it holds is bounded; files are written inside the cache only, under
+//! names that were checked, and nothing half-written under its final name. One answer per file
+//! decides its size, its digest and its path.
 //!
-//! It prints nothing and blocks until done. The slowest line that it waits for brings 64 KiB in [`Timeouts::stall`], which is 20 MB in
-//! under two hours.
+//! It prints nothing and blocks until done. The slowest line that it waits for brings 64 KiB in
+//! [`Timeouts::stall`], which is 20 MB in under two hours.
 
 mod choice;
 mod client;
@@ -24,7 +26,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::{Claim, Store};
 
-/// The largest weights file that is downloaded: as much as [`Network::open`](crate::Network::open) reads.
+/// The largest weights file that is downloaded: as much as [`Network::open`](crate::Network::open)
+/// reads.
 const MAX_WEIGHTS: u64 = 2 << 30;
 
 /// The largest `config.json`, likewise.
@@ -38,12 +41,14 @@ pub struct Pulled {
     pub weights: PathBuf,
     /// `config.json`, if the repository has one.
     pub config: Option<PathBuf>,
-    /// Why these are what an earlier pull left in the cache: the hub cannot be reached or must not be asked. `None` if it answered.
+    /// Why these are what an earlier pull left in the cache: the hub cannot be reached or must not
+    /// be asked. `None` if it answered.
     pub offline: Option<String>,
 }
 
-/// Downloads the weights and `config.json` of a model, such as `timm/ghostnet_100.in1k`, unless the cache has them already.
-/// The environment says from where and to where: see [`Hub::from_env`]. Other than that it is [`Hub::pull`].
+/// Downloads the weights and `config.json` of a model, such as `timm/ghostnet_100.in1k`, unless the
+/// cache has them already. The environment says from where and to where: see [`Hub::from_env`].
+/// Other than that it is [`Hub::pull`].
 ///
 /// # Errors
 /// [`Error::Download`], or [`Error::Io`] if the cache cannot be written.
@@ -57,7 +62,8 @@ pub fn pull(repo: &str, progress: impl FnMut(&str, u64, u64)) -> Result<Pulled> 
     Hub::from_env()?.pull(repo, progress)
 }
 
-/// The weights of a model that was pulled before, by [`pull`] or by the Python tools. Uses no network.
+/// The weights of a model that was pulled before, by [`pull`] or by the Python tools. Uses no
+/// network.
 pub fn cached(repo: &str) -> Option<PathBuf> {
     Hub::new(environment::cache_dir()?).cached(repo)
 }
@@ -65,12 +71,14 @@ pub fn cached(repo: &str) -> Option<PathBuf> {
 /// A hub and the cache its models go to.
 #[derive(Clone)]
 pub struct Hub {
-    /// The hub's web address, http or https; `None` is the public one. A user name and password in it (`https://user:pass@host`) are
-    /// sent to it as basic authentication, as the Python tools do, and then the token is not; no message shows them.
+    /// The hub's web address, http or https; `None` is the public one. A user name and password in
+    /// it (`https://user:pass@host`) are sent to it as basic authentication, as the Python tools
+    /// do, and then the token is not; no message shows them.
     pub endpoint: Option<String>,
     /// The folder with one `models--OWNER--NAME` per model.
     pub cache_dir: PathBuf,
-    /// For private models. Sent to the endpoint's scheme, host and port alone, never to where it redirects.
+    /// For private models. Sent to the endpoint's scheme, host and port alone, never to where it
+    /// redirects.
     pub token: Option<String>,
     /// Whether to make do with the cache, and ask nobody.
     pub offline: bool,
@@ -83,9 +91,11 @@ pub struct Hub {
 pub struct Timeouts {
     /// For the host's address, and again for the connection to it with all that TLS needs: 10 s.
     pub connect: Duration,
-    /// For the list of files to be there as a whole, and for a file's answer to begin, all redirects included: 30 s.
+    /// For the list of files to be there as a whole, and for a file's answer to begin, all
+    /// redirects included: 30 s.
     pub answer: Duration,
-    /// For each 64 KiB of a file, or what is left of it; and for another process that pulls the same file to show some progress: 20 s.
+    /// For each 64 KiB of a file, or what is left of it; and for another process that pulls the
+    /// same file to show some progress: 20 s.
     pub stall: Duration,
 }
 
@@ -124,23 +134,28 @@ impl Hub {
     /// | offline | `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE`: `1`, `ON`, `YES` or `TRUE` |
     /// | [`Timeouts::answer`], [`Timeouts::stall`] | `HF_HUB_ETAG_TIMEOUT`, `HF_HUB_DOWNLOAD_TIMEOUT`, in whole seconds |
     ///
-    /// `HF_HOME` is `huggingface` in `XDG_CACHE_HOME` or `~/.cache` if not set. In all paths `~`, `$NAME` and `${NAME}` are expanded.
+    /// `HF_HOME` is `huggingface` in `XDG_CACHE_HOME` or `~/.cache` if not set. In all paths `~`,
+    /// `$NAME` and `${NAME}` are expanded.
     ///
     /// # Errors
-    /// [`Error::Download`] if none of these is set and there is no home directory, or if a time is no number of seconds.
+    /// [`Error::Download`] if none of these is set and there is no home directory, or if a time is
+    /// no number of seconds.
     pub fn from_env() -> Result<Self> {
         environment::hub()
     }
 
-    /// Downloads the weights and `config.json` of a model unless the cache has this revision's already; asks the hub in any case.
+    /// Downloads the weights and `config.json` of a model unless the cache has this revision's
+    /// already; asks the hub in any case.
     ///
-    /// Of several weights files at the top of the repository it takes `model.safetensors`, another `.safetensors`,
-    /// `pytorch_model.bin`, `model.bin`, a `.pth`, `.pth.tar`, `.pt`, another `.bin`, an `.onnx`, in this order; shards and the states
-    /// of optimizers are none. A hub that cannot be reached, and [`Hub::offline`], make do with what the cache has: see
+    /// Of several weights files at the top of the repository it takes `model.safetensors`, another
+    /// `.safetensors`, `pytorch_model.bin`, `model.bin`, a `.pth`, `.pth.tar`, `.pt`, another
+    /// `.bin`, an `.onnx`, in this order; shards and the states of optimizers are none. A hub that
+    /// cannot be reached, and [`Hub::offline`], make do with what the cache has: see
     /// [`Pulled::offline`].
     ///
-    /// `progress` is called with the file's name, the bytes done and the bytes in all, ending with both equal for each file. A download
-    /// that broke off goes on where it stopped, next time. Where the hub gives a digest (SHA-256, or git's SHA-1) it is compared.
+    /// `progress` is called with the file's name, the bytes done and the bytes in all, ending with
+    /// both equal for each file. A download that broke off goes on where it stopped, next time.
+    /// Where the hub gives a digest (SHA-256, or git's SHA-1) it is compared.
     ///
     /// # Errors
     /// [`Error::Download`], or [`Error::Io`] if the cache cannot be written.
@@ -174,8 +189,8 @@ impl Hub {
         Ok(Pulled { weights, config, offline: None })
     }
 
-    /// The weights of a model that was pulled before, by [`Hub::pull`] or by the Python tools: of the revision that was pulled last, or
-    /// else of the newest that has any. Uses no network.
+    /// The weights of a model that was pulled before, by [`Hub::pull`] or by the Python tools: of
+    /// the revision that was pulled last, or else of the newest that has any. Uses no network.
     pub fn cached(&self, repo: &str) -> Option<PathBuf> {
         check_id(repo).ok()?;
         Store::new(&self.cache_dir, repo).snapshots().into_iter().find_map(|folder| {
@@ -217,7 +232,8 @@ impl Announced<'_> {
 }
 
 impl Download<'_> {
-    /// The path of `file` in the snapshot, downloaded if need be. More than `most` bytes are refused.
+    /// The path of `file` in the snapshot, downloaded if need be. More than `most` bytes are
+    /// refused.
     fn fetch(&self, file: &str, most: u64, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
         if let Some((path, length)) = self.store.present(self.commit, file) {
             progress(file, length, length);
@@ -302,7 +318,8 @@ impl Download<'_> {
         claim.finish()
     }
 
-    /// Asks for what follows the first `there` bytes, at the address that `first` came from: an answer, and where it begins.
+    /// Asks for what follows the first `there` bytes, at the address that `first` came from: an
+    /// answer, and where it begins.
     fn resume(&self, first: Answer, announced: &Announced, there: u64) -> Result<(Answer, u64)> {
         let told = first.told.clone();
         // These answers decide nothing; they must only be about the same file.

@@ -7,8 +7,9 @@
 //! .locks/models--OWNER--NAME/ETAG.lock          held while a blob is written
 //! ```
 //!
-//! Every name that comes in here was checked by [`is_file_name`]. Files get their names when they are complete, by renaming, which
-//! replaces a link instead of following it. A folder that is a link out of the cache is refused.
+//! Every name that comes in here was checked by [`is_file_name`]. Files get their names when they
+//! are complete, by renaming, which replaces a link instead of following it. A folder that is a
+//! link out of the cache is refused.
 
 use super::choice::{choose, is_file_name};
 use crate::error::{Error, Result};
@@ -71,7 +72,8 @@ impl Store {
         write_whole(&folder.join("main"), |file| file.write_all(commit.as_bytes()))
     }
 
-    /// Makes sure that nobody else writes this blob. Waits for whoever does, for as long as `patience` without any progress.
+    /// Makes sure that nobody else writes this blob. Waits for whoever does, for as long as
+    /// `patience` without any progress.
     pub fn claim(&self, etag: &str, patience: Duration) -> Result<Claim> {
         let blobs = self.folder(&[&self.name, "blobs"])?;
         let path = self.folder(&[".locks", &self.name])?.join(format!("{etag}.lock"));
@@ -83,7 +85,8 @@ impl Store {
             match fs4::FileExt::try_lock(&lock) {
                 Ok(()) => break,
                 Err(fs4::TryLockError::WouldBlock) => {}
-                // Some file systems have no locks. A part of our own is in nobody's way, and is gone on from by nobody.
+                // Some file systems have no locks. A part of our own is in nobody's way, and is
+                // gone on from by nobody.
                 Err(fs4::TryLockError::Error(_)) => {
                     part = blobs.join(format!("{etag}.{}.incomplete", std::process::id()));
                     break;
@@ -137,7 +140,8 @@ impl Store {
     }
 }
 
-/// The names of the files in a folder, through the links into `blobs`, of which one may lead nowhere.
+/// The names of the files in a folder, through the links into `blobs`, of which one may lead
+/// nowhere.
 pub(super) fn files(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_file());
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
@@ -167,8 +171,8 @@ impl Claim {
     }
 }
 
-/// Opens a file of the cache to read and write what it holds, or makes an empty one. What is in its place and is no file, such as a
-/// link, is removed.
+/// Opens a file of the cache to read and write what it holds, or makes an empty one. What is in its
+/// place and is no file, such as a link, is removed.
 fn open(path: &Path) -> io::Result<File> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => {}

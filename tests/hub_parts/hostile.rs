@@ -1,4 +1,5 @@
-//! Hubs that mean harm, or are broken the same ways: each pull ends in time with one line, and touches nothing outside the cache.
+//! Hubs that mean harm, or are broken the same ways: each pull ends in time with one line, and
+//! touches nothing outside the cache.
 
 use super::server::{COMMIT, Dir, REPO, Request, Server, flood, hang, list, pour, refused, reply, trickle};
 use ghostnet::hub::Hub;
@@ -59,7 +60,8 @@ enum Must {
 }
 use Must::{Say, Succeed, Wait};
 
-/// Runs all cases at the same time: most of them wait. `wanted` is what they answer to, the rest is answered as by a good hub.
+/// Runs all cases at the same time: most of them wait. `wanted` is what they answer to, the rest is
+/// answered as by a good hub.
 fn all(cases: Vec<(&'static str, Handler, Must)>, wanted: fn(&Request) -> bool) {
     std::thread::scope(|scope| {
         for (name, handler, must) in cases {

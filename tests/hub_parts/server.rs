@@ -241,7 +241,8 @@ pub struct Content {
     pub token: Option<&'static str>,
     pub commit: &'static str,
     pub etag: &'static str,
-    /// Files are redirected: to a relative address, and from there to another path, as the public hub does with large files.
+    /// Files are redirected: to a relative address, and from there to another path, as the public
+    /// hub does with large files.
     pub redirects: bool,
 }
 
