@@ -117,7 +117,8 @@ impl PipelineKey {
 
     /// The shader's WGSL.
     pub fn source(&self) -> String {
-        // Which templates and constants there are is fixed in this crate; tests compose every one of them.
+        // Which templates and constants there are is fixed in this crate; tests compose every one
+        // of them.
         shader::compose(self.kernel.spec().template, &self.defines)
             .unwrap_or_else(|error| panic!("{} does not compose: {error}", self.file_name()))
     }

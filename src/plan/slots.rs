@@ -16,7 +16,8 @@ pub struct Lifetime {
 /// Assigns each tensor a slot; returns the tensors' slots and the slots' sizes.
 ///
 /// Greedy by size, largest first: each goes into the free slot whose size fits best, or a new one
-/// (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", MLSys 2020, greedy by size).
+/// (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", MLSys 2020,
+/// greedy by size).
 pub fn assign_slots(tensors: &[Lifetime]) -> (Vec<usize>, Vec<usize>) {
     let mut order: Vec<usize> = (0..tensors.len()).collect();
     order.sort_by_key(|&t| Reverse(tensors[t].bytes));
