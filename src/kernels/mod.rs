@@ -1,7 +1,8 @@
-//! The kernels, a room each: `mod.rs` is the host's side (parameters, the problem, how it becomes a
-//! launch), `twin.rs` the same on the CPU, and the shader is `shaders/NAME.wgsl`. Nothing here
-//! names wgpu, and no room but a kernel's own has to know of it: ARCHITECTURE.md says how to add
-//! one.
+//! The kernels, a room each. `mod.rs` is the host's side: parameters, the problem, how it becomes a
+//! launch. `twin.rs` is the same on the CPU, and the shader is `shaders/NAME.wgsl`.
+//!
+//! Nothing here names wgpu, and no room but a kernel's own has to know of it. ARCHITECTURE.md says
+//! how to add one.
 
 use crate::plan::Kernel;
 

@@ -1,7 +1,7 @@
 //! Which logical channel stands in which physical lane.
 //!
 //! Activations are blocks of four channels. Half of a ghost concatenation is often no multiple of
-//! four, so each part is padded on its own and concatenation is free; ghosts of a ratio above 2
+//! four, so each part is padded on its own, and concatenation is free. Ghosts of a ratio above 2
 //! stand group by group. Consumers' weights are permuted to match, once, at load.
 
 use crate::graph::{Conv, Ghost, Graph, NodeId, Op};
@@ -131,7 +131,7 @@ fn is_free(graph: &Graph, id: NodeId) -> bool {
     }
 }
 
-/// Whether a convolution is depthwise, so that its result has its input's lanes; such a one may
+/// Whether a convolution is depthwise, so that its result has its input's lanes. Such a one may
 /// read and write one buffer.
 pub(crate) fn keeps_lanes(graph: &Graph, conv: &Conv) -> bool {
     let weight = &graph.constant(conv.weight).shape;

@@ -1,9 +1,9 @@
 //! Ordered dispatches over a few reused buffers: plain data, with no GPU and no kernel in it.
 //!
-//! Tensors have layouts ([`layout`]) and weights are packed in their order (`pack`); a plan grows
-//! by an [`emit::Emitter`], and tensors that are not alive at the same time are put into one slot
-//! (`slots`). Which kernel computes what is said in [`crate::compile`]. The same plan runs on the
-//! GPU ([`crate::gpu`]) and on the CPU twins ([`crate::cpu`]).
+//! Tensors have layouts ([`layout`]), and weights are packed in their order (`pack`). A plan grows
+//! by an [`emit::Emitter`]. Tensors that are not alive at the same time share a slot (`slots`).
+//! `src/compile.rs` says which kernel computes what. The same plan runs on the GPU
+//! ([`crate::gpu`]) and on the CPU twins ([`crate::cpu`]).
 
 mod call;
 mod dispatch;
@@ -42,10 +42,11 @@ pub enum Precision {
     #[default]
     F32,
     /// Weights and activations stored as halves, on a GPU only: half the memory and half the
-    /// traffic. Needs no feature of the device:
-    /// convolutions multiply halves where it has `shader-f16` and [`Choice::multiplies_halves`]
-    /// says so, else all arithmetic is f32. Biases, and sums and gates of squeeze-and-excites, are
-    /// f32. Activations beyond 65504 are stored as 65504; such a weight or input is refused.
+    /// traffic. It needs no feature of the device. Convolutions multiply halves where the device
+    /// has `shader-f16` and [`Choice::multiplies_halves`] says so. Else all arithmetic is f32.
+    ///
+    /// Biases, and sums and gates of squeeze-and-excites, are f32. Activations beyond 65504 are
+    /// stored as 65504; such a weight or input is refused.
     F16,
 }
 
@@ -290,7 +291,7 @@ impl Plan {
     }
 
     /// Puts a `[n, c, h, w]` tensor into the input's blocks; [`Precision::to_bytes`] then makes
-    /// them what the kernels read. Of fewer images than the plan is for, the first blocks.
+    /// them what the kernels read. Fewer images than the plan is for are the first blocks.
     pub fn pack_input(&self, values: &[f32], out: &mut Vec<f32>) {
         let Shape { c, .. } = self.input.shape;
         let pixels = self.input.shape.pixels();

@@ -34,8 +34,8 @@ pub(crate) fn matrix(values: &[f32], input: &Layout, output: &Layout, c_in: usiz
 }
 
 /// A matrix `[c_out][c_in]` by tiles:
-/// `[tile][input block][block of tile][input lane][output lane]`, input blocks padded as [`padded`]
-/// says.
+/// `[tile][input block][block of tile][input lane][output lane]`.
+/// Input blocks are padded as [`padded`] says.
 pub(crate) fn tiled_matrix(values: &[f32], input: &Layout, output: &Layout, tile: usize, c_in: usize) -> Vec<f32> {
     let windows = Windows::whole(padded(input.blocks()), output.blocks().div_ceil(tile));
     conv2d(&Filters::matrix(values, c_in), input, output, tile, &windows)
@@ -130,7 +130,7 @@ pub(crate) fn depthwise(values: &[f32], lanes: &[u32], taps: usize) -> Vec<f32> 
     packed
 }
 
-/// A vector `[c]` by lanes, padded with zeros to whole tiles of blocks. No vector is a vector of
+/// A vector `[c]` by lanes, padded with zeros to whole tiles of blocks. `None` is a vector of
 /// zeros.
 pub(crate) fn vector(values: Option<&[f32]>, lanes: &[u32], tile: usize) -> Vec<f32> {
     let mut packed: Vec<f32> = lanes.iter().map(|&c| if c == PAD { 0.0 } else { values.map_or(0.0, |v| v[c as usize]) }).collect();

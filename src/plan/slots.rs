@@ -26,7 +26,7 @@ pub fn assign_slots(tensors: &[Lifetime]) -> (Vec<usize>, Vec<usize>) {
     for t in order {
         let Lifetime { bytes, first, last } = tensors[t];
         let free = |others: &[usize]| others.iter().all(|&o| tensors[o].last < first || last < tensors[o].first);
-        // Slots are at least as large as what comes later; the smallest free one wastes least.
+        // Slots are at least as large as what comes later, and the smallest free one wastes least.
         let best = slots.iter().enumerate().filter(|(_, (_, others))| free(others)).min_by_key(|(_, (size, _))| *size);
         let slot = match best {
             Some((slot, _)) => slot,

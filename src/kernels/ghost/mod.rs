@@ -49,8 +49,8 @@ pub struct Problem<'a> {
     pub gate: Option<Gate>,
     /// Added to the result; in the output's layout.
     pub residual: Option<TensorView>,
-    /// Whether a squeeze-and-excite wants each channel's sum: of modules with one ghost of each map
-    /// and no residual.
+    /// Whether a squeeze-and-excite wants each channel's sum. Only modules with one ghost of each
+    /// map and no residual can give it.
     pub sums: bool,
     /// `[n, c_out, h, w]`: the intrinsic maps' blocks, then each group of ghosts'.
     pub output: TensorView,
@@ -117,7 +117,7 @@ impl Tiles {
 const STRIP: usize = 2;
 
 /// The tiles for a map of `width` x `height` and a cheap kernel of `d`, of at most `max_cells`
-/// cells: whole maps where they fit, else the even cut with the least halo.
+/// cells. They are whole maps where these fit, else the even cut with the least halo.
 fn cut(width: usize, height: usize, d: usize, max_cells: usize) -> Option<Tiles> {
     let halo = d / 2 * 2;
     let mut best: Option<(usize, Tiles)> = None;
@@ -125,14 +125,13 @@ fn cut(width: usize, height: usize, d: usize, max_cells: usize) -> Option<Tiles>
         let size_y = height.div_ceil(rows);
         for columns in 1..=width {
             let size_x = width.div_ceil(columns);
-            // The last strip of the last row may read past the tile; what it reads there is not
-            // used.
+            // The last strip of the last row may read past the tile, but does not use that.
             let cells = (size_x + halo) * (size_y + halo) + size_x.next_multiple_of(STRIP) - size_x;
             if cells > max_cells {
                 continue;
             }
-            // Columns and rows that the size really needs (7 pixels in tiles of 2 are 4 tiles,
-            // however many were asked for).
+            // The size may need fewer columns and rows than were asked for: 7 pixels in tiles of 2
+            // are 4 tiles.
             let count = [width.div_ceil(size_x), height.div_ceil(size_y)];
             let work = cells * count[0] * count[1];
             if best.is_none_or(|(least, _)| work < least) {
