@@ -1,15 +1,17 @@
-// conv2d: convolution of any kernel, stride, padding, dilation and groups + bias + activation.
+// conv2d: a convolution of any kernel, stride, padding, dilation and groups, bias and activation.
 //
-//   out[n, o, y, x] = activate(bias[o] + sum_{i, ky, kx} W[o, i, ky, kx] * in[n, i, y * stride - pad + ky * dilation, ...])
+//   out[n, o, y, x] = activate(bias[o] + sum_{i, ky, kx} W[o, i, ky, kx]
+//                   * in[n, i, y * stride - pad + ky * dilation, x * stride - pad + kx * dilation])
 //
 // input, output: [n][block][pixel] blocks of four channels.
-// Each tile of BLOCKS output blocks sums over `blocks_window` input blocks from `first[tile]` on: all of them without groups, and with
-// groups the blocks that hold its groups' channels (weights of channels outside a lane's group are zero).
-// weight: [channel tile][input block of the window][KH * KW][BLOCKS][input lane] rows of four output lanes.
-// bias: [block], then the windows' first blocks as f32 in lane x, one for each channel tile, at first_offset.
-// One invocation: PIXELS pixels of BLOCKS output blocks. One workgroup: WG * PIXELS pixels of one channel tile.
-// DEPTH: lanes of an input block that have a channel: fewer than 4 where there is one block, 3 for a picture.
-// Workgroup memory: none.
+// weight: [channel tile][input block of the window][KH * KW][BLOCKS][input lane] rows of four
+//     output lanes.
+// bias: [block], then each channel tile's first input block, as f32 in lane x, at first_offset.
+// The window of a tile is the `blocks_window` input blocks that it sums over: all without groups,
+// else those that hold its groups' channels. Weights of channels outside a lane's group are zero.
+// DEPTH: lanes of an input block that have a channel: fewer than 4 only where there is one block.
+// One invocation: PIXELS pixels of BLOCKS output blocks.
+// One workgroup: WG * PIXELS pixels of one channel tile. Workgroup memory: none.
 #import dtype
 #import activation
 #import grid
@@ -78,7 +80,7 @@ fn main(
 #if F16 == 2
     let unscale = vec4<f32>(bitcast<f32>(params.unscale));
 #endif
-    // As in sum_over_input: the row's number is a multiple of a constant.
+    // The row's number is a multiple of a constant, as in sum_over_input.
     var turn = channel_tile * params.blocks_window * params.kernel_y * params.kernel_x;
     for (var i = 0u; i < params.blocks_window; i++) {
         for (var ky = 0u; ky < kernel_y; ky++) {
@@ -86,7 +88,7 @@ fn main(
             for (var kx = 0u; kx < kernel_x; kx++) {
                 let dx = kx * params.dilation_x;
 #for p in 0..PIXELS
-                // Left of or above the map the subtraction wraps round and fails the comparison.
+                // The subtraction wraps round left of or above the map, and fails the comparison.
                 let iy${p} = y${p} + dy - params.pad_y;
                 let ix${p} = x${p} + dx - params.pad_x;
                 let ok${p} = (iy${p} < params.height_in) & (ix${p} < params.width_in);

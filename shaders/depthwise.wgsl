@@ -1,12 +1,16 @@
-// depthwise: k x k convolution of each channel by itself + bias + activation; optional sums for a squeeze-and-excite that follows.
+// depthwise: a k x k convolution of each channel by itself, bias and activation.
 //
-//   out[n, c, y, x] = activate(bias[c] + sum_{ky, kx} W[c, ky, kx] * in[n, c mod C_in, y * stride - pad + ky, x * stride - pad + kx])
+//   out[n, c, y, x] = activate(bias[c] + sum_{ky, kx} W[c, ky, kx]
+//                   * in[n, c mod C_in, y * stride - pad + ky, x * stride - pad + kx])
 //
-// input, output: [n][block][pixel] blocks of four channels. weight: [block][KH * KW]. With a channel multiplier the output's blocks are
-// whole copies of the input's, one for each multiple, so that output block b reads input block b mod blocks_in.
-// sums (SUMS): [n][tile][block], f32, sums of the output over the tile's pixels.
+// input, output: [n][block][pixel] blocks of four channels. With a channel multiplier the output's
+//     blocks are copies of the input's, one a multiple: block b reads input block b mod blocks_in.
+// weight: [block][KH * KW].
+// sums (SUMS): [n][tile][block], f32: sums of the output over the tile's pixels, for a
+//     squeeze-and-excite that follows.
 // SAME: input and output are ranges of one buffer, which a dispatch may bind only once.
-// One invocation: PIXELS neighbouring pixels of one row, sharing the columns they both need. One workgroup: WG such runs of one block, a tile.
+// One invocation: PIXELS neighbouring pixels of one row, which share the columns that both need.
+// One workgroup: WG such runs of one block, a tile.
 // Workgroup memory: none; WG * 16 bytes with SUMS.
 #import dtype
 #import activation
@@ -83,7 +87,7 @@ fn main(
 #endfor
         let w = block * ${KH * KW}u;
         for (var ky = 0u; ky < ${KH}u; ky++) {
-            // Left of or above the map the subtraction wraps round and fails the comparison.
+            // The subtraction wraps round left of or above the map, and fails the comparison.
             let iy = y * ${STRIDE_Y}u + ky - params.pad_y;
             let row_ok = iy < params.height_in;
             let row_at = input_base + select(0u, iy, row_ok) * params.width_in;

@@ -1,8 +1,9 @@
-// elementwise: activation of one tensor, or of the sum or product of two.
+// elementwise: an activation of one tensor, or of the sum or product of two.
 //
 //   out[n, c, p] = activate(a[n, c, p] OP b[n, c, p])      OP: 0 none, 1 add, 2 multiply
 //
-// a, b, out: [n][block][pixel] blocks of four channels in one channel order. With `b_is_gate` b is [n, c, 1, 1] and holds for the whole map.
+// a, b, out: [n][block][pixel] blocks of four channels in one channel order.
+// b_is_gate: b is [n, c, 1, 1] and holds for the whole map.
 // GATE: b is an f32 gate [n][block] as squeeze_excite writes it, whatever the element type.
 // One invocation: one block of one pixel. Workgroup memory: none.
 #import dtype

@@ -1,17 +1,25 @@
-// ghost: a whole ghost module in one dispatch (Han et al., CVPR 2020, section 3.1): a 1x1 primary convolution makes the intrinsic
-// maps, a depthwise D x D cheap operation makes RATIO - 1 ghost maps of each, and both halves are written to their channel range.
+// ghost: a whole ghost module in one dispatch (Han et al., CVPR 2020, section 3.1). A 1x1 primary
+// convolution makes the intrinsic maps. A depthwise D x D cheap operation makes RATIO - 1 ghosts of
+// each. Both are written to their channel range.
 //
-//   y[n, o, p]  = act1(bias[o] + sum_i W[o, i] * gate[n, i] * in[n, i, p])                          intrinsic
-//   z[n, r, o, p] = act2(cheap_bias[r, o] + sum_t C[r, o, t] * y[n, o, p + t])                      ghosts, zero padding D / 2
+//   y[n, o, p] = act1(bias[o] + sum_i W[o, i] * gate[n, i] * in[n, i, p])          intrinsic
+//   z[n, r, o, p] = act2(cheap_bias[r, o] + sum_t C[r, o, t] * y[n, o, p + t])     ghosts
 //   out = concat(y, z_0, z_1, ...) + residual
 //
-// input, output, residual: [n][block][pixel] blocks of four channels; the output's blocks are the intrinsic maps', then each ghost
-// group's. gate: [n][block], f32. weight: primary as in pointwise, then cheap [ghost group][block][D * D] at cheap_offset.
-// bias: primary [block], then cheap [ghost group][block] at cheap_bias_offset. sums (SUMS): [n][tile][block], f32, sums of the output
-// over the tile's pixels, for a squeeze-and-excite that follows.
-// One workgroup: BLOCKS intrinsic blocks on one tile of the map; its intrinsic maps, halo included, stay in workgroup memory.
-// One invocation: PIXELS pixels of the tile plus halo at a time in the first phase (more than once with CHUNKED), strips of STRIP pixels of the tile in the second.
-// Workgroup memory: BLOCKS * CELLS * 16 bytes (8 where F16 is 2), plus WG * 2 * BLOCKS * 16 with SUMS (RATIO 2).
+// The cheap operation has zero padding D / 2.
+// input, residual: [n][block][pixel] blocks of four channels.
+// output: the same; the intrinsic maps' blocks, then each ghost group's.
+// gate: [n][block], f32.
+// weight: primary as in pointwise, then cheap [ghost group][block][D * D] at cheap_offset.
+// bias: primary [block], then cheap [ghost group][block] at cheap_bias_offset.
+// sums (SUMS): [n][tile][block], f32: sums of the output over the tile's pixels, for a
+//     squeeze-and-excite that follows.
+// One workgroup: BLOCKS intrinsic blocks on one tile of the map. Its intrinsic maps, halo included,
+//     stay in workgroup memory.
+// One invocation: in the first phase PIXELS pixels of the tile and its halo at a time, more than
+//     once with CHUNKED; in the second strips of STRIP pixels of the tile.
+// Workgroup memory: BLOCKS * CELLS * 16 bytes, 8 where F16 is 2; with SUMS (RATIO 2) and
+//     WG * 2 * BLOCKS * 16.
 #import dtype
 #import activation
 #import divide
@@ -95,7 +103,8 @@ fn main(
     // Tiles within the map have no cell outside it.
     if region < cells {
         for (var cell = lane; cell < cells; cell += WG) {
-            // Cell (0, 0) is pixel (left - D / 2, top - D / 2); outside the map the subtraction wraps and fails the comparison.
+            // Cell (0, 0) is pixel (left - D / 2, top - D / 2). The subtraction wraps round outside
+            // the map, and fails the comparison.
             let cell_y = divide(cell, row);
             let cell_x = cell - cell_y * row;
             let inside = cell_x + left - ${D / 2}u < params.width && cell_y + top - ${D / 2}u < params.height;
@@ -108,7 +117,8 @@ fn main(
     }
 #endif
 
-    // Phase 1: the primary convolution on every pixel of the region, PIXELS of each invocation at a time.
+    // Phase 1: the primary convolution on every pixel of the region, PIXELS of each invocation at a
+    // time.
     let input_base = params.input_offset + n * params.input_stride;
 #if CHUNKED
     for (var first = lane; first < region + lane; first += ${WG * PIXELS}u) {
@@ -145,8 +155,9 @@ fn main(
     let residual_base = params.residual_offset + n * params.residual_stride;
 #endif
     let tile_width = right - left;
-    // Loops, not copies: all their values come from workgroup memory, and drivers that unroll everything compile long.
-    // Each turn of the inner one makes STRIP neighbours of a row, which share most of the cells they need; the filter stays in registers.
+    // These are loops, not copies, since all their values come from workgroup memory, and copies
+    // compile long. Each turn of the inner one makes STRIP neighbours of a row, which share most of
+    // the cells that they need. The filter stays in registers.
     let strips_x = (tile_width + ${STRIP - 1}u) / ${STRIP}u;
     let strips = strips_x * (bottom - top);
     for (var b = 0u; b < ${BLOCKS}u; b++) {
@@ -180,7 +191,8 @@ fn main(
 #endfor
 #endfor
 #endfor
-                // The middle row's cells are the intrinsic maps themselves: the first group of ghosts takes them along.
+                // The middle row's cells are the intrinsic maps themselves: the first group of
+                // ghosts takes them along.
                 if r == 0u {
                     let at = intrinsic_block * pixels + pixel;
 #for s in 0..STRIP

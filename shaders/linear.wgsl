@@ -1,10 +1,12 @@
-// linear: matrix-vector product + bias + activation, on one-pixel maps.
+// linear: a matrix times a vector, bias and activation, on one-pixel maps.
 //
 //   out[n, o] = activate(bias[o] + sum_i W[o, i] * in[n, i])
 //
-// input, output: [n][block] blocks of four. weight: [output block][input block][input lane] rows of four output lanes.
-// One workgroup: one output block of one image; its invocations stride over the input blocks together (reads stay contiguous) and
-// add up in workgroup memory. Workgroup memory: WG * 16 bytes.
+// input, output: [n][block] blocks of four channels.
+// weight: [output block][input block][input lane] rows of four output lanes.
+// One workgroup: one output block of one image. Its invocations stride over the input blocks
+//     together, so that reads stay contiguous, and add up in workgroup memory.
+// Workgroup memory: WG * 16 bytes.
 #import dtype
 #import activation
 #import grid

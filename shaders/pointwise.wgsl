@@ -1,13 +1,16 @@
-// pointwise: 1x1 convolution + bias + activation, optional gate on its input, residual added to its output, or mean over the map.
+// pointwise: a 1x1 convolution, bias and activation; a gate on its input, a residual added to its
+// output, or the mean over the map.
 //
 //   out[n, o, p] = activate(bias[o] + sum_i W[o, i] * gate[n, i] * in[n, i, p]) + residual[n, o, p]
 //
 // input, output, residual: [n][block][pixel] blocks of four channels. gate: [n][block], f32.
-// weight: [channel tile][input block][BLOCKS][input lane] rows of four output lanes, so that a tile reads on contiguously; input blocks are
-// padded to a multiple of four with zeros. UNROLL (1, 2 or 4) input blocks are under way at a time.
-// One invocation: PIXELS pixels of BLOCKS output blocks, in registers. One workgroup: WG * PIXELS pixels of one channel tile;
-// all its weights have addresses uniform over the workgroup (scalar loads on AMD).
-// With POOL one workgroup walks over the whole map and writes only its mean: [n][block].
+// weight: [channel tile][input block][BLOCKS][input lane] rows of four output lanes, so that a tile
+//     reads on contiguously. Input blocks are padded to a multiple of four with zeros.
+// UNROLL (1, 2 or 4): input blocks that are under way at a time.
+// POOL: a workgroup walks over the whole map and writes only its mean, [n][block].
+// One invocation: PIXELS pixels of BLOCKS output blocks, in registers.
+// One workgroup: WG * PIXELS pixels of one channel tile. All its weights have addresses that are
+//     uniform over the workgroup (scalar loads on AMD).
 // Workgroup memory: none; WG * BLOCKS * 16 bytes with POOL.
 #import dtype
 #import activation

@@ -1,10 +1,12 @@
 // pool: maximum or mean over a window, or over the whole map.
 //
-//   out[n, c, y, x] = max or mean of in[n, c, y * stride - pad + ky, x * stride - pad + kx] over the window's pixels on the map
+//   out[n, c, y, x] = max or mean of in[n, c, y * stride - pad + ky, x * stride - pad + kx]
 //
-// The mean divides by the window's pixels on the map, or by all of the window with `count_pad` (PyTorch's count_include_pad).
+// Both are over the window's pixels on the map. The mean divides by these, or with `count_pad` by
+// all of the window (PyTorch's count_include_pad).
 // input, output: [n][block][pixel] blocks of four channels.
-// WINDOW: one invocation makes one output pixel of one block. Otherwise one workgroup makes the mean of one whole map.
+// WINDOW: one invocation makes one output pixel of one block. Else one workgroup makes the mean of
+//     one whole map.
 // Workgroup memory: none with WINDOW, else WG * 16 bytes.
 #import dtype
 #import grid

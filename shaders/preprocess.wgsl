@@ -2,8 +2,10 @@
 //
 //   out[n, c, p] = (pixel[n, p][c] / 255 - mean[c]) / std[c] = pixel * scale[c] + shift[c]
 //
-// pixels: [n][pixel], one RGBA8 word each (red lowest, alpha unused). output: [n][1 block][pixel]; the fourth lane is 0.
-// scale_shift: scale, then shift, one lane a channel. One invocation: one pixel. Workgroup memory: none.
+// pixels: [n][pixel], one RGBA8 word each (red lowest, alpha unused).
+// output: [n][1 block][pixel]; the fourth lane is 0.
+// scale_shift: scale, then shift, one lane a channel.
+// One invocation: one pixel. Workgroup memory: none.
 #import dtype
 #import grid
 

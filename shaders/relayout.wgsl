@@ -1,8 +1,10 @@
-// relayout: copies a tensor into another order of physical channels, where a concatenation or slice could not be laid out free.
+// relayout: copies a tensor into another order of physical channels, where a concatenation or a
+// slice could not be laid out free.
 //
 //   out[n, lane l, p] = in[n, lane table[l], p], or 0 where table[l] is negative (padding)
 //
-// input, output: [n][block][pixel] blocks of four channels. table: [output block] physical input lanes, as f32.
+// input, output: [n][block][pixel] blocks of four channels.
+// table: [output block] physical input lanes, as f32.
 // One invocation: one block of one pixel. Workgroup memory: none.
 #import dtype
 #import grid

@@ -1,16 +1,23 @@
-// resize: resamples one image, crops it and normalises it to the network's input, as Pillow 13 (src/libImaging/Resample.c) and timm do it:
-// two passes of 22-bit fixed-point weights, with 8 bits in between.
+// resize: resamples one image, crops it and normalises it to the network's input, as Pillow 13
+// (src/libImaging/Resample.c) and timm do it: two passes of 22-bit fixed-point weights, with 8 bits
+// in between.
 //
-//   between[i, q] = clip8(sum over t of source[first[i].start + t, q] * first[i].weight[t])      i along the axis filtered first,
-//   pixel[i, j] = clip8(sum over t of between[i, second[j].start + t] * second[j].weight[t])     q, j along the other
+//   between[i, q] = clip8(sum over t of source[first[i].start + t, q] * first[i].weight[t])
+//   pixel[i, j] = clip8(sum over t of between[i, second[j].start + t] * second[j].weight[t])
 //   out[c, pixel] = pixel[c] * scale[c] + shift[c]
 //
-// source: the part of the image that the crop needs, as RGBA8 words (red lowest, alpha unused), or in the variant TEXTURE as rgba8unorm.
-// table: for each column of the crop, then for each row: its first source pixel, how many there are, and where in table their weights
-// start; then the weights. Pixels that only pad the crop have none and become black. output, scale_shift: as in preprocess.
-// One invocation: a pixel of the crop; a workgroup: TILE x TILE of them. It goes along the source pixels that the second filter needs in
-// chunks of TILE, each of which the first filter brings into workgroup memory, so that any reduction fits: TILE * TILE * 4 bytes.
-// Where two tiles need the same source pixels both filter them: 1 + 4 / TILE times the first pass at a bicubic reduction.
+// i is along the axis that is filtered first; q and j are along the other.
+// source: the part of the image that the crop needs, as RGBA8 words (red lowest, alpha unused), or
+//     in the variant TEXTURE as rgba8unorm.
+// table: for each column of the crop, then for each row, its first source pixel, how many there
+//     are, and where in table their weights start; then the weights. Pixels that only pad the crop
+//     have none and become black.
+// output, scale_shift: as in preprocess.
+// One invocation: a pixel of the crop.
+// One workgroup: TILE x TILE pixels. It goes along the source pixels that the second filter needs
+//     in chunks of TILE, each of which the first filter brings into workgroup memory. So any
+//     reduction fits. Where two tiles need the same source pixels both filter them.
+// Workgroup memory: TILE * TILE * 4 bytes.
 #import dtype
 #import grid
 

@@ -1,7 +1,8 @@
 // roofline_multiply_add: the device's multiply-add rate, from registers alone.
 //
-// Sixteen independent chains x = x * scale + shift hide each other's latency; scale and shift come from the uniform so that nothing can be
-// computed ahead. Per invocation and round: 16 * 4 multiply-adds. The result is stored so that the chains are not removed.
+// Sixteen independent chains x = x * scale + shift hide each other's latency. Scale and shift come
+// from the uniform, so that nothing can be computed ahead. The result is stored, so that the chains
+// are not removed. Each round is 16 * 4 multiply-adds of an invocation.
 // One invocation: its own chains, one vec4 written. Workgroup memory: none.
 
 struct Params {

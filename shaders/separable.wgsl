@@ -1,12 +1,16 @@
-// separable: depthwise k x k, then 1x1, in one dispatch: the shortcut of a bottleneck that changes shape.
+// separable: depthwise k x k, then 1x1, in one dispatch: the shortcut of a bottleneck that changes
+// shape.
 //
 //   y[n, i, p] = depthwise_bias[i] + sum_t D[i, t] * in[n, i, p * stride - pad + t]
 //   out[n, o, p] = activate(bias[o] + sum_i W[o, i] * act1(y[n, i, p]))
 //
-// input, output: [n][block][pixel] blocks of four channels. weight: the 1x1 as in pointwise (padded as there), then depthwise [block][KH * KW] at
-// depthwise_offset. bias: 1x1 [block], then depthwise [block] at depthwise_bias_offset.
-// One invocation: one output pixel of BLOCKS output blocks; the depthwise value of each input block is made on the way and used at
-// once, so nothing goes through memory. It is made again for each channel tile: BLOCKS is chosen large.
+// input, output: [n][block][pixel] blocks of four channels.
+// weight: the 1x1 as in pointwise (padded as there), then depthwise [block][KH * KW] at
+//     depthwise_offset.
+// bias: 1x1 [block], then depthwise [block] at depthwise_bias_offset.
+// One invocation: one output pixel of BLOCKS output blocks. The depthwise value of each input block
+//     is made on the way and used at once, so that nothing goes through memory. It is made again
+//     for each channel tile, so BLOCKS is chosen large.
 // Taps are unrolled, so that a GPU has all loads of a block under way at once.
 // One workgroup: WG pixels of one channel tile. Workgroup memory: none.
 #import dtype
@@ -61,7 +65,8 @@ fn main(
     let pixel = min(first, params.pixels_out - 1u);
     let y = (pixel / params.width_out) * params.stride_y;
     let x = (pixel % params.width_out) * params.stride_x;
-    // Each tap's offset in the plane, and whether it falls on the map; outside, the subtraction wraps round and fails the comparison.
+    // Each tap's offset in the plane, and whether it falls on the map. Outside, the subtraction
+    // wraps round and fails the comparison.
 #for ky in 0..KH
     let iy${ky} = y + ${ky}u - params.pad_y;
 #endfor
@@ -79,7 +84,7 @@ fn main(
 #for b in 0..BLOCKS
     var a${b} = bias[block + ${b}u];
 #endfor
-    // As in sum_over_input: the row's number is a multiple of a constant.
+    // The row's number is a multiple of a constant, as in sum_over_input.
     var turn = channel_tile * ((params.blocks_in + 3u) / 4u) * 4u;
     var d = params.depthwise_offset;
     for (var i = 0u; i < params.blocks_in; i++) {

@@ -2,8 +2,10 @@
 //
 //   probability[c] = exp(logit[c] - max) / sum over classes of exp(logit - max)
 //
-// input: logits [n][block], class c in lane c. output: [n][k] pairs (class, bits of its f32 probability), best first; equal logits in
-// order of class. One workgroup: one image. Each of the k rounds finds the best class after the one found before it.
+// input: logits [n][block], class c in lane c.
+// output: [n][k] pairs (class, bits of its f32 probability), best first; equal logits in order of
+//     class.
+// One workgroup: one image. Each of the k rounds finds the best class after the one before it.
 // Workgroup memory: WG * 8 bytes.
 #import dtype
 #import grid

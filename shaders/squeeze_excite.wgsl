@@ -1,13 +1,16 @@
-// squeeze_excite: the gate of a squeeze-and-excite (Hu et al., CVPR 2018) from its input's sums: mean, two small layers, in one dispatch.
+// squeeze_excite: the gate of a squeeze-and-excite (Hu et al., CVPR 2018) from its input's sums:
+// mean and two small layers, in one dispatch.
 //
 //   mean[i] = sum over tiles of sums[n, tile, i] / pixels
 //   gate[n, o] = act2(bias2[o] + sum_r W2[o, r] * act1(bias1[r] + sum_i W1[r, i] * mean[i]))
 //
-// sums: [n][tile][block], f32. gate: [n][block], f32. weight: W1 [reduced block][block][input lane] rows of four output lanes, then W2
-// [reduced block][block][input lane] at expand_offset, so that neighbouring invocations read neighbouring rows in both.
+// sums: [n][tile][block], f32. gate: [n][block], f32.
+// weight: W1 [reduced block][block][input lane] rows of four output lanes, then W2
+//     [reduced block][block][input lane] at expand_offset. So neighbouring invocations read
+//     neighbouring rows in both.
 // bias: bias1 [reduced block], then bias2 [block] at expand_bias_offset.
-// One workgroup: one image, or one of its `parts`, of `part` blocks of the gate, each of which makes all of layer 1. `slices` invocations share a
-// reduced block's sum, and `gate_slices` a gate's.
+// One workgroup: one image, or one of its `parts`, of `part` blocks of the gate. Each part makes
+//     all of layer 1. `slices` invocations share a reduced block's sum, and `gate_slices` a gate's.
 // Workgroup memory: (MAX_BLOCKS + MAX_REDUCED + WG) * 16 bytes.
 #import dtype
 #import activation
@@ -63,8 +66,8 @@ fn main(
     }
     workgroupBarrier();
     let end = min((part + 1u) * params.part, params.blocks);
-    // A team of invocations shares an output block's sum: each takes every so many-th input, UNROLL of them at a time. Neighbours, `step` or 1 apart in a
-    // team, read neighbouring rows.
+    // A team of invocations shares an output block's sum. Each takes every so many-th input, UNROLL
+    // of them at a time. Neighbours in a team are `step` or 1 apart, and read neighbouring rows.
 #for layer in 1..3
     {
 #if layer == 1
@@ -98,7 +101,8 @@ fn main(
                     let w${u} = params.expand_offset + (at${u} * params.blocks + block) * 4u;
                     let v${u} = reduced[at${u}];
 #endif
-                    // All loads stand in front of the multiply-adds, or RDNA2's compiler has four under way, not 4 * UNROLL.
+                    // All loads stand in front of the multiply-adds, or RDNA2's compiler has four
+                    // under way, not 4 * UNROLL.
                     let x${u} = select(vec4<f32>(0.0), v${u}, i + ${u}u * slices < count);
 #for j in 0..4
                     let r${u}_${j} = unpack(weight[w${u} + ${j}u]);

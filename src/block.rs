@@ -1,8 +1,10 @@
-//! Arithmetic on blocks of four channels, and how the work on them is split: what the twins share, as `shaders/shared/` is to the shaders.
+//! Arithmetic on blocks of four channels, and how the work on them is split. It is to the twins
+//! what `shaders/shared/` is to the shaders.
 //!
-//! Loops over the lanes of a block have a constant length and no branch, so that they compile to SSE2 or NEON on their own. The browser package
-//! is compiled for size, which leaves loops as they are: there operations are simd128's by name, and short loops are written out (`each!`). By these two
-//! GhostNet 1.0 takes 43 ms there, 470 without; natively 8.4 and 11.5 (2026-11-25, medians).
+//! Loops over the lanes of a block have a constant length and no branch, so that they compile to
+//! SSE2 or NEON on their own. The browser package is compiled for size, which leaves loops as they
+//! are. There operations are simd128's by name, and short loops are written out (`each!`).
+//! docs/measured.md says what that gains.
 
 use crate::parallel::*;
 #[cfg(target_feature = "simd128")]
@@ -13,7 +15,8 @@ pub(crate) type Block = [f32; 4];
 
 pub(crate) const ZERO: Block = [0.0; 4];
 
-/// Pixels that share each load of a weight. With two output blocks that is eight sums, which leaves half of SSE2's sixteen registers.
+/// Pixels that share each load of a weight. With two output blocks that is eight sums, which leaves
+/// half of SSE2's sixteen registers.
 pub(crate) const PIXELS: usize = 4;
 
 /// Output blocks that share each load of an input.
@@ -50,7 +53,7 @@ pub(crate) fn scale(a: Block, by: f32) -> Block {
     a.map(|v| v * by)
 }
 
-/// `sum + x * w`, rounded twice: without the target feature a fused one is a call.
+/// `sum + x * w`, rounded twice, since a fused one is a call without the target feature.
 #[inline(always)]
 pub(crate) fn multiply_add(x: Block, w: Block, sum: Block) -> Block {
     #[cfg(target_feature = "simd128")]
@@ -71,8 +74,8 @@ fn block(vector: v128) -> Block {
     bytemuck::must_cast(vector)
 }
 
-/// `$body` for each `$i` below `$n`, which is at most 5: written out, for the browser package is compiled for size and keeps loops as loops, and
-/// what a loop counts through in memory.
+/// `$body` for each `$i` below `$n`, which is at most 5, written out. The browser package is
+/// compiled for size, and keeps loops as loops, and what a loop counts through in memory.
 macro_rules! each {
     ($i:ident < $n:expr, $body:expr) => {{
         const { assert!($n <= 5) };
@@ -91,7 +94,8 @@ macro_rules! each {
 }
 pub(crate) use each;
 
-/// Adds the products of `P` pixels' input blocks and `B` 4 x 4 matrices, given as rows of four output lanes, an input lane each.
+/// Adds the products of `P` pixels' input blocks and `B` 4 x 4 matrices, given as rows of four
+/// output lanes, an input lane each.
 #[inline(always)]
 pub(crate) fn matrices<const P: usize, const B: usize>(sums: &mut [[Block; B]; P], x: [Block; P], weight: &[Block]) {
     let weight = &weight[..B * 4];
@@ -119,7 +123,7 @@ pub(crate) fn activate(v: Block, kind: u32) -> Block {
     }
 }
 
-/// The activations that GhostNet has on small maps only: not copied into each loop.
+/// The activations that GhostNet has on small maps only, which are not copied into each loop.
 #[inline(never)]
 fn activate_rarely(v: Block, kind: u32) -> Block {
     let hard_sigmoid = |x: f32| (x + 3.0).clamp(0.0, 6.0) / 6.0;
@@ -156,8 +160,9 @@ impl View {
     }
 }
 
-/// Splits the output of a convolution that is packed in tiles of `tile` blocks. `work` gets runs of pixels of one block or two of the
-/// same tile: their first block, their first pixel, and the run in each block's plane.
+/// Splits the output of a convolution that is packed in tiles of `tile` blocks. `work` gets runs of
+/// pixels of one block or two of the same tile: their first block, their first pixel, and the run
+/// in each block's plane.
 pub(crate) fn for_each_run(image: &mut [Block], pixels: usize, tile: usize, work: impl Fn(usize, usize, &mut [&mut [Block]]) + Sync) {
     image.par_chunks_mut(tile * pixels).enumerate().for_each(|(at, planes)| {
         planes.par_chunks_mut(PAIR * pixels).enumerate().for_each(|(pair, planes)| {

@@ -16,11 +16,13 @@ use crate::{
 use half::f16;
 
 impl Plan {
-    /// Plans a graph (after its passes) for an input shape. `cache` holds constants that were packed before, and takes new ones.
+    /// Plans a graph (after its passes) for an input shape. `cache` holds constants that were
+    /// packed before, and takes new ones.
     ///
     /// # Errors
-    /// [`Error::NoKernel`] for operations that a pass has to take out first, [`Error::Shape`] and [`Error::Limit`] for inputs that do not fit,
-    /// [`Error::Model`] for weights that the precision cannot hold and for graphs without an input or a result.
+    /// [`Error::NoKernel`] for operations that a pass has to take out first, [`Error::Shape`] and
+    /// [`Error::Limit`] for inputs that do not fit, [`Error::Model`] for weights that the precision
+    /// cannot hold and for graphs without an input or a result.
     pub fn new(graph: &Graph, input: Shape, options: &PlanOptions, cache: &mut ConstantCache) -> Result<Self> {
         if input.n == 0 || input.h == 0 || input.w == 0 {
             return Err(Error::shape("input", format!("{input} is empty")));
@@ -111,7 +113,8 @@ fn check_weights(graph: &Graph, precision: Precision) -> Result<()> {
     Ok(())
 }
 
-/// The other side of a ghost module's, shortcut's or convolution's inputs: they come after the first, where the operation says that they are there.
+/// What a ghost module or a convolution takes beside its first input, where its operation says that
+/// it is there.
 struct Extra {
     gate: Option<Gate>,
     residual: Option<TensorView>,
@@ -238,7 +241,7 @@ impl<'a> Compiler<'a> {
         Ok((storage, PlanOutput { name: "top_k".into(), slot: 0, place: Place::default(), bytes, shape, layout }))
     }
 
-    /// A gate on the first input, and what is added to the result, in the layouts that they have to have.
+    /// A gate on the first input and what is added to the result, in the layouts that they need.
     fn extra(&mut self, id: NodeId, gate: bool, residual: bool) -> Extra {
         let inputs = &self.graph.node(id).inputs;
         let layout_in = self.layouts[inputs[0].0].clone();
@@ -356,13 +359,15 @@ impl<'a> Compiler<'a> {
         self.sums[id.0] = ghost::lower(&problem, cut, &mut self.emit);
     }
 
-    /// A ghost module as a 1x1 and a depthwise convolution that write the two channel ranges of one buffer.
+    /// A ghost module as a 1x1 and a depthwise convolution that write the two channel ranges of one
+    /// buffer.
     fn ghost_in_two(&mut self, id: NodeId, ghost: &Ghost) {
         let name = self.name(id);
         let (primary, cheap) = (self.constant(ghost.primary), self.constant(ghost.cheap));
         let (shape, layout) = (self.shapes[id.0], self.layouts[id.0].clone());
         let (m, d) = (primary.shape[0], cheap.shape[2]);
-        // With a residual the halves are made aside, for the cheap operation reads the intrinsic maps before the residual is added.
+        // Both parts are made aside where there is a residual, since the cheap operation reads the
+        // intrinsic maps before the residual is added.
         let to = if ghost.residual { self.new_tensor(shape, layout.clone()) } else { self.output(id) };
         let intrinsic = to.part(0, m, Layout::plain(m));
         let ghosts = layout.lanes()[intrinsic.layout.lanes().len()..].iter().map(|&c| if c == PAD { PAD } else { c - m as u32 });

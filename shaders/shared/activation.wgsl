@@ -1,5 +1,5 @@
-// Activations by the numbers of `Activation` in src/graph/op.rs. Kernels are composed for theirs: a switch at run time would stand in
-// the code once for every value that an invocation holds.
+// Activations by the numbers of `Activation` in src/graph/op.rs. Kernels are composed for theirs,
+// since a switch at run time would stand in the code once for each value of an invocation.
 #for kind in 0..7
 fn activate${kind}(v: vec4<f32>) -> vec4<f32> {
 #if kind == 0

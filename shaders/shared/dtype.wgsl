@@ -1,10 +1,17 @@
-// Element type of stored activations and weights. A block is four channels of one pixel (or four lanes of a weight row).
-// F16 is 0 for f32. Else halves are stored; what halves cannot hold is stored as the largest that they can: a conversion of more is
+// The element type of stored activations and weights. A block is four channels of one pixel, or
+// four lanes of a weight row.
+//
+// F16 0: f32.
+// F16 1: halves are stored, and arithmetic is f32. That is core WGSL, and needs no device feature.
+// F16 2: a convolution's products are of halves too (`shader-f16`), of blocks of `Factor`.
+//
+// What halves cannot hold is stored as the largest that they can. A conversion of more is
 // indeterminate, and one infinity would make every value that it reaches NaN.
-// F16 is 1 for core WGSL, which needs no device feature: arithmetic is f32. With 2 (`shader-f16`) a convolution's products are of halves, of
-// blocks of `Factor`. A few are added up as halves, and these sums as f32, times params.unscale (its bits): the weights are stored times
-// its inverse, with which no such sum overflows (`Products` in src/kernels/mod.rs).
-// A tap outside the map is chosen to be zero before it is unpacked: that is fewer words, and what multiplies it can unpack on the way.
+// A few products of halves are added up as halves, and these sums as f32, times params.unscale (its
+// bits). Weights are stored times its inverse, with which no such sum overflows: `Products` in
+// src/plan/products.rs.
+// A tap outside the map is chosen to be zero before it is unpacked. That is fewer words, and what
+// multiplies it can unpack on the way.
 #if F16 == 2
 enable f16;
 alias Stored = vec4<f16>;

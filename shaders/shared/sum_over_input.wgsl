@@ -1,8 +1,10 @@
-// The sum over input blocks of `pointwise` and `ghost`: pasted into `main`, where for PIXELS pixels p and BLOCKS output blocks b the index at{p}
-// of the pixel in the first input block and the accumulator a{p}_{b} are declared, and `channel_tile`, `n` and `pixels`.
-// Where F16 is 2, s{u / 2}_{p}_{b} adds up the products of two input blocks as halves; dtype.wgsl says more.
-    // Weight rows are numbered turn * constant + constant: of these, compilers for GPUs make loads with immediate offsets, two rows at a time
-    // where they are halves. With a running offset each row took an addition of its own: RDNA2's loop is 8 to 19 % shorter so.
+// The sum over input blocks of `pointwise` and `ghost`, pasted into `main`. There are, for PIXELS
+// pixels p and BLOCKS output blocks b, at{p}, the index of the pixel in the first input block, and
+// the accumulator a{p}_{b}; and `channel_tile`, `n` and `pixels`.
+// Where F16 is 2, s{u / 2}_{p}_{b} adds up the products of two input blocks as halves; dtype.wgsl
+// says more.
+    // Weight rows are numbered turn * constant + constant. Of these, compilers for GPUs make loads
+    // with immediate offsets, where a running offset would take an addition for each row.
 #if F16 == 2
     let unscale = vec4<f32>(bitcast<f32>(params.unscale));
 #endif
@@ -17,7 +19,8 @@
         let i0 = i;
         let step0 = 0u;
 #else
-        // Past the last input block the weights are zero; reading that block again keeps the index inside.
+        // Past the last input block the weights are zero; reading that block again keeps the index
+        // inside.
         let i${u} = min(i + ${u}u, params.blocks_in - 1u);
         let step${u} = min(${u}u * pixels, to_last);
 #endif

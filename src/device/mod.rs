@@ -1,4 +1,5 @@
-//! Which variant of a kernel runs a layer: tile sizes, pixels and channels per invocation, fused or two dispatches.
+//! What differs between devices: their classes, the tiles of each class, and what
+//! `ghostnet tune` may decide otherwise.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -9,7 +10,8 @@ pub enum DeviceClass {
     /// Many small cores: registers and occupancy decide.
     #[default]
     Gpu,
-    /// A driver that runs shaders on the CPU (lavapipe, SwiftShader, WARP). Its one table is for tests, and for comparison with others there.
+    /// A driver that runs shaders on the CPU (lavapipe, SwiftShader, WARP). Its one table is for
+    /// tests, and for comparison with others there.
     Software,
     /// The kernels' CPU twins.
     Cpu,
@@ -39,7 +41,8 @@ impl Tile {
         Self { invocations, pixels, blocks, unroll }
     }
 
-    /// Whether every kernel can be composed with it: within WebGPU's limits, and not so large that a driver compiles for minutes.
+    /// Whether every kernel can be composed with it: within WebGPU's limits, and not so large that
+    /// a driver compiles for minutes.
     fn is_sound(&self) -> bool {
         let invocations = self.invocations.is_power_of_two() && (4..=256).contains(&self.invocations);
         let sizes = (1..=16).contains(&self.pixels) && (1..=8).contains(&self.blocks) && [1, 2, 4].contains(&self.unroll);
@@ -54,7 +57,8 @@ impl fmt::Display for Tile {
     }
 }
 
-/// Sizes of ghost tiles that have a tile of their own in a [`Choice`]: up to 64 pixels, up to 128, larger.
+/// Sizes of ghost tiles that have a tile of their own in a [`Choice`]: up to 64 pixels, up to 128,
+/// larger.
 const REGIONS: [usize; 2] = [64, 128];
 
 /// What WebGPU grants a workgroup by default, in bytes.
@@ -62,7 +66,8 @@ const WORKGROUP_MEMORY: usize = 16384;
 
 /// Everything that may differ between devices.
 ///
-/// [`Choice::new`] is the choice of the device's class, in which a tile of `None` is the class's. `ghostnet tune` measures others on one adapter.
+/// [`Choice::new`] is the choice of the device's class, in which a tile of `None` is the class's.
+/// `ghostnet tune` measures others on one adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
@@ -72,25 +77,28 @@ pub struct Choice {
     pub fuse_ghost: bool,
     /// A shortcut's depthwise and 1x1 convolution in one dispatch, else two.
     pub fuse_separable: bool,
-    /// For `ghost`, by its tile's pixels on the map, halo included: up to 64, up to 128, more. Where workgroup memory does not hold it, the
-    /// class's.
+    /// For `ghost`, by its tile's pixels on the map, halo included: up to 64, up to 128, more. The
+    /// class's is taken where workgroup memory does not hold it.
     pub ghost: [Option<Tile>; 3],
     /// For `pointwise`.
     pub pointwise: Option<Tile>,
     /// For `conv2d`.
     pub conv2d: Option<Tile>,
-    /// Where values are stored as halves, convolutions also multiply halves, if the device offers it (`shader-f16`): see [`Products`](super::Products).
+    /// Convolutions also multiply halves, where values are stored as halves and the device offers
+    /// it (`shader-f16`): see `plan::Products`.
     pub multiplies_halves: bool,
 }
 
 impl Choice {
     /// The choice for a class of device.
     ///
-    /// In one dispatch each, ghost modules save GPUs 32 launches and the bytes between. Shortcuts in one dispatch save five launches and the bytes
-    /// between, at the price of computing the depthwise taps once for every tile of channels, which is dear on a CPU.
+    /// Ghost modules in one dispatch each save 32 launches and the bytes between. Shortcuts in one
+    /// dispatch save five launches and the bytes between. Their depthwise taps are then computed
+    /// once for every tile of channels, which is dear on a CPU.
     ///
-    /// Multiplying halves makes the loops of GPUs that pack two in a register a third shorter than in f32 (ARCHITECTURE.md). Drivers that run on
-    /// the CPU convert to f32 and back around every operation.
+    /// Multiplied halves make the loops of GPUs that pack two in a register a third shorter than in
+    /// f32 (docs/measured.md). Drivers that run on the CPU convert to f32 and back around every
+    /// operation.
     pub fn new(class: DeviceClass) -> Self {
         let is_gpu = class == DeviceClass::Gpu;
         Self { class, fuse_ghost: true, fuse_separable: is_gpu, ghost: [None; 3], pointwise: None, conv2d: None, multiplies_halves: is_gpu }
@@ -105,27 +113,34 @@ impl Choice {
         }
     }
 
-    /// The tile of `pointwise` or `ghost` on a GPU, of so many invocations and pixels of each, for `tiles` tiles of all images and so many blocks of the
-    /// input and the output: how many output blocks an invocation makes, and of how many input blocks its loads are under way.
+    /// The tile of `pointwise` or `ghost` on a GPU, of so many invocations and pixels of each. It
+    /// says how many output blocks an invocation makes, and of how many input blocks its loads are
+    /// under way. `tiles` counts the tiles of all images, and the blocks are those of the input and
+    /// the output.
     ///
-    /// Two of each keep RDNA2 at 8 subgroups a SIMD or more without spills (tools/isa_report.py). But a layer of few workgroups and many input blocks is one
-    /// chain of loads, which no other subgroup hides: RDNA2's code waits for memory twice a turn of the loop, however much it loads in it. So
-    /// there one output block takes the weights' registers of four input blocks: the loops of GhostNet 1.0's ghost modules have 526 turns in place of
-    /// 1018, and those of few channels 10 to 20 workgroups in place of 5 to 12. More workgroups than [`Self::MANY`] have each other to hide behind, and two blocks halve what
-    /// they read of the input. With a gate and one pixel an invocation one block would leave less than half of the loop's instructions to
-    /// multiply-adds (43 %), and two leave 52 %. Not yet measured on a GPU.
+    /// Two of each keep RDNA2 at 8 subgroups a SIMD or more without spills. But a layer of few
+    /// workgroups and many input blocks is one chain of loads, which no other subgroup hides.
+    /// RDNA2's code waits for memory twice a turn of the loop, however much the turn loads. So
+    /// there one output block takes the weights' registers of four input blocks.
+    ///
+    /// More workgroups than [`Self::MANY`] have each other to hide behind, and two blocks halve
+    /// what they read of the input. With a gate and one pixel an invocation, one block would leave
+    /// less than half of the loop to multiply-adds. By the compiler (docs/measured.md), not by a
+    /// GPU.
     fn gpu_tile([invocations, pixels]: [u32; 2], tiles: usize, [blocks_in, blocks_out]: [usize; 2], gate: bool) -> Tile {
         let few = blocks_in >= 16 && tiles * blocks_out.div_ceil(2) < Self::MANY;
         let blocks = if few && !(gate && pixels == 1) { 1 } else { 2 };
         Tile::new(invocations, pixels, blocks, if few { 4 } else { 2 })
     }
 
-    /// Workgroups that keep a GPU busy; one of this generation has some 20 to 100 compute units.
+    /// Workgroups that keep a GPU busy. One of this generation has some 20 to 100 compute units.
     const MANY: usize = 64;
 
-    /// For `pointwise`, of `n` maps of `pixels` pixels and so many blocks of the input and the output, with or without a gate and a mean over the map.
+    /// For `pointwise`, of `n` maps of `pixels` pixels and so many blocks of the input and the
+    /// output, with or without a gate and a mean over the map.
     ///
-    /// `Gpu`: small maps in as many invocations as they have pixels; else 2 pixels. Blocks and inputs under way as `gpu_tile` says.
+    /// On a GPU an invocation has one pixel of a small map, and two of a larger one. Blocks and
+    /// inputs under way are as `gpu_tile` says.
     pub fn pointwise(&self, n: usize, pixels: usize, blocks: [usize; 2], (gate, pool): (bool, bool)) -> Tile {
         self.pointwise.unwrap_or(match self.class {
             DeviceClass::Gpu => {
@@ -137,11 +152,13 @@ impl Choice {
         })
     }
 
-    /// For `ghost`: a tile of which `region` pixels lie on the map, halo included, and that takes `cells` cells of workgroup memory for a
-    /// block; with or without a gate, and sums for a squeeze-and-excite; for `tiles` tiles of all images, and so many blocks of the input and the intrinsic
-    /// maps.
+    /// For `ghost`, with or without a gate and sums for a squeeze-and-excite. Of a tile `region`
+    /// pixels lie on the map, halo included, and it takes `cells` cells of workgroup memory for a
+    /// block. `tiles` counts the tiles of all images, and the blocks are those of the input and the
+    /// intrinsic maps.
     ///
-    /// `Gpu`: as `pointwise`; an invocation a pixel where the tile allows it, for these layers are short of invocations.
+    /// A GPU's is as for `pointwise`, but with an invocation a pixel where the tile allows it, for
+    /// these layers are short of invocations.
     pub fn ghost(&self, region: usize, cells: usize, (gate, sums): (bool, bool), tiles: usize, blocks: [usize; 2]) -> Tile {
         let vectors = |tile: &Tile| cells + if sums { 2 * tile.invocations as usize } else { 0 };
         let fits = |tile: &Tile| tile.blocks as usize * vectors(tile) * 16 <= WORKGROUP_MEMORY;
@@ -162,8 +179,9 @@ impl Choice {
         }
     }
 
-    /// Cells of workgroup memory that a tile of `ghost` may take for each of its blocks. `Gpu`: 8 KiB for two blocks, so that several
-    /// workgroups share a compute unit. `Software`: all that WebGPU grants, for less halo: 112 x 112 in tiles of 14 x 28, not 14 x 14.
+    /// Cells of workgroup memory that a tile of `ghost` may take for each of its blocks. A GPU's
+    /// take 8 KiB for two blocks, so that several workgroups share a compute unit. Others take all
+    /// that WebGPU grants, for less halo.
     pub fn ghost_cells(&self) -> usize {
         match self.class {
             DeviceClass::Gpu => 256,
@@ -193,7 +211,8 @@ impl Choice {
         }
     }
 
-    /// Whether images in memory are resized on the device rather than on the CPU, which a driver that runs on the CPU would do no sooner.
+    /// Whether images in memory are resized on the device rather than on the CPU, which a driver
+    /// that runs on the CPU would do no sooner.
     pub fn resize_on_device(&self) -> bool {
         self.class == DeviceClass::Gpu
     }
@@ -202,9 +221,9 @@ impl Choice {
 /// What `ghostnet tune` decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Where halves are stored, whether they are multiplied too. First, for other tiles may suit.
+    /// Whether halves that are stored are multiplied too. First, since other tiles may suit then.
     Halves,
-    /// Shortcuts in one dispatch or two. Before tiles, for in two they are `pointwise`'s as well.
+    /// Shortcuts in one dispatch or two. Before tiles, since in two they are `pointwise`'s as well.
     FuseSeparable,
     /// One of the tiles of [`Choice::ghost`].
     Ghost(usize),
@@ -232,7 +251,8 @@ impl Decision {
         }
     }
 
-    /// Choices that differ from `choice` in this alone, and what each is called. Few, for each has to be compiled.
+    /// Choices that differ from `choice` in this alone, and what each is called. They are few,
+    /// since each has to be compiled.
     pub fn candidates(self, choice: &Choice) -> Vec<(String, Choice)> {
         let with = |tile| match self {
             Self::Halves | Self::FuseSeparable => *choice,
@@ -246,7 +266,7 @@ impl Decision {
         };
         // Invocations, pixels, blocks, unroll; none that is a GPU's own for all layers.
         let tiles: &[[u32; 4]] = match self {
-            // Only away from it: nothing here knows whether the device offers it.
+            // The only way is away from it: nothing here knows whether the device offers it.
             Self::Halves => {
                 let other = Choice { multiplies_halves: false, ..*choice };
                 return if choice.multiplies_halves { vec![("of f32".into(), other)] } else { Vec::new() };

@@ -1,9 +1,13 @@
-//! The kernels, a room each: `mod.rs` is the host's side (parameters, the problem, how it becomes a launch), `twin.rs` the same on the CPU, and the
-//! shader is `shaders/NAME.wgsl`. Nothing here names wgpu, and no room but a kernel's own has to know of it: ARCHITECTURE.md says how to add one.
+//! The kernels, a room each. `mod.rs` is the host's side: parameters, the problem, how it becomes a
+//! launch. `twin.rs` is the same on the CPU, and the shader is `shaders/NAME.wgsl`.
+//!
+//! Nothing here names wgpu, and no room but a kernel's own has to know of it. ARCHITECTURE.md says
+//! how to add one.
 
 use crate::plan::Kernel;
 
-/// Declares a shader's `Params`: 32-bit unsigned fields, the same names in the same order as in WGSL (a test compares them).
+/// Declares a shader's `Params`: 32-bit unsigned fields, the same names in the same order as in
+/// WGSL (a test compares them).
 macro_rules! params {
     ($($field:ident),* $(,)?) => {
         /// The shader's parameters.
@@ -18,7 +22,8 @@ macro_rules! params {
     };
 }
 
-/// Declares a room's `KERNEL`: its name, the variables that it writes, its twin, and how much the twin keeps in between.
+/// Declares a room's `KERNEL`: its name, the variables that it writes, its twin, and how much the
+/// twin keeps in between.
 macro_rules! kernel {
     ($name:literal, writes $writes:expr, twin $twin:path) => {
         kernel!($name, writes $writes, twin $twin, scratch |_| 0);

@@ -3,7 +3,8 @@
 use super::{Dispatch, Plan, Resource, Step};
 use crate::block::Block;
 
-/// A launch on the CPU: its parameters, the constants that the shader would be composed with, and its variables by name.
+/// A launch on the CPU: its parameters, the constants that the shader would be composed with, and
+/// its variables by name.
 pub struct Call<'a> {
     /// The launch.
     pub dispatch: &'a Dispatch,

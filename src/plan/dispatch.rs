@@ -4,7 +4,7 @@ use super::call::Call;
 use crate::shader;
 use std::{cmp::Ordering, fmt, fmt::Write as _, hash};
 
-/// A kernel: a shader template and its CPU twin. Which there are is said in `src/kernels/mod.rs`.
+/// A kernel: a shader template and its CPU twin. `src/kernels/mod.rs` says which there are.
 pub struct KernelSpec {
     /// The stem of its shader, its folder and its name in every listing.
     pub name: &'static str,
@@ -117,7 +117,7 @@ impl PipelineKey {
 
     /// The shader's WGSL.
     pub fn source(&self) -> String {
-        // Which templates and constants there are is fixed in this crate; tests compose every one of them.
+        // This crate fixes which templates and constants there are; tests compose all of them.
         shader::compose(self.kernel.spec().template, &self.defines)
             .unwrap_or_else(|error| panic!("{} does not compose: {error}", self.file_name()))
     }

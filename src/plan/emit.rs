@@ -1,4 +1,5 @@
-//! A plan under construction: tensors, constants and steps, with buffers that have no slot yet. It knows no kernel.
+//! A plan under construction: tensors, constants and steps, with buffers that have no slot yet. It
+//! knows no kernel.
 
 use super::{
     ConstantCache, ConstantKey, Kernel, PackedConstant, Place, PlanOptions, Precision, Products, Resource, Step, dispatch::Dispatch,
@@ -59,7 +60,8 @@ impl TensorView {
     }
 }
 
-/// Sums of a tensor's channels over the tiles of its map, for a squeeze-and-excite: `[n][tile][block]`, f32.
+/// Sums of a tensor's channels over the tiles of its map, for a squeeze-and-excite:
+/// `[n][tile][block]`, f32.
 #[derive(Debug, Clone, Copy)]
 pub struct Sums {
     /// Where they are.
@@ -207,7 +209,8 @@ impl<'a> Emitter<'a> {
         self.options.precision.is_f16()
     }
 
-    /// How a convolution with these weights multiplies, if it can multiply halves: not with a gate that may be more than 1.
+    /// How a convolution with these weights multiplies, if it can multiply halves: not with a gate
+    /// that may be more than 1.
     pub fn products(&self, weights: &[f32], gate: Option<&Gate>) -> Products {
         if self.f16() && self.options.choice.multiplies_halves && gate.is_none_or(|gate| gate.is_bounded) {
             Products::of_halves(weights)
@@ -236,7 +239,8 @@ impl<'a> Emitter<'a> {
         Sums { storage: self.storage(of.shape.n * tiles * of.blocks() * Precision::F32.block_bytes()), tiles }
     }
 
-    /// Weights of `owner` as `kernel` reads them, in the plan's precision; `variant` says how they are packed.
+    /// Weights of `owner` as `kernel` reads them, in the plan's precision; `variant` says how they
+    /// are packed.
     pub fn weights(&mut self, owner: Owner, kernel: Kernel, variant: usize, pack: &dyn Fn() -> Vec<f32>) -> Constant {
         let key = Self::key(owner, kernel, "weight", variant);
         self.packed(key, true, pack)

@@ -1,7 +1,8 @@
 //! Which logical channel stands in which physical lane.
 //!
-//! Activations are blocks of four channels. Half of a ghost concatenation is often no multiple of four, so each part is padded on its
-//! own and concatenation is free; ghosts of a ratio above 2 stand group by group. Consumers' weights are permuted to match, once, at load.
+//! Activations are blocks of four channels. Half of a ghost concatenation is often no multiple of
+//! four, so each part is padded on its own, and concatenation is free. Ghosts of a ratio above 2
+//! stand group by group. Consumers' weights are permuted to match, once, at load.
 
 use crate::graph::{Conv, Ghost, Graph, NodeId, Op};
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use std::sync::Arc;
 /// A padding lane: no channel.
 pub const PAD: u32 = u32::MAX;
 
-/// The physical channels of a tensor: for each lane its logical channel, or [`PAD`]. The length is a multiple of four.
+/// The physical channels of a tensor: for each lane its logical channel, or [`PAD`]. The length is
+/// a multiple of four.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     lanes: Arc<[u32]>,
@@ -41,7 +43,8 @@ impl Layout {
         self.lanes.len() / 4
     }
 
-    /// Lanes of a block up to the last that has a channel in any: fewer than four only where there is one block.
+    /// Lanes of a block up to the last that has a channel in any: fewer than four only where there
+    /// is one block.
     pub(crate) fn lanes_in_use(&self) -> usize {
         self.lanes.iter().rposition(|&lane| lane != PAD).map_or(0, |last| last + 1).min(4)
     }
@@ -57,7 +60,8 @@ impl Layout {
         of
     }
 
-    /// A ghost module's: intrinsic maps, then each group of ghosts in the intrinsic maps' order, cut to `c_out`.
+    /// A ghost module's: intrinsic maps, then each group of ghosts in the intrinsic maps' order,
+    /// cut to `c_out`.
     pub(crate) fn ghost(m: usize, groups: usize, c_out: usize) -> Self {
         let mut parts = vec![(0..m as u32).collect::<Vec<_>>()];
         for r in 0..groups {
@@ -67,14 +71,16 @@ impl Layout {
         Self::from_parts(parts)
     }
 
-    /// A depthwise convolution's with `multiplier` output channels for each input channel: copies of the input's lanes.
+    /// A depthwise convolution's with `multiplier` output channels for each input channel: copies
+    /// of the input's lanes.
     pub(crate) fn multiplied(&self, multiplier: usize) -> Self {
         let copies =
             (0..multiplier as u32).flat_map(|r| self.lanes.iter().map(move |&c| if c == PAD { PAD } else { c * multiplier as u32 + r }));
         Self { lanes: copies.collect() }
     }
 
-    /// Blocks `start..` that hold exactly the channels of a slice, where the slice falls on whole blocks.
+    /// Blocks `start..` that hold exactly the channels of a slice, where the slice falls on whole
+    /// blocks.
     pub(crate) fn slice(&self, start: usize, len: usize) -> Option<(usize, Self)> {
         let inside = |&lane: &u32| lane != PAD && (start..start + len).contains(&(lane as usize));
         let first = self.lanes.iter().position(inside)? / 4;
@@ -87,7 +93,8 @@ impl Layout {
 
 /// The layout of every node's output.
 ///
-/// Convolutions write any layout at no cost, so one whose result meets another tensor (a sum, a residual) takes that tensor's.
+/// Convolutions write any layout at no cost, so one whose result meets another tensor (a sum, a
+/// residual) takes that tensor's.
 pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
     let count = graph.nodes().len();
     let mut wants: Vec<Option<NodeId>> = vec![None; count];
@@ -124,7 +131,8 @@ fn is_free(graph: &Graph, id: NodeId) -> bool {
     }
 }
 
-/// Whether a convolution is depthwise, so that its result has its input's lanes; such a one may read and write one buffer.
+/// Whether a convolution is depthwise, so that its result has its input's lanes. Such a one may
+/// read and write one buffer.
 pub(crate) fn keeps_lanes(graph: &Graph, conv: &Conv) -> bool {
     let weight = &graph.constant(conv.weight).shape;
     conv.groups > 1 && weight[1] == 1 && conv.dilation == [1, 1] && !conv.gate && !conv.residual && !conv.pool

@@ -1,8 +1,9 @@
 //! Ordered dispatches over a few reused buffers: plain data, with no GPU and no kernel in it.
 //!
-//! Tensors have layouts ([`layout`]) and weights are packed in their order (`pack`); a plan grows by an [`emit::Emitter`], and tensors that are not alive at the
-//! same time are put into one slot (`slots`). Which kernel computes what is said in [`crate::compile`]. The same plan runs on the GPU ([`crate::gpu`])
-//! and on the CPU twins ([`crate::cpu`]).
+//! Tensors have layouts ([`layout`]), and weights are packed in their order (`pack`). A plan grows
+//! by an [`emit::Emitter`]. Tensors that are not alive at the same time share a slot (`slots`).
+//! `src/compile.rs` says which kernel computes what. The same plan runs on the GPU
+//! ([`crate::gpu`]) and on the CPU twins ([`crate::cpu`]).
 
 mod call;
 mod dispatch;
@@ -24,7 +25,8 @@ use half::{f16, slice::HalfFloatSliceExt as _};
 use layout::Layout;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-/// Where a tensor starts in its buffer, and how far apart its images are; in blocks (four channels of one pixel).
+/// Where a tensor starts in its buffer, and how far apart its images are; in blocks (four channels
+/// of one pixel).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place {
     /// First block.
@@ -39,9 +41,12 @@ pub enum Precision {
     /// 32-bit floats: the reference.
     #[default]
     F32,
-    /// Weights and activations stored as halves, on a GPU only: half the memory and half the traffic. Needs no feature of the device:
-    /// convolutions multiply halves where it has `shader-f16` and [`Choice::multiplies_halves`] says so, else all arithmetic is f32. Biases,
-    /// and sums and gates of squeeze-and-excites, are f32. Activations beyond 65504 are stored as 65504; such a weight or input is refused.
+    /// Weights and activations stored as halves, on a GPU only: half the memory and half the
+    /// traffic. It needs no feature of the device. Convolutions multiply halves where the device
+    /// has `shader-f16` and [`Choice::multiplies_halves`] says so. Else all arithmetic is f32.
+    ///
+    /// Biases, and sums and gates of squeeze-and-excites, are f32. Activations beyond 65504 are
+    /// stored as 65504; such a weight or input is refused.
     F16,
 }
 
@@ -183,7 +188,8 @@ pub struct PlanOutput {
     pub slot: usize,
     /// Where in the slot.
     pub place: Place,
-    /// Bytes from the slot's start to the tensor's end: what is read back. The slot, which others used before, may be far larger.
+    /// Bytes from the slot's start to the tensor's end: what is read back. The slot, which others
+    /// used before, may be far larger.
     pub bytes: usize,
     /// Its shape.
     pub shape: Shape,
@@ -194,7 +200,8 @@ pub struct PlanOutput {
 /// The input of a run.
 #[derive(Debug, Clone)]
 pub struct PlanInput {
-    /// The slot that takes it: blocks of the tensor, or one RGBA8 word a pixel for [`Form::Classify`].
+    /// The slot that takes it: blocks of the tensor, or one RGBA8 word a pixel for
+    /// [`Form::Classify`].
     pub slot: usize,
     /// The network's input shape.
     pub shape: Shape,
@@ -217,12 +224,14 @@ pub struct Plan {
     pub constants: Vec<PackedConstant>,
     /// The input.
     pub input: PlanInput,
-    /// The results: the graph's, or one table of `k` (class, probability bits) pairs per image for [`Form::Classify`].
+    /// The results: the graph's, or one table of `k` (class, probability bits) pairs per image for
+    /// [`Form::Classify`].
     pub outputs: Vec<PlanOutput>,
 }
 
 impl Plan {
-    /// The plan of one step alone, with only the slots and constants that it binds: for measuring and testing single kernels.
+    /// The plan of one step alone, with only the slots and constants that it binds: for measuring
+    /// and testing single kernels.
     pub fn only(&self, step: usize) -> Self {
         self.part(&[step])
     }
@@ -281,8 +290,8 @@ impl Plan {
         self.precision_of(constant).block_bytes() / 4
     }
 
-    /// Puts a `[n, c, h, w]` tensor into the input's blocks; [`Precision::to_bytes`] then makes them what the kernels read. Of fewer images
-    /// than the plan is for, the first blocks.
+    /// Puts a `[n, c, h, w]` tensor into the input's blocks; [`Precision::to_bytes`] then makes
+    /// them what the kernels read. Fewer images than the plan is for are the first blocks.
     pub fn pack_input(&self, values: &[f32], out: &mut Vec<f32>) {
         let Shape { c, .. } = self.input.shape;
         let pixels = self.input.shape.pixels();
@@ -303,7 +312,8 @@ impl Plan {
 }
 
 impl PlanOutput {
-    /// Takes the `[n, c, h, w]` tensor out of its slot's values, which [`Precision::from_bytes`] makes of its bytes.
+    /// Takes the `[n, c, h, w]` tensor out of its slot's values, which [`Precision::from_bytes`]
+    /// makes of its bytes.
     pub fn unpack(&self, slot: &[f32]) -> Vec<f32> {
         let Shape { n, c, .. } = self.shape;
         let pixels = self.shape.pixels();

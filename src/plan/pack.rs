@@ -1,8 +1,10 @@
-//! Weights in the order in which the kernels read them: permuted to the physical lanes, padding lanes zero.
+//! Weights in the order in which the kernels read them: permuted to the physical lanes, padding
+//! lanes zero.
 
 use super::layout::{Layout, PAD};
 
-/// Input blocks of packed weights of kernels that take several at a time: padded with zeros to a multiple of four.
+/// Input blocks of packed weights of kernels that take several at a time: padded with zeros to a
+/// multiple of four.
 pub(crate) const fn padded(blocks_in: usize) -> usize {
     blocks_in.next_multiple_of(4)
 }
@@ -31,13 +33,16 @@ pub(crate) fn matrix(values: &[f32], input: &Layout, output: &Layout, c_in: usiz
     conv2d(&Filters::matrix(values, c_in), input, output, 1, &Windows::whole(input.blocks(), output.blocks()))
 }
 
-/// A matrix `[c_out][c_in]` by tiles: `[tile][input block][block of tile][input lane][output lane]`, input blocks padded as [`padded`] says.
+/// A matrix `[c_out][c_in]` by tiles:
+/// `[tile][input block][block of tile][input lane][output lane]`.
+/// Input blocks are padded as [`padded`] says.
 pub(crate) fn tiled_matrix(values: &[f32], input: &Layout, output: &Layout, tile: usize, c_in: usize) -> Vec<f32> {
     let windows = Windows::whole(padded(input.blocks()), output.blocks().div_ceil(tile));
     conv2d(&Filters::matrix(values, c_in), input, output, tile, &windows)
 }
 
-/// As [`matrix`] with one block a tile, but input block by input block: `[input block][output block][input lane][output lane]`.
+/// As [`matrix`] with one block a tile, but input block by input block:
+/// `[input block][output block][input lane][output lane]`.
 pub(crate) fn matrix_by_input(values: &[f32], input: &Layout, output: &Layout, c_in: usize) -> Vec<f32> {
     let by_output = matrix(values, input, output, c_in);
     let (ins, outs) = (input.blocks(), output.blocks());
@@ -83,7 +88,8 @@ impl Windows {
     }
 }
 
-/// Filters by tiles of `tile` output blocks: `[tile][block of window][tap][block of tile][input lane][output lane]`.
+/// Filters by tiles of `tile` output blocks:
+/// `[tile][block of window][tap][block of tile][input lane][output lane]`.
 pub(crate) fn conv2d(filters: &Filters<'_>, input: &Layout, output: &Layout, tile: usize, windows: &Windows) -> Vec<f32> {
     let &Filters { values, c_in, groups, taps } = filters;
     let c_out = values.len() * groups / (c_in * taps);
@@ -124,7 +130,8 @@ pub(crate) fn depthwise(values: &[f32], lanes: &[u32], taps: usize) -> Vec<f32> 
     packed
 }
 
-/// A vector `[c]` by lanes, padded with zeros to whole tiles of blocks. No vector is a vector of zeros.
+/// A vector `[c]` by lanes, padded with zeros to whole tiles of blocks. `None` is a vector of
+/// zeros.
 pub(crate) fn vector(values: Option<&[f32]>, lanes: &[u32], tile: usize) -> Vec<f32> {
     let mut packed: Vec<f32> = lanes.iter().map(|&c| if c == PAD { 0.0 } else { values.map_or(0.0, |v| v[c as usize]) }).collect();
     packed.resize(lanes.len().next_multiple_of(tile * 4), 0.0);

@@ -1,16 +1,19 @@
-//! Concatenations at no cost: whose results are written straight to their range of the concatenation's buffer.
+//! Concatenations at no cost: whose results are written straight to their range of the
+//! concatenation's buffer.
 
 use super::layout::{Layout, keeps_lanes};
 use crate::graph::{Graph, NodeId, Op};
 
-/// For each node whose result lies in a concatenation's storage: the concatenation, and the first block there.
+/// For each node whose result lies in a concatenation's storage: the concatenation, and the first
+/// block there.
 pub(crate) struct Placement<'a> {
     graph: &'a Graph,
     placed: Vec<Option<(NodeId, usize)>>,
 }
 
 impl<'a> Placement<'a> {
-    /// Places results where no dispatch would then bind one buffer both for reading and for writing, which WebGPU forbids.
+    /// Places results where no dispatch would then bind one buffer both for reading and for
+    /// writing, which WebGPU forbids.
     pub(crate) fn new(graph: &'a Graph, layouts: &[Layout]) -> Self {
         let mut all = Self { graph, placed: vec![None; graph.nodes().len()] };
         for at in (0..graph.nodes().len()).rev() {
@@ -38,7 +41,8 @@ impl<'a> Placement<'a> {
         self.placed[id.0].filter(|(root, _)| *root != id)
     }
 
-    /// Whether a dispatch would read and write the storage of a concatenation. Only depthwise convolutions can.
+    /// Whether a dispatch would read and write the storage of a concatenation. Only depthwise
+    /// convolutions can.
     fn reads_itself(&self, root: NodeId) -> bool {
         self.graph.nodes().iter().enumerate().any(|(at, node)| {
             let dispatches = match &node.op {

@@ -2,22 +2,25 @@
 
 use std::borrow::Cow;
 
-/// Which numbers a kernel holds in memory and which it multiplies: the constant `F16` of its template.
+/// Which numbers a kernel holds in memory and which it multiplies: the constant `F16` of its
+/// template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Halves {
     /// f32 throughout.
     None = 0,
     /// Halves in memory, f32 in registers: core WGSL.
     Stored = 1,
-    /// Halves are multiplied as well (`enable f16`); a few products are added up as halves, these sums as f32.
+    /// Halves are multiplied as well (`enable f16`); a few products are added up as halves, these
+    /// sums as f32.
     Multiplied = 2,
 }
 
 /// How a convolution multiplies.
 ///
-/// Sums of products of halves must not overflow, for one infinity would make every value that it reaches NaN, and clamping each sum would
-/// take a sixth of the time that halves save. So a layer's weights are stored times a power of two that bounds these sums, and its inverse
-/// comes for free in the multiply-add that adds a sum to the f32 accumulator.
+/// Sums of products of halves must not overflow, since one infinity would make every value that it
+/// reaches NaN. A clamp for each sum would take a sixth of what halves save. So a layer's weights
+/// are stored times a power of two that bounds these sums. Its inverse comes for free, in the
+/// multiply-add that adds a sum to the f32 accumulator.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Products {
     /// What is stored and multiplied.
@@ -35,13 +38,14 @@ impl Products {
         Self { halves: if stores_halves { Halves::Stored } else { Halves::None }, scale: 1.0 }
     }
 
-    /// Of a kernel that multiplies halves by `weights`: the scale is the largest with which no run of products adds up to more than the
-    /// activations' largest magnitude, 65504 at most.
+    /// Of a kernel that multiplies halves by `weights`. The scale is the largest with which no run
+    /// of products adds up to more than the activations' largest magnitude, 65504 at most.
     pub fn of_halves(weights: &[f32]) -> Self {
         let largest = weights.iter().fold(0.0f32, |largest, w| largest.max(w.abs()));
         let bits = (f64::from(RUN) * f64::from(largest)).to_bits();
-        // The least power of two that is no smaller, by its exponent: from the number's own bits, for libm's log2 and exp2 are 2 KB of the
-        // browser package. 2^±64: a scale and its inverse stay far from the ends of f32.
+        // The exponent of the least power of two that is no smaller comes from the number's own
+        // bits, since libm's log2 and exp2 are 2 KB of the browser package. Within 2^±64 a scale
+        // and its inverse stay far from the ends of f32.
         let exponent = (bits >> 52) as i32 - 1023 + i32::from(bits << 12 != 0);
         let exponent = if largest > 0.0 { exponent.clamp(-64, 64) } else { 0 };
         Self { halves: Halves::Multiplied, scale: f32::from_bits(((127 - exponent) as u32) << 23) }
@@ -60,7 +64,8 @@ impl Products {
         }
     }
 
-    /// How a convolution's weights in tiles of `blocks` output blocks are packed, as [`ConstantKey`](super::ConstantKey) has it.
+    /// How a convolution's weights in tiles of `blocks` output blocks are packed, as
+    /// [`ConstantKey`](super::ConstantKey) has it.
     pub fn variant(self, blocks: usize) -> usize {
         blocks * 2 + usize::from(self.halves == Halves::Multiplied)
     }

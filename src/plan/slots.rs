@@ -16,7 +16,8 @@ pub struct Lifetime {
 /// Assigns each tensor a slot; returns the tensors' slots and the slots' sizes.
 ///
 /// Greedy by size, largest first: each goes into the free slot whose size fits best, or a new one
-/// (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", MLSys 2020, greedy by size).
+/// (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", MLSys 2020,
+/// greedy by size).
 pub fn assign_slots(tensors: &[Lifetime]) -> (Vec<usize>, Vec<usize>) {
     let mut order: Vec<usize> = (0..tensors.len()).collect();
     order.sort_by_key(|&t| Reverse(tensors[t].bytes));
@@ -25,7 +26,7 @@ pub fn assign_slots(tensors: &[Lifetime]) -> (Vec<usize>, Vec<usize>) {
     for t in order {
         let Lifetime { bytes, first, last } = tensors[t];
         let free = |others: &[usize]| others.iter().all(|&o| tensors[o].last < first || last < tensors[o].first);
-        // Slots are at least as large as what comes later; the smallest free one wastes least.
+        // Slots are at least as large as what comes later, and the smallest free one wastes least.
         let best = slots.iter().enumerate().filter(|(_, (_, others))| free(others)).min_by_key(|(_, (size, _))| *size);
         let slot = match best {
             Some((slot, _)) => slot,

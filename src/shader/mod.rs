@@ -4,7 +4,8 @@ mod template;
 
 use crate::text::cut;
 
-/// The text of `shaders/$path`. In the browser package without what only people read: comments and indentation are 6 KB of it, compressed.
+/// The text of `shaders/$path`. The browser package has it without what only people read: comments
+/// and indentation would be 6 KB, compressed.
 macro_rules! shader_text {
     ($path:expr) => {{
         const TEXT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path));
@@ -24,8 +25,9 @@ pub(crate) fn compose(template: &'static str, defines: template::Defines<'_>) ->
     template::compose(template, defines, &shared)
 }
 
-/// The first `N` bytes of a shader without comments, indentation and empty lines, and how many bytes there are. WGSL has no texts, in which `//` would be
-/// none, and shaders here have no `/* */` (a test looks).
+/// The first `N` bytes of a shader without comments, indentation and empty lines, and how many
+/// bytes there are. WGSL has no string literals, in which `//` would be none. Shaders here have no
+/// block comments, which a test makes sure of.
 pub(crate) const fn strip<const N: usize>(text: &str) -> ([u8; N], usize) {
     let text = text.as_bytes();
     let mut out = [0; N];

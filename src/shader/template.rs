@@ -1,14 +1,18 @@
 //! Composes a shader from its template: imports, conditions and text-level unrolling.
 //!
-//! WGSL has no way to say "four named accumulators for each of eight pixels": private arrays are slow on some drivers, and
-//! `override` constants cannot change bindings or element types. A template line that starts with `#` is a directive:
+//! WGSL has no way to say "four named accumulators for each of eight pixels". Private arrays are
+//! slow on some drivers, and `override` constants cannot change bindings or element types.
+//!
+//! A template line that starts with `#` is a directive:
 //!
 //! - `#import NAME` pastes `shaders/shared/NAME.wgsl`;
 //! - `#if EXPR`, `#else`, `#endif` keep or drop lines;
 //! - `#for NAME in A..B`, `#endfor` repeat lines;
-//! - `${EXPR}` anywhere becomes the value of an integer expression over the defines and loop variables.
+//! - `${EXPR}` anywhere becomes the value of an integer expression over the defines and loop
+//!   variables.
 //!
-//! Expressions have `+ - * / %`, comparisons, `!`, `&&`, `||` and parentheses, over `i64`; a true comparison is 1.
+//! Expressions have `+ - * / %`, comparisons, `!`, `&&`, `||` and parentheses, over `i64`; a true
+//! comparison is 1.
 
 use crate::text::cut;
 use std::fmt::Write as _;

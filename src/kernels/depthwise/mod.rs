@@ -18,7 +18,8 @@ params! {
 
 kernel!("depthwise", writes ["output", "sums"], twin twin::depthwise);
 
-/// A depthwise convolution: `activate(weight * input + bias)`, channel by channel; pairs are (rows, columns).
+/// A depthwise convolution: `activate(weight * input + bias)`, channel by channel; pairs are (rows,
+/// columns).
 #[derive(Clone)]
 pub struct Problem<'a> {
     /// The step's name.

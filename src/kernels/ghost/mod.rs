@@ -23,7 +23,8 @@ kernel!("ghost", writes ["output", "sums"], twin twin::ghost);
 /// One of a module's two convolutions.
 #[derive(Clone, Copy)]
 pub struct Part<'a> {
-    /// The primary convolution's `[m, c_in, 1, 1]`, or the cheap operation's `[m * (s - 1), 1, d, d]`.
+    /// The primary convolution's `[m, c_in, 1, 1]`, or the cheap operation's
+    /// `[m * (s - 1), 1, d, d]`.
     pub weight: &'a Constant,
     /// A value for each of its maps.
     pub bias: Option<&'a [f32]>,
@@ -48,7 +49,8 @@ pub struct Problem<'a> {
     pub gate: Option<Gate>,
     /// Added to the result; in the output's layout.
     pub residual: Option<TensorView>,
-    /// Whether a squeeze-and-excite wants each channel's sum: of modules with one ghost of each map and no residual.
+    /// Whether a squeeze-and-excite wants each channel's sum. Only modules with one ghost of each
+    /// map and no residual can give it.
     pub sums: bool,
     /// `[n, c_out, h, w]`: the intrinsic maps' blocks, then each group of ghosts'.
     pub output: TensorView,
@@ -96,9 +98,11 @@ pub struct Tiles {
     pub size: [usize; 2],
     /// Tiles in a row and in a column.
     pub count: [usize; 2],
-    /// Cells of workgroup memory for one block: the tile with a border of d / 2 on all sides, and what strips read past it.
+    /// Cells of workgroup memory for one block: the tile with a border of d / 2 on all sides, and
+    /// what strips read past it.
     pub cells: usize,
-    /// Pixels of the largest tile with its halo, as far as they lie on the map: what the primary convolution computes.
+    /// Pixels of the largest tile with its halo, as far as they lie on the map: what the primary
+    /// convolution computes.
     pub region: usize,
 }
 
@@ -112,8 +116,8 @@ impl Tiles {
 /// Pixels of a row whose ghosts one invocation makes at a time.
 const STRIP: usize = 2;
 
-/// The tiles for a map of `width` x `height` and a cheap kernel of `d`, of at most `max_cells` cells: whole maps where they fit, else the
-/// even cut with the least halo.
+/// The tiles for a map of `width` x `height` and a cheap kernel of `d`, of at most `max_cells`
+/// cells. They are whole maps where these fit, else the even cut with the least halo.
 fn cut(width: usize, height: usize, d: usize, max_cells: usize) -> Option<Tiles> {
     let halo = d / 2 * 2;
     let mut best: Option<(usize, Tiles)> = None;
@@ -121,12 +125,13 @@ fn cut(width: usize, height: usize, d: usize, max_cells: usize) -> Option<Tiles>
         let size_y = height.div_ceil(rows);
         for columns in 1..=width {
             let size_x = width.div_ceil(columns);
-            // The last strip of the last row may read past the tile; what it reads there is not used.
+            // The last strip of the last row may read past the tile, but does not use that.
             let cells = (size_x + halo) * (size_y + halo) + size_x.next_multiple_of(STRIP) - size_x;
             if cells > max_cells {
                 continue;
             }
-            // Columns and rows that the size really needs (7 pixels in tiles of 2 are 4 tiles, however many were asked for).
+            // The size may need fewer columns and rows than were asked for: 7 pixels in tiles of 2
+            // are 4 tiles.
             let count = [width.div_ceil(size_x), height.div_ceil(size_y)];
             let work = cells * count[0] * count[1];
             if best.is_none_or(|(least, _)| work < least) {

@@ -18,7 +18,8 @@ params! {
 
 kernel!("pointwise", writes ["output"], twin twin::pointwise);
 
-/// A 1x1 convolution: `activate(weight * (input * gate) + bias) + residual`, or the mean of that over each map.
+/// A 1x1 convolution: `activate(weight * (input * gate) + bias) + residual`, or the mean of that
+/// over each map.
 #[derive(Clone)]
 pub struct Problem<'a> {
     /// The step's name.

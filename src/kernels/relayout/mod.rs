@@ -36,7 +36,7 @@ const INVOCATIONS: u32 = 64;
 pub fn lower(problem: &Problem, emit: &mut Emitter<'_>) {
     let Problem { name, node, input, lanes, output } = problem;
     if input.storage == output.storage {
-        // A dispatch may not read and write one buffer: through a copy of all lanes aside.
+        // A dispatch may not read and write one buffer, so a copy of all lanes is made aside first.
         let aside = emit.tensor(input.shape, input.layout.clone(), input.precision);
         let all = (0..input.layout.lanes().len() as u32).collect();
         lower(&Problem { lanes: all, output: aside.clone(), ..problem.clone() }, emit);

@@ -1,5 +1,5 @@
-//! Resamples, crops and normalises one image: `shaders/resize.wgsl`. It stands in front of a plan, for how it runs depends on each image; on the CPU
-//! [`crate::image_input`] does it.
+//! Resamples, crops and normalises one image: `shaders/resize.wgsl`. It stands in front of a plan,
+//! since how it runs depends on each image. On the CPU [`crate::image_input`] does it.
 
 use crate::plan::{Call, Dispatch, PipelineKey};
 use std::ops::Range;
@@ -36,7 +36,8 @@ pub struct Problem {
 /// Side of a workgroup's tile of the crop, a square of invocations: WebGPU's default limit.
 const TILE: usize = 16;
 
-/// Resizes the needed part of an image into the blocks from `output_offset` on. `texture`: it is an rgba8unorm texture, not a buffer of words.
+/// Resizes the needed part of an image into the blocks from `output_offset` on. `texture` says that
+/// the image is an rgba8unorm texture, not a buffer of words.
 pub fn dispatch(problem: &Problem, f16: bool, texture: bool, output_offset: u32) -> Dispatch {
     let [height, width] = problem.crop;
     let [first, second] = if problem.across_first { [width, height] } else { [height, width] };

@@ -23,7 +23,8 @@ pub struct Problem {
 /// Invocations that look through the classes of an image.
 const INVOCATIONS: u32 = 256;
 
-/// Adds the step that solves the problem; gives the buffer of its pairs `[n][k]` of a class and its probability's bits.
+/// Adds the step that solves the problem; gives the buffer of its pairs `[n][k]` of a class and its
+/// probability's bits.
 pub fn lower(problem: &Problem, emit: &mut Emitter<'_>) -> Storage {
     let Problem { input, k } = problem;
     let n = input.shape.n;

@@ -55,10 +55,12 @@ const SIZES: [[usize; 2]; 2] = [[256, 64], [SqueezeExcite::MOST_CHANNELS[0] / 4,
 /// Invocations of a workgroup.
 const INVOCATIONS: u32 = 256;
 
-/// Inputs of an invocation that are under way at a time: 16 loads, by RDNA2's code, where one waited for four.
+/// Inputs of an invocation that are under way at a time. By RDNA2's code they are 16 loads, where
+/// one input waits for four.
 const UNROLL: u32 = 4;
 
-/// Workgroups that share the gates of few images: idle compute units take parts of the second layer, and each makes all of the first.
+/// Workgroups that share the gates of few images. Idle compute units take parts of the second
+/// layer, and each makes all of the first.
 const WORKGROUPS: usize = 4;
 
 impl Params {
@@ -94,7 +96,8 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     // No part is empty.
     let part = blocks.div_ceil((WORKGROUPS / n).max(1)) as u32;
     let parts = (blocks as u32).div_ceil(part);
-    // As many invocations a block as fit and have inputs; at least one, and a power of two, so that slices never straddle workgroups.
+    // A block has as many invocations as fit and have inputs, at least one. Their number is a power
+    // of two, so that slices never straddle workgroups.
     let slices = |blocks: usize, inputs: usize| {
         let most = (inputs as u32).div_ceil(UNROLL).next_power_of_two().min(32);
         (INVOCATIONS / (blocks as u32).next_power_of_two()).clamp(1, most)
