@@ -5,13 +5,11 @@
 
 use crate::{
     Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor,
+    device::{Choice, DeviceClass},
     gpu::ExternalImageSource,
-    kernels::{
-        Rows,
-        choice::{Choice, DeviceClass},
-    },
+    kernels::resize::Rows,
+    measure::kernels,
     plan::Form,
-    report::kernels,
 };
 use js_sys::{Array, Float32Array, Function, Object, Reflect};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-use super::{
+use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, network, positive, size},
     output::{Align, bold, bytes, count, macs, print, print_json, table, write_file},
 };
@@ -59,7 +59,7 @@ enum Class {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        self.device.check();
+        self.device.check()?;
         let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
         let [h, w] = self.size.unwrap_or(chosen.size);
         if h.min(w) < MIN_SIDE {

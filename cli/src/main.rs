@@ -1,21 +1,27 @@
 //! The command `ghostnet`. Everything it can do is in the library; here are arguments, files and printing.
 
-mod cli;
+mod commands;
+mod options;
+mod output;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+use commands::Cli;
+use options::WrongUsage;
 use std::{io, process::ExitCode};
 
 fn main() -> ExitCode {
     quiet_wayland();
-    let command = cli::Cli::parse().command;
-    match command.run() {
+    match Cli::parse().command.run() {
         Ok(status) => status,
         // Whoever reads the output has seen enough: `ghostnet models | head -1`.
         Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
-        Err(error) => {
-            cli::output::report(&error);
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<WrongUsage>() {
+            Some(what) => Cli::command().error(ErrorKind::ArgumentConflict, what).exit(),
+            None => {
+                output::report(&error);
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 

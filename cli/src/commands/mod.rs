@@ -1,4 +1,4 @@
-//! Arguments: one file a command, what several share in [`options`] and [`output`].
+//! Arguments: one file a command. What several share is in `options` and `output`.
 
 mod adapters;
 mod bench;
@@ -6,10 +6,7 @@ mod classify;
 mod eval;
 mod inspect;
 mod models;
-mod options;
-pub mod output;
 mod profile;
-#[cfg(feature = "hub")]
 mod pull;
 mod run;
 mod tune;
@@ -62,7 +59,6 @@ pub enum Command {
     /// List the GPU adapters
     Adapters(adapters::Args),
     /// Download a model's weights from a Hugging Face hub
-    #[cfg(feature = "hub")]
     Pull(pull::Args),
 }
 
@@ -79,7 +75,6 @@ impl Command {
             Command::Profile(args) => args.run(),
             Command::Tune(args) => args.run(),
             Command::Adapters(args) => args.run(),
-            #[cfg(feature = "hub")]
             Command::Pull(args) => args.run(),
         }?;
         Ok(ExitCode::SUCCESS)

@@ -1,14 +1,8 @@
-//! What the command and the benches measure, print and draw, and the browser's benches with them. Not part of the library's interface.
+//! What the command, the benches and the browser's benches measure on a device. Not part of the library's interface.
 
-#[cfg(feature = "cli")]
-pub mod chart;
 pub mod kernels;
-#[cfg(feature = "cli")]
-pub mod text;
 mod timed;
 
-#[cfg(not(target_arch = "wasm32"))]
-pub use timed::ms_in_flight;
 pub use timed::{Timed, alternate, clock_of, spread};
 
 use crate::{AdapterInfo, plan::Step};

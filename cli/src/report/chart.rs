@@ -1,8 +1,8 @@
 //! A profile as an SVG: a bar per step, longest first, coloured by kernel.
 
 use super::text::{fit, number, one_line};
-use crate::{kernels, plan::Kernel};
 use anyhow::{Result, anyhow};
+use ghostnet::{kernels, plan::Kernel};
 use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},

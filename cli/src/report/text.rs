@@ -1,7 +1,7 @@
 //! Numbers, tables and files; colours on a terminal only.
 
-use crate::AdapterInfo;
 use anyhow::Result;
+use ghostnet::AdapterInfo;
 use std::{
     fs,
     io::{self, IsTerminal as _},

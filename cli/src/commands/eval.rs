@@ -1,4 +1,4 @@
-use super::{
+use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, network, positive},
     output::{count, device, note, number, one_line, print, print_json, progress, report_text},
 };
@@ -52,7 +52,7 @@ type Labelled = (PathBuf, usize);
 
 impl Args {
     pub fn run(self) -> Result<ExitCode> {
-        self.device.check();
+        self.device.check()?;
         let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse)?;
         let images = spread(read_classes(&self.directory, &chosen.network)?, self.limit);
         let engine = self.device.engine()?;
