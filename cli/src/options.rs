@@ -42,8 +42,8 @@ pub struct DeviceOptions {
     /// Only an adapter whose name, driver or API contains this, in any letter case
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Option<String>,
-    /// How weights and activations are stored: `f16` halves memory and traffic on any GPU, and convolutions multiply halves on those that can;
-    /// not on the CPU
+    /// How weights and activations are stored: `f16` halves memory and traffic on any GPU, and
+    /// convolutions multiply halves on those that can; not on the CPU
     #[arg(long, value_enum, default_value = "f32", hide_possible_values = true, value_name = "f32|f16")]
     precision: PrecisionName,
 }
@@ -170,8 +170,8 @@ pub fn network(model: Option<&str>, weights: &WeightsOption, unweighted: Unweigh
     Ok(chosen)
 }
 
-/// What a model's name stands for, and whether that fixes everything about the architecture: the name of an architecture leaves open
-/// the classes and the stem's stride, which its weights decide.
+/// What a model's name stands for, and whether that fixes everything about the architecture: the
+/// name of an architecture leaves open the classes and the stem's stride, which its weights decide.
 fn find(model: &str) -> Result<(Chosen, bool)> {
     if model == EMBEDDED {
         return Ok((Chosen::new(Network::embedded()?), true));

@@ -1,4 +1,5 @@
-//! What is printed: notes, errors and progress here, numbers and tables in [`ghostnet_cli::report`].
+//! What is printed: notes, errors and progress here, numbers and tables in
+//! [`ghostnet_cli::report`].
 
 use anyhow::Result;
 use ghostnet::Engine;

@@ -1,4 +1,5 @@
-//! The command `ghostnet` from outside: the contracts of its JSON, its exit status, and one line for every error.
+//! The command `ghostnet` from outside: the contracts of its JSON, its exit status, and one line
+//! for every error.
 
 use ghostnet::{Backend, CacheDir, Engine, EngineOptions, device::Choice, npy};
 use serde_json::{Value, json};

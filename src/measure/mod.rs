@@ -1,4 +1,5 @@
-//! What the command, the benches and the browser's benches measure on a device. Not part of the library's interface.
+//! What the command, the benches and the browser's benches measure on a device. Not part of the
+//! library's interface.
 
 pub mod kernels;
 mod timed;
@@ -8,7 +9,8 @@ pub use timed::{Timed, alternate, clock_of, spread};
 use crate::{AdapterInfo, plan::Step};
 use serde_json::{Value, json};
 
-/// What a bench found, as JSON: `more` beside its description, and `rows`, each with a name, milliseconds and an object with the rest.
+/// What a bench found, as JSON: `more` beside its description, and `rows`, each with a name,
+/// milliseconds and an object with the rest.
 pub fn document(bench: &str, info: &AdapterInfo, method: &str, quick: bool, more: Value, rows: Vec<(String, f64, Value)>) -> Value {
     let mut object = json!({
         "bench": bench, "version": env!("CARGO_PKG_VERSION"), "backend": info.backend, "adapter": info.name, "driver": info.driver,

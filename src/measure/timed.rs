@@ -21,7 +21,8 @@ pub struct Timed {
 }
 
 impl Timed {
-    /// Puts a plan on the device, fills its buffers and finds how many repetitions take `pass_ms`; the search is the warm-up.
+    /// Puts a plan on the device, fills its buffers and finds how many repetitions take `pass_ms`;
+    /// the search is the warm-up.
     pub async fn new(engine: &Engine, plan: Plan, pass_ms: f64) -> Result<Self> {
         let context = engine.gpu().ok_or_else(|| Error::NoAdapter("the benches need one".into()))?;
         let steps = 0..plan.steps.len();
@@ -69,7 +70,8 @@ impl Timed {
     }
 }
 
-/// Measures `rounds` rounds of each in turn, A B C A B C, so that what disturbs the machine for a while disturbs all.
+/// Measures `rounds` rounds of each in turn, A B C A B C, so that what disturbs the machine for a
+/// while disturbs all.
 pub async fn alternate(timed: &mut [Timed], rounds: usize) -> Result<()> {
     for _ in 0..rounds {
         for one in timed.iter_mut() {

@@ -40,7 +40,8 @@ pub struct Args {
     /// Write every WGSL file of the plan here; the directory is made if need be
     #[arg(long, value_name = "DIR")]
     dump_shaders: Option<PathBuf>,
-    /// The device to plan for: `gpu`, `software` (a driver on the CPU) or `cpu` [default: gpu; cpu for --backend cpu]
+    /// The device to plan for: `gpu`, `software` (a driver on the CPU) or `cpu` [default: gpu; cpu
+    /// for --backend cpu]
     #[arg(long, value_enum, hide_possible_values = true, value_name = "gpu|software|cpu")]
     device_class: Option<Class>,
     /// Print a JSON object

@@ -52,7 +52,8 @@ pub enum Command {
     Bench(bench::Args),
     /// Measure each step of a network
     Profile(profile::Args),
-    /// Measure other kernels and tiles on this adapter and store the best; the defaults are good without it
+    /// Measure other kernels and tiles on this adapter and store the best; the defaults are good
+    /// without it
     Tune(tune::Args),
     /// Measure accuracy on a directory of labelled images
     Eval(eval::Args),
@@ -63,7 +64,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// Runs it. The status is a failure's where some of the work failed and was reported, and the rest was done.
+    /// Runs it. The status is a failure's where some of the work failed and was reported, and the
+    /// rest was done.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Command::Classify(args) => return args.run(),

@@ -180,7 +180,8 @@ impl Tuner<'_> {
         Ok(Plan::new(self.graph, self.input, &options, &mut self.packed)?)
     }
 
-    /// Measures what a decision changes, and puts a candidate that is faster into `choice`; `None` if it changes nothing in this network.
+    /// Measures what a decision changes, and puts a candidate that is faster into `choice`; `None`
+    /// if it changes nothing in this network.
     fn decide(&mut self, decision: Decision, choice: &mut Choice) -> Result<Option<Measured>> {
         let default = self.plan(choice)?;
         let mut names = HashSet::new();

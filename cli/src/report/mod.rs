@@ -1,4 +1,5 @@
-//! What the command and the benches print, draw and time by the clock. What they time on the device is in [`ghostnet::measure`].
+//! What the command and the benches print, draw and time by the clock. What they time on the device
+//! is in [`ghostnet::measure`].
 
 pub mod chart;
 pub mod text;
@@ -6,8 +7,8 @@ pub mod text;
 use ghostnet::{Result, Session, Tensor};
 use std::{collections::VecDeque, time::Instant};
 
-/// Milliseconds a run takes where `in_flight` runs are kept under way: from result to result, over `runs` results, each of which `tick` is
-/// told of.
+/// Milliseconds a run takes where `in_flight` runs are kept under way: from result to result, over
+/// `runs` results, each of which `tick` is told of.
 pub fn ms_in_flight(session: &mut Session, input: &Tensor, in_flight: usize, runs: usize, mut tick: impl FnMut()) -> Result<f64> {
     let mut pending = VecDeque::new();
     for _ in 0..in_flight {
