@@ -13,13 +13,11 @@ use ghostnet::{
     Engine, Network,
     device::Choice,
     graph::{Activation, Graph, Op, Shape, passes},
+    measure::{Timed, alternate, clock_of},
     model::ghostnet::{GhostModule, GhostNet, Source},
     plan::{ConstantCache, Form, Plan, PlanOptions},
-    report::{
-        Timed, alternate, clock_of,
-        text::{self, Align, adapter, number},
-    },
 };
+use ghostnet_cli::report::text::{self, Align, adapter, number};
 use pollster::block_on;
 use serde_json::{Value, json};
 

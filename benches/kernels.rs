@@ -9,11 +9,11 @@ use common::{
     chart::{self, Point},
     percent, us,
 };
-use ghostnet::report::{
+use ghostnet::measure::{
     gb_per_s, gflops,
     kernels::{Layer, SIDE, measure},
-    text::{Align, adapter, bytes, number},
 };
+use ghostnet_cli::report::text::{Align, adapter, bytes, number};
 
 fn main() -> Result<()> {
     let Some(args) = Args::parse_for("kernels")? else { return Ok(()) };

@@ -4,13 +4,10 @@ mod common;
 
 use anyhow::Result;
 use common::{Args, Findings, Row};
-use ghostnet::{
-    Network, Tensor, median, model,
-    plan::Form,
-    report::{
-        ms_in_flight, spread,
-        text::{Align, number},
-    },
+use ghostnet::{Network, Tensor, measure::spread, median, model, plan::Form};
+use ghostnet_cli::report::{
+    ms_in_flight,
+    text::{Align, number},
 };
 use serde_json::json;
 use std::time::{Duration, Instant};

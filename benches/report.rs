@@ -5,10 +5,8 @@ mod common;
 
 use anyhow::{Context as _, Result, bail};
 use common::Args;
-use ghostnet::{
-    AdapterInfo, Engine, adapters,
-    report::text::{count, write_file},
-};
+use ghostnet::{AdapterInfo, Engine, adapters};
+use ghostnet_cli::report::text::{count, write_file};
 use std::{
     env,
     fmt::Write as _,

@@ -6,13 +6,8 @@ mod common;
 
 use anyhow::{Context as _, Result, bail};
 use common::{Args, Findings, Row};
-use ghostnet::{
-    median,
-    report::{
-        spread,
-        text::{Align, number},
-    },
-};
+use ghostnet::{measure::spread, median};
+use ghostnet_cli::report::text::{Align, number};
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command};
 

@@ -39,14 +39,13 @@ pub mod hub;
 pub mod image_input;
 mod json;
 pub mod kernels;
+#[doc(hidden)]
+pub mod measure;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod npy;
 mod parallel;
 pub mod plan;
-#[cfg(any(feature = "cli", feature = "web"))]
-#[doc(hidden)]
-pub mod report;
 pub mod shader;
 mod stats;
 mod text;

@@ -7,8 +7,8 @@ use crate::{
     Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, cpu,
     device::{Choice, DeviceClass},
     kernels::resize::Rows,
+    measure::kernels,
     plan::Form,
-    report::kernels,
 };
 use bytemuck::Zeroable;
 use js_sys::{Array, Float32Array, Function, Object, Reflect, Uint8Array};

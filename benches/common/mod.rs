@@ -5,20 +5,19 @@ pub mod chart;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
-use ghostnet::{
-    AdapterInfo, Backend, Engine, EngineOptions, median,
-    plan::Plan,
-    report::{
-        document,
-        text::{Align, adapter, bold, dim, number, table, write_file},
-    },
-};
+use ghostnet::{AdapterInfo, Backend, Engine, EngineOptions, measure::document, median, plan::Plan};
+use ghostnet_cli::report::text::{Align, adapter, bold, dim, number, table, write_file};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
+
+/// The project's folder, above the package's.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the project's folder")
+}
 
 /// Options of every bench, after `cargo bench --bench NAME --`.
 #[derive(Debug, Clone, Parser)]
@@ -43,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
     /// Directory of charts and reports
-    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench"))]
+    #[arg(long, value_name = "DIR", default_value_os_t = root().join("target/bench"))]
     pub out: PathBuf,
     /// What `cargo bench` says to every bench
     #[arg(long, hide = true)]
@@ -53,6 +52,10 @@ pub struct Args {
 impl Args {
     /// The options of the bench `name`; `None` where nothing is to be measured: `cargo test --all-targets` runs benches, without `--bench`.
     pub fn parse_for(name: &str) -> Result<Option<Self>> {
+        // Cargo starts a bench in its package's folder; who starts cargo names files from the project's.
+        if env::var_os("CARGO_MANIFEST_DIR").is_some() {
+            env::set_current_dir(root()).with_context(|| format!("going to {}", root().display()))?;
+        }
         let args = Self::parse();
         if !args.bench {
             eprintln!("nothing measured: use `cargo bench`");

@@ -1,4 +1,4 @@
-// Numbers as src/report/text.rs writes them.
+// Numbers as cli/src/report/text.rs writes them.
 
 /** Three significant digits: 0.0123, 1.23, 12.3, 1,234. */
 export function number(value) {

@@ -53,7 +53,7 @@ function compile(directory) {
   run('cargo', ['build', '--locked', '--release', '--manifest-path', join(web, 'bindgen/Cargo.toml'), '--target-dir', join(target, 'bindgen')]);
   env.CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER = join(target, 'bindgen/release/linker');
   run('cargo', [
-    'rustc', '--locked', '--lib', '--crate-type', 'cdylib', '--profile', 'web', '--target', wasm, '--target-dir', join(target, 'wasm'),
+    'rustc', '--locked', '-p', 'ghostnet', '--lib', '--crate-type', 'cdylib', '--profile', 'web', '--target', wasm, '--target-dir', join(target, 'wasm'),
     '--no-default-features', '--features', 'web',
   ], { env });
   run(join(target, 'bindgen/release/bindgen'), [join(target, 'wasm', wasm, 'web/ghostnet.wasm'), directory, 'engine']);

@@ -1,4 +1,4 @@
-use super::output::{Align, count, macs, print, print_json, table};
+use crate::output::{Align, count, macs, print, print_json, table};
 use anyhow::Result;
 use ghostnet::{Network, model};
 use serde_json::json;

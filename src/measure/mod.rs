@@ -1,20 +1,16 @@
-//! What the command and the benches measure, print and draw, and the browser's benches with them. Not part of the library's interface.
+//! What the command, the benches and the browser's benches measure on a device. Not part of the
+//! library's interface.
 
-#[cfg(feature = "cli")]
-pub mod chart;
 pub mod kernels;
-#[cfg(feature = "cli")]
-pub mod text;
 mod timed;
 
-#[cfg(not(target_arch = "wasm32"))]
-pub use timed::ms_in_flight;
 pub use timed::{Timed, alternate, clock_of, spread};
 
 use crate::{AdapterInfo, plan::Step};
 use serde_json::{Value, json};
 
-/// What a bench found, as JSON: `more` beside its description, and `rows`, each with a name, milliseconds and an object with the rest.
+/// What a bench found, as JSON: `more` beside its description, and `rows`, each with a name,
+/// milliseconds and an object with the rest.
 pub fn document(bench: &str, info: &AdapterInfo, method: &str, quick: bool, more: Value, rows: Vec<(String, f64, Value)>) -> Value {
     let mut object = json!({
         "bench": bench, "version": env!("CARGO_PKG_VERSION"), "backend": info.backend, "adapter": info.name, "driver": info.driver,

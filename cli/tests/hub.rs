@@ -1,5 +1,4 @@
 //! Pulling models, from a hub of our own on this machine: no test here uses the network.
-#![cfg(feature = "hub")]
 
 #[path = "hub_parts/hostile.rs"]
 mod hostile;
@@ -597,7 +596,6 @@ fn the_cache_is_laid_out_as_in_python() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[cfg(feature = "cli")]
 mod command {
     use super::*;
     use std::process::{Output, Stdio};
@@ -695,7 +693,7 @@ mod command {
         let files = vec![("model.onnx", b"\x08\x08\x12\x07pytorch\x1a\x052.1.0".to_vec())];
         let ((server, _), dir) = (serve(Content { files, ..content() }), Dir::new());
         assert_eq!(text(&pull(&dir, &server.endpoint).output()?).0, Some(0));
-        let image = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/images/chelsea.png");
+        let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/images/chelsea.png");
         let classify = ["classify", "--backend", "cpu", "--model", REPO, image];
         let (status, _, stderr) = text(&ghostnet(&dir, &server.endpoint, &classify).output()?);
         assert!(status == Some(1) && stderr.lines().count() == 1 && stderr.contains("model.onnx"), "{stderr}");

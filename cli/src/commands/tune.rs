@@ -1,4 +1,4 @@
-use super::{
+use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
     output::{Align, adapter, bold, dim, number, print, print_json, progress, table},
 };
@@ -7,8 +7,8 @@ use ghostnet::{
     Engine, MIN_SIDE,
     device::{Choice, Decision},
     graph::{Graph, Shape},
+    measure::{Timed, alternate, clock_of},
     plan::{ConstantCache, Form, Plan, PlanOptions},
-    report::{Timed, alternate, clock_of},
 };
 use serde_json::json;
 use std::{collections::HashSet, time::Instant};
@@ -76,7 +76,7 @@ struct Tuner<'a> {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        self.device.check();
+        self.device.check()?;
         let engine = self.device.engine()?;
         // Before minutes of measuring, not after.
         let file = engine.choice_file()?;
@@ -180,7 +180,8 @@ impl Tuner<'_> {
         Ok(Plan::new(self.graph, self.input, &options, &mut self.packed)?)
     }
 
-    /// Measures what a decision changes, and puts a candidate that is faster into `choice`; `None` if it changes nothing in this network.
+    /// Measures what a decision changes, and puts a candidate that is faster into `choice`; `None`
+    /// if it changes nothing in this network.
     fn decide(&mut self, decision: Decision, choice: &mut Choice) -> Result<Option<Measured>> {
         let default = self.plan(choice)?;
         let mut names = HashSet::new();

@@ -1,4 +1,4 @@
-use super::{
+use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, network, positive},
     output::{count, device, note, number, one_line, print, print_json, progress, report_text},
 };
@@ -52,7 +52,7 @@ type Labelled = (PathBuf, usize);
 
 impl Args {
     pub fn run(self) -> Result<ExitCode> {
-        self.device.check();
+        self.device.check()?;
         let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse)?;
         let images = spread(read_classes(&self.directory, &chosen.network)?, self.limit);
         let engine = self.device.engine()?;
@@ -66,7 +66,8 @@ impl Args {
         let start = Instant::now();
         let mut score = Score::default();
         let mut damaged = 0;
-        // While the device works on some batches, one waits for it and the next is decoded. More are never in memory.
+        // While the device works on some batches, one waits for it and the next is decoded. More
+        // are never in memory.
         let (sender, decoded) = mpsc::sync_channel(1);
         std::thread::scope(|scope| -> Result<()> {
             let (model, batches) = (&model, images.chunks(batch));
@@ -227,7 +228,8 @@ fn match_classes(names: &[String], labels: &[String], classes: usize) -> Result<
     Err(format!("{shown}{more} {are} of the network, which has {classes}, and there are {} directories", names.len()))
 }
 
-/// At most `limit` images: the first of every class, then the second of every class, and so on; by class in the end.
+/// At most `limit` images: the first of every class, then the second of every class, and so on; by
+/// class in the end.
 fn spread(classes: Vec<Vec<Labelled>>, limit: Option<usize>) -> Vec<Labelled> {
     let total: usize = classes.iter().map(Vec::len).sum();
     let mut taken = vec![0; classes.len()];

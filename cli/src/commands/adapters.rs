@@ -1,4 +1,4 @@
-use super::output::{bold, dim, print, print_json};
+use crate::output::{bold, dim, print, print_json};
 use anyhow::Result;
 use serde_json::json;
 

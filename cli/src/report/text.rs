@@ -1,14 +1,15 @@
 //! Numbers, tables and files; colours on a terminal only.
 
-use crate::AdapterInfo;
 use anyhow::Result;
+use ghostnet::AdapterInfo;
 use std::{
     fs,
     io::{self, IsTerminal as _},
     path::{Path, PathBuf},
 };
 
-/// Names of files and labels are others' text: nothing in them may break the line or drive the terminal.
+/// Names of files and labels are others' text: nothing in them may break the line or drive the
+/// terminal.
 pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -34,7 +35,8 @@ pub fn cyan(text: &str) -> String {
     paint(io::stdout().is_terminal(), "36", text)
 }
 
-/// Columns of the terminal that stdout is; `None` where it is none, and lines may be as long as they like.
+/// Columns of the terminal that stdout is; `None` where it is none, and lines may be as long as
+/// they like.
 pub fn width() -> Option<usize> {
     let columns = || console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
     io::stdout().is_terminal().then(|| columns().unwrap_or(80).max(20))
@@ -105,7 +107,8 @@ pub enum Align {
     Right,
 }
 
-/// A table: a head and rows of as many cells. On a terminal too narrow for it the first column gives way, then the last ones go.
+/// A table: a head and rows of as many cells. On a terminal too narrow for it the first column
+/// gives way, then the last ones go.
 pub fn table(head: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     let length = |text: &str| text.chars().count();
     let mut widths: Vec<usize> = head.iter().map(|(name, _)| length(name)).collect();
@@ -142,7 +145,8 @@ pub fn table(head: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
-/// Writes a file whole or not at all: beside it first, then renamed. A pipe or device is written to directly.
+/// Writes a file whole or not at all: beside it first, then renamed. A pipe or device is written to
+/// directly.
 pub fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
     let fail = |e: io::Error| {
         let what = if e.kind() == io::ErrorKind::NotFound { "no such directory".to_string() } else { e.to_string() };

@@ -490,7 +490,7 @@ fn credentials_of_the_endpoint_are_used_and_never_shown() -> anyhow::Result<()> 
 }
 
 /// The modes of a hostile hub that is kept beside the repository, if that and a Python are there.
-#[cfg(all(feature = "cli", unix))]
+#[cfg(unix)]
 mod kept_beside {
     use super::*;
     use std::path::{Path, PathBuf};
@@ -499,7 +499,7 @@ mod kept_beside {
     const VICTIM: &[u8] = b"mine\n";
 
     fn script() -> Option<PathBuf> {
-        let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+        let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
         let script = std::env::var_os("GHOSTNET_SHARED").map_or_else(beside, PathBuf::from).join("data/faults/hub-server.py");
         let python = Command::new("python3").arg("--version").stdout(Stdio::null()).status();
         Some(script).filter(|script| script.is_file() && python.is_ok_and(|status| status.success()))
@@ -532,7 +532,7 @@ mod kept_beside {
             Command::new("python3")
                 .arg(script)
                 .args([mode, &a.to_string(), &b.to_string(), "120"])
-                .env("WEIGHTS", Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/ghostnet_050_cifar10.safetensors"))
+                .env("WEIGHTS", Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/ghostnet_050_cifar10.safetensors"))
                 .env("VICTIM", &victim)
                 .stdout(log)
                 .stderr(Stdio::null())

@@ -1,11 +1,12 @@
-//! What is printed: notes, errors and progress here, numbers and tables in [`ghostnet::report`].
+//! What is printed: notes, errors and progress here, numbers and tables in
+//! [`ghostnet_cli::report`].
 
 use anyhow::Result;
 use ghostnet::Engine;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal as _, Write as _};
 
-pub use ghostnet::report::text::*;
+pub use ghostnet_cli::report::text::*;
 
 /// Prints a text and a line's end to stdout; an error where nobody reads it any more.
 pub fn print(text: &str) -> Result<()> {

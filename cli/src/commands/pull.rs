@@ -1,4 +1,4 @@
-use super::output::{note, print, print_json, progress};
+use crate::output::{note, print, print_json, progress};
 use anyhow::Result;
 use ghostnet::hub;
 use serde_json::json;

@@ -10,11 +10,6 @@ use crate::{
     plan::Plan,
 };
 use std::{ops::Range, sync::Arc};
-#[cfg(not(target_arch = "wasm32"))]
-use {
-    crate::{Session, Tensor, clock},
-    std::collections::VecDeque,
-};
 
 /// Steps of a plan on the device, ready to be timed.
 pub struct Timed {
@@ -26,7 +21,8 @@ pub struct Timed {
 }
 
 impl Timed {
-    /// Puts a plan on the device, fills its buffers and finds how many repetitions take `pass_ms`; the search is the warm-up.
+    /// Puts a plan on the device, fills its buffers and finds how many repetitions take `pass_ms`;
+    /// the search is the warm-up.
     pub async fn new(engine: &Engine, plan: Plan, pass_ms: f64) -> Result<Self> {
         let context = engine.gpu().ok_or_else(|| Error::NoAdapter("the benches need one".into()))?;
         let steps = 0..plan.steps.len();
@@ -74,7 +70,8 @@ impl Timed {
     }
 }
 
-/// Measures `rounds` rounds of each in turn, A B C A B C, so that what disturbs the machine for a while disturbs all.
+/// Measures `rounds` rounds of each in turn, A B C A B C, so that what disturbs the machine for a
+/// while disturbs all.
 pub async fn alternate(timed: &mut [Timed], rounds: usize) -> Result<()> {
     for _ in 0..rounds {
         for one in timed.iter_mut() {
@@ -82,30 +79,6 @@ pub async fn alternate(timed: &mut [Timed], rounds: usize) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Milliseconds a run takes where `in_flight` runs are kept under way: from result to result, over `runs` results, each of which `tick` is
-/// told of.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn ms_in_flight(session: &mut Session, input: &Tensor, in_flight: usize, runs: usize, mut tick: impl FnMut()) -> Result<f64> {
-    let mut pending = VecDeque::new();
-    for _ in 0..in_flight {
-        pending.push_back(session.submit(input)?);
-    }
-    let mut start = clock::now();
-    for run in 0..=runs {
-        if let Some(oldest) = pending.pop_front() {
-            oldest.wait()?;
-        }
-        match run {
-            0 => start = clock::now(),
-            _ => tick(),
-        }
-        if run < runs {
-            pending.push_back(session.submit(input)?);
-        }
-    }
-    Ok((clock::now() - start) / runs.max(1) as f64)
 }
 
 /// What a tenth of the rounds stayed below, and what a tenth exceeded.

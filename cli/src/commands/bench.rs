@@ -1,9 +1,10 @@
-use super::{
+use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
     output::{adapter, bold, fallback, number, print, print_json, progress},
 };
 use anyhow::Result;
-use ghostnet::{Tensor, median, percentile, plan::Form, report::ms_in_flight};
+use ghostnet::{Tensor, median, percentile, plan::Form};
+use ghostnet_cli::report::ms_in_flight;
 use serde_json::json;
 use std::time::Instant;
 
@@ -49,7 +50,7 @@ fn ms(start: Instant) -> f64 {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        self.device.check();
+        self.device.check()?;
         if let Some(size) = self.size {
             check_input(self.batch, size)?;
         }

@@ -1,13 +1,16 @@
 //! Options that several commands share, and what they stand for: an engine, a network.
 
-use super::output::note;
+use crate::output::note;
 use anyhow::{Result, bail};
-use clap::{Args, CommandFactory as _, ValueEnum, error::ErrorKind};
+use clap::{Args, ValueEnum};
 use ghostnet::{
     Backend, Engine, EngineOptions, Network, Precision,
     model::{self, EMBEDDED, ghostnet::GhostNet},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// Weights made up from a formula always come from this seed, so that two runs compare.
 const SEED: u64 = 0;
@@ -39,15 +42,15 @@ pub struct DeviceOptions {
     /// Only an adapter whose name, driver or API contains this, in any letter case
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Option<String>,
-    /// How weights and activations are stored: `f16` halves memory and traffic on any GPU, and convolutions multiply halves on those that can;
-    /// not on the CPU
+    /// How weights and activations are stored: `f16` halves memory and traffic on any GPU, and
+    /// convolutions multiply halves on those that can; not on the CPU
     #[arg(long, value_enum, default_value = "f32", hide_possible_values = true, value_name = "f32|f16")]
     precision: PrecisionName,
 }
 
 impl DeviceOptions {
     pub fn engine(&self) -> Result<Engine> {
-        self.check();
+        self.check()?;
         let backend = match self.backend {
             BackendName::Auto => Backend::Auto,
             BackendName::Gpu => Backend::Gpu,
@@ -76,21 +79,29 @@ impl DeviceOptions {
         self.adapter.is_some()
     }
 
-    /// Exits where the options contradict each other.
-    pub fn check(&self) {
+    /// An error where the options contradict each other.
+    pub fn check(&self) -> Result<(), WrongUsage> {
         if self.is_cpu() && self.names_adapter() {
-            wrong_usage("--adapter chooses among GPUs and cannot be used with --backend cpu");
+            return Err(WrongUsage("--adapter chooses among GPUs and cannot be used with --backend cpu"));
         }
         if self.is_cpu() && self.precision() == Precision::F16 {
-            wrong_usage("the CPU computes in f32; leave out --precision f16");
+            return Err(WrongUsage("the CPU computes in f32; leave out --precision f16"));
         }
+        Ok(())
     }
 }
 
-/// Exits as clap does on wrong usage.
-pub fn wrong_usage(what: &str) -> ! {
-    super::Cli::command().error(ErrorKind::ArgumentConflict, what).exit()
+/// Options that contradict each other: `main` says so as clap does of what it finds itself.
+#[derive(Debug)]
+pub struct WrongUsage(&'static str);
+
+impl fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
 }
+
+impl std::error::Error for WrongUsage {}
 
 /// Weights other than the model's own.
 #[derive(Debug, Args)]
@@ -159,8 +170,8 @@ pub fn network(model: Option<&str>, weights: &WeightsOption, unweighted: Unweigh
     Ok(chosen)
 }
 
-/// What a model's name stands for, and whether that fixes everything about the architecture: the name of an architecture leaves open
-/// the classes and the stem's stride, which its weights decide.
+/// What a model's name stands for, and whether that fixes everything about the architecture: the
+/// name of an architecture leaves open the classes and the stem's stride, which its weights decide.
 fn find(model: &str) -> Result<(Chosen, bool)> {
     if model == EMBEDDED {
         return Ok((Chosen::new(Network::embedded()?), true));
@@ -172,7 +183,6 @@ fn find(model: &str) -> Result<(Chosen, bool)> {
     if path.exists() {
         return Ok((Chosen::new(Network::open(path)?), true));
     }
-    #[cfg(feature = "hub")]
     if let Some(path) = ghostnet::hub::cached(model) {
         return Ok((Chosen::new(Network::open(path)?), true));
     }
@@ -181,10 +191,7 @@ fn find(model: &str) -> Result<(Chosen, bool)> {
         bail!("{model}: no such file");
     }
     let known: Vec<&str> = model::architectures().chain([EMBEDDED]).collect();
-    let hint = match model.split_once('/') {
-        Some(_) if cfg!(feature = "hub") => format!("; if it is a hub repository, `ghostnet pull {model}` gets it"),
-        _ => String::new(),
-    };
+    let hint = if model.contains('/') { format!("; if it is a hub repository, `ghostnet pull {model}` gets it") } else { String::new() };
     bail!("`{model}` is neither a network ({}) nor a file nor a model pulled before{hint}", known.join(", "))
 }
 
@@ -202,15 +209,10 @@ fn check_same(wanted: &Chosen, exact: bool, given: &Network, file: &Path) -> Res
 /// timm publishes weights for width 1.0 only.
 fn no_weights(name: &str) -> String {
     let pulled = "timm/ghostnet_100.in1k";
-    match (name.starts_with("ghostnet_100"), cfg!(feature = "hub")) {
-        (true, true) => {
-            format!("{name} has no weights yet: `ghostnet pull {pulled}`, then `--model {pulled}`; or give a file with --weights FILE")
-        }
-        (false, true) => format!(
-            "{name} has no weights: give a file with --weights FILE; for ghostnet_100, `ghostnet pull {pulled}`, then `--model {pulled}`"
-        ),
-        (_, false) => format!("{name} has no weights: give a file with --weights FILE"),
+    if name.starts_with("ghostnet_100") {
+        return format!("{name} has no weights yet: `ghostnet pull {pulled}`, then `--model {pulled}`; or give a file with --weights FILE");
     }
+    format!("{name} has no weights: give a file with --weights FILE; for ghostnet_100, `ghostnet pull {pulled}`, then `--model {pulled}`")
 }
 
 /// A batch, a count of runs, of classes, of images.

@@ -1,8 +1,8 @@
 //! A profile as an SVG: a bar per step, longest first, coloured by kernel.
 
 use super::text::{fit, number, one_line};
-use crate::{kernels, plan::Kernel};
 use anyhow::{Result, anyhow};
+use ghostnet::{kernels, plan::Kernel};
 use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
@@ -48,7 +48,8 @@ pub const FAINT: RGBColor = RGBColor(95, 99, 104);
 /// Lines behind the data.
 pub const GRID: RGBColor = RGBColor(224, 224, 224);
 
-/// Told apart by people with any colour vision as far as a dozen can be; the most frequent kernels have the most different ones.
+/// Told apart by people with any colour vision as far as a dozen can be; the most frequent kernels
+/// have the most different ones.
 const COLOURS: [(Kernel, RGBColor); 13] = [
     (kernels::ghost::KERNEL, RGBColor(0, 114, 178)),
     (kernels::depthwise::KERNEL, RGBColor(230, 159, 0)),

@@ -1,4 +1,4 @@
-//! Arguments: one file a command, what several share in [`options`] and [`output`].
+//! Arguments: one file a command. What several share is in `options` and `output`.
 
 mod adapters;
 mod bench;
@@ -6,10 +6,7 @@ mod classify;
 mod eval;
 mod inspect;
 mod models;
-mod options;
-pub mod output;
 mod profile;
-#[cfg(feature = "hub")]
 mod pull;
 mod run;
 mod tune;
@@ -55,19 +52,20 @@ pub enum Command {
     Bench(bench::Args),
     /// Measure each step of a network
     Profile(profile::Args),
-    /// Measure other kernels and tiles on this adapter and store the best; the defaults are good without it
+    /// Measure other kernels and tiles on this adapter and store the best; the defaults are good
+    /// without it
     Tune(tune::Args),
     /// Measure accuracy on a directory of labelled images
     Eval(eval::Args),
     /// List the GPU adapters
     Adapters(adapters::Args),
     /// Download a model's weights from a Hugging Face hub
-    #[cfg(feature = "hub")]
     Pull(pull::Args),
 }
 
 impl Command {
-    /// Runs it. The status is a failure's where some of the work failed and was reported, and the rest was done.
+    /// Runs it. The status is a failure's where some of the work failed and was reported, and the
+    /// rest was done.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Command::Classify(args) => return args.run(),
@@ -79,7 +77,6 @@ impl Command {
             Command::Profile(args) => args.run(),
             Command::Tune(args) => args.run(),
             Command::Adapters(args) => args.run(),
-            #[cfg(feature = "hub")]
             Command::Pull(args) => args.run(),
         }?;
         Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-use super::{
+use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, network},
     output::{device, number, print, print_json},
 };
@@ -35,7 +35,7 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        self.device.check();
+        self.device.check()?;
         let (shape, data) = npy::read(&self.input)?;
         let &[n, 3, h, w] = &shape[..] else {
             anyhow::bail!("{}: has shape {shape:?}, [n, 3, h, w] is needed", self.input.display());

@@ -1,4 +1,4 @@
-use super::{
+use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, network, positive},
     output::{aside, bold, cyan, device, fit, one_line, print, print_json, report_text, width},
 };
@@ -43,7 +43,7 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<ExitCode> {
-        self.device.check();
+        self.device.check()?;
         let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse)?;
         let engine = self.device.engine()?;
         let model = engine.load(chosen.network)?;

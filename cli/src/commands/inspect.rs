@@ -1,4 +1,4 @@
-use super::{
+use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, network, positive, size},
     output::{Align, bold, bytes, count, macs, print, print_json, table, write_file},
 };
@@ -40,7 +40,8 @@ pub struct Args {
     /// Write every WGSL file of the plan here; the directory is made if need be
     #[arg(long, value_name = "DIR")]
     dump_shaders: Option<PathBuf>,
-    /// The device to plan for: `gpu`, `software` (a driver on the CPU) or `cpu` [default: gpu; cpu for --backend cpu]
+    /// The device to plan for: `gpu`, `software` (a driver on the CPU) or `cpu` [default: gpu; cpu
+    /// for --backend cpu]
     #[arg(long, value_enum, hide_possible_values = true, value_name = "gpu|software|cpu")]
     device_class: Option<Class>,
     /// Print a JSON object
@@ -59,7 +60,7 @@ enum Class {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        self.device.check();
+        self.device.check()?;
         let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
         let [h, w] = self.size.unwrap_or(chosen.size);
         if h.min(w) < MIN_SIDE {

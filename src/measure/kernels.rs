@@ -1,4 +1,5 @@
-//! Every distinct layer of a GhostNet, alone: time of a dispatch, and how close it comes to what the device can do.
+//! Every distinct layer of a GhostNet, alone: time of a dispatch, and how close it comes to what
+//! the device can do.
 
 use super::{Timed, alternate, clock_of, document, gb_per_s, gflops};
 use crate::{
@@ -48,8 +49,8 @@ pub struct Kernels {
     pub method: String,
 }
 
-/// Measures the layers of the network `name`. `progress` hears how many of how many parts are done and what comes next, and says whether
-/// to go on; `None` if not.
+/// Measures the layers of the network `name`. `progress` hears how many of how many parts are done
+/// and what comes next, and says whether to go on; `None` if not.
 pub async fn measure(
     engine: &Engine,
     name: &str,

@@ -1,15 +1,13 @@
-use super::{
+use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
     output::{Align, adapter, bold, dim, fallback, number, print, print_json, table, write_file},
 };
 use anyhow::Result;
 use ghostnet::{
+    measure::{gb_per_s, gflops, rate},
     plan::Step,
-    report::{
-        chart::{self, Bar, Chart},
-        gb_per_s, gflops, rate,
-    },
 };
+use ghostnet_cli::report::chart::{self, Bar, Chart};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -49,7 +47,7 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        self.device.check();
+        self.device.check()?;
         let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
         let (title, [h, w]) = (chosen.title(), self.size.unwrap_or(chosen.size));
         check_input(self.batch, [h, w])?;

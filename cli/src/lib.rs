@@ -1,0 +1,3 @@
+//! What the command `ghostnet` and the benches have in common.
+
+pub mod report;
