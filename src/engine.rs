@@ -162,30 +162,29 @@ impl Engine {
     /// Errors: [`Error::NoAdapter`] if no adapter matches or none can be opened,
     /// [`Error::Unsupported`] if the CPU is asked for f16.
     pub async fn new(options: EngineOptions) -> Result<Self> {
+        // A wish for an adapter is met by that one and by no other device.
+        let gpu_only = options.backend == Backend::Auto && options.adapter.is_none();
         let mut fallback = None;
-        let gpu = match options.backend {
-            Backend::Cpu if options.precision.is_f16() => {
+        let gpu = if options.backend == Backend::Cpu {
+            if options.precision.is_f16() {
                 let what = "computes in f32; leave out precision f16".into();
                 return Err(Error::Unsupported { adapter: cpu_info().name, what });
             }
-            Backend::Cpu => None,
-            // A wish for an adapter is met by no other device.
-            _ if options.adapter.is_some() => Some(open(&options, false).await?),
-            Backend::Gpu => Some(open(&options, false).await?),
-            Backend::Auto => match open(&options, true).await {
+            None
+        } else {
+            match open(&options, gpu_only).await {
                 Ok(context) => Some(context),
-                // Nor is one for halves.
-                Err(Error::NoAdapter(why)) if options.precision.is_f16() => {
-                    let what = format!("{why}; f16 needs an adapter: {ANY_ADAPTER} takes one that runs shaders on the CPU too");
-                    return Err(Error::NoAdapter(what));
-                }
-                Err(error) if options.precision.is_f16() => return Err(error),
-                Err(error) => {
+                Err(error) if gpu_only && !options.precision.is_f16() => {
                     log::info!("running on the CPU: {error}");
                     fallback = Some(error.to_string());
                     None
                 }
-            },
+                Err(Error::NoAdapter(why)) if gpu_only => {
+                    let what = format!("{why}; f16 needs an adapter: {ANY_ADAPTER} takes one that runs shaders on the CPU too");
+                    return Err(Error::NoAdapter(what));
+                }
+                Err(error) => return Err(error),
+            }
         };
         let (device, class) = match gpu {
             Some(context) => {

@@ -38,9 +38,9 @@ pub struct Device {
 
 #[wasm_bindgen]
 impl Device {
-    /// Opens a device: `backend` is `auto`, `gpu` or `cpu`, `precision` is `f32` or `f16`. For
-    /// tests, `device_class` says whose kernels it runs, `gpu` or `software`, whatever it is.
-    pub async fn open(backend: String, precision: String, device_class: Option<String>) -> Result<Device, JsValue> {
+    /// Opens a device: `backend` is `auto`, `gpu` or `cpu`, `precision` is `f32` or `f16`. With
+    /// `as_gpu`, which is for tests, it runs the kernels of a GPU whatever it is.
+    pub async fn open(backend: String, precision: String, as_gpu: bool) -> Result<Device, JsValue> {
         let precision = match &precision[..] {
             "f32" => Precision::F32,
             "f16" => Precision::F16,
@@ -52,12 +52,7 @@ impl Device {
             "cpu" => Backend::Cpu,
             other => return Err(Error::Model(format!("backend `{other}` is none of auto, gpu, cpu")).into()),
         };
-        let choice = match device_class.as_deref() {
-            None => None,
-            Some("gpu") => Some(Choice::new(DeviceClass::Gpu)),
-            Some("software") => Some(Choice::new(DeviceClass::Software)),
-            Some(other) => return Err(Error::Model(format!("device class `{other}` is neither gpu nor software")).into()),
-        };
+        let choice = as_gpu.then(|| Choice::new(DeviceClass::Gpu));
         let mut options = EngineOptions { backend, precision, choice, ..Default::default() };
         let engine = Engine::new(options.clone()).await?;
         // Pictures are handed over as the first device takes them; so does the one after a loss.
@@ -101,8 +96,6 @@ pub async fn bench_kernels(name: String, quick: bool, progress: Function) -> Res
 pub struct Net {
     network: Network,
     options: EngineOptions,
-    /// Why the first device is the CPU, if nobody asked for it.
-    fallback: Option<String>,
     /// The first device, until the network is put on it.
     engine: RefCell<Option<Engine>>,
     /// `None` until the network is put on a device, and once that was lost.
@@ -124,13 +117,7 @@ impl Net {
             network.check_architecture(&name, origin)?;
         }
         let engine = RefCell::new(Some(device.engine.clone()));
-        Ok(Self {
-            network,
-            options: device.options.clone(),
-            fallback: device.engine.fallback().map(Into::into),
-            engine,
-            model: RefCell::default(),
-        })
+        Ok(Self { network, options: device.options.clone(), engine, model: RefCell::default() })
     }
 
     /// Whether the classes are ImageNet's and nobody has named them.
@@ -151,7 +138,7 @@ impl Net {
         Ok(object(&[
             ("adapter", (&engine.adapter().name).into()),
             ("backend", engine.backend().into()),
-            ("fallback", self.fallback.as_ref().map_or(JsValue::NULL, JsValue::from)),
+            ("fallback", engine.fallback().map_or(JsValue::NULL, JsValue::from)),
             ("precision", engine.precision().name().into()),
             ("model", self.network.name().into()),
             ("input", list(&summary.input, |&side| number(side as u64))),

@@ -286,7 +286,9 @@ fn answers_as_in_f32(engine: &Engine) {
         let of = |index: usize| expected.iter().find(|c| c.index == index).unwrap().probability;
         let difference = classes.iter().map(|c| (c.probability - of(c.index)).abs()).fold(0.0, f32::max);
         println!("{}: {}, largest difference {difference:.1e}", file.display(), classes[0].label);
-        assert_eq!(classes[0].label, expected[0].label, "{}", file.display());
+        // Of two classes that are as good as each other, either may be first.
+        let is_clear = expected[0].probability - expected[1].probability > 2.0 * tolerance::HALVES;
+        assert!(!is_clear || classes[0].label == expected[0].label, "{}", file.display());
         assert!(difference <= tolerance::HALVES, "{}: {difference:.2e}", file.display());
     }
 }

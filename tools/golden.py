@@ -21,8 +21,6 @@ import numpy as np
 import timm
 import torch
 from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import load_file
 from timm.data import create_transform, resolve_data_config
 from timm.models.ghostnet import GhostModule
 
@@ -165,28 +163,6 @@ def photograph(out, name, image):
     return row
 
 
-def embedded(path):
-    with safe_open(path, "pt") as f:
-        meta = f.metadata()
-    model = network(meta["architecture"], int(meta["num_classes"]), int(meta["stem_stride"]))
-    left = model.load_state_dict({k: v.float() for k, v in load_file(path).items()}, strict=False)
-    assert not left.unexpected_keys and all("num_batches" in k for k in left.missing_keys)
-    model.eval()
-    labels = json.loads(meta["labels"])
-    transform, config = transform_of({"input_size": tuple(json.loads(meta["input_size"])), "interpolation": meta["interpolation"],
-                                      "mean": tuple(json.loads(meta["mean"])), "std": tuple(json.loads(meta["std"])), "crop_pct": float(meta["crop_pct"])})
-    rows, folder = [], os.path.join(ROOT, "assets", "images")
-    for name in sorted(os.listdir(folder)):
-        x = transform(Image.open(os.path.join(folder, name)).convert("RGB"))[None]
-        y = model(x)
-        p = y.softmax(1)[0]
-        top = p.argmax().item()
-        rows.append({"image": name, "top": labels[top], "probabilities": [short(v) for v in p], "logits": [short(v) for v in y[0]], "tensor": stats(x)})
-        print(f"  {name:14} {labels[top]:10} {p[top]:.4f}")
-    note = "JPEGs were decoded by Pillow (libjpeg-turbo); another decoder may differ by a few levels in a pixel"
-    return {"weights": os.path.basename(path), "transform": config, "note": note, "images": rows}
-
-
 GHOSTS = [  # name, GhostModule arguments, activated, input shape
     ("half", dict(in_chs=6, out_chs=12), True, (2, 6, 9, 7)),
     ("half_linear", dict(in_chs=6, out_chs=12), False, (2, 6, 9, 7)),
@@ -250,7 +226,6 @@ def main():
     index["intermediates"] = intermediates(out, "ghostnet_100", (1, 3, 224, 224))
     index["features"] = features("ghostnet_100", (1, 3, 64, 64))
     index["photograph"] = photograph(out, "ghostnet_100", "chelsea.png")
-    index["embedded"] = embedded(os.path.join(ROOT, "assets", "ghostnet_050_cifar10.safetensors"))
     index["ghost_modules"] = ghost_modules(out)
     with open(os.path.join(out, "index.json"), "w") as f:
         json.dump(index, f, indent=1)

@@ -66,12 +66,16 @@ def main():
     p.add_argument("--model", default="ghostnet_050"); p.add_argument("--strides", default="1,2")
     p.add_argument("--minutes", type=float, default=90); p.add_argument("--batch", type=int, default=128)
     p.add_argument("--lr", type=float, default=0.2); p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--probe", type=int, default=0)
+    p.add_argument("--probe", type=int, default=0); p.add_argument("--init"); p.add_argument("--bf16", action="store_true"); p.add_argument("--cutout", type=int, default=0); p.add_argument("--smoothing", type=float, default=0.1)
     a = p.parse_args()
     torch.manual_seed(a.seed); torch.set_num_threads(2)
     xt, yt = load(os.path.join(a.data, "train.tar.xz")); xv, yv = load(os.path.join(a.data, "test.tar.xz"))
     mean, std = torch.tensor(MEAN)[None, :, None, None], torch.tensor(STD)[None, :, None, None]
     model = build(a.model, [int(s) for s in a.strides.split(",")]).to(memory_format=torch.channels_last)
+    if a.init:
+        from safetensors.torch import load_file
+        missing, extra = model.load_state_dict(load_file(a.init), strict=False)
+        assert not extra and all("num_batches" in k for k in missing), (missing, extra)
     ema = {k: v.detach().clone() for k, v in model.state_dict().items()}
     decay, other = [], []
     for n, q in model.named_parameters():
@@ -88,7 +92,11 @@ def main():
             pick = order[i:i + a.batch]
             x = ((augment(xt[pick]).float() / 255) - mean) / std
             model.train()
-            loss = F.cross_entropy(model(x.to(memory_format=torch.channels_last)), yt[pick], label_smoothing=0.1)
+            if a.cutout:
+                r = torch.arange(32); cy, cx = torch.randint(0, 32, (len(x), 1, 1)), torch.randint(0, 32, (len(x), 1, 1))
+                x = x * ~(((r[None, :, None] - cy).abs() < a.cutout // 2) & ((r[None, None, :] - cx).abs() < a.cutout // 2))[:, None]
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=a.bf16):
+                loss = F.cross_entropy(model(x.to(memory_format=torch.channels_last)), yt[pick], label_smoothing=a.smoothing)
             opt.zero_grad(set_to_none=True); loss.backward(); opt.step()
             step += 1; loss_sum += loss.item(); seen += 1
             m = min(0.998, step / (step + 20))

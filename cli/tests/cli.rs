@@ -1,7 +1,7 @@
 //! The command `ghostnet` from outside: the contracts of its JSON, its exit status, and one line
 //! for every error.
 
-use ghostnet::{Backend, CacheDir, Engine, EngineOptions, device::Choice, npy};
+use ghostnet::{Backend, CacheDir, Engine, EngineOptions, Network, device::Choice, npy};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -145,6 +145,8 @@ fn auto_takes_the_best_gpu_or_the_cpu() {
             let said = text(&ghostnet(&["classify", CAT]).stderr);
             assert!(said.starts_with("ghostnet_050_cifar10 on CPU (") && said.contains("; no GPU adapter: "), "{said}");
             assert_eq!(said.lines().count(), 1);
+            let tune = refused(&ghostnet(&["tune"]));
+            assert!(tune.starts_with("no GPU adapter") && tune.contains("--backend gpu"), "{tune}");
             for adapter in adapters() {
                 let name = adapter["name"].as_str().unwrap();
                 assert!(said.contains(name) && said.contains("on the CPU") && error.contains(name), "{said}, {error}");
@@ -316,6 +318,9 @@ fn models_lists_four() {
     assert_eq!((&models[1]["input"], &models[3]["input"]), (&json!([3, 224, 224]), &json!([3, 32, 32])));
     let out = stdout(&ghostnet(&["models"]));
     assert!(expected.iter().all(|(name, _)| out.contains(name)) && out.contains("5,182,508") && out.contains("73.9 / 91.4"), "{out}");
+    let share = Network::embedded().unwrap().test_top1().expect("its file states it");
+    let row = out.lines().find(|line| line.starts_with("ghostnet_050_cifar10 ")).unwrap();
+    assert!(share > 0.8 && row.contains(&format!(" {:.1} ", 100.0 * share)), "{share}: {row}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Choosing an adapter and opening its device.
 
-use super::pipelines::{Pipeline, Pipelines};
+use super::{
+    one_line,
+    pipelines::{Pipeline, Pipelines},
+};
 use crate::{Error, Result, device::DeviceClass, plan::PipelineKey, text::cut};
 use std::sync::{Arc, Mutex};
 
@@ -20,8 +23,7 @@ pub struct AdapterInfo {
 }
 
 impl AdapterInfo {
-    fn new(adapter: &wgpu::Adapter) -> Self {
-        let info = adapter.get_info();
+    fn new(adapter: &wgpu::Adapter, info: wgpu::AdapterInfo) -> Self {
         let features = adapter.features();
         let known = [
             (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
@@ -72,39 +74,35 @@ fn instance() -> wgpu::Instance {
 }
 
 /// All adapters, best first: discrete, integrated, virtual, others, drivers that run on the CPU.
+#[cfg(not(target_arch = "wasm32"))]
 async fn enumerate(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterInfo)> {
-    #[cfg(not(target_arch = "wasm32"))]
-    let adapters = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
-    // A browser names one adapter at most.
-    #[cfg(target_arch = "wasm32")]
-    let adapters = instance
-        .request_adapter(&wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() })
-        .await
-        .into_iter();
-    let mut adapters: Vec<_> = adapters.into_iter().map(|a| (AdapterInfo::new(&a), a)).map(|(info, a)| (a, info)).collect();
-    #[cfg(target_arch = "wasm32")]
-    if let Some((_, info)) = adapters.first_mut() {
-        let told = browser::adapter().await.unwrap_or_default();
-        info.name = told.name();
-        if told.is_software() {
-            info.device_type = "cpu".into();
-        }
-    }
-    #[cfg(not(target_arch = "wasm32"))]
+    let adapters = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await.into_iter();
+    let mut adapters: Vec<_> = adapters.map(|a| (AdapterInfo::new(&a, a.get_info()), a)).map(|(info, a)| (a, info)).collect();
     adapters.sort_by_key(|(_, info)| {
         ["discrete", "integrated", "virtual", "other", "cpu"].iter().position(|t| *t == info.device_type).unwrap_or(usize::MAX)
     });
     adapters
 }
 
-/// What a browser tells of an adapter; what it keeps to itself is empty.
+/// The adapter that a browser names, if it does: there is one at most.
+#[cfg(target_arch = "wasm32")]
+async fn enumerate(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterInfo)> {
+    let options = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+    let Ok(adapter) = instance.request_adapter(&options).await else { return Vec::new() };
+    // What wgpu tells of it is less.
+    let told = browser::adapter().await.unwrap_or_default();
+    let device_type = if told.is_software() { wgpu::DeviceType::Cpu } else { wgpu::DeviceType::Other };
+    let info = wgpu::AdapterInfo { name: told.name(), ..wgpu::AdapterInfo::new(device_type, wgpu::Backend::BrowserWebGpu) };
+    let info = AdapterInfo::new(&adapter, info);
+    vec![(adapter, info)]
+}
+
+/// What a browser tells of an adapter.
 #[cfg(any(target_arch = "wasm32", test))]
 #[derive(Default)]
 struct Told {
-    vendor: String,
-    architecture: String,
-    device: String,
-    description: String,
+    /// Vendor, architecture, device and description; what the browser keeps to itself is empty.
+    texts: [String; 4],
     is_fallback: bool,
 }
 
@@ -112,12 +110,12 @@ struct Told {
 impl Told {
     /// Its description, or its vendor and architecture.
     fn name(&self) -> String {
-        if !self.description.is_empty() {
-            return self.description.clone();
+        let [parts @ .., description] = &self.texts;
+        if !description.is_empty() {
+            return description.clone();
         }
-        let parts = [&self.vendor, &self.architecture, &self.device];
-        let parts: Vec<&str> = parts.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-        if parts.is_empty() { "a GPU that the browser does not name".into() } else { parts.join(" ") }
+        let name = parts.join(" ").trim_ascii().to_string();
+        if name.is_empty() { "a GPU that the browser does not name".into() } else { name }
     }
 
     /// Whether it runs shaders on the CPU. One of which nothing is told is taken for a GPU.
@@ -125,10 +123,9 @@ impl Told {
     /// Architectures are named as by Dawn's `gpu_info.json`, where Google's is `swiftshader`,
     /// Microsoft's `warp` and Mesa's `software`; descriptions as drivers name themselves.
     fn is_software(&self) -> bool {
-        let drivers = ["swiftshader", "llvmpipe", "lavapipe", "microsoft basic render"];
-        let texts = [&self.architecture, &self.device, &self.description].map(|text| text.to_ascii_lowercase());
-        let named = texts.iter().any(|text| drivers.iter().any(|driver| cut(text, driver).is_some()));
-        self.is_fallback || named || ["warp", "software"].contains(&&*texts[0])
+        let drivers = ["swiftshader", "llvmpipe", "lavapipe", "basic render"];
+        let all = self.texts.join(" ").to_ascii_lowercase();
+        self.is_fallback || ["warp", "software"].contains(&&*self.texts[1]) || drivers.iter().any(|driver| cut(&all, driver).is_some())
     }
 }
 
@@ -148,17 +145,12 @@ mod browser {
         let options = js_sys::Object::new();
         js_sys::Reflect::set(&options, &"powerPreference".into(), &"high-performance".into()).ok()?;
         let adapter = request_adapter(&options).await.ok()?;
-        let info = js_sys::Reflect::get(&adapter, &"info".into()).ok()?;
-        let text = |key: &str| js_sys::Reflect::get(&info, &key.into()).ok().and_then(|text| text.as_string()).unwrap_or_default();
+        let get = |of: &JsValue, key: &str| js_sys::Reflect::get(of, &key.into()).unwrap_or_default();
+        let info = get(&adapter, "info");
+        let texts = ["vendor", "architecture", "device", "description"].map(|key| get(&info, key).as_string().unwrap_or_default());
         // The adapter's own in browsers before 2025.
-        let is_fallback = |of: &JsValue| js_sys::Reflect::get(of, &"isFallbackAdapter".into()).is_ok_and(|flag| flag.is_truthy());
-        Some(Told {
-            vendor: text("vendor"),
-            architecture: text("architecture"),
-            device: text("device"),
-            description: text("description"),
-            is_fallback: is_fallback(&info) || is_fallback(&adapter),
-        })
+        let is_fallback = [&info, &adapter].iter().any(|of| get(of, "isFallbackAdapter").is_truthy());
+        Some(Told { texts, is_fallback })
     }
 }
 
@@ -191,39 +183,26 @@ impl Wanted<'_> {
         named && !(self.gpu_only && info.is_software())
     }
 
-    /// Why none of a machine's adapters will do.
-    fn none_of(&self, all: &[AdapterInfo]) -> Error {
-        let names = || all.iter().map(|info| format!("`{}`", info.name)).collect::<Vec<_>>().join(", ");
+    /// Why none of a machine's adapters will do, whose names are `all`.
+    fn none_of(&self, all: &[String]) -> Error {
         Error::NoAdapter(match (self.name, all) {
             (_, []) if cfg!(target_arch = "wasm32") => "this browser offers none through WebGPU".into(),
             (_, []) => "this machine offers none (on Linux install a Vulkan driver, e.g. mesa-vulkan-drivers)".into(),
-            (Some(name), _) => format!("none matches `{name}`; there are {}", names()),
-            (None, [_]) => format!("the only adapter, {}, runs shaders on the CPU", names()),
-            (None, _) => format!("all adapters run shaders on the CPU: {}", names()),
+            (Some(name), _) => format!("none matches `{name}`; there are {}", all.join(", ")),
+            (None, [only]) => format!("the only adapter, {only}, runs shaders on the CPU"),
+            (None, _) => format!("all adapters run shaders on the CPU: {}", all.join(", ")),
         })
-    }
-}
-
-/// Why an adapter is not used.
-struct Unopened {
-    adapter: String,
-    why: String,
-}
-
-impl std::fmt::Display for Unopened {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}` cannot be opened: {}", self.adapter, self.why)
     }
 }
 
 /// The first candidate that opens, and why those before it do not; an error with every reason, if
 /// none does.
-async fn first<C, T>(candidates: impl IntoIterator<Item = C>, open: impl AsyncFn(C) -> Result<T, Unopened>) -> Result<(T, Vec<String>)> {
+async fn first<C, T>(candidates: impl IntoIterator<Item = C>, open: impl AsyncFn(C) -> Result<T, String>) -> Result<(T, Vec<String>)> {
     let mut unopened = Vec::new();
     for candidate in candidates {
         match open(candidate).await {
             Ok(opened) => return Ok((opened, unopened)),
-            Err(why) => unopened.push(why.to_string()),
+            Err(why) => unopened.push(why),
         }
     }
     Err(Error::NoAdapter(unopened.join("; ")))
@@ -249,17 +228,19 @@ impl Context {
     /// each.
     pub async fn new(wanted: &Wanted<'_>) -> Result<Self> {
         let all = enumerate(&instance()).await;
-        if !all.iter().any(|(_, info)| wanted.takes(info)) {
-            return Err(wanted.none_of(&all.into_iter().map(|(_, info)| info).collect::<Vec<_>>()));
+        let names: Vec<String> = all.iter().map(|(_, info)| format!("`{}`", info.name)).collect();
+        let candidates: Vec<_> = all.into_iter().filter(|(_, info)| wanted.takes(info)).collect();
+        if candidates.is_empty() {
+            return Err(wanted.none_of(&names));
         }
-        let candidates = all.into_iter().filter(|(_, info)| wanted.takes(info));
         let (context, unopened) = first(candidates, async |(adapter, info)| Self::open(adapter, info, wanted).await).await?;
         Ok(Self { unopened, ..context })
     }
 
-    async fn open(adapter: wgpu::Adapter, info: AdapterInfo, wanted: &Wanted<'_>) -> Result<Self, Unopened> {
-        let unopened = |why: String| Unopened { adapter: info.name.clone(), why };
-        let limits = requested(&adapter.limits(), wanted.default_limits).map_err(|lack| unopened(lack.to_string()))?;
+    /// Opens an adapter; else says which one and why not.
+    async fn open(adapter: wgpu::Adapter, info: AdapterInfo, wanted: &Wanted<'_>) -> Result<Self, String> {
+        let unopened = |why: &dyn std::fmt::Display| format!("`{}` cannot be opened: {}", info.name, one_line(why));
+        let limits = requested(&adapter.limits(), wanted.default_limits).map_err(|lack| unopened(&lack))?;
         // Timestamps for the profiler and a cache for the next start, where there are any; nothing is needed.
         let halves = if wanted.halves { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
         let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | halves;
@@ -271,10 +252,7 @@ impl Context {
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         };
-        let (device, queue) = adapter
-            .request_device(&descriptor)
-            .await
-            .map_err(|error| unopened(error.to_string().split_ascii_whitespace().collect::<Vec<_>>().join(" ")))?;
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| unopened(&error))?;
         Ok(Self::from_device(device, queue, info, adapter.limits()))
     }
 
@@ -417,9 +395,13 @@ impl std::fmt::Display for Lack {
 /// well have less (a Raspberry Pi's).
 fn requested(has: &wgpu::Limits, default_limits: bool) -> Result<wgpu::Limits, Lack> {
     let default = wgpu::Limits::default();
-    let limits = default.clone().or_worse_values_from(has);
-    if let Some((limit, of)) = COMPUTE.into_iter().find(|(_, of)| of(&limits) != of(&default)) {
-        return Err(Lack { limit, needed: of(&default), has: of(has) });
+    let mut limits = default.clone();
+    // A browser offers no adapter with less than the defaults.
+    if cfg!(not(target_arch = "wasm32")) {
+        limits = limits.or_worse_values_from(has);
+        if let Some((limit, of)) = COMPUTE.into_iter().find(|(_, of)| of(&limits) != of(&default)) {
+            return Err(Lack { limit, needed: of(&default), has: of(has) });
+        }
     }
     if default_limits {
         return Ok(limits);
@@ -566,7 +548,7 @@ mod tests {
     #[test]
     fn why_there_is_no_adapter() {
         let gpus = Wanted { gpu_only: true, ..Default::default() };
-        let cpus = [adapter("cpu"), AdapterInfo { name: "another".into(), ..adapter("cpu") }];
+        let cpus = ["`the cpu`".to_string(), "`another`".to_string()];
         let cases = [
             (gpus, &cpus[..0], "this machine offers none (on Linux install a Vulkan driver, e.g. mesa-vulkan-drivers)"),
             (gpus, &cpus[..1], "the only adapter, `the cpu`, runs shaders on the CPU"),
@@ -580,13 +562,7 @@ mod tests {
 
     #[test]
     fn what_a_browser_tells_of_an_adapter() {
-        let told = |[vendor, architecture, device, description]: [&str; 4], is_fallback| Told {
-            vendor: vendor.into(),
-            architecture: architecture.into(),
-            device: device.into(),
-            description: description.into(),
-            is_fallback,
-        };
+        let told = |texts: [&str; 4], is_fallback| Told { texts: texts.map(Into::into), is_fallback };
         for (texts, name) in [
             (["google", "swiftshader", "", ""], "google swiftshader"),
             (["google", "swiftshader", "0xc0de", "SwiftShader Device (Subzero)"], "SwiftShader Device (Subzero)"),
@@ -613,12 +589,9 @@ mod tests {
 
     #[test]
     fn where_an_adapter_cannot_be_opened_the_next_is() {
-        let open = async |name: &&str| match *name {
-            name if name.starts_with("good") => Ok(name.to_string()),
-            name => Err(Unopened { adapter: name.into(), why: "it is bad".into() }),
-        };
+        let bad = |name: &str| format!("{name} is");
+        let open = async |name: &&str| if name.starts_with("good") { Ok(name.to_string()) } else { Err(bad(name)) };
         let first = |names: &[&str]| pollster::block_on(first(names, open)).map_err(|error| error.to_string());
-        let bad = |name: &str| format!("`{name}` cannot be opened: it is bad");
         assert_eq!(first(&["good 1", "bad 1", "good 2"]), Ok(("good 1".into(), vec![])));
         assert_eq!(first(&["bad 1", "bad 2", "good 1"]), Ok(("good 1".into(), vec![bad("bad 1"), bad("bad 2")])));
         assert_eq!(first(&["bad 1"]), Err(format!("no GPU adapter: {}", bad("bad 1"))));

@@ -23,14 +23,17 @@ pub use weights::Weights;
 
 use crate::Error;
 
+/// A message of wgpu, which may be a tree of causes, on one line.
+fn one_line(message: &dyn std::fmt::Display) -> String {
+    message.to_string().split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 impl From<wgpu::Error> for Error {
     fn from(error: wgpu::Error) -> Self {
-        // One line: wgpu's messages are trees of causes.
-        let line = |e: &dyn std::fmt::Display| e.to_string().split_ascii_whitespace().collect::<Vec<_>>().join(" ");
         match error {
             wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory("the device has no room for the buffers".into()),
-            wgpu::Error::Validation { description, .. } => Error::Gpu(line(&description)),
-            wgpu::Error::Internal { description, .. } => Error::Gpu(line(&description)),
+            wgpu::Error::Validation { description, .. } => Error::Gpu(one_line(&description)),
+            wgpu::Error::Internal { description, .. } => Error::Gpu(one_line(&description)),
         }
     }
 }

@@ -34,6 +34,7 @@ pub struct Network {
     labels: Arc<[String]>,
     preprocess: Preprocess,
     params: u64,
+    test_top1: Option<f32>,
 }
 
 #[derive(Debug, Clone)]
@@ -112,6 +113,7 @@ impl Network {
             labels,
             preprocess: config.preprocess.clone().unwrap_or_default(),
             params: 0,
+            test_top1: config.test_top1,
             weights: Weights::Formula(0),
             architecture,
         };
@@ -213,6 +215,11 @@ impl Network {
     /// What it expects of its input image.
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
+    }
+
+    /// Share of its data's test images that it names right, 0 to 1, as its file says.
+    pub fn test_top1(&self) -> Option<f32> {
+        self.test_top1
     }
 
     /// Whether the weights come from a formula and the answers mean nothing.

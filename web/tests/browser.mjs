@@ -128,13 +128,18 @@ export function nativeOf(picture) {
   return top;
 }
 
-/** The same classes in the same order, with probabilities within 1e-3 of native ones. */
-export function sameClasses(assert, got, expected, what) {
-  assert.equal(got[0].index, expected[0].index, `${what}: ${JSON.stringify(got[0])}, natively ${JSON.stringify(expected[0])}`);
+/** How far probabilities may be from native ones: halves round, and decoders of JPEG differ by a few levels in a pixel. */
+export const CLOSE = 1e-3;
+export const ROUGH = 2e-2;
+
+/** The same classes with probabilities within `tolerance` of native ones, and the same one first, unless another is as good. */
+export function sameClasses(assert, got, expected, what, tolerance = /\.jpe?g$/.test(what) ? ROUGH : CLOSE) {
+  const clear = expected[0].probability - expected[1].probability > 2 * tolerance;
+  if (clear) assert.equal(got[0].index, expected[0].index, `${what}: ${JSON.stringify(got[0])}, natively ${JSON.stringify(expected[0])}`);
   for (const { index, label, probability } of expected) {
     const other = got.find((one) => one.index === index);
     assert.ok(other, `${what}: no class ${label}`);
     assert.equal(other.label, label);
-    assert.ok(Math.abs(other.probability - probability) <= 1e-3, `${what}: ${label} ${other.probability}, natively ${probability}`);
+    assert.ok(Math.abs(other.probability - probability) <= tolerance, `${what}: ${label} ${other.probability}, natively ${probability}`);
   }
 }

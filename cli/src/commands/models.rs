@@ -6,9 +6,6 @@ use serde_json::json;
 /// Han et al., CVPR 2020, table 6 and the official repository: ImageNet top-1 / top-5.
 const PAPER: [(&str, &str); 3] = [("ghostnet_050", "66.2 / 86.6"), ("ghostnet_100", "73.9 / 91.4"), ("ghostnet_130", "75.7 / 92.7")];
 
-/// On CIFAR-10's test images, by the metadata of its weights.
-const EMBEDDED_TOP_1: &str = "81.1";
-
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Print a JSON array: [{"name", "input", "params", "macs"}]
@@ -27,11 +24,15 @@ impl Args {
         }
         let rows: Vec<Vec<String>> = summaries
             .iter()
-            .map(|s| {
-                let paper = PAPER.iter().find(|(name, _)| *name == s.name);
-                let (accuracy, data) = paper.map_or((EMBEDDED_TOP_1, "CIFAR-10"), |(_, accuracy)| (accuracy, "ImageNet"));
+            .zip(&networks)
+            .map(|(s, network)| {
+                let (accuracy, data) = match PAPER.iter().find(|(name, _)| *name == s.name) {
+                    Some((_, accuracy)) => (accuracy.to_string(), "ImageNet"),
+                    // The embedded network's file states it.
+                    None => (network.test_top1().map_or("-".into(), |share| format!("{:.1}", 100.0 * share)), "CIFAR-10"),
+                };
                 let [c, h, w] = s.input;
-                vec![s.name.clone(), format!("{c}x{h}x{w}"), count(s.params), macs(s.macs), accuracy.to_string(), data.to_string()]
+                vec![s.name.clone(), format!("{c}x{h}x{w}"), count(s.params), macs(s.macs), accuracy, data.to_string()]
             })
             .collect();
         let head = [

@@ -2,7 +2,7 @@ use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
     output::{Align, adapter, bold, dim, number, print, print_json, progress, table},
 };
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use ghostnet::{
     Engine, MIN_SIDE,
     device::{Choice, Decision},
@@ -79,7 +79,10 @@ impl Args {
         self.device.check()?;
         let engine = self.device.engine()?;
         // Before minutes of measuring, not after.
-        let file = engine.choice_file()?;
+        let file = engine.choice_file().map_err(|error| match engine.fallback() {
+            Some(why) => anyhow!("{why}; tuning is for GPUs, --backend gpu takes any adapter"),
+            None => error.into(),
+        })?;
         if self.reset {
             let removed = engine.keep_choice(None)?;
             if self.json {

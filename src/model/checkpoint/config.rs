@@ -21,6 +21,8 @@ pub struct Config {
     pub labels: Option<Vec<String>>,
     /// How an image becomes the input; what the file leaves open is as in [`Preprocess::default`]. `None` if it leaves open all of it.
     pub preprocess: Option<Preprocess>,
+    /// Share of its test images that it names right, 0 to 1, as measured by whoever made the file.
+    pub test_top1: Option<f32>,
 }
 
 impl Config {
@@ -44,6 +46,7 @@ impl Config {
             say("interpolation", Some(interpolation.into()));
             say("crop_pct", Some(crop_pct.to_string()));
         }
+        say("test_top1", self.test_top1.map(|share| share.to_string()));
         metadata
     }
 }
@@ -60,6 +63,7 @@ pub(super) struct Found {
     std: Option<[f32; 3]>,
     interpolation: Option<Interpolation>,
     crop_pct: Option<f32>,
+    test_top1: Option<f32>,
 }
 
 impl Found {
@@ -145,6 +149,12 @@ impl Found {
             let crop = number(&value).filter(|&crop| crop > 0.0 && crop <= 1.0);
             found.crop_pct = Some(crop.ok_or_else(|| wrong("crop_pct", &value, "above 0 and at most 1"))?);
         }
+        // Nothing is computed from it, so it is no reason to refuse a file; a browser's page does
+        // not show it.
+        if cfg!(not(target_arch = "wasm32")) {
+            let share = field("test_top1").ok().flatten().and_then(|value| number(&value));
+            found.test_top1 = share.filter(|share| (0.0..=1.0).contains(share));
+        }
         Ok(found)
     }
 
@@ -172,13 +182,14 @@ impl Found {
             std: self.std.or(other.std),
             interpolation: self.interpolation.or(other.interpolation),
             crop_pct: self.crop_pct.or(other.crop_pct),
+            test_top1: self.test_top1.or(other.test_top1),
         }
     }
 
     /// The configuration, once all sources are in.
     pub(super) fn finish(mut self) -> Result<Config, String> {
         self.fit_classes()?;
-        let Self { architecture, stem_stride, num_classes, labels, size, mean, std, interpolation, crop_pct } = self;
+        let Self { architecture, stem_stride, num_classes, labels, size, mean, std, interpolation, crop_pct, test_top1 } = self;
         let said = size.is_some() || mean.is_some() || std.is_some() || interpolation.is_some() || crop_pct.is_some();
         let usual = Preprocess::default();
         let preprocess = said.then(|| Preprocess {
@@ -188,7 +199,7 @@ impl Found {
             interpolation: interpolation.unwrap_or(usual.interpolation),
             crop_pct: crop_pct.unwrap_or(usual.crop_pct),
         });
-        Ok(Config { architecture, stem_stride, num_classes, labels, preprocess })
+        Ok(Config { architecture, stem_stride, num_classes, labels, preprocess, test_top1 })
     }
 }
 

@@ -207,7 +207,7 @@ fn check_names_what_is_missing_extra_and_misshapen() {
 #[test]
 fn metadata_becomes_the_configuration() {
     let fields = r#""architecture":"ghostnet_050","stem_stride":"1","num_classes":"2","labels":"[\"cat\", \"dog\"]",
-        "input_size":"[3, 32, 48]","mean":"[0.1, 0.2, 0.3]","std":"[0.4, 0.5, 0.6]","interpolation":"bilinear","crop_pct":"1.0","format":"pt""#;
+        "input_size":"[3, 32, 48]","mean":"[0.1, 0.2, 0.3]","std":"[0.4, 0.5, 0.6]","interpolation":"bilinear","crop_pct":"1.0","format":"pt","test_top1":"0.8123""#;
     let preprocess =
         Preprocess { size: [32, 48], mean: [0.1, 0.2, 0.3], std: [0.4, 0.5, 0.6], interpolation: Interpolation::Bilinear, crop_pct: 1.0 };
     let expected = Config {
@@ -216,6 +216,7 @@ fn metadata_becomes_the_configuration() {
         num_classes: Some(2),
         labels: Some(vec!["cat".into(), "dog".into()]),
         preprocess: Some(preprocess),
+        test_top1: Some(0.8123),
     };
     assert_eq!(*Checkpoint::from_bytes("memory", &with_metadata(fields)).unwrap().config(), expected);
 
@@ -223,6 +224,10 @@ fn metadata_becomes_the_configuration() {
     assert_eq!(part.config().num_classes, Some(1));
     assert_eq!(part.config().preprocess, Some(Preprocess { crop_pct: 0.9, ..Preprocess::default() }));
     assert_eq!(*Checkpoint::from_bytes("memory", &single("F32", &[1], &[0; 4])).unwrap().config(), Config::default());
+    for no_share in ["81.2", "-0.1", "81 %", "null"] {
+        let file = with_metadata(&format!(r#""test_top1":"{no_share}""#));
+        assert_eq!(*Checkpoint::from_bytes("memory", &file).unwrap().config(), Config::default(), "{no_share}");
+    }
 }
 
 #[test]
@@ -271,6 +276,7 @@ fn config_json_fills_what_the_metadata_leaves_open() {
         num_classes: Some(2),
         labels: Some(vec!["tench".into(), "n01443537".into()]),
         preprocess: Some(preprocess),
+        test_top1: None,
     };
     assert_eq!(*Checkpoint::open(&weights).unwrap().config(), expected);
 
@@ -309,6 +315,7 @@ fn what_is_written_is_read_back() {
         num_classes: Some(2),
         labels: Some(vec!["a \"quoted\" name".into(), "日本".into()]),
         preprocess: Some(Preprocess { mean: [0.1, 0.2, 1e-7], ..Preprocess::default() }),
+        test_top1: Some(0.9),
     };
     let path = folder.file("model.safetensors", "an older file");
     Checkpoint::from_tensors("made", tensors.clone(), config.clone()).write_safetensors(&path).unwrap();
