@@ -5,11 +5,10 @@
 
 use crate::{
     Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor,
+    device::{Choice, DeviceClass},
     gpu::ExternalImageSource,
-    kernels::{
-        Rows,
-        choice::{Choice, DeviceClass},
-    },
+    kernels::resize::Rows,
+    model::card::IMAGENET_CLASSES,
     plan::Form,
     report::kernels,
 };
@@ -137,12 +136,12 @@ impl Net {
 
     /// Whether the classes are ImageNet's and nobody has named them.
     pub fn lacks_names(&self) -> bool {
-        self.network.lacks_names()
+        self.network.labels().is_empty() && self.network.classes() == IMAGENET_CLASSES
     }
 
     /// Names the classes, one a line; before anything else is called.
-    pub fn name_classes(&mut self, lines: &str) {
-        self.network.name_classes(lines);
+    pub fn name_classes(&mut self, lines: &str) -> Result<(), JsValue> {
+        Ok(self.network.name_classes(lines)?)
     }
 
     /// What `info` holds, once `prepare` has been called.
