@@ -14,7 +14,10 @@ use ghostnet::{
     device::Choice,
     graph::{Activation, Graph, Op, Shape, passes},
     measure::{Timed, alternate, clock_of},
-    model::ghostnet::{GhostModule, GhostNet, Source},
+    model::{
+        Source,
+        families::ghostnet::{GhostModule, GhostNet},
+    },
     plan::{ConstantCache, Form, Plan, PlanOptions},
 };
 use ghostnet_cli::report::text::{self, Align, adapter, number};
@@ -137,7 +140,7 @@ impl Module {
     fn graph(&self, ratio: usize) -> Result<Graph> {
         let mut graph = Graph::new();
         let input = graph.add_input(self.input.c)?;
-        let module = GhostModule { ratio, relu: self.relu, ..GhostModule::new(self.input.c, self.c_out) };
+        let module = GhostModule::new(self.input.c, self.c_out).ratio(ratio).relu(self.relu);
         let output = module.add(&mut graph, &mut Source::formula(0), &self.name, input)?;
         graph.add_output("maps", output);
         Ok(graph)
@@ -165,7 +168,7 @@ fn in_two(engine: &Engine, graph: &Graph, input: Shape) -> Result<Plan> {
 
 /// The whole network, with s = 2 and s = 1.
 fn network(engine: &Engine, pass_ms: f64, rounds: usize) -> Result<Case> {
-    let load = |ratio| engine.load(Network::random_of(GhostNet { ratio, ..GhostNet::new(1.0) }, 0));
+    let load = |ratio| engine.load(Network::random_of(GhostNet::new(1.0).ratio(ratio), 0));
     let (ghost, plain) = (load(2)?, load(1)?);
     let input = Shape::new(1, 3, SIDE, SIDE);
     let plan = |model: &ghostnet::Model| model.plan(1, SIDE, SIDE, Form::Tensors);

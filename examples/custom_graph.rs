@@ -3,7 +3,7 @@
 use ghostnet::{
     Engine, EngineOptions, Tensor,
     graph::{Activation, Conv, Graph, Op, Shape},
-    model::ghostnet::{GhostModule, Source},
+    model::{Source, families::ghostnet::GhostModule},
 };
 
 fn main() -> anyhow::Result<()> {
@@ -15,8 +15,8 @@ fn main() -> anyhow::Result<()> {
     let x = graph.add("stem", Op::Conv(Conv::new(stem).stride(2).pad(1)), &[image])?;
     let x = graph.add("stem.act", Op::Activate(Activation::Silu), &[x])?;
     // A ghost module with ratio 3: one real map makes two ghosts.
-    let wide = GhostModule { ratio: 3, ..GhostModule::new(16, 48) }.add(&mut graph, &mut weights, "wide", x)?;
-    let narrow = GhostModule { relu: false, ..GhostModule::new(48, 16) }.add(&mut graph, &mut weights, "narrow", wide)?;
+    let wide = GhostModule::new(16, 48).ratio(3).add(&mut graph, &mut weights, "wide", x)?;
+    let narrow = GhostModule::new(48, 16).relu(false).add(&mut graph, &mut weights, "narrow", wide)?;
     let sum = graph.add("sum", Op::Add, &[narrow, x])?;
     graph.add_output("maps", sum);
 

@@ -32,6 +32,7 @@ const MAX_PIXELS: u64 = 1 << 27;
 
 /// What a network expects of its input image (timm's `pretrained_cfg`).
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Preprocess {
     /// Height and width of the network's input, in pixels.
     pub size: [usize; 2],
@@ -59,6 +60,31 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
+    /// Sets [`Preprocess::size`].
+    pub fn size(self, size: [usize; 2]) -> Self {
+        Self { size, ..self }
+    }
+
+    /// Sets [`Preprocess::mean`].
+    pub fn mean(self, mean: [f32; 3]) -> Self {
+        Self { mean, ..self }
+    }
+
+    /// Sets [`Preprocess::std`].
+    pub fn std(self, std: [f32; 3]) -> Self {
+        Self { std, ..self }
+    }
+
+    /// Sets [`Preprocess::interpolation`].
+    pub fn interpolation(self, interpolation: Interpolation) -> Self {
+        Self { interpolation, ..self }
+    }
+
+    /// Sets [`Preprocess::crop_pct`].
+    pub fn crop_pct(self, crop_pct: f32) -> Self {
+        Self { crop_pct, ..self }
+    }
+
     /// The image resized and cropped to exactly `self.size`: what timm has before `ToTensor`.
     ///
     /// The short side is resized to `floor(size / crop_pct)` and the centre is cut out; where the resized image is smaller than

@@ -28,16 +28,22 @@ mod block;
 mod cache;
 mod clock;
 mod compile;
+#[doc(hidden)]
 pub mod cpu;
+#[doc(hidden)]
 pub mod device;
 mod engine;
 mod error;
+#[cfg(not(target_arch = "wasm32"))]
+mod file;
+#[doc(hidden)]
 pub mod gpu;
 pub mod graph;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod image_input;
 mod json;
+#[doc(hidden)]
 pub mod kernels;
 #[doc(hidden)]
 pub mod measure;
@@ -45,21 +51,30 @@ pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod npy;
 mod parallel;
+#[doc(hidden)]
 pub mod plan;
 pub mod shader;
 mod stats;
+mod tensor;
 mod text;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
 mod web;
 
 pub use cache::CacheDir;
 #[cfg(not(target_arch = "wasm32"))]
-pub use engine::adapters;
-pub use engine::{
-    AdapterInfo, Backend, Class, Engine, EngineOptions, Feature, GhostMaps, GraphModel, IN_FLIGHT, MIN_SIDE, Model, Pending, PrepareTimes,
-    Session, Tensor,
-};
+pub use engine::native::adapters;
+pub use engine::{Backend, Class, Engine, EngineOptions, Feature, GhostMaps, GraphModel, IN_FLIGHT, MIN_SIDE, Model, Pending, Session};
 pub use error::{Error, Result};
+pub use gpu::{AdapterInfo, PrepareTimes};
 pub use model::Network;
-pub use plan::Precision;
+pub use plan::{Form, Precision};
 pub use stats::{median, percentile};
+pub use tensor::Tensor;
+
+/// What the library is made of, for benches, tests and tools: public, but nothing in it is promised to stay.
+pub mod low_level {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub use crate::file::replace as replace_file;
+    #[doc(inline)]
+    pub use crate::{cpu, device, gpu, kernels, plan, shader};
+}

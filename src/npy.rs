@@ -8,11 +8,16 @@
 //!
 //! Format: `numpy/lib/_format_impl.py` (NEP 1), versions 1.0 to 3.0.
 
-use crate::error::{Error, Result};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::{
+    error::{Error, Result},
+    file,
+    tensor::{Tensor, count},
+};
+use std::{
+    fs::File,
+    io::{self, BufWriter, Read, Write},
+    path::Path,
+};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -22,56 +27,30 @@ const MAX_HEADER: usize = 65_536;
 /// NumPy's own limit.
 const MAX_DIMS: usize = 64;
 
-/// Reads one array: its shape, and its values in C order (the last dimension varies fastest). A scalar has the shape `[]`.
+/// Reads one array, in C order (the last dimension varies fastest). A scalar has the shape `[]`.
 ///
 /// float64 is rounded to f32, beyond its range to infinity. Memory is taken as the values arrive, never on the word of a header.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read, is not `.npy`, holds another type, or is shorter or longer than its header says.
-pub fn read(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
+pub fn read(path: &Path) -> Result<Tensor> {
     let mut file = File::open(path).map_err(|e| Error::io(path, &e))?;
     decode(&mut file).map_err(|what| Error::Io { file: path.into(), what })
 }
 
-/// Writes `data` as float32 in C order, replacing the file whole or not at all: the bytes go to a temporary file beside it, which is
-/// then renamed. A pipe or device is written to directly.
+/// Writes a tensor as float32 in C order, replacing the file whole or not at all. A pipe or device is written to directly.
 ///
 /// # Errors
-/// [`Error::Shape`] if `shape` does not hold `data.len()` values, [`Error::Io`] if the file cannot be written.
-pub fn write(path: &Path, shape: &[usize], data: &[f32]) -> Result<()> {
-    if count(shape) != Some(data.len()) || shape.len() > MAX_DIMS {
+/// [`Error::Shape`] if its shape does not fit its values, [`Error::Io`] if the file cannot be written.
+pub fn write(path: &Path, tensor: &Tensor) -> Result<()> {
+    let Tensor { shape, data } = tensor;
+    if !tensor.is_sound() || shape.len() > MAX_DIMS {
         return Err(Error::shape(path.display().to_string(), format!("shape {shape:?} cannot hold {} values", data.len())));
     }
-    // The file that a link points to is replaced, not the link.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    if fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-        let mut file = OpenOptions::new().write(true).open(&target).map_err(|e| Error::io(path, &e))?;
-        return encode(&mut file, shape, data).map_err(|e| Error::io(path, &e));
-    }
-    let (temporary, file) = create_beside(&target).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => Error::Io { file: path.into(), what: "no such directory".into() },
-        _ => Error::io(path, &e),
-    })?;
-    let written = encode(&file, shape, data).and_then(|()| file.sync_all());
-    drop(file);
-    written.and_then(|()| fs::rename(&temporary, &target)).map_err(|e| {
-        let _ = fs::remove_file(&temporary);
-        Error::io(path, &e)
-    })
+    file::replace(path, |file| encode(file, tensor))
 }
 
-fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = target.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the name of a file"))?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-    let temporary = target.with_file_name(hidden);
-    let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
-    Ok((temporary, file))
-}
-
-fn encode(out: impl Write, shape: &[usize], data: &[f32]) -> io::Result<()> {
+fn encode(out: impl Write, Tensor { shape, data }: &Tensor) -> io::Result<()> {
     let dims: String = shape.iter().map(|d| format!("{d}, ")).collect();
     // "(3,)" and "(3, 4)", as Python prints them.
     let dims = if shape.len() == 1 { dims.trim_end() } else { dims.trim_end_matches(", ") };
@@ -103,7 +82,7 @@ struct Header {
 }
 
 /// Errors are the reason alone; the caller knows the file.
-fn decode(input: &mut impl Read) -> Result<(Vec<usize>, Vec<f32>), String> {
+fn decode(input: &mut impl Read) -> Result<Tensor, String> {
     let Header { kind, fortran, shape } = Header::read(input)?;
     let (name, size) = match kind {
         Kind::F16 => ("float16", 2),
@@ -129,12 +108,7 @@ fn decode(input: &mut impl Read) -> Result<(Vec<usize>, Vec<f32>), String> {
         Kind::F64 => bytes.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32).collect(),
     };
     let values = if fortran && shape.len() > 1 { from_fortran(&shape, &values) } else { values };
-    Ok((shape, values))
-}
-
-/// The number of values; `None` on overflow.
-fn count(shape: &[usize]) -> Option<usize> {
-    if shape.contains(&0) { Some(0) } else { shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) }
+    Ok(Tensor { shape, data: values })
 }
 
 /// Values whose first dimension varies fastest, to C order.
@@ -305,25 +279,8 @@ impl<'a> Cursor<'a> {
 mod tests {
     use super::*;
 
-    /// A directory of one test, removed at its end.
-    struct Dir(PathBuf);
-
-    impl Dir {
-        fn new(test: &str) -> Self {
-            let dir = std::env::temp_dir().join(format!("ghostnet-npy-{test}-{}", std::process::id()));
-            fs::create_dir_all(&dir).expect("the temporary directory is writable");
-            Dir(dir)
-        }
-        fn names(&self) -> Vec<String> {
-            let entries = fs::read_dir(&self.0).expect("the directory exists");
-            entries.map(|e| e.expect("readable").file_name().to_string_lossy().into_owned()).collect()
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    fn tensor(shape: &[usize], data: &[f32]) -> Tensor {
+        Tensor { shape: shape.to_vec(), data: data.to_vec() }
     }
 
     fn file(header: &str, values: &[u8]) -> Vec<u8> {
@@ -346,22 +303,21 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let dir = Dir::new("roundtrip");
+        let dir = tempfile::tempdir().unwrap();
         let shapes: [&[usize]; 6] = [&[], &[0], &[5], &[2, 3], &[1, 3, 7, 5], &[2, 0, 4]];
         for shape in shapes {
             let data: Vec<f32> = (0..count(shape).unwrap()).map(|i| i as f32 * 0.1 - 1.0).collect();
-            let path = dir.0.join("x.npy");
-            write(&path, shape, &data).unwrap();
-            assert_eq!(read(&path).unwrap(), (shape.to_vec(), data), "{shape:?}");
+            let path = dir.path().join("x.npy");
+            write(&path, &tensor(shape, &data)).unwrap();
+            assert_eq!(read(&path).unwrap(), tensor(shape, &data), "{shape:?}");
         }
-        assert_eq!(dir.names(), ["x.npy"]);
     }
 
     #[test]
     fn the_header_is_as_numpy_writes_it() {
         let header = |shape: &[usize]| {
             let mut bytes = Vec::new();
-            encode(&mut bytes, shape, &vec![1.5; count(shape).unwrap()]).unwrap();
+            encode(&mut bytes, &tensor(shape, &vec![1.5; count(shape).unwrap()])).unwrap();
             assert_eq!(&bytes[bytes.len() - 4..], 1.5f32.to_le_bytes());
             let length = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
             assert_eq!((10 + length) % 64, 0);
@@ -376,9 +332,9 @@ mod tests {
     #[test]
     fn halves_and_doubles_are_converted() {
         let halves: Vec<u8> = [1.5f32, -0.25].iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect();
-        assert_eq!(decode(&mut &of("'<f2'", "False", "(2,)", &halves)[..]).unwrap(), (vec![2], vec![1.5, -0.25]));
+        assert_eq!(decode(&mut &of("'<f2'", "False", "(2,)", &halves)[..]).unwrap(), tensor(&[2], &[1.5, -0.25]));
         let doubles: Vec<u8> = [0.1f64, -1e300].iter().flat_map(|v| v.to_le_bytes()).collect();
-        assert_eq!(decode(&mut &of("'<f8'", "False", "(2L,)", &doubles)[..]).unwrap(), (vec![2], vec![0.1, f32::NEG_INFINITY]));
+        assert_eq!(decode(&mut &of("'<f8'", "False", "(2L,)", &doubles)[..]).unwrap(), tensor(&[2], &[0.1, f32::NEG_INFINITY]));
     }
 
     #[test]
@@ -386,7 +342,7 @@ mod tests {
         // [[0, 1, 2], [3, 4, 5]], column by column.
         let bytes: Vec<u8> = [0f32, 3., 1., 4., 2., 5.].iter().flat_map(|v| v.to_le_bytes()).collect();
         let read = decode(&mut &of("'<f4'", "True", "(2, 3)", &bytes)[..]).unwrap();
-        assert_eq!(read, (vec![2, 3], vec![0., 1., 2., 3., 4., 5.]));
+        assert_eq!(read, tensor(&[2, 3], &[0., 1., 2., 3., 4., 5.]));
         // Three dimensions against the definition.
         let (a, b, c) = (2, 3, 4);
         let mut stored = vec![0f32; a * b * c];
@@ -394,7 +350,7 @@ mod tests {
             stored[i + a * (j + b * k)] = (i * b * c + j * c + k) as f32;
         }
         assert_eq!(from_fortran(&[a, b, c], &stored), (0..a * b * c).map(|n| n as f32).collect::<Vec<_>>());
-        assert_eq!(decode(&mut &of("'<f4'", "True", "(2, 0, 3)", &[])[..]).unwrap(), (vec![2, 0, 3], vec![]));
+        assert_eq!(decode(&mut &of("'<f4'", "True", "(2, 0, 3)", &[])[..]).unwrap(), tensor(&[2, 0, 3], &[]));
     }
 
     #[test]
@@ -470,37 +426,20 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_leaves_nothing() {
-        let dir = Dir::new("failed");
-        let says = |path: &Path, shape: &[usize], data: &[f32]| write(path, shape, data).expect_err("must fail").to_string();
-        let path = dir.0.join("x.npy");
-        assert!(says(&path, &[2, 2], &[0.0; 3]).ends_with("shape [2, 2] cannot hold 3 values"));
-        assert!(says(&path, &[usize::MAX, 2], &[0.0; 3]).contains("cannot hold 3 values"));
-        assert!(says(&dir.0.join("none/x.npy"), &[1], &[0.0]).ends_with("no such directory"));
-        assert!(dir.names().is_empty());
-        // A directory in the way: the rename fails, the temporary file goes.
-        fs::create_dir(&path).unwrap();
-        says(&path, &[1], &[0.0]);
-        assert_eq!(dir.names(), ["x.npy"]);
+    fn what_cannot_be_written_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let says = |name: &str, shape: &[usize], data: &[f32]| {
+            write(&dir.path().join(name), &tensor(shape, data)).expect_err("must fail").to_string()
+        };
+        assert!(says("x.npy", &[2, 2], &[0.0; 3]).ends_with("shape [2, 2] cannot hold 3 values"));
+        assert!(says("x.npy", &[usize::MAX, 2], &[0.0; 3]).contains("cannot hold 3 values"));
+        assert!(says("none/x.npy", &[1], &[0.0]).ends_with("no such directory"));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]
     fn a_missing_file_says_so() {
         let path = Path::new("no/such.npy");
         assert_eq!(read(path).unwrap_err().to_string(), "no/such.npy: no such file");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_link_is_followed_and_a_device_is_not_replaced() {
-        let dir = Dir::new("link");
-        let (link, target) = (dir.0.join("link.npy"), dir.0.join("target.npy"));
-        fs::write(&target, "old").unwrap();
-        std::os::unix::fs::symlink(&target, &link).unwrap();
-        write(&link, &[1], &[2.0]).unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(read(&target).unwrap().1, [2.0]);
-        write(Path::new("/dev/null"), &[1], &[2.0]).unwrap();
-        assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     device::{Choice, DeviceClass},
     kernels::resize::Rows,
     measure::kernels,
+    model::card::IMAGENET_CLASSES,
     plan::Form,
 };
 use bytemuck::Zeroable;
@@ -122,12 +123,12 @@ impl Net {
 
     /// Whether the classes are ImageNet's and nobody has named them.
     pub fn lacks_names(&self) -> bool {
-        self.network.lacks_names()
+        self.network.labels().is_empty() && self.network.classes() == IMAGENET_CLASSES
     }
 
     /// Names the classes, one a line; before anything else is called.
-    pub fn name_classes(&mut self, lines: &str) {
-        self.network.name_classes(lines);
+    pub fn name_classes(&mut self, lines: &str) -> Result<(), JsValue> {
+        Ok(self.network.name_classes(lines)?)
     }
 
     /// What `info` holds, once `prepare` has been called.

@@ -11,8 +11,8 @@ use ghostnet::{
     graph::{Activation, Conv, Graph, NodeId, Op, Pool, PoolKind, Shape},
     model::{
         checkpoint::{self, Checkpoint, Config},
+        families::ghostnet::GhostNet,
         formula,
-        ghostnet::GhostNet,
     },
     plan::Form,
 };
@@ -70,8 +70,7 @@ fn engines_and_models_go_between_threads() {
 #[test]
 fn several_models_share_a_device() {
     for engine in engines() {
-        let networks =
-            [small(), Network::random_of(GhostNet { classes: 7, ..GhostNet::new(0.5) }, 1), Network::random("ghostnet_050", 2).unwrap()];
+        let networks = [small(), Network::random_of(GhostNet::new(0.5).classes(7), 1), Network::random("ghostnet_050", 2).unwrap()];
         let x = input([1, 3, 40, 36], 1);
         let alone: Vec<Tensor> = networks.iter().map(|network| engine.load(network.clone()).unwrap().run(&x).unwrap()).collect();
         let models: Vec<Model> = networks.iter().map(|network| engine.load(network.clone()).unwrap()).collect();
@@ -255,7 +254,7 @@ fn a_lost_device_is_an_error_and_a_new_engine_works() {
 
 #[test]
 fn an_adapter_that_is_not_there_names_those_that_are() {
-    let adapter = |backend| EngineOptions { backend, adapter: Some("no such adapter".into()), ..Default::default() };
+    let adapter = |backend| EngineOptions::default().backend(backend).adapter(Some("no such adapter".into()));
     for backend in [Backend::Gpu, Backend::Auto] {
         let (error, message) = line(Engine::blocking(adapter(backend)));
         assert!(matches!(error, Error::NoAdapter(_)), "{error:?}");
@@ -271,14 +270,14 @@ fn an_adapter_that_is_not_there_names_those_that_are() {
     assert_eq!(Engine::blocking(adapter(Backend::Cpu)).unwrap().backend(), "cpu");
     let Some(gpu) = common::gpu() else { return };
     let part = gpu.adapter().name[1..].to_uppercase();
-    let engine = Engine::blocking(EngineOptions { backend: Backend::Gpu, adapter: Some(part), ..Default::default() }).unwrap();
+    let engine = Engine::blocking(EngineOptions::default().backend(Backend::Gpu).adapter(Some(part))).unwrap();
     assert_eq!(engine.adapter().name, gpu.adapter().name);
 }
 
 /// Adapters that run shaders on the CPU are for those who ask for them.
 #[test]
 fn auto_takes_the_best_gpu_or_the_cpu() {
-    let auto = |precision| Engine::blocking(EngineOptions { precision, ..Default::default() });
+    let auto = |precision| Engine::blocking(EngineOptions::default().precision(precision));
     let (adapters, engine) = (ghostnet::adapters(), auto(Precision::F32).unwrap());
     match adapters.iter().find(|adapter| !adapter.is_software()) {
         Some(best) => {
@@ -300,7 +299,7 @@ fn auto_takes_the_best_gpu_or_the_cpu() {
     assert_eq!(common::cpu().fallback(), None);
     let Some(best) = adapters.first() else { return };
     for (backend, adapter) in [(Backend::Gpu, None), (Backend::Auto, Some(best.name.clone()))] {
-        let engine = Engine::blocking(EngineOptions { backend, adapter, ..Default::default() }).unwrap();
+        let engine = Engine::blocking(EngineOptions::default().backend(backend).adapter(adapter)).unwrap();
         assert_eq!((engine.backend(), engine.adapter(), engine.fallback()), ("gpu", best, None));
         assert_eq!(engine.unopened(), [""; 0]);
     }
@@ -325,7 +324,7 @@ fn the_cpu_needs_no_driver() {
     assert!(logits.data.iter().all(|v| v.is_finite()));
     // Where adapters are found by other ways than Vulkan's, there is nothing more to see.
     if ghostnet::adapters().is_empty() {
-        let (error, _) = line(Engine::blocking(EngineOptions { backend: Backend::Gpu, ..Default::default() }));
+        let (error, _) = line(Engine::blocking(EngineOptions::default().backend(Backend::Gpu)));
         assert!(matches!(error, Error::NoAdapter(_)));
         assert_eq!(Engine::blocking(EngineOptions::default()).unwrap().backend(), "cpu");
     }
@@ -376,8 +375,8 @@ fn features_halve_the_map_from_stage_to_stage() {
 /// Fused as in one dispatch as computed operation by operation; at ratio 3 the last ghosts are cut off.
 #[test]
 fn ghost_maps_are_the_modules_own() {
-    let network = || Network::random_of(GhostNet { ratio: 3, classes: 9, ..GhostNet::new(0.5) }, 3);
-    let options = EngineOptions { backend: Backend::Cpu, unfused: true, ..Default::default() };
+    let network = || Network::random_of(GhostNet::new(0.5).ratio(3).classes(9), 3);
+    let options = EngineOptions::default().backend(Backend::Cpu).unfused(true);
     let plain = Engine::blocking(options).unwrap().load(network()).unwrap();
     let modules = network().ghost_modules().unwrap();
     assert_eq!((modules.len(), modules[0].as_str()), (32, "blocks.0.0.ghost1"));
@@ -407,7 +406,7 @@ type Run<'a> = &'a dyn Fn(&Model) -> Vec<f32>;
 fn forms_and_sizes_of_one_model_do_not_mix() {
     let Some(unfused) = common::gpu_with(|options| options.unfused = true) else { return };
     let fused = common::gpu().unwrap();
-    let network = || Network::random_of(GhostNet { ratio: 3, classes: 9, ..GhostNet::new(0.5) }, 3);
+    let network = || Network::random_of(GhostNet::new(0.5).ratio(3).classes(9), 3);
     for engine in [fused, &unfused] {
         let (x, larger, photo) = (input([1, 3, 32, 32], 9), input([1, 3, 40, 64], 9), photo(3));
         let alone = |run: Run<'_>| run(&engine.load(network()).unwrap());
@@ -426,7 +425,7 @@ fn forms_and_sizes_of_one_model_do_not_mix() {
 
 #[test]
 fn the_cpu_refuses_half_precision() {
-    let options = EngineOptions { backend: Backend::Cpu, precision: Precision::F16, ..Default::default() };
+    let options = EngineOptions::default().backend(Backend::Cpu).precision(Precision::F16);
     names(&line(Engine::blocking(options)).1, &["f16", "f32"]);
 }
 
@@ -452,7 +451,7 @@ type Tensors = Vec<(String, checkpoint::Tensor)>;
 /// Opens a file of a GhostNet 0.5 of five classes, after `change`.
 fn opened(name: &str, config: Config, change: impl FnOnce(&mut Tensors)) -> Result<Network, Error> {
     let folder = Folder::new(name);
-    let network = Network::random_of(GhostNet { classes: 5, ..GhostNet::new(0.5) }, 0);
+    let network = Network::random_of(GhostNet::new(0.5).classes(5), 0);
     let tensor = |(name, shape): (String, Vec<usize>)| {
         let data = formula::values(&name, 0, &shape).into();
         (name, checkpoint::Tensor { shape, data })
@@ -465,7 +464,9 @@ fn opened(name: &str, config: Config, change: impl FnOnce(&mut Tensors)) -> Resu
 }
 
 fn named(architecture: &str) -> Config {
-    Config { architecture: Some(architecture.into()), ..Config::default() }
+    let mut config = Config::default();
+    config.architecture = Some(architecture.into());
+    config
 }
 
 #[test]
@@ -474,7 +475,7 @@ fn weights_from_a_file_are_the_networks() {
         let network = opened("good", config, |_| ()).unwrap();
         assert_eq!((network.name(), network.classes()), ("ghostnet_050", 5));
         let x = input([1, 3, 32, 32], 10);
-        let expected = Network::random_of(GhostNet { classes: 5, ..GhostNet::new(0.5) }, 0);
+        let expected = Network::random_of(GhostNet::new(0.5).classes(5), 0);
         let [logits, expected] = [network, expected].map(|network| common::cpu().load(network).unwrap().run(&x).unwrap());
         assert_eq!(logits, expected);
     }

@@ -14,8 +14,9 @@ use ghostnet::{
     graph::{Activation, Conv, Ghost, Graph, Op, Pool, PoolKind, Shape, passes},
     image_input, kernels,
     model::{
+        Source,
+        families::ghostnet::{GhostModule, GhostNet},
         formula,
-        ghostnet::{GhostModule, GhostNet, Source},
     },
     npy,
     plan::{ConstantCache, Form, Kernel, PipelineKey, Plan, PlanOptions, Resource},
@@ -151,7 +152,7 @@ fn odd_graph() -> Graph {
     let mut graph = Graph::new();
     let mut source = Source::formula(0);
     let input = graph.add_input(6).unwrap();
-    let ghost = GhostModule { ratio: 3, ..GhostModule::new(6, 19) };
+    let ghost = GhostModule::new(6, 19).ratio(3);
     let x = ghost.add(&mut graph, &mut source, "ghost", input).unwrap();
     let x = graph.add("slice", Op::Slice { start: 3, len: 7 }, &[x]).unwrap();
     let max = Pool { kind: PoolKind::Max, kernel: [3, 3], stride: [2, 2], pad: [1, 1] };
@@ -168,7 +169,7 @@ fn kernels_on_halves_match_the_cpu() {
     let Some(context) = context() else { return };
     let mut seen = BTreeSet::new();
     let shape = Shape::new(2, 3, 64, 96);
-    let network = Network::random_of(GhostNet { classes: 30, ..GhostNet::new(1.3) }, 0);
+    let network = Network::random_of(GhostNet::new(1.3).classes(30), 0);
     let ways = CLASSES.into_iter().flat_map(|class| arithmetics().map(move |multiplies_halves| (class, multiplies_halves)));
     for (class, multiplies_halves) in ways {
         let mut graph = network.graph().unwrap();
@@ -236,7 +237,7 @@ fn logits_of_the_three_widths() {
         let shape: Vec<usize> = file.rsplit('_').next().unwrap().split('x').map(|side| side.parse().unwrap()).collect();
         let model = engine.load(Network::random_of(GhostNet::new(width), 0)).unwrap();
         let logits = model.run(&Tensor::new(&shape, formula::values("input", 0, &shape)).unwrap()).unwrap();
-        let (expected_shape, expected) = npy::read(&directory.join(format!("{file}.npy"))).unwrap();
+        let Tensor { shape: expected_shape, data: expected } = npy::read(&directory.join(format!("{file}.npy"))).unwrap();
         assert_eq!(logits.shape, expected_shape);
         let difference = relative_difference(&logits.data, &expected);
         let what = format!("{file}, arithmetic in {}", if engine.choice().multiplies_halves { "f16" } else { "f32" });
@@ -395,7 +396,7 @@ fn cannot_hold_on(engine: &Engine) {
 
 #[test]
 fn the_cpu_refuses_halves() {
-    let options = EngineOptions { backend: Backend::Cpu, precision: Precision::F16, ..Default::default() };
+    let options = EngineOptions::default().backend(Backend::Cpu).precision(Precision::F16);
     let error = Engine::blocking(options).unwrap_err().to_string();
     assert!(error.contains("computes in f32; leave out precision f16"), "{error}");
 }

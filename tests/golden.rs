@@ -8,9 +8,10 @@ use ghostnet::{
     graph::{Graph, Shape},
     image_input, median,
     model::{
+        Source,
         checkpoint::Checkpoint,
+        families::ghostnet::{GhostModule, GhostNet},
         formula,
-        ghostnet::{GhostModule, GhostNet, Source},
     },
     npy,
 };
@@ -28,7 +29,7 @@ fn network(case: &Value) -> Network {
     let width = ghostnet_width(case["architecture"].as_str().unwrap());
     let classes = case["num_classes"].as_u64().unwrap() as usize;
     let stem_stride = case["stem_stride"].as_u64().unwrap() as usize;
-    Network::random_of(GhostNet { classes, stem_stride, ..GhostNet::new(width) }, 0)
+    Network::random_of(GhostNet::new(width).classes(classes).stem_stride(stem_stride), 0)
 }
 
 fn ghostnet_width(name: &str) -> f64 {
@@ -51,7 +52,7 @@ fn logits_match(engine: &Engine) {
         let model = engine.load(network(case)).unwrap();
         let input = Tensor::new(&shape, formula::values("input", 0, &shape)).unwrap();
         let file = case["file"].as_str().unwrap();
-        let (expected_shape, expected) = npy::read(&golden(file)).unwrap();
+        let Tensor { shape: expected_shape, data: expected } = npy::read(&golden(file)).unwrap();
         let logits = model.run(&input).unwrap();
         assert_eq!(logits.shape, expected_shape, "{file}");
         let difference = relative_difference(&logits.data, &expected);
@@ -140,7 +141,7 @@ fn photograph_matches(engine: &Engine) {
     let [h, w] = network.preprocess().size;
     let model = engine.load(network).unwrap();
     let logits = model.run(&Tensor::new(&[1, 3, h, w], tensor).unwrap()).unwrap();
-    let (_, expected) = npy::read(&golden(case["file"].as_str().unwrap())).unwrap();
+    let expected = npy::read(&golden(case["file"].as_str().unwrap())).unwrap().data;
     let difference = relative_difference(&logits.data, &expected);
     println!("photograph: {difference:.2e}");
     assert!(difference <= tolerance::PHOTOGRAPH, "{difference:.2e}");
@@ -196,15 +197,12 @@ fn ghost_modules_match(engine: &Engine) {
         let name = case.as_str().unwrap();
         let about: Value = serde_json::from_str(header["__metadata__"][name].as_str().unwrap()).unwrap();
         let number = |key: &str| about[key].as_u64().unwrap_or_else(|| panic!("{name}: {key} in {about}")) as usize;
-        let module = GhostModule {
-            c_in: number("in_chs"),
-            c_out: number("out_chs"),
-            kernel: number("kernel_size"),
-            stride: number("stride"),
-            ratio: number("ratio"),
-            cheap_kernel: number("dw_size"),
-            relu: about["relu"].as_bool().unwrap(),
-        };
+        let module = GhostModule::new(number("in_chs"), number("out_chs"))
+            .kernel(number("kernel_size"))
+            .stride(number("stride"))
+            .ratio(number("ratio"))
+            .cheap_kernel(number("dw_size"))
+            .relu(about["relu"].as_bool().unwrap());
         let shape = shape(&about["input"]);
         let mut graph = Graph::new();
         let input = graph.add_input(module.c_in).unwrap();

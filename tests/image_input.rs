@@ -32,7 +32,7 @@ fn refusal(bytes: &[u8]) -> String {
 /// Decoded pixels as the network sees them before any resize.
 fn rgb(image: &DynamicImage) -> RgbImage {
     let size = [image.height() as usize, image.width() as usize];
-    Preprocess { size, crop_pct: 1.0, ..Default::default() }.resize_and_crop(image).unwrap()
+    Preprocess::default().size(size).crop_pct(1.0).resize_and_crop(image).unwrap()
 }
 
 fn fnv(bytes: &[u8]) -> u64 {
@@ -59,12 +59,10 @@ fn generated(name: &str) -> DynamicImage {
 }
 
 fn preprocess(h: &str, w: &str, filter: &str, crop_pct: &str) -> Preprocess {
-    Preprocess {
-        size: [h.parse().unwrap(), w.parse().unwrap()],
-        interpolation: if filter == "bicubic" { Interpolation::Bicubic } else { Interpolation::Bilinear },
-        crop_pct: crop_pct.parse().unwrap(),
-        ..Default::default()
-    }
+    Preprocess::default()
+        .size([h.parse().unwrap(), w.parse().unwrap()])
+        .interpolation(if filter == "bicubic" { Interpolation::Bicubic } else { Interpolation::Bilinear })
+        .crop_pct(crop_pct.parse().unwrap())
 }
 
 /// A PNG or BMP header that claims a size, with next to nothing behind it.
@@ -268,15 +266,15 @@ fn impossible_settings_are_refused() {
     let image = decode("photo.png");
     let good = Preprocess::default();
     for bad in [
-        Preprocess { size: [0, 224], ..good.clone() },
-        Preprocess { size: [1 << 20, 1 << 20], ..good.clone() },
-        Preprocess { crop_pct: 0.0, ..good.clone() },
-        Preprocess { crop_pct: -1.0, ..good.clone() },
-        Preprocess { crop_pct: f32::NAN, ..good.clone() },
-        Preprocess { crop_pct: f32::INFINITY, ..good.clone() },
-        Preprocess { crop_pct: 1e-30, ..good.clone() },
-        Preprocess { crop_pct: 1e4, ..good.clone() },
-        Preprocess { std: [1.0, 0.0, 1.0], ..good.clone() },
+        good.clone().size([0, 224]),
+        good.clone().size([1 << 20, 1 << 20]),
+        good.clone().crop_pct(0.0),
+        good.clone().crop_pct(-1.0),
+        good.clone().crop_pct(f32::NAN),
+        good.clone().crop_pct(f32::INFINITY),
+        good.clone().crop_pct(1e-30),
+        good.clone().crop_pct(1e4),
+        good.clone().std([1.0, 0.0, 1.0]),
     ] {
         let message = bad.tensor(&image).unwrap_err().to_string();
         assert!(!message.contains('\n'), "{message}");
@@ -301,8 +299,8 @@ proptest! {
         let image = generated(&format!("noise-{w}x{h}"));
         let interpolation = if bicubic { Interpolation::Bicubic } else { Interpolation::Bilinear };
         // The same resize, once cut to a square of its short side and once to `crop`.
-        let whole = Preprocess { size: [size; 2], crop_pct: 1.0, interpolation, ..Default::default() };
-        let part = Preprocess { size: [crop; 2], crop_pct: (crop as f64 / (size as f64 + 0.5)) as f32, ..whole.clone() };
+        let whole = Preprocess::default().size([size; 2]).crop_pct(1.0).interpolation(interpolation);
+        let part = whole.clone().size([crop; 2]).crop_pct((crop as f64 / (size as f64 + 0.5)) as f32);
         let (whole, part) = (whole.resize_and_crop(&image).unwrap(), part.resize_and_crop(&image).unwrap());
         let margin = 2 * quarter as u32;
         let expected = whole.view(margin, margin, crop as u32, crop as u32).to_image();

@@ -13,7 +13,7 @@ use ghostnet::{
         Activation, Conv, Graph, Op, Shape,
         passes::{self, Pass},
     },
-    model::ghostnet::GhostNet,
+    model::families::ghostnet::GhostNet,
     plan::{ConstantCache, Form, Plan},
 };
 use std::sync::Arc;
@@ -72,7 +72,7 @@ fn passes_match_nothing_twice() {
 #[test]
 fn other_ratios_and_cheap_kernels_fuse_too() {
     for (ratio, cheap_kernel, modules) in [(3, 3, 32), (2, 5, 32), (4, 1, 32), (1, 3, 0)] {
-        let network = Network::random_of(GhostNet { ratio, cheap_kernel, ..GhostNet::new(0.5) }, 0);
+        let network = Network::random_of(GhostNet::new(0.5).ratio(ratio).cheap_kernel(cheap_kernel), 0);
         let mut graph = network.graph().unwrap();
         passes::run(&mut graph, passes::REQUIRED);
         let matches = passes::run(&mut graph, passes::FUSING);

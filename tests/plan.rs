@@ -7,7 +7,7 @@ use ghostnet::{
     Error, Network, Precision,
     device::DeviceClass,
     graph::{Activation, Graph, NodeId, Op, Shape},
-    model::ghostnet::GhostNet,
+    model::families::ghostnet::GhostNet,
     plan::{ConstantCache, ConstantKey, Form, Plan, Resource},
     shader,
 };
@@ -78,7 +78,7 @@ proptest! {
 
     #[test]
     fn live_tensors_of_ghostnets_share_nothing(n in 1usize..3, h in 32usize..80, w in 32usize..80, ratio in 1usize..4, class in 0..CLASSES.len(), fusing in 0usize..3) {
-        let network = Network::random_of(GhostNet { classes: 10, ratio, ..GhostNet::new(0.5) }, 0);
+        let network = Network::random_of(GhostNet::new(0.5).classes(10).ratio(ratio), 0);
         shares_nothing_alive(&network.graph().unwrap(), Shape::new(n, 3, h, w), CLASSES[class], FUSINGS[fusing])?;
     }
 }
@@ -217,7 +217,7 @@ fn a_key_names_one_constant_in_all_plans_of_a_graph() {
     let pooled = net.add(Op::GlobalPool, &[joined]);
     let logits = net.linear(pooled, 9);
     net.output(logits);
-    let ratio_3 = Network::random_of(GhostNet { classes: 10, ratio: 3, ..GhostNet::new(0.5) }, 0).graph().unwrap();
+    let ratio_3 = Network::random_of(GhostNet::new(0.5).classes(10).ratio(3), 0).graph().unwrap();
     for graph in [net.graph, ratio_3] {
         for fusing in FUSINGS {
             let fused = net::after_passes(graph.clone(), fusing != Fusing::None);

@@ -90,7 +90,7 @@ fn compare(prepared: &mut gpu::Prepared, how: &Preprocess, images: &[Rgb], textu
 }
 
 fn square(side: usize, crop_pct: f32) -> Preprocess {
-    Preprocess { size: [side; 2], crop_pct, ..Default::default() }
+    Preprocess::default().size([side; 2]).crop_pct(crop_pct)
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn every_size_gives_pillows_pixels() {
         square(224, 0.875),
         square(32, 1.0),
         // Rows and columns differ; not multiples of a tile; the crop is larger than the image: black around it.
-        Preprocess { size: [37, 50], crop_pct: 0.9, interpolation: Interpolation::Bilinear, ..Default::default() },
+        Preprocess::default().size([37, 50]).crop_pct(0.9).interpolation(Interpolation::Bilinear),
         square(33, 1.5),
     ];
     // Tiles of 16 and of 8.
@@ -163,8 +163,8 @@ fn photographs_of_every_kind_are_classified_alike() {
     }
     let network = || Network::embedded().unwrap();
     let with = |resize_on_device| {
-        let options = EngineOptions { backend: Backend::Gpu, resize_on_device: Some(resize_on_device), ..Default::default() };
-        common::gpu_with(|o| *o = EngineOptions { adapter: o.adapter.clone(), ..options }).unwrap().load(network()).unwrap()
+        let options = EngineOptions::default().backend(Backend::Gpu).resize_on_device(Some(resize_on_device));
+        common::gpu_with(|o| *o = options.adapter(o.adapter.clone())).unwrap().load(network()).unwrap()
     };
     let [on_device, on_cpu] = [true, false].map(with);
     let mut images = Vec::new();

@@ -4,7 +4,7 @@ mod common;
 
 use common::net::{self, CLASSES};
 use ghostnet::{
-    CacheDir, Engine, EngineOptions, Network, Precision, Tensor,
+    CacheDir, Engine, Network, Precision, Tensor,
     device::{Choice, Decision, DeviceClass, Tile},
     graph::Shape,
     plan::{ConstantCache, Form, Plan, PlanOptions},
@@ -24,7 +24,7 @@ fn input() -> Tensor {
 
 /// An engine that keeps its files in `folder`.
 fn engine(folder: &tempfile::TempDir, precision: Precision) -> Option<Engine> {
-    common::gpu_with(|options| *options = EngineOptions { cache: CacheDir::At(folder.path().into()), precision, ..options.clone() })
+    common::gpu_with(|options| *options = options.clone().cache(CacheDir::At(folder.path().into())).precision(precision))
 }
 
 #[test]

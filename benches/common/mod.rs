@@ -75,7 +75,7 @@ impl Args {
 
     /// The wanted GPU; the benches measure shaders, so the CPU does not stand in.
     pub fn engine(&self) -> Result<Engine> {
-        let options = EngineOptions { backend: Backend::Gpu, adapter: self.adapter.clone(), ..Default::default() };
+        let options = EngineOptions::default().backend(Backend::Gpu).adapter(self.adapter.clone());
         Ok(Engine::blocking(options)?)
     }
 

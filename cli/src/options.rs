@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use ghostnet::{
     Backend, Engine, EngineOptions, Network, Precision,
-    model::{self, EMBEDDED, ghostnet::GhostNet},
+    model::{self, EMBEDDED, families::ghostnet::GhostNet},
 };
 use std::{
     fmt,
@@ -56,7 +56,7 @@ impl DeviceOptions {
             BackendName::Gpu => Backend::Gpu,
             BackendName::Cpu => Backend::Cpu,
         };
-        let options = EngineOptions { backend, adapter: self.adapter.clone(), precision: self.precision(), ..Default::default() };
+        let options = EngineOptions::default().backend(backend).adapter(self.adapter.clone()).precision(self.precision());
         let engine = Engine::blocking(options)?;
         if !engine.unopened().is_empty() {
             note(&format!("note: {}; taking `{}`", engine.unopened().join("; "), engine.adapter().name));
@@ -197,7 +197,7 @@ fn find(model: &str) -> Result<(Chosen, bool)> {
 
 fn check_same(wanted: &Chosen, exact: bool, given: &Network, file: &Path) -> Result<()> {
     let (a, b) = (wanted.network.architecture(), given.architecture());
-    let same = if exact { a == b } else { *a == GhostNet { classes: a.classes, stem_stride: a.stem_stride, ..b.clone() } };
+    let same = if exact { a == b } else { *a == b.clone().classes(a.classes).stem_stride(a.stem_stride) };
     if same {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! The command `ghostnet` from outside: the contracts of its JSON, its exit status, and one line
 //! for every error.
 
-use ghostnet::{Backend, CacheDir, Engine, EngineOptions, Network, device::Choice, npy};
+use ghostnet::{Backend, CacheDir, Engine, EngineOptions, Network, Tensor, device::Choice, npy};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -229,14 +229,14 @@ fn run_writes_logits() {
     let dir = Dir::new("run");
     let (input, output) = (dir.path("x.npy"), dir.path("y.npy"));
     let data: Vec<f32> = (0..2 * 3 * 32 * 48).map(|at| (at % 97) as f32 / 48.0 - 1.0).collect();
-    npy::write(Path::new(&input), &[2, 3, 32, 48], &data).unwrap();
+    npy::write(Path::new(&input), &Tensor::new(&[2, 3, 32, 48], data).unwrap()).unwrap();
     let mut logits = Vec::new();
     for backend in backends() {
         let args = ["run", "--json", "--model", "ghostnet_050_cifar10", "--backend", backend, "--input", &input, "--output", &output];
         let answer = value(&args);
         check(&answer, &[("backend", Is::Text), ("adapter", Is::Text), ("shape", Is::Array), ("ms", Is::Number)]);
         assert_eq!((&answer["shape"], &answer["backend"]), (&json!([2, 10]), &json!(backend)));
-        let (shape, data) = npy::read(Path::new(&output)).unwrap();
+        let Tensor { shape, data } = npy::read(Path::new(&output)).unwrap();
         assert_eq!(shape, [2, 10]);
         logits.push(data);
     }
@@ -251,10 +251,11 @@ fn run_writes_logits() {
 fn run_leaves_no_output_after_an_error() {
     let dir = Dir::new("run-errors");
     let (output, good) = (dir.path("y.npy"), dir.path("good.npy"));
-    npy::write(Path::new(&good), &[1, 3, 32, 32], &[0.5; 3 * 32 * 32]).unwrap();
+    let filled = |shape: &[usize], value| Tensor { shape: shape.to_vec(), data: vec![value; shape.iter().product()] };
+    npy::write(Path::new(&good), &filled(&[1, 3, 32, 32], 0.5)).unwrap();
     let input = |name: &str, shape: &[usize]| {
         let path = dir.path(name);
-        npy::write(Path::new(&path), shape, &vec![0.5; shape.iter().product()]).unwrap();
+        npy::write(Path::new(&path), &filled(shape, 0.5)).unwrap();
         path
     };
     let whole_numbers = dir.path("whole_numbers.npy");
@@ -265,7 +266,7 @@ fn run_leaves_no_output_after_an_error() {
     let (half, not_finite) = (dir.path("half.npy"), dir.path("not_finite.npy"));
     let bytes = fs::read(&good).unwrap();
     fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
-    npy::write(Path::new(&not_finite), &[1, 3, 32, 32], &[f32::NAN; 3 * 32 * 32]).unwrap();
+    npy::write(Path::new(&not_finite), &filled(&[1, 3, 32, 32], f32::NAN)).unwrap();
     for (file, says) in [
         (input("channels.npy", &[1, 4, 32, 32]), "[n, 3, h, w]"),
         (input("dimensions.npy", &[3, 32, 32]), "[n, 3, h, w]"),
@@ -411,8 +412,7 @@ fn tune_stores_what_the_next_command_uses() {
     assert_eq!(tune["stored"], network["ratio"].as_f64().is_some_and(|ratio| ratio <= 1.0));
     assert_eq!((is_tuned(), Path::new(tune["file"].as_str().unwrap()).exists()), (tune["stored"].clone(), tune["stored"] == true));
 
-    let engine =
-        Engine::blocking(EngineOptions { backend: Backend::Gpu, cache: CacheDir::At(dir.0.clone()), ..Default::default() }).unwrap();
+    let engine = Engine::blocking(EngineOptions::default().backend(Backend::Gpu).cache(CacheDir::At(dir.0.clone()))).unwrap();
     let choice = Choice { fuse_separable: true, conv2d: None, ..engine.choice() };
     engine.keep_choice(Some(&choice)).unwrap();
     assert_eq!(is_tuned(), true);

@@ -1,19 +1,21 @@
 //! Several runs under way at once.
 
-use super::{Class, Input, Model, Runner, RunnerKind, Slots, Tensor, bytes, gpu_images, slots};
+use super::{
+    answer::{Answer, Expected},
+    model::{Input, Model, RunnerKind, Slots, bytes, gpu_images, slots},
+    results::Class,
+    worker::Worker,
+};
 use crate::{
     Error, Result, gpu,
     graph::Shape,
     image_input::Readable,
     plan::{Form, Plan},
+    tensor::Tensor,
     text::Sides,
 };
-use futures_channel::oneshot;
 use image::DynamicImage;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 /// Runs under way at once that keep a device busy: it computes one while the host fills the next and reads the last. More help only where
 /// the host stutters.
@@ -58,7 +60,6 @@ const MOST_IN_FLIGHT: usize = 64;
 /// assert_eq!([&labels[0], &labels[2]], ["cat", "cat"]);
 /// # Ok::<(), ghostnet::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Session {
     model: Model,
     plan: Arc<Plan>,
@@ -66,17 +67,12 @@ pub struct Session {
     packed: Vec<f32>,
 }
 
-#[derive(Debug)]
 enum Runs {
-    /// On the device's queue, or in `submit`.
-    Here(Runner),
-    /// On a thread of their own, which ends with the session.
-    #[cfg(not(target_arch = "wasm32"))]
-    Thread(std::sync::mpsc::SyncSender<Job>),
+    /// On the device's queue.
+    Gpu(Box<gpu::Prepared>),
+    /// By the CPU.
+    Cpu(Worker),
 }
-
-#[cfg(not(target_arch = "wasm32"))]
-type Job = (Vec<u8>, Answer);
 
 /// A result that may not be there yet. Dropped, it leaves its run and the others as they are.
 #[must_use = "a run's result comes from `wait`"]
@@ -88,27 +84,7 @@ pub struct Pending<T> {
 
 enum Run {
     Gpu(gpu::Run),
-    Cpu(oneshot::Receiver<Slots>, Arc<AtomicBool>),
-}
-
-/// Where the CPU's result of a run goes.
-struct Answer {
-    slots: oneshot::Sender<Slots>,
-    is_done: Arc<AtomicBool>,
-}
-
-impl Answer {
-    fn new() -> (Self, Run) {
-        let (slots, receiver) = oneshot::channel();
-        let is_done = Arc::new(AtomicBool::new(false));
-        (Self { slots, is_done: is_done.clone() }, Run::Cpu(receiver, is_done))
-    }
-
-    fn send(self, slots: Slots) {
-        // The receiver is gone if nobody waits.
-        let _ = self.slots.send(slots);
-        self.is_done.store(true, Ordering::Release);
-    }
+    Cpu(Expected),
 }
 
 /// What is needed to read a result.
@@ -132,32 +108,25 @@ impl Model {
             Form::Tensors => Form::Tensors,
             Form::Classify { k } => Form::Classify { k: k.clamp(1, self.network().classes()) },
         };
-        let (mut runner, _) = self.runner(n, h, w, form).await?;
-        if let RunnerKind::Gpu(prepared) = &mut runner.kind {
-            prepared.set_in_flight(in_flight).await?;
-        }
+        let (runner, _) = self.runner(n, h, w, form).await?;
         let plan = runner.plan.clone();
-        #[cfg(not(target_arch = "wasm32"))]
         let runs = match runner.kind {
-            RunnerKind::Gpu(_) => Runs::Here(runner),
-            RunnerKind::Cpu(_) => {
-                let compute = move |bytes: &[u8]| pollster::block_on(runner.run_bytes(bytes));
-                let jobs = thread(compute, in_flight).map_err(|e| {
-                    let what = format!("no thread could be started for a session: {e}");
-                    Error::Unsupported { adapter: self.engine().adapter().name.clone(), what }
-                })?;
-                Runs::Thread(jobs)
+            RunnerKind::Gpu(mut prepared) => {
+                prepared.set_in_flight(in_flight).await?;
+                Runs::Gpu(prepared)
             }
+            RunnerKind::Cpu(_) => Runs::Cpu(Worker::new(runner, in_flight).map_err(|e| {
+                let what = format!("no thread could be started for a session: {e}");
+                Error::Unsupported { adapter: self.engine().adapter().name.clone(), what }
+            })?),
         };
-        #[cfg(target_arch = "wasm32")]
-        let runs = Runs::Here(runner);
         Ok(Session { model: self.clone(), plan, runs, packed: Vec::new() })
     }
+}
 
-    /// As [`Model::session_async`], waiting in the calling thread.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn session(&self, n: usize, h: usize, w: usize, form: Form, in_flight: usize) -> Result<Session> {
-        pollster::block_on(self.session_async(n, h, w, form, in_flight))
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({} steps)", self.plan.steps.len())
     }
 }
 
@@ -209,7 +178,7 @@ impl Session {
     /// [`resizes there`](crate::Engine::resizes_on_device), else here.
     pub async fn submit_images_async(&mut self, images: &[DynamicImage]) -> Result<Pending<Vec<Vec<Class>>>> {
         let resizes = self.model.on_device(images)?;
-        let (Some(resizes), Runs::Here(Runner { kind: RunnerKind::Gpu(prepared), .. })) = (resizes, &mut self.runs) else {
+        let (Some(resizes), Runs::Gpu(prepared)) = (resizes, &mut self.runs) else {
             return self.submit_pixels_async(&self.model.pixels_of(images)?).await;
         };
         let readable: Vec<_> = images.iter().map(Readable::new).collect();
@@ -220,42 +189,17 @@ impl Session {
     async fn start(&mut self, input: Input<'_>) -> Result<Run> {
         let bytes = bytes(&self.plan, input, &mut self.packed);
         match &mut self.runs {
-            Runs::Here(Runner { kind: RunnerKind::Gpu(prepared), .. }) => Ok(Run::Gpu(prepared.submit(&bytes).await?)),
-            Runs::Here(runner) => {
-                let (answer, run) = Answer::new();
-                answer.send(runner.run_bytes(&bytes).await?);
-                Ok(run)
-            }
-            #[cfg(not(target_arch = "wasm32"))]
-            Runs::Thread(jobs) => {
-                let (answer, run) = Answer::new();
-                jobs.send((bytes.into_owned(), answer)).expect("the thread ends with the session");
-                Ok(run)
+            Runs::Gpu(prepared) => Ok(Run::Gpu(prepared.submit(&bytes).await?)),
+            Runs::Cpu(worker) => {
+                let (answer, expected) = Answer::new();
+                worker.submit(bytes, answer).await?;
+                Ok(Run::Cpu(expected))
             }
         }
     }
 
     fn about(&self, images: usize) -> About {
         About { model: self.model.clone(), plan: self.plan.clone(), images }
-    }
-}
-
-/// The same, waiting in the calling thread.
-#[cfg(not(target_arch = "wasm32"))]
-impl Session {
-    /// As [`Session::submit_async`].
-    pub fn submit(&mut self, input: &Tensor) -> Result<Pending<Tensor>> {
-        pollster::block_on(self.submit_async(input))
-    }
-
-    /// As [`Session::submit_images_async`].
-    pub fn submit_images(&mut self, images: &[DynamicImage]) -> Result<Pending<Vec<Vec<Class>>>> {
-        pollster::block_on(self.submit_images_async(images))
-    }
-
-    /// As [`Session::submit_pixels_async`].
-    pub fn submit_pixels(&mut self, pixels: &[u32]) -> Result<Pending<Vec<Vec<Class>>>> {
-        pollster::block_on(self.submit_pixels_async(pixels))
     }
 }
 
@@ -270,7 +214,7 @@ impl<T> Pending<T> {
     pub async fn wait_async(self) -> Result<T> {
         let slots = match self.run {
             Run::Gpu(run) => slots(&self.about.plan, run.wait().await?),
-            Run::Cpu(receiver, _) => receiver.await.expect("the thread computes what was submitted"),
+            Run::Cpu(expected) => expected.slots().await,
         };
         Ok((self.read)(&self.about, slots))
     }
@@ -279,85 +223,13 @@ impl<T> Pending<T> {
     pub fn is_ready(&self) -> bool {
         match &self.run {
             Run::Gpu(run) => run.is_done(),
-            Run::Cpu(_, is_done) => is_done.load(Ordering::Acquire),
+            Run::Cpu(expected) => expected.is_there(),
         }
-    }
-
-    /// As [`Pending::wait_async`], waiting in the calling thread.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn wait(self) -> Result<T> {
-        pollster::block_on(self.wait_async())
     }
 }
 
 impl<T> std::fmt::Debug for Pending<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Pending({} images)", self.about.images)
-    }
-}
-
-/// Starts a thread that computes runs one after the other.
-#[cfg(not(target_arch = "wasm32"))]
-fn thread(
-    mut compute: impl FnMut(&[u8]) -> Result<Slots> + Send + 'static,
-    in_flight: usize,
-) -> std::io::Result<std::sync::mpsc::SyncSender<Job>> {
-    // One run is being computed, the others wait.
-    let (sender, jobs) = std::sync::mpsc::sync_channel::<Job>(in_flight - 1);
-    let work = move || {
-        for (bytes, answer) in jobs {
-            // What nobody waits for changes nothing for the runs that follow.
-            if !answer.slots.is_canceled()
-                && let Ok(slots) = compute(&bytes)
-            {
-                answer.send(slots);
-            }
-        }
-    };
-    std::thread::Builder::new().name("ghostnet session".into()).spawn(work)?;
-    Ok(sender)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{
-        collections::VecDeque,
-        sync::mpsc::{TrySendError, channel},
-    };
-
-    /// Runs are done when the test opens a gate, one at a time, so that nothing depends on how long
-    /// they take.
-    #[test]
-    fn as_many_runs_are_under_way_as_the_session_is_for() {
-        for in_flight in [1, 2, 3] {
-            let (open, gate) = channel::<()>();
-            let compute = move |bytes: &[u8]| {
-                gate.recv().expect("the gate is opened for each run");
-                Ok(vec![vec![bytes[0].into()]])
-            };
-            let jobs = thread(compute, in_flight).unwrap();
-            let submit = |n: u8| {
-                let (answer, run) = Answer::new();
-                jobs.send((vec![n], answer)).unwrap();
-                let Run::Cpu(result, is_done) = run else { unreachable!("the CPU's answers are of the CPU") };
-                (n, result, is_done)
-            };
-            let mut runs: VecDeque<_> = (0..in_flight as u8).map(submit).collect();
-            assert!(runs.iter().all(|(_, _, is_done)| !is_done.load(Ordering::Acquire)));
-            let (answer, _run) = Answer::new();
-            assert!(matches!(jobs.try_send((vec![99], answer)), Err(TrySendError::Full(_))), "{in_flight}: one too many");
-            for n in in_flight as u8..6 {
-                open.send(()).unwrap();
-                runs.push_back(submit(n));
-                let (n, result, is_done) = runs.pop_front().unwrap();
-                assert!(is_done.load(Ordering::Acquire), "{in_flight}: {n} is done before there is room for another");
-                assert_eq!(pollster::block_on(result), Ok(vec![vec![u32::from(n)]]));
-            }
-            (0..in_flight).for_each(|_| open.send(()).unwrap());
-            for (n, result, _) in runs {
-                assert_eq!(pollster::block_on(result), Ok(vec![vec![u32::from(n)]]));
-            }
-        }
     }
 }

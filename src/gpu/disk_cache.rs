@@ -111,9 +111,8 @@ impl Stored {
 fn file(info: &wgpu::AdapterInfo, folder: &CacheDir) -> Option<CacheFile> {
     let wgpu::AdapterInfo { name, driver, driver_info, .. } = info;
     let adapter = wgpu::util::pipeline_cache_key(info)?;
-    let hash = crc32fast::hash(format!("{name}\n{driver}").as_bytes());
     let key = format!("pipelines of ghostnet {}\n{adapter}\n{name}\n{driver}\n{driver_info}", env!("CARGO_PKG_VERSION"));
-    Some(CacheFile::new(&folder.path()?, &format!("{adapter}_{hash:08x}"), key))
+    CacheFile::of(folder, &adapter, &format!("{name}\n{driver}"), key)
 }
 
 async fn create(device: &wgpu::Device, data: Option<&[u8]>) -> Result<wgpu::PipelineCache, wgpu::Error> {

@@ -5,19 +5,29 @@
 //!
 //! Methods are `async`. On native targets they block the calling thread while they wait for the device; in a browser they do not.
 
+mod adapters;
+#[cfg(any(target_arch = "wasm32", test))]
+mod browser;
+mod buffers;
 mod context;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg_attr(target_arch = "wasm32", path = "no_disk_cache.rs")]
 mod disk_cache;
+mod info;
+mod limits;
 mod pipelines;
 mod prepared;
 mod profiler;
 mod resize;
 pub mod roofline;
+mod step;
 mod weights;
 
-pub use context::{AdapterInfo, Context, Limit, Wanted, adapters};
+pub use adapters::{Wanted, adapters};
+pub use context::Context;
+pub use info::AdapterInfo;
+pub use limits::Limit;
 pub use pipelines::Pipeline;
-pub use prepared::{Prepared, Run};
+pub use prepared::{PrepareTimes, Prepared, Run};
 pub use resize::{Image, Source};
 pub use weights::Weights;
 

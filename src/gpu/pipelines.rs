@@ -1,7 +1,8 @@
 //! Compiles each pipeline once per device.
 
+use super::disk_cache::DiskCache;
 use crate::{
-    Error, Result,
+    Error, Result, parallel,
     plan::PipelineKey,
     shader::{self, Binding},
 };
@@ -22,8 +23,7 @@ pub struct Pipeline {
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
     compiled: Mutex<BTreeMap<PipelineKey, Arc<Pipeline>>>,
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(super) disk: Option<super::disk_cache::DiskCache>,
+    pub(super) disk: Option<DiskCache>,
 }
 
 impl Pipelines {
@@ -35,49 +35,19 @@ impl Pipelines {
                 missing.push(key);
             }
         }
-        // The lock is not held while compiling: at worst two threads compile one pipeline.
-        for (key, pipeline) in compile_all(device, self.driver_cache(), &missing).await? {
-            lock().insert(key, Arc::new(pipeline));
+        // Where the driver looks for pipelines and leaves new ones.
+        let cache = self.disk.as_ref().map(DiskCache::cache);
+        // The lock is not held while compiling: at worst two threads compile one pipeline. Drivers compile in the calling thread.
+        let pipelines = parallel::try_map(&missing, async |key| compile(device, cache, key).await).await?;
+        for (&key, pipeline) in missing.iter().zip(pipelines) {
+            lock().insert(key.clone(), Arc::new(pipeline));
         }
-        #[cfg(not(target_arch = "wasm32"))]
         if let Some(disk) = self.disk.as_ref().filter(|_| !missing.is_empty()) {
             disk.changed();
         }
         let compiled = lock();
         Ok(keys.iter().map(|key| compiled.get(key).expect("compiled above").clone()).collect())
     }
-
-    /// Where the driver looks for pipelines and leaves new ones.
-    fn driver_cache(&self) -> Option<&wgpu::PipelineCache> {
-        #[cfg(not(target_arch = "wasm32"))]
-        return self.disk.as_ref().map(super::disk_cache::DiskCache::cache);
-        #[cfg(target_arch = "wasm32")]
-        None
-    }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-async fn compile_all(
-    device: &wgpu::Device,
-    cache: Option<&wgpu::PipelineCache>,
-    keys: &[&PipelineKey],
-) -> Result<Vec<(PipelineKey, Pipeline)>> {
-    use rayon::prelude::*;
-    // Drivers compile in the calling thread.
-    keys.par_iter().map(|key| Ok(((*key).clone(), pollster::block_on(compile(device, cache, key))?))).collect()
-}
-
-#[cfg(target_arch = "wasm32")]
-async fn compile_all(
-    device: &wgpu::Device,
-    cache: Option<&wgpu::PipelineCache>,
-    keys: &[&PipelineKey],
-) -> Result<Vec<(PipelineKey, Pipeline)>> {
-    let mut all = Vec::new();
-    for key in keys {
-        all.push(((*key).clone(), compile(device, cache, key).await?));
-    }
-    Ok(all)
 }
 
 async fn compile(device: &wgpu::Device, cache: Option<&wgpu::PipelineCache>, key: &PipelineKey) -> Result<Pipeline> {

@@ -1,8 +1,15 @@
 //! A plan with everything it needs on the device, and its run.
 
-use super::{Context, Image, Pipeline, Weights, resize::Resizer};
+use super::{
+    buffers::{ALIGNMENT, Mapping, checked, filled, map, mapped, poll, unreadable, wait},
+    context::Context,
+    pipelines::Pipeline,
+    resize::{Image, Resizer},
+    step::{PreparedStep, encode},
+    weights::Weights,
+};
 use crate::{
-    Error, PrepareTimes, Result, clock, kernels,
+    Error, Result, clock, kernels,
     plan::{Plan, Resource, grid},
 };
 use futures_channel::oneshot;
@@ -15,14 +22,13 @@ use std::{
     },
 };
 
-/// Offsets of bindings are multiples of this: WebGPU's default `min_storage_buffer_offset_alignment`, the largest it may be.
-pub(super) const ALIGNMENT: u64 = 256;
-
-pub(super) struct PreparedStep {
-    pub(super) pipeline: Arc<Pipeline>,
-    pub(super) bind_group: wgpu::BindGroup,
-    pub(super) params_offset: u32,
-    pub(super) grid: [u32; 3],
+/// How long it took to get ready, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct PrepareTimes {
+    /// Packing weights and uploading them, and making buffers.
+    pub weights: f64,
+    /// Compiling pipelines.
+    pub pipelines: f64,
 }
 
 /// A plan's buffers, bind groups and pipelines, for one thread: make another for another.
@@ -326,28 +332,6 @@ impl Prepared {
     }
 }
 
-impl Context {
-    pub(super) fn encoder(&self) -> wgpu::CommandEncoder {
-        self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") })
-    }
-}
-
-/// One compute pass of all steps.
-fn encode<'a>(encoder: &mut wgpu::CommandEncoder, steps: impl IntoIterator<Item = &'a PreparedStep>) {
-    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("run"), timestamp_writes: None });
-    for step in steps {
-        step.encode(&mut pass);
-    }
-}
-
-impl PreparedStep {
-    pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
-        pass.set_pipeline(&self.pipeline.pipeline);
-        pass.set_bind_group(0, &self.bind_group, &[self.params_offset]);
-        pass.dispatch_workgroups(self.grid[0], self.grid[1], self.grid[2]);
-    }
-}
-
 impl Flight {
     fn new(device: &wgpu::Device, plan: &Plan, ranges: &[Range<u64>]) -> Self {
         let upload = device.create_buffer(&wgpu::BufferDescriptor {
@@ -410,69 +394,6 @@ fn read_outputs(readback: &wgpu::Buffer, ranges: &[Range<u64>]) -> Outputs {
     drop(view);
     readback.unmap();
     Some(outputs)
-}
-
-type Mapping = oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>;
-
-/// Asks for a buffer to be mapped.
-pub(super) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapping {
-    let (sender, receiver) = oneshot::channel();
-    buffer.map_async(mode, .., move |result| {
-        // The receiver is gone if the run was cancelled.
-        let _ = sender.send(result);
-    });
-    receiver
-}
-
-/// Blocks until the device is done with a submission; in a browser returns at once, and awaiting a map does the waiting.
-pub(super) fn wait(context: &Context, submission: &wgpu::SubmissionIndex) -> Result<()> {
-    poll(context, wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None })
-}
-
-/// Answers maps that are done; an error if the device is lost.
-fn poll(context: &Context, poll: wgpu::PollType) -> Result<()> {
-    // wgpu panics where the driver tells that the device is lost, and answers no map then.
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| context.device.poll(poll)));
-    context.check_lost()?;
-    match result {
-        Ok(Ok(_)) => Ok(()),
-        _ => Err(unreadable()),
-    }
-}
-
-pub(super) fn mapped(context: &Context, result: Result<Result<(), wgpu::BufferAsyncError>, oneshot::Canceled>) -> Result<()> {
-    match result {
-        Ok(Ok(())) => Ok(()),
-        _ => {
-            context.check_lost()?;
-            Err(unreadable())
-        }
-    }
-}
-
-pub(super) fn unreadable() -> Error {
-    Error::DeviceLost("a buffer could not be mapped".into())
-}
-
-/// What `make` makes on the device, or the device's error.
-pub(super) async fn checked<T>(device: &wgpu::Device, make: impl FnOnce() -> Result<T>) -> Result<T> {
-    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let made = make();
-    let (invalid, full) = (validation.pop().await, memory.pop().await);
-    // Memory first: a buffer that could not be made is invalid for everything that uses it.
-    match full.or(invalid) {
-        Some(error) => Err(error.into()),
-        None => made,
-    }
-}
-
-pub(super) fn filled(device: &wgpu::Device, label: &str, usage: wgpu::BufferUsages, bytes: &[u8]) -> Result<wgpu::Buffer> {
-    let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes.len() as u64, usage, mapped_at_creation: true };
-    let buffer = device.create_buffer(&descriptor);
-    buffer.get_mapped_range_mut(..).map_err(|e| Error::OutOfMemory(format!("{label}: {e}")))?.copy_from_slice(bytes);
-    buffer.unmap();
-    Ok(buffer)
 }
 
 #[cfg(test)]

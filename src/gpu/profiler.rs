@@ -1,10 +1,11 @@
 //! Times steps by GPU timestamps.
 
 use super::{
-    Context,
-    prepared::{Prepared, map, mapped, wait},
+    buffers::{map, mapped, wait},
+    context::Context,
+    prepared::Prepared,
 };
-use crate::{Error, Result, clock};
+use crate::{Error, Result, clock, stats::median};
 use std::ops::Range;
 
 impl Context {
@@ -127,6 +128,6 @@ impl Prepared {
                 readable.unmap();
             }
         }
-        Ok(times.into_iter().map(crate::median).collect())
+        Ok(times.into_iter().map(median).collect())
     }
 }

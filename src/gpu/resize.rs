@@ -1,8 +1,9 @@
 //! Images that the device resizes itself, in front of a plan's steps.
 
 use super::{
-    Context,
-    prepared::{ALIGNMENT, PreparedStep, checked, filled, unreadable},
+    buffers::{ALIGNMENT, checked, filled, unreadable},
+    context::Context,
+    step::PreparedStep,
 };
 use crate::{
     Error, Result,

@@ -2,7 +2,7 @@
 //!
 //! A layer whose every multiply-add and byte cost only that would lie on this roof (Williams, Waterman, Patterson, CACM 2009).
 
-use super::{Context, pipelines::compile_source, prepared::filled};
+use super::{buffers::filled, context::Context, pipelines::compile_source};
 use crate::{
     Error, Result,
     shader::{self, shader_text},

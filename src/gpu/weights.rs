@@ -1,6 +1,6 @@
 //! Packed weights on the device.
 
-use super::{Context, prepared::ALIGNMENT};
+use super::{buffers::ALIGNMENT, context::Context};
 use crate::{
     Error, Result,
     plan::{ConstantKey, PackedConstant, Plan, Precision},

@@ -12,7 +12,7 @@ mod shape;
 pub use op::{Activation, Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite};
 pub use shape::Shape;
 
-use crate::{Error, Result, text::Sides};
+use crate::{Error, Result, tensor};
 use std::sync::Arc;
 
 /// A node's place in its graph.
@@ -96,10 +96,7 @@ impl Graph {
     /// Adds weights. `data.len()` must be the product of `shape`.
     pub fn add_constant(&mut self, name: impl Into<String>, shape: &[usize], data: impl Into<Arc<[f32]>>) -> Result<ConstId> {
         let (name, data) = (name.into(), data.into());
-        let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side)).unwrap_or(usize::MAX);
-        if count != data.len() {
-            return Err(Error::shape(name, format!("shape {} has {count} values, {} were given", Sides(shape), data.len())));
-        }
+        tensor::check(&name, shape, data.len())?;
         self.constants.push(Constant { name, shape: shape.to_vec(), data });
         Ok(ConstId(self.constants.len() - 1))
     }

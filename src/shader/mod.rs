@@ -114,7 +114,7 @@ mod tests {
         device::{Choice, DeviceClass},
         graph::{Shape, passes},
         kernels,
-        model::ghostnet::{GhostNet, Source},
+        model::{Source, families::ghostnet::GhostNet},
         plan::{ConstantCache, Form, PipelineKey, Plan, PlanOptions, Precision},
     };
 

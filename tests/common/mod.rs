@@ -17,14 +17,7 @@ pub fn path(relative: &str) -> PathBuf {
 }
 
 fn options() -> EngineOptions {
-    EngineOptions {
-        backend: Backend::Gpu,
-        adapter: std::env::var("GHOSTNET_ADAPTER").ok(),
-        default_limits: true,
-        // Tests leave the user's folder alone.
-        cache: CacheDir::Off,
-        ..Default::default()
-    }
+    EngineOptions::default().backend(Backend::Gpu).adapter(std::env::var("GHOSTNET_ADAPTER").ok()).default_limits(true).cache(CacheDir::Off)
 }
 
 /// A GPU engine, and never the CPU in its place.
@@ -91,7 +84,7 @@ pub fn gpu_with(change: impl FnOnce(&mut EngineOptions)) -> Option<Engine> {
 
 pub fn cpu() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| Engine::blocking(EngineOptions { backend: Backend::Cpu, ..Default::default() }).expect("the CPU is always there"))
+    ENGINE.get_or_init(|| Engine::blocking(EngineOptions::default().backend(Backend::Cpu)).expect("the CPU is always there"))
 }
 
 /// Named tolerances, each relative to the largest magnitude of the expected values.

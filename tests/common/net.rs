@@ -4,7 +4,7 @@ use ghostnet::{
     Network, Precision,
     device::{Choice, DeviceClass},
     graph::{Activation, ConstId, Conv, Graph, NodeId, Op, Pool, PoolKind, Shape, passes},
-    model::ghostnet::GhostNet,
+    model::families::ghostnet::GhostNet,
     plan::{ConstantCache, Form, Plan, PlanOptions},
 };
 
@@ -359,7 +359,7 @@ pub fn plans<'a>(graph: &'a Graph, shape: Shape, form: &'a Form) -> impl Iterato
 pub fn networks() -> Vec<(Network, Shape)> {
     let usual =
         ["ghostnet_050", "ghostnet_100", "ghostnet_130"].map(|name| (Network::random(name, 0).unwrap(), Shape::new(1, 3, 224, 224)));
-    let small = Network::random_of(GhostNet { classes: 10, stem_stride: 1, ..GhostNet::new(0.5) }, 0);
+    let small = Network::random_of(GhostNet::new(0.5).classes(10).stem_stride(1), 0);
     usual.into_iter().chain([(small, Shape::new(1, 3, 32, 32))]).collect()
 }
 

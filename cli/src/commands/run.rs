@@ -36,7 +36,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<()> {
         self.device.check()?;
-        let (shape, data) = npy::read(&self.input)?;
+        let Tensor { shape, data } = npy::read(&self.input)?;
         let &[n, 3, h, w] = &shape[..] else {
             anyhow::bail!("{}: has shape {shape:?}, [n, 3, h, w] is needed", self.input.display());
         };
@@ -52,7 +52,7 @@ impl Args {
         }
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let shape = [n, model.network().classes()];
-        npy::write(&self.output, &shape, &logits)?;
+        npy::write(&self.output, &Tensor::new(&shape, logits)?)?;
         if self.json {
             return print_json(&json!({ "backend": engine.backend(), "adapter": engine.adapter().name, "shape": shape, "ms": ms }));
         }

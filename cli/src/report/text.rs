@@ -3,9 +3,8 @@
 use anyhow::Result;
 use ghostnet::AdapterInfo;
 use std::{
-    fs,
-    io::{self, IsTerminal as _},
-    path::{Path, PathBuf},
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
 };
 
 /// Names of files and labels are others' text: nothing in them may break the line or drive the
@@ -145,26 +144,9 @@ pub fn table(head: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
-/// Writes a file whole or not at all: beside it first, then renamed. A pipe or device is written to
-/// directly.
+/// Writes a file whole or not at all. A pipe or device is written to directly.
 pub fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
-    let fail = |e: io::Error| {
-        let what = if e.kind() == io::ErrorKind::NotFound { "no such directory".to_string() } else { e.to_string() };
-        anyhow::anyhow!("{}: {what}", path.display())
-    };
-    // The file that a link points to is replaced, not the link.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    if fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-        return fs::write(&target, contents).map_err(fail);
-    }
-    let mut name = std::ffi::OsString::from(".");
-    name.push(target.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary: PathBuf = target.with_file_name(name);
-    fs::write(&temporary, contents).and_then(|()| fs::rename(&temporary, &target)).map_err(|e| {
-        let _ = fs::remove_file(&temporary);
-        fail(e)
-    })
+    Ok(ghostnet::low_level::replace_file(path, |file| file.write_all(contents))?)
 }
 
 #[cfg(test)]

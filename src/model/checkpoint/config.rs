@@ -10,6 +10,7 @@ const MAX_INPUT_SIZE: usize = 16_384;
 
 /// What is known about a checkpoint's network; `None` where nothing is said.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Config {
     /// timm's name of the network, such as `ghostnet_100`.
     pub architecture: Option<String>,
@@ -23,32 +24,6 @@ pub struct Config {
     pub preprocess: Option<Preprocess>,
     /// Share of its test images that it names right, 0 to 1, as measured by whoever made the file.
     pub test_top1: Option<f32>,
-}
-
-impl Config {
-    /// The metadata of a safetensors file that says the same.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn to_metadata(&self) -> std::collections::HashMap<String, String> {
-        let mut metadata = std::collections::HashMap::from([("format".to_string(), "pt".to_string())]);
-        let mut say = |key: &str, value: Option<String>| metadata.extend(value.map(|value| (key.to_string(), value)));
-        say("architecture", self.architecture.clone());
-        say("stem_stride", self.stem_stride.map(|stride| stride.to_string()));
-        say("num_classes", self.num_classes.map(|count| count.to_string()));
-        say("labels", self.labels.as_ref().map(|labels| Value::List(labels.iter().cloned().map(Value::Text).collect()).to_string()));
-        if let Some(Preprocess { size: [h, w], mean, std, interpolation, crop_pct }) = &self.preprocess {
-            let interpolation = match interpolation {
-                Interpolation::Bilinear => "bilinear",
-                Interpolation::Bicubic => "bicubic",
-            };
-            say("input_size", Some(format!("[3, {h}, {w}]")));
-            say("mean", Some(format!("{mean:?}")));
-            say("std", Some(format!("{std:?}")));
-            say("interpolation", Some(interpolation.into()));
-            say("crop_pct", Some(crop_pct.to_string()));
-        }
-        say("test_top1", self.test_top1.map(|share| share.to_string()));
-        metadata
-    }
 }
 
 /// What one source says, each value checked by itself.

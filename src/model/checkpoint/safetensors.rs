@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Float, Found, Tensor, UNUSED_SUFFIX, elements, one_line, quoted, tensor};
+use super::{Float, Found, Tensor, UNUSED_SUFFIX, one_line, quoted, tensor};
 use crate::json::Value;
+use crate::tensor::count;
 use crate::text::Sides;
 
 /// A tensor as the header tells of it.
@@ -67,7 +68,7 @@ fn entry(name: String, info: &Value, data_bytes: usize) -> Result<Entry, String>
     if start > end || end > data_bytes {
         return Err(format!("cut off or damaged: tensor {} lies at {start} to {end} of {data_bytes} bytes of data", quoted(&name)));
     }
-    let needed = elements(&shape).and_then(|count| (count as u64).checked_mul(bits));
+    let needed = count(&shape).and_then(|count| (count as u64).checked_mul(bits));
     if needed != Some((end - start) as u64 * 8) {
         let needed = needed.map_or("too many".to_string(), |bits| bits.div_ceil(8).to_string());
         let (name, shape) = (quoted(&name), Sides(&shape));
@@ -117,20 +118,4 @@ fn header(bytes: &[u8]) -> Result<&[u8], String> {
     let length = u64::from_le_bytes(*length);
     let header = usize::try_from(length).ok().and_then(|length| rest.get(..length));
     header.ok_or_else(|| format!("cut off or damaged: it announces a header of {length} bytes and has {} bytes after that", rest.len()))
-}
-
-/// The bytes of a file of these tensors, in f32, with the configuration as its metadata.
-#[cfg(not(target_arch = "wasm32"))]
-pub(super) fn write(tensors: &BTreeMap<String, Tensor>, config: &super::Config) -> Result<Vec<u8>, String> {
-    use ::safetensors::tensor::{Dtype, TensorView};
-    if let Some((name, tensor)) = tensors.iter().find(|(_, tensor)| elements(&tensor.shape) != Some(tensor.data.len())) {
-        return Err(format!("tensor {} is {:?} and holds {} elements", quoted(name), tensor.shape, tensor.data.len()));
-    }
-    let error = |error: ::safetensors::SafeTensorError| one_line(&error.to_string(), 200);
-    let bytes: Vec<Vec<u8>> =
-        tensors.values().map(|tensor| tensor.data.iter().flat_map(|element| element.to_le_bytes()).collect()).collect();
-    let views =
-        tensors.iter().zip(&bytes).map(|((name, tensor), bytes)| Ok((name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)));
-    let views: Vec<_> = views.collect::<Result<_, _>>().map_err(error)?;
-    ::safetensors::serialize(views, Some(config.to_metadata())).map_err(error)
 }

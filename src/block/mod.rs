@@ -3,12 +3,15 @@
 //!
 //! Loops over the lanes of a block have a constant length and no branch, so that they compile to
 //! SSE2 or NEON on their own. The browser package is compiled for size, which leaves loops as they
-//! are. There operations are simd128's by name, and short loops are written out (`each!`).
+//! are. There operations are vector instructions by name, and short loops are written out (`each!`).
 //! docs/measured.md says what that gains.
 
+#[cfg_attr(target_feature = "simd128", path = "simd128.rs")]
+mod lanes;
+
+pub(crate) use lanes::{add, multiply, multiply_add};
+
 use crate::parallel::*;
-#[cfg(target_feature = "simd128")]
-use std::arch::wasm32::{f32x4_add, f32x4_mul, v128};
 
 /// Four channels of one pixel, or four lanes of a weight row.
 pub(crate) type Block = [f32; 4];
@@ -25,22 +28,6 @@ const PAIR: usize = 2;
 /// Pixels of the longest run that is not split between threads.
 const RUN: usize = 512;
 
-#[inline(always)]
-pub(crate) fn add(a: Block, b: Block) -> Block {
-    #[cfg(target_feature = "simd128")]
-    return block(f32x4_add(vector(a), vector(b)));
-    #[cfg(not(target_feature = "simd128"))]
-    std::array::from_fn(|l| a[l] + b[l])
-}
-
-#[inline(always)]
-pub(crate) fn multiply(a: Block, b: Block) -> Block {
-    #[cfg(target_feature = "simd128")]
-    return block(f32x4_mul(vector(a), vector(b)));
-    #[cfg(not(target_feature = "simd128"))]
-    std::array::from_fn(|l| a[l] * b[l])
-}
-
 /// One value in all lanes.
 #[inline(always)]
 pub(crate) fn splat(v: f32) -> Block {
@@ -51,27 +38,6 @@ pub(crate) fn splat(v: f32) -> Block {
 #[inline(always)]
 pub(crate) fn scale(a: Block, by: f32) -> Block {
     a.map(|v| v * by)
-}
-
-/// `sum + x * w`, rounded twice, since a fused one is a call without the target feature.
-#[inline(always)]
-pub(crate) fn multiply_add(x: Block, w: Block, sum: Block) -> Block {
-    #[cfg(target_feature = "simd128")]
-    return add(sum, multiply(x, w));
-    #[cfg(not(target_feature = "simd128"))]
-    std::array::from_fn(|l| sum[l] + x[l] * w[l])
-}
-
-#[cfg(target_feature = "simd128")]
-#[inline(always)]
-fn vector(block: Block) -> v128 {
-    bytemuck::must_cast(block)
-}
-
-#[cfg(target_feature = "simd128")]
-#[inline(always)]
-fn block(vector: v128) -> Block {
-    bytemuck::must_cast(vector)
 }
 
 /// `$body` for each `$i` below `$n`, which is at most 5, written out. The browser package is

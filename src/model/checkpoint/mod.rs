@@ -5,25 +5,31 @@
 //! compares the two. Nothing in a file is ever executed.
 
 mod config;
+mod kind;
 #[cfg(feature = "pth")]
 mod pth;
 mod safetensors;
-
-use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use half::slice::HalfFloatSliceExt as _;
-use half::{bf16, f16};
-
-use crate::error::{Error, Result};
-use crate::text::{Sides, decimal};
+#[cfg(not(target_arch = "wasm32"))]
+mod write;
 
 pub use config::Config;
+
+use crate::{
+    error::{Error, Result},
+    tensor,
+    text::{Sides, decimal},
+};
 use config::Found;
+use half::{bf16, f16, slice::HalfFloatSliceExt as _};
+use kind::{HEAD_BYTES, Kind};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The largest weights file that is read: GhostNet 1.3 in f64 takes 59 MB.
 const MAX_FILE_BYTES: u64 = 2 << 30;
@@ -31,26 +37,11 @@ const MAX_FILE_BYTES: u64 = 2 << 30;
 /// The largest `config.json` that is read: the labels of ImageNet-22k take 2 MB.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
-/// How much of a file tells its kind; the `ustar` mark of the TAR format, at 257, lies farthest in.
-const HEAD_BYTES: u64 = 512;
-
 /// A count of training steps that PyTorch keeps beside each BatchNorm; inference has no use for it.
 const UNUSED_SUFFIX: &str = "num_batches_tracked";
 
-/// One tensor of a checkpoint, in f32 whatever type the file holds it in.
-#[derive(Clone, PartialEq)]
-pub struct Tensor {
-    /// Extents, outermost first: `[c_out, c_in / groups, kh, kw]` (OIHW) for a filter.
-    pub shape: Vec<usize>,
-    /// The elements in row-major order; as many as the product of the shape.
-    pub data: Arc<[f32]>,
-}
-
-impl fmt::Debug for Tensor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tensor").field("shape", &self.shape).finish_non_exhaustive()
-    }
-}
+/// One tensor of a checkpoint, in f32 whatever type the file holds it in. Clones share its values.
+pub type Tensor = tensor::Tensor<Arc<[f32]>>;
 
 /// The named f32 tensors of a network, and what the file says about the network.
 ///
@@ -91,7 +82,7 @@ impl Checkpoint {
         let mut file = File::open(path).map_err(|error| Error::io(path, &error))?;
         let mut bytes = Vec::new();
         file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(|error| Error::io(path, &error))?;
-        let (tensors, found) = match recognise(&bytes).map_err(bad)? {
+        let (tensors, found) = match kind::recognise(&bytes).map_err(bad)? {
             Kind::Safetensors => {
                 bytes.reserve_exact(length.saturating_sub(bytes.len() as u64) as usize);
                 // The limit holds even if the file grows meanwhile.
@@ -110,7 +101,7 @@ impl Checkpoint {
     /// [`Error::Weights`], as [`Checkpoint::open`]; also for a PyTorch checkpoint, which is read from a file only.
     pub fn from_bytes(origin: impl Into<PathBuf>, bytes: &[u8]) -> Result<Self> {
         let file = origin.into();
-        let read = || match recognise(&bytes[..bytes.len().min(HEAD_BYTES as usize)])? {
+        let read = || match kind::recognise(&bytes[..bytes.len().min(HEAD_BYTES as usize)])? {
             Kind::Safetensors => {
                 let (tensors, found) = safetensors::read(bytes)?;
                 Ok((tensors, found.finish()?))
@@ -172,7 +163,7 @@ impl Checkpoint {
                 Some(tensor) if tensor.shape != *shape => {
                     misshapen.push(format!("{} is {} and should be {}", quoted(name), Sides(&tensor.shape), Sides(shape)));
                 }
-                Some(tensor) if elements(shape) != Some(tensor.data.len()) => {
+                Some(tensor) if !tensor.is_sound() => {
                     misshapen.push(format!("{} is {} and holds {} elements", quoted(name), Sides(shape), tensor.data.len()));
                 }
                 Some(_) => {}
@@ -183,85 +174,6 @@ impl Checkpoint {
         let parts: Vec<String> = parts.iter().filter(|(_, items)| !items.is_empty()).map(|(what, items)| listed(what, items)).collect();
         if parts.is_empty() { Ok(()) } else { Err(Error::weights(&self.file, parts.join("; "))) }
     }
-
-    /// Writes the tensors, in f32, and the configuration as a safetensors file, which [`Checkpoint::open`] reads back unchanged.
-    ///
-    /// The file appears complete or not at all: it is written under another name in the same folder and then renamed.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where the file cannot be written; [`Error::Weights`] where a tensor's shape does not fit its data.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn write_safetensors(&self, path: &Path) -> Result<()> {
-        let bytes = safetensors::write(&self.tensors, &self.config).map_err(|what| Error::weights(path, what))?;
-        let mut name = std::ffi::OsString::from(".");
-        name.push(path.file_name().ok_or_else(|| Error::weights(path, "not the name of a file"))?);
-        name.push(format!(".{}.tmp", std::process::id()));
-        let temporary = path.with_file_name(name);
-        std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path)).map_err(|error| {
-            // The first error says what is wrong; a leftover is harmless.
-            let _ = std::fs::remove_file(&temporary);
-            Error::io(path, &error)
-        })
-    }
-}
-
-/// The kinds of weights files.
-#[derive(Debug, PartialEq)]
-enum Kind {
-    Safetensors,
-    Pytorch,
-}
-
-/// Tells a file's kind from its first [`HEAD_BYTES`]; the error says what it is instead.
-fn recognise(head: &[u8]) -> Result<Kind, String> {
-    // "ustar" marks a TAR archive, PyTorch's form before 0.1.10. The numbers are the magic that opens its form before 1.6, as
-    // pickle protocols 2 and up and protocols 0 and 1 write it.
-    let opening = &head[..head.len().min(64)];
-    let has = |mark: &[u8]| opening.windows(mark.len()).any(|window| window == mark);
-    if head.starts_with(b"PK\x03\x04")
-        || head.starts_with(b"PK\x05\x06")
-        || head.get(257..262) == Some(b"ustar")
-        || has(b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19")
-        || has(b"119547037146038801333356")
-    {
-        return Ok(Kind::Pytorch);
-    }
-    if head.is_empty() {
-        return Err("the file is empty".into());
-    }
-    if let Some(text) = as_text(head) {
-        let start = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).to_ascii_lowercase();
-        return Err(if start.starts_with("version https://git-lfs") {
-            "a git-LFS pointer, not the weights themselves; `git lfs pull` fetches them".into()
-        } else if start.starts_with("<!doctype html") || start.starts_with("<html") {
-            "an HTML page, not weights; the download gave an error or a login page".into()
-        } else {
-            "a text file, not weights".into()
-        });
-    }
-    match head {
-        // A safetensors file is the length of its header in 8 bytes, and a JSON object. The length may begin as a pickle does.
-        [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Kind::Safetensors),
-        [0x80, 2..=5, ..] => Ok(Kind::Pytorch),
-        _ => {
-            let mut what = "neither a safetensors file nor a PyTorch checkpoint; it begins with".to_string();
-            for byte in head.iter().take(8) {
-                let _ = write!(what, " {byte:02x}");
-            }
-            Err(what)
-        }
-    }
-}
-
-/// The head of a file as text, if that is what it is.
-fn as_text(head: &[u8]) -> Option<&str> {
-    let text = match std::str::from_utf8(head) {
-        Ok(text) => text,
-        // The head may end inside a character.
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&head[..error.valid_up_to()]).ok()?,
-        Err(_) => return None,
-    };
-    text.chars().all(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\u{c}')).then_some(text)
 }
 
 /// The length of a regular file of at most `limit` bytes.
@@ -324,12 +236,14 @@ fn tensor(name: &str, shape: Vec<usize>, float: Float, bytes: &[u8]) -> Result<T
             halves.to_f32_vec().into()
         }
     };
-    if elements(&shape) != Some(data.len()) {
-        return Err(format!("tensor {} is {} and holds {} elements", quoted(name), Sides(&shape), data.len()));
+    let tensor = Tensor { shape, data };
+    let Tensor { shape, data } = &tensor;
+    if !tensor.is_sound() {
+        return Err(format!("tensor {} is {} and holds {} elements", quoted(name), Sides(shape), data.len()));
     }
-    match first_not_finite(&data) {
-        None => Ok(Tensor { shape, data }),
-        Some(at) => Err(format!("tensor {} has {} at {}", quoted(name), decimal(data[at].into()), Sides(&position(at, &shape)))),
+    match first_not_finite(data) {
+        None => Ok(tensor),
+        Some(at) => Err(format!("tensor {} has {} at {}", quoted(name), decimal(data[at].into()), Sides(&position(at, shape)))),
     }
 }
 
@@ -348,11 +262,6 @@ fn position(mut at: usize, shape: &[usize]) -> Vec<usize> {
         at /= extent;
     }
     position
-}
-
-/// The number of elements of a shape, unless it overflows.
-fn elements(shape: &[usize]) -> Option<usize> {
-    shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))
 }
 
 /// `2 tensors are missing: a, b`, of at most four items, and how many more there are.

@@ -1,14 +1,20 @@
-//! The front door: an [`Engine`] is a device, a [`Model`] is a network on it.
+//! A network on a device.
 
+use super::{
+    device::{Device, Engine},
+    results::{Class, Feature, GhostMaps},
+};
 use crate::{
-    CacheDir, Error, Network, Result, cpu,
-    device::{Choice, DeviceClass},
-    gpu,
+    Error, Result, clock, cpu,
+    gpu::{self, PrepareTimes},
     graph::{Graph, Shape, passes},
     image_input::{Preprocess, Readable, Resize, resample},
     kernels::resize::Rows,
+    model::Network,
     parallel::*,
     plan::{ConstantCache, Form, Plan, PlanOptions, Precision},
+    stats::median,
+    tensor::Tensor,
     text::{Sides, decimal},
 };
 use image::DynamicImage;
@@ -18,253 +24,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-mod session;
-#[cfg(not(target_arch = "wasm32"))]
-mod tuned;
-
-pub use crate::gpu::AdapterInfo;
-pub use session::{IN_FLIGHT, Pending, Session};
-
-/// Where a network runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Backend {
-    /// On the best adapter that is a GPU, else on the CPU.
-    ///
-    /// An adapter that [runs shaders on the CPU](AdapterInfo::is_software) is left out: GhostNet
-    /// 1.0 answers in 8 ms on the CPU without it, first after 0.10 s, and on the same two cores in
-    /// 14 ms through lavapipe, in 50 ms through SwiftShader, first after more than 3 s.
-    ///
-    /// Where [`EngineOptions::adapter`] names one, on that one or not at all.
-    #[default]
-    Auto,
-    /// On the best adapter, be it one that runs shaders on the CPU; or fail.
-    Gpu,
-    /// On the CPU.
-    Cpu,
-}
-
-/// How an [`Engine`] is made.
-#[derive(Debug, Clone, Default)]
-pub struct EngineOptions {
-    /// GPU or CPU.
-    pub backend: Backend,
-    /// Part of the wanted adapter's name, driver or API, in any letter case. No part: the best adapter.
-    pub adapter: Option<String>,
-    /// How weights and activations are stored. [`Precision::F16`] needs a GPU, any: the CPU computes in f32. Whether convolutions then multiply
-    /// halves, [`Choice::multiplies_halves`] says.
-    pub precision: Precision,
-    /// Ask the device for WebGPU's default limits and no more, as a browser would.
-    pub default_limits: bool,
-    /// Leave out the passes that fuse operations: for tests and comparison.
-    pub unfused: bool,
-    /// Kernels and tiles. Not said: those that `ghostnet tune` stored for this adapter and driver, else those of the device's class.
-    pub choice: Option<Choice>,
-    /// Where compiled pipelines are kept for the next start (Vulkan only), and what `ghostnet tune` chose.
-    pub cache: CacheDir,
-    /// Whether a GPU resizes images itself, rather than the CPU for it. Not said: as measured for the device's class. Both give the same
-    /// pixels.
-    pub resize_on_device: Option<bool>,
-}
-
-/// A device that runs networks: a GPU adapter opened through wgpu, or the CPU. Cheap to clone; may be shared between threads.
-#[derive(Debug, Clone)]
-pub struct Engine {
-    inner: Arc<EngineInner>,
-}
-
-#[derive(Debug)]
-struct EngineInner {
-    device: Device,
-    options: EngineOptions,
-    choice: Choice,
-    is_tuned: bool,
-    fallback: Option<String>,
-}
-
-#[derive(Debug)]
-enum Device {
-    Gpu(Arc<gpu::Context>),
-    Cpu(AdapterInfo),
-}
-
-/// A row-major f32 tensor.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    /// Extents, outermost first; `[n, c, h, w]` for maps, `[n, classes]` for logits.
-    pub shape: Vec<usize>,
-    /// Values, as many as the product of the shape.
-    pub data: Vec<f32>,
-}
-
-impl Tensor {
-    /// A tensor; an error if `data` is not as long as `shape` says.
-    pub fn new(shape: &[usize], data: Vec<f32>) -> Result<Self> {
-        Self::check(shape, data.len())?;
-        Ok(Self { shape: shape.to_vec(), data })
-    }
-
-    /// Whether a tensor of this shape has so many values.
-    pub(crate) fn check(shape: &[usize], given: usize) -> Result<()> {
-        let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side)).unwrap_or(usize::MAX);
-        if count != given {
-            return Err(Error::shape("tensor", format!("shape {} has {count} values, {given} were given", Sides(shape))));
-        }
-        Ok(())
-    }
-}
-
-/// A class and how probable the network finds it.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Class {
-    /// Its number.
-    pub index: usize,
-    /// Its name.
-    pub label: String,
-    /// Its softmax probability, 0 to 1.
-    pub probability: f32,
-}
-
-/// One of a network's feature maps.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Feature {
-    /// The module whose output it is, as timm's `feature_info` names it.
-    pub name: String,
-    /// Input pixels per pixel of the map.
-    pub reduction: usize,
-    /// `[n, c, h, w]`.
-    pub tensor: Tensor,
-}
-
-/// What a ghost module made.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GhostMaps {
-    /// The maps of the primary convolution: `[n, m, h, w]`.
-    pub intrinsic: Tensor,
-    /// The maps that the cheap operation derives from them: `[n, c_out - m, h, w]`.
-    pub ghost: Tensor,
-}
-
-/// How long it took to get ready, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct PrepareTimes {
-    /// Packing weights and uploading them, and making buffers.
-    pub weights: f64,
-    /// Compiling pipelines.
-    pub pipelines: f64,
-}
-
 impl Engine {
-    /// Opens a device. On native targets this blocks while drivers load; see [`Engine::blocking`] for a form without `async`.
-    ///
-    /// An adapter that cannot be opened, since it lacks a limit or its driver fails, is passed over
-    /// for the next: [`Engine::unopened`].
-    ///
-    /// Errors: [`Error::NoAdapter`] if no adapter matches or none can be opened,
-    /// [`Error::Unsupported`] if the CPU is asked for f16.
-    pub async fn new(options: EngineOptions) -> Result<Self> {
-        // A wish for an adapter is met by that one and by no other device.
-        let gpu_only = options.backend == Backend::Auto && options.adapter.is_none();
-        let mut fallback = None;
-        let gpu = if options.backend == Backend::Cpu {
-            if options.precision.is_f16() {
-                let what = "computes in f32; leave out precision f16".into();
-                return Err(Error::Unsupported { adapter: cpu_info().name, what });
-            }
-            None
-        } else {
-            match open(&options, gpu_only).await {
-                Ok(context) => Some(context),
-                Err(error) if gpu_only && !options.precision.is_f16() => {
-                    log::info!("running on the CPU: {error}");
-                    fallback = Some(error.to_string());
-                    None
-                }
-                Err(Error::NoAdapter(why)) if gpu_only => {
-                    let what = format!("{why}; f16 needs an adapter: {ANY_ADAPTER} takes one that runs shaders on the CPU too");
-                    return Err(Error::NoAdapter(what));
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        let (device, class) = match gpu {
-            Some(context) => {
-                let class = context.class();
-                (Device::Gpu(Arc::new(context)), class)
-            }
-            None => (Device::Cpu(cpu_info()), DeviceClass::Cpu),
-        };
-        #[cfg(not(target_arch = "wasm32"))]
-        let tuned = tuned::read(&device, &options);
-        #[cfg(target_arch = "wasm32")]
-        let tuned = None;
-        let mut choice = options.choice.or(tuned).unwrap_or_else(|| Choice::new(class));
-        // What a choice asks for and the device cannot do is left out.
-        if let Device::Gpu(context) = &device {
-            choice.multiplies_halves &= context.multiplies_halves() || !options.precision.is_f16();
-        }
-        Ok(Self { inner: Arc::new(EngineInner { device, options, choice, is_tuned: tuned.is_some(), fallback }) })
-    }
-
-    /// As [`Engine::new`], waiting in the calling thread.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn blocking(options: EngineOptions) -> Result<Self> {
-        pollster::block_on(Self::new(options))
-    }
-
-    /// The adapter: the GPU's, or for the CPU its architecture and number of threads.
-    pub fn adapter(&self) -> &AdapterInfo {
-        match &self.inner.device {
-            Device::Gpu(context) => context.info(),
-            Device::Cpu(info) => info,
-        }
-    }
-
-    /// `gpu` or `cpu`.
-    pub fn backend(&self) -> &'static str {
-        match self.inner.device {
-            Device::Gpu(_) => "gpu",
-            Device::Cpu(_) => "cpu",
-        }
-    }
-
-    /// Why [`Backend::Auto`] took the CPU, in one line; `None` if it did not.
-    pub fn fallback(&self) -> Option<&str> {
-        self.inner.fallback.as_deref()
-    }
-
-    /// Better adapters that could not be opened, each with its name and the reason, in one line.
-    pub fn unopened(&self) -> &[String] {
-        self.gpu().map_or(&[], |context| context.unopened())
-    }
-
-    /// How values are stored.
-    pub fn precision(&self) -> Precision {
-        self.inner.options.precision
-    }
-
-    /// Which kernels and tiles it uses. With [`Precision::F16`] it multiplies halves only where the device can, whatever was asked for.
-    pub fn choice(&self) -> Choice {
-        self.inner.choice
-    }
-
-    /// Whether [`Engine::choice`] is what `ghostnet tune` stored for this adapter and driver.
-    pub fn is_tuned(&self) -> bool {
-        self.inner.is_tuned
-    }
-
-    /// Whether the device resizes images in memory, rather than the CPU for it.
-    pub fn resizes_on_device(&self) -> bool {
-        self.gpu().is_some() && self.inner.options.resize_on_device.unwrap_or(self.inner.choice.resize_on_device())
-    }
-
-    /// The open GPU device, to run plans by hand with [`gpu::Prepared`]; `None` on the CPU.
-    pub fn gpu(&self) -> Option<&Arc<gpu::Context>> {
-        match &self.inner.device {
-            Device::Gpu(context) => Some(context),
-            Device::Cpu(_) => None,
-        }
-    }
-
     /// Puts a network on the device: runs the passes on its graph. Weights go up and pipelines are compiled when first needed, or by
     /// [`Model::prepare`].
     pub fn load(&self, network: Network) -> Result<Model> {
@@ -293,57 +53,11 @@ impl Engine {
         }
         graph
     }
-
-    /// Whether the GPU device was lost (driver reset, unplugged): a new engine is needed then.
-    pub fn is_lost(&self) -> bool {
-        self.gpu().is_some_and(|context| context.is_lost())
-    }
-
-    /// Loses the GPU device on purpose, as a driver reset would; what uses it then fails with [`Error::DeviceLost`].
-    #[doc(hidden)]
-    pub fn lose_device(&self) {
-        if let Device::Gpu(context) = &self.inner.device {
-            context.destroy();
-        }
-    }
-}
-
-/// How any adapter is asked for.
-const ANY_ADAPTER: &str = if cfg!(target_arch = "wasm32") { "backend: 'gpu'" } else { "--backend gpu (`Backend::Gpu`)" };
-
-async fn open(options: &EngineOptions, gpu_only: bool) -> Result<gpu::Context> {
-    let wanted = gpu::Wanted {
-        name: options.adapter.as_deref(),
-        gpu_only,
-        default_limits: options.default_limits,
-        halves: options.precision.is_f16(),
-    };
-    let context = gpu::Context::new(&wanted).await?;
-    #[cfg(not(target_arch = "wasm32"))]
-    let context = context.with_cache(&options.cache).await;
-    Ok(context)
-}
-
-/// Every GPU adapter of this machine, best first.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn adapters() -> Vec<AdapterInfo> {
-    pollster::block_on(gpu::adapters())
-}
-
-fn cpu_info() -> AdapterInfo {
-    let threads = crate::parallel::current_num_threads();
-    AdapterInfo {
-        name: format!("CPU ({}, {threads} thread{})", std::env::consts::ARCH, if threads == 1 { "" } else { "s" }),
-        backend: "cpu".into(),
-        driver: format!("ghostnet {}", env!("CARGO_PKG_VERSION")),
-        device_type: "cpu".into(),
-        features: Vec::new(),
-    }
 }
 
 /// A graph on a device, with what was made for it: weights, and plans ready to run.
 #[derive(Debug)]
-struct Part {
+pub(super) struct Part {
     graph: Graph,
     cache: Mutex<ConstantCache>,
     weights: gpu::Weights,
@@ -354,13 +68,13 @@ struct Part {
 const MAX_IDLE: usize = 4;
 
 /// A plan that is ready to run.
-struct Runner {
-    plan: Arc<Plan>,
+pub(super) struct Runner {
+    pub plan: Arc<Plan>,
     normalise: [[f32; 3]; 2],
-    kind: RunnerKind,
+    pub kind: RunnerKind,
 }
 
-enum RunnerKind {
+pub(super) enum RunnerKind {
     Gpu(Box<gpu::Prepared>),
     Cpu(Box<cpu::Prepared>),
 }
@@ -372,16 +86,16 @@ impl std::fmt::Debug for Runner {
 }
 
 /// What goes into a run.
-enum Input<'a> {
+pub(super) enum Input<'a> {
     Tensor(&'a [f32]),
     Pixels(&'a [u32]),
 }
 
 /// What comes out of a run: the values of each output's slot up to the output's end, f32 whatever the precision.
-type Slots = Vec<Vec<u32>>;
+pub(super) type Slots = Vec<Vec<u32>>;
 
 /// The bytes of a plan's input slot; `packed` takes what is between.
-fn bytes<'a>(plan: &Plan, input: Input<'a>, packed: &'a mut Vec<f32>) -> Cow<'a, [u8]> {
+pub(super) fn bytes<'a>(plan: &Plan, input: Input<'a>, packed: &'a mut Vec<f32>) -> Cow<'a, [u8]> {
     match input {
         Input::Pixels(pixels) => Cow::Borrowed(bytemuck::cast_slice(pixels)),
         Input::Tensor(values) => {
@@ -392,7 +106,7 @@ fn bytes<'a>(plan: &Plan, input: Input<'a>, packed: &'a mut Vec<f32>) -> Cow<'a,
 }
 
 /// What a GPU gave.
-fn slots(plan: &Plan, outputs: Vec<Vec<u8>>) -> Slots {
+pub(super) fn slots(plan: &Plan, outputs: Vec<Vec<u8>>) -> Slots {
     // A table of classes is of whole words in any precision.
     let precision = if plan.form == Form::Tensors { plan.precision } else { Precision::F32 };
     outputs.iter().map(|bytes| bytemuck::cast_vec(precision.from_bytes(bytes))).collect()
@@ -408,7 +122,7 @@ impl Runner {
         self.run_bytes(&bytes(&plan, input, &mut packed)).await
     }
 
-    async fn run_bytes(&mut self, bytes: &[u8]) -> Result<Slots> {
+    pub async fn run_bytes(&mut self, bytes: &[u8]) -> Result<Slots> {
         match &mut self.kind {
             RunnerKind::Gpu(prepared) => Ok(slots(&self.plan, prepared.run(bytes).await?)),
             RunnerKind::Cpu(prepared) => {
@@ -433,7 +147,8 @@ impl Part {
         Plan::new(&self.graph, shape, &options, &mut cache)
     }
 
-    /// Sizes in bytes are `usize`, which counts to 4 GiB in a browser: no tensor may have more than half of that, for lanes may pad it.
+    /// Sizes in bytes are `usize`, which counts to 4 GiB in a browser: no tensor may have more than
+    /// half of that, for lanes may pad it.
     fn check_bytes(&self, input: Shape) -> Result<()> {
         let limit = isize::MAX as u64;
         for (node, Shape { n, c, h, w }) in self.graph.nodes().iter().zip(self.graph.shapes(input)?) {
@@ -454,9 +169,9 @@ impl Part {
                 return Ok((idle.remove(at), PrepareTimes::default()));
             }
         }
-        let start = crate::clock::now();
+        let start = clock::now();
         let plan = Arc::new(self.plan(engine, shape, form, normalise)?);
-        let planned = crate::clock::now() - start;
+        let planned = clock::now() - start;
         let (kind, mut times) = match &engine.inner.device {
             Device::Gpu(context) => {
                 let (prepared, times) = gpu::Prepared::new(context, plan.clone(), &self.weights).await?;
@@ -493,7 +208,7 @@ impl Part {
     }
 
     /// The shape of an input, if it can be one.
-    fn check(&self, engine: &Engine, input: &Tensor) -> Result<Shape> {
+    pub fn check(&self, engine: &Engine, input: &Tensor) -> Result<Shape> {
         let &[n, c, h, w] = &input.shape[..] else {
             return Err(Error::shape("input", format!("has shape {}, [n, c, h, w] is needed", Sides(&input.shape))));
         };
@@ -535,7 +250,7 @@ impl Part {
             RunnerKind::Gpu(prepared) => prepared.profile(rounds).await?,
             RunnerKind::Cpu(prepared) => {
                 let rounds: Vec<Vec<f64>> = (0..rounds.max(1)).map(|_| prepared.run_timed()).collect();
-                (0..runner.plan.steps.len()).map(|s| crate::median(rounds.iter().map(|r| r[s]).collect())).collect()
+                (0..runner.plan.steps.len()).map(|s| median(rounds.iter().map(|r| r[s]).collect())).collect()
             }
         };
         let plan = runner.plan.clone();
@@ -547,14 +262,14 @@ impl Part {
 /// A network on a device. Cheap to clone; may be used from several threads, each of which then gets buffers of its own.
 #[derive(Debug, Clone)]
 pub struct Model {
-    inner: Arc<ModelInner>,
+    pub(super) inner: Arc<ModelInner>,
 }
 
 #[derive(Debug)]
-struct ModelInner {
+pub(super) struct ModelInner {
     engine: Engine,
     network: Network,
-    logits: Part,
+    pub logits: Part,
     features: OnceLock<Part>,
     /// How images of the last sizes are resized, the newest last.
     resizes: Mutex<Vec<Arc<Resize>>>,
@@ -572,7 +287,7 @@ struct GhostPart {
 /// Sizes of images that are kept.
 const MAX_RESIZES: usize = 8;
 
-fn gpu_images<'a>(resizes: Vec<Arc<Resize>>, images: &'a [Readable<'_>]) -> Vec<gpu::Image<'a>> {
+pub(super) fn gpu_images<'a>(resizes: Vec<Arc<Resize>>, images: &'a [Readable<'_>]) -> Vec<gpu::Image<'a>> {
     let pairs = resizes.into_iter().zip(images);
     pairs.map(|(resize, image)| gpu::Image { resize: resize.problem(), source: gpu::Source::Buffer(image) }).collect()
 }
@@ -612,7 +327,8 @@ impl Model {
         Ok(Shape::new(n, 3, h, w))
     }
 
-    /// Whether inputs of this shape are none that [`Model::run`] refuses for their size alone: before one is copied to this program's memory.
+    /// Whether inputs of this shape are none that [`Model::run_async`] refuses for their size
+    /// alone: before one is copied to this program's memory.
     #[cfg(all(target_arch = "wasm32", feature = "web"))]
     pub(crate) fn check_input(&self, shape: &[usize]) -> Result<()> {
         match *shape {
@@ -634,7 +350,7 @@ impl Model {
         Ok(times)
     }
 
-    async fn runner(&self, n: usize, h: usize, w: usize, form: Form) -> Result<(Runner, PrepareTimes)> {
+    pub(super) async fn runner(&self, n: usize, h: usize, w: usize, form: Form) -> Result<(Runner, PrepareTimes)> {
         let normalise = if form == Form::Tensors { [[0.0; 3]; 2] } else { self.normalise() };
         let is_tensors = form == Form::Tensors;
         let (mut runner, mut times) = self.inner.logits.runner(self.engine(), self.input_shape(n, h, w)?, form, normalise).await?;
@@ -723,8 +439,9 @@ impl Model {
     /// The `top` most probable classes of what a browser holds, of `width` x `height` pixels: an image, a canvas, a frame of a video. The
     /// GPU resizes it; none of its pixels passes through this program's memory.
     ///
-    /// Errors: [`Error::Unsupported`] on the CPU, [`Error::Limit`] where the part that the crop needs is larger than a texture may be,
-    /// [`Error::Image`] where the browser does not copy it to one: another site's pixels, 16 bits a channel, a canvas that nobody drew on.
+    /// Errors: [`Error::Unsupported`] on the CPU, [`Error::Limit`] where the part that the crop
+    /// needs is larger than a texture may be, [`Error::Image`] where the browser does not copy it
+    /// to one: another site's pixels, 16 bits a channel, a canvas that nobody drew on.
     #[cfg(target_arch = "wasm32")]
     pub async fn classify_external_async(&self, source: &wasm_bindgen::JsValue, width: u32, height: u32, top: usize) -> Result<Vec<Class>> {
         let image = gpu::Image { resize: self.resize(height, width)?.problem(), source: gpu::Source::External(source) };
@@ -758,7 +475,7 @@ impl Model {
     }
 
     /// How each of the images is resized, if the device does it rather than the CPU.
-    fn on_device(&self, images: &[DynamicImage]) -> Result<Option<Vec<Arc<Resize>>>> {
+    pub(super) fn on_device(&self, images: &[DynamicImage]) -> Result<Option<Vec<Arc<Resize>>>> {
         let Some(context) = self.engine().gpu().filter(|_| self.engine().resizes_on_device()) else { return Ok(None) };
         let resizes = images.iter().map(|image| self.resize(image.height(), image.width())).collect::<Result<Vec<_>>>()?;
         // One that is too large for the device's buffers, and the CPU resizes them all.
@@ -793,7 +510,7 @@ impl Model {
     }
 
     /// As [`Model::pixels`], of several images, one after the other.
-    fn pixels_of(&self, images: &[DynamicImage]) -> Result<Vec<u32>> {
+    pub(super) fn pixels_of(&self, images: &[DynamicImage]) -> Result<Vec<u32>> {
         let pixels: Vec<Vec<u32>> = images.par_iter().map(|image| self.pixels(image)).collect::<Result<_>>()?;
         Ok(pixels.concat())
     }
@@ -818,7 +535,7 @@ impl Model {
     }
 
     /// Each image's classes, of a plan that classifies.
-    fn classes(&self, plan: &Plan, slots: &Slots, images: usize) -> Vec<Vec<Class>> {
+    pub(super) fn classes(&self, plan: &Plan, slots: &Slots, images: usize) -> Vec<Vec<Class>> {
         let class = |pair: &[u32]| {
             let index = pair[0] as usize;
             Class { index, label: self.inner.network.label(index), probability: f32::from_bits(pair[1]) }
@@ -830,50 +547,6 @@ impl Model {
     /// The plan for a batch, and the milliseconds of each of its steps: medians of `rounds` rounds. On a GPU by its timestamps.
     pub async fn profile_async(&self, n: usize, h: usize, w: usize, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
         self.inner.logits.profile(self.engine(), self.input_shape(n, h, w)?, rounds).await
-    }
-}
-
-/// The same, waiting in the calling thread.
-#[cfg(not(target_arch = "wasm32"))]
-impl Model {
-    /// As [`Model::prepare_async`].
-    pub fn prepare(&self, n: usize, h: usize, w: usize, form: Form) -> Result<PrepareTimes> {
-        pollster::block_on(self.prepare_async(n, h, w, form))
-    }
-
-    /// As [`Model::run_async`].
-    pub fn run(&self, input: &Tensor) -> Result<Tensor> {
-        pollster::block_on(self.run_async(input))
-    }
-
-    /// As [`Model::features_async`].
-    pub fn features(&self, input: &Tensor) -> Result<Vec<Feature>> {
-        pollster::block_on(self.features_async(input))
-    }
-
-    /// As [`Model::ghost_maps_async`].
-    pub fn ghost_maps(&self, input: &Tensor, module: &str) -> Result<GhostMaps> {
-        pollster::block_on(self.ghost_maps_async(input, module))
-    }
-
-    /// As [`Model::classify_async`].
-    pub fn classify(&self, image: &DynamicImage, top: usize) -> Result<Vec<Class>> {
-        pollster::block_on(self.classify_async(image, top))
-    }
-
-    /// As [`Model::classify_batch_async`].
-    pub fn classify_batch(&self, images: &[DynamicImage], top: usize) -> Result<Vec<Vec<Class>>> {
-        pollster::block_on(self.classify_batch_async(images, top))
-    }
-
-    /// As [`Model::classify_pixels_async`].
-    pub fn classify_pixels(&self, pixels: &[u32], n: usize, top: usize) -> Result<Vec<Vec<Class>>> {
-        pollster::block_on(self.classify_pixels_async(pixels, n, top))
-    }
-
-    /// As [`Model::profile_async`].
-    pub fn profile(&self, n: usize, h: usize, w: usize, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
-        pollster::block_on(self.profile_async(n, h, w, rounds))
     }
 }
 
@@ -900,15 +573,8 @@ impl GraphModel {
         self.part.run_tensors(&self.engine, input).await
     }
 
-    /// As [`GraphModel::run_async`], waiting in the calling thread.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn run(&self, input: &Tensor) -> Result<Vec<(String, Tensor)>> {
-        pollster::block_on(self.run_async(input))
-    }
-
     /// The plan for an input, and the milliseconds of each of its steps: medians of `rounds` rounds.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn profile(&self, input: Shape, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
-        pollster::block_on(self.part.profile(&self.engine, input, rounds))
+    pub async fn profile_async(&self, input: Shape, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
+        self.part.profile(&self.engine, input, rounds).await
     }
 }

@@ -1,0 +1,175 @@
+//! A device that runs networks.
+
+use super::{
+    options::{Backend, EngineOptions},
+    tuned,
+};
+use crate::{
+    Error, Result,
+    device::{Choice, DeviceClass},
+    gpu::{self, AdapterInfo},
+    parallel::current_num_threads,
+    plan::Precision,
+};
+use std::sync::Arc;
+
+/// A device that runs networks: a GPU adapter opened through wgpu, or the CPU. Cheap to clone; may be shared between threads.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(super) inner: Arc<EngineInner>,
+}
+
+#[derive(Debug)]
+pub(super) struct EngineInner {
+    pub device: Device,
+    pub options: EngineOptions,
+    pub choice: Choice,
+    is_tuned: bool,
+    fallback: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) enum Device {
+    Gpu(Arc<gpu::Context>),
+    Cpu(AdapterInfo),
+}
+
+impl Engine {
+    /// Opens a device. On native targets this blocks while drivers load; see `Engine::blocking` for a form without `async`.
+    ///
+    /// An adapter that cannot be opened, since it lacks a limit or its driver fails, is passed over
+    /// for the next: [`Engine::unopened`].
+    ///
+    /// Errors: [`Error::NoAdapter`] if no adapter matches or none can be opened,
+    /// [`Error::Unsupported`] if the CPU is asked for f16.
+    pub async fn new(options: EngineOptions) -> Result<Self> {
+        // A wish for an adapter is met by that one and by no other device.
+        let gpu_only = options.backend == Backend::Auto && options.adapter.is_none();
+        let mut fallback = None;
+        let gpu = if options.backend == Backend::Cpu {
+            if options.precision.is_f16() {
+                let what = "computes in f32; leave out precision f16".into();
+                return Err(Error::Unsupported { adapter: cpu_info().name, what });
+            }
+            None
+        } else {
+            match open(&options, gpu_only).await {
+                Ok(context) => Some(context),
+                Err(error) if gpu_only && !options.precision.is_f16() => {
+                    log::info!("running on the CPU: {error}");
+                    fallback = Some(error.to_string());
+                    None
+                }
+                Err(Error::NoAdapter(why)) if gpu_only => {
+                    let what = format!("{why}; f16 needs an adapter: {ANY_ADAPTER} takes one that runs shaders on the CPU too");
+                    return Err(Error::NoAdapter(what));
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let (device, class, tuned) = match gpu {
+            Some(context) => {
+                let (class, tuned) = (context.class(), tuned::read(&context, &options));
+                (Device::Gpu(Arc::new(context)), class, tuned)
+            }
+            None => (Device::Cpu(cpu_info()), DeviceClass::Cpu, None),
+        };
+        let mut choice = options.choice.or(tuned).unwrap_or_else(|| Choice::new(class));
+        // What a choice asks for and the device cannot do is left out.
+        if let Device::Gpu(context) = &device {
+            choice.multiplies_halves &= context.multiplies_halves() || !options.precision.is_f16();
+        }
+        Ok(Self { inner: Arc::new(EngineInner { device, options, choice, is_tuned: tuned.is_some(), fallback }) })
+    }
+
+    /// The adapter: the GPU's, or for the CPU its architecture and number of threads.
+    pub fn adapter(&self) -> &AdapterInfo {
+        match &self.inner.device {
+            Device::Gpu(context) => context.info(),
+            Device::Cpu(info) => info,
+        }
+    }
+
+    /// `gpu` or `cpu`.
+    pub fn backend(&self) -> &'static str {
+        match self.inner.device {
+            Device::Gpu(_) => "gpu",
+            Device::Cpu(_) => "cpu",
+        }
+    }
+
+    /// Why [`Backend::Auto`] took the CPU, in one line; `None` if it did not.
+    pub fn fallback(&self) -> Option<&str> {
+        self.inner.fallback.as_deref()
+    }
+
+    /// Better adapters that could not be opened, each with its name and the reason, in one line.
+    pub fn unopened(&self) -> &[String] {
+        self.gpu().map_or(&[], |context| context.unopened())
+    }
+
+    /// How values are stored.
+    pub fn precision(&self) -> Precision {
+        self.inner.options.precision
+    }
+
+    /// Which kernels and tiles it uses. With [`Precision::F16`] it multiplies halves only where the device can, whatever was asked for.
+    pub fn choice(&self) -> Choice {
+        self.inner.choice
+    }
+
+    /// Whether [`Engine::choice`] is what `ghostnet tune` stored for this adapter and driver.
+    pub fn is_tuned(&self) -> bool {
+        self.inner.is_tuned
+    }
+
+    /// Whether the device resizes images in memory, rather than the CPU for it.
+    pub fn resizes_on_device(&self) -> bool {
+        self.gpu().is_some() && self.inner.options.resize_on_device.unwrap_or(self.inner.choice.resize_on_device())
+    }
+
+    /// The open GPU device, to run plans by hand with [`gpu::Prepared`]; `None` on the CPU.
+    pub fn gpu(&self) -> Option<&Arc<gpu::Context>> {
+        match &self.inner.device {
+            Device::Gpu(context) => Some(context),
+            Device::Cpu(_) => None,
+        }
+    }
+
+    /// Whether the GPU device was lost (driver reset, unplugged): a new engine is needed then.
+    pub fn is_lost(&self) -> bool {
+        self.gpu().is_some_and(|context| context.is_lost())
+    }
+
+    /// Loses the GPU device on purpose, as a driver reset would; what uses it then fails with [`Error::DeviceLost`].
+    #[doc(hidden)]
+    pub fn lose_device(&self) {
+        if let Device::Gpu(context) = &self.inner.device {
+            context.destroy();
+        }
+    }
+}
+
+/// How any adapter is asked for.
+const ANY_ADAPTER: &str = if cfg!(target_arch = "wasm32") { "backend: 'gpu'" } else { "--backend gpu (`Backend::Gpu`)" };
+
+async fn open(options: &EngineOptions, gpu_only: bool) -> Result<gpu::Context> {
+    let wanted = gpu::Wanted {
+        name: options.adapter.as_deref(),
+        gpu_only,
+        default_limits: options.default_limits,
+        halves: options.precision.is_f16(),
+    };
+    Ok(gpu::Context::new(&wanted).await?.with_cache(&options.cache).await)
+}
+
+fn cpu_info() -> AdapterInfo {
+    let threads = current_num_threads();
+    AdapterInfo {
+        name: format!("CPU ({}, {threads} thread{})", std::env::consts::ARCH, if threads == 1 { "" } else { "s" }),
+        backend: "cpu".into(),
+        driver: format!("ghostnet {}", env!("CARGO_PKG_VERSION")),
+        device_type: "cpu".into(),
+        features: Vec::new(),
+    }
+}

@@ -1,0 +1,19 @@
+//! The front door: an [`Engine`] is a device, a [`Model`] is a network on it.
+
+mod answer;
+mod device;
+mod model;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod native;
+mod options;
+mod results;
+mod session;
+mod tuned;
+#[cfg_attr(target_arch = "wasm32", path = "no_worker.rs")]
+mod worker;
+
+pub use device::Engine;
+pub use model::{GraphModel, MIN_SIDE, Model};
+pub use options::{Backend, EngineOptions};
+pub use results::{Class, Feature, GhostMaps};
+pub use session::{IN_FLIGHT, Pending, Session};

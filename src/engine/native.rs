@@ -1,0 +1,144 @@
+//! What there is where threads may wait and there are files: the same as `async`, waiting in the calling thread, and the stored choice.
+
+use super::{
+    device::Engine,
+    model::{GraphModel, Model},
+    options::EngineOptions,
+    results::{Class, Feature, GhostMaps},
+    session::{Pending, Session},
+    tuned,
+};
+use crate::{
+    Error, Result,
+    cache::CacheFile,
+    device::Choice,
+    gpu::{self, AdapterInfo, PrepareTimes},
+    graph::Shape,
+    plan::{Form, Plan},
+    tensor::Tensor,
+};
+use image::DynamicImage;
+use pollster::block_on;
+use std::{io, path::PathBuf, sync::Arc};
+
+/// Every GPU adapter of this machine, best first.
+pub fn adapters() -> Vec<AdapterInfo> {
+    block_on(gpu::adapters())
+}
+
+impl Engine {
+    /// As [`Engine::new`], waiting in the calling thread.
+    pub fn blocking(options: EngineOptions) -> Result<Self> {
+        block_on(Self::new(options))
+    }
+
+    /// Where [`Engine::keep_choice`] puts a choice.
+    ///
+    /// Errors: [`Error::Unsupported`] on the CPU, which makes no choice, and where there is no folder for it.
+    pub fn choice_file(&self) -> Result<PathBuf> {
+        Ok(self.tuned_file()?.path().into())
+    }
+
+    /// Stores a choice for engines to come, on this adapter with this driver and in this engine's precision, in the folder of
+    /// [`EngineOptions::cache`]; with `None` removes what is there. This engine goes on with its own. Whether anything changed.
+    ///
+    /// Errors: as [`Engine::choice_file`]; [`Error::Model`] for a choice that no kernel can be composed with; [`Error::Io`].
+    pub fn keep_choice(&self, choice: Option<&Choice>) -> Result<bool> {
+        let file = self.tuned_file()?;
+        let io = |error: io::Error| Error::Io { file: file.path().into(), what: error.to_string() };
+        let Some(choice) = choice else { return file.remove().map_err(io) };
+        choice.check().map_err(Error::Model)?;
+        file.try_write(&serde_json::to_vec(choice).map_err(|e| io(e.into()))?).map_err(io)?;
+        Ok(true)
+    }
+
+    fn tuned_file(&self) -> Result<CacheFile> {
+        let unsupported = |what: &str| Error::Unsupported { adapter: self.adapter().name.clone(), what: what.into() };
+        let info = self.gpu().ok_or_else(|| unsupported("has no kernels to choose among; tuning is for GPUs"))?.info();
+        tuned::file(info, self.precision(), &self.inner.options.cache)
+            .ok_or_else(|| unsupported("its choice cannot be stored: there is no cache folder (GHOSTNET_CACHE_DIR names one)"))
+    }
+}
+
+impl Model {
+    /// As [`Model::prepare_async`].
+    pub fn prepare(&self, n: usize, h: usize, w: usize, form: Form) -> Result<PrepareTimes> {
+        block_on(self.prepare_async(n, h, w, form))
+    }
+
+    /// As [`Model::run_async`].
+    pub fn run(&self, input: &Tensor) -> Result<Tensor> {
+        block_on(self.run_async(input))
+    }
+
+    /// As [`Model::features_async`].
+    pub fn features(&self, input: &Tensor) -> Result<Vec<Feature>> {
+        block_on(self.features_async(input))
+    }
+
+    /// As [`Model::ghost_maps_async`].
+    pub fn ghost_maps(&self, input: &Tensor, module: &str) -> Result<GhostMaps> {
+        block_on(self.ghost_maps_async(input, module))
+    }
+
+    /// As [`Model::classify_async`].
+    pub fn classify(&self, image: &DynamicImage, top: usize) -> Result<Vec<Class>> {
+        block_on(self.classify_async(image, top))
+    }
+
+    /// As [`Model::classify_batch_async`].
+    pub fn classify_batch(&self, images: &[DynamicImage], top: usize) -> Result<Vec<Vec<Class>>> {
+        block_on(self.classify_batch_async(images, top))
+    }
+
+    /// As [`Model::classify_pixels_async`].
+    pub fn classify_pixels(&self, pixels: &[u32], n: usize, top: usize) -> Result<Vec<Vec<Class>>> {
+        block_on(self.classify_pixels_async(pixels, n, top))
+    }
+
+    /// As [`Model::profile_async`].
+    pub fn profile(&self, n: usize, h: usize, w: usize, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
+        block_on(self.profile_async(n, h, w, rounds))
+    }
+
+    /// As [`Model::session_async`].
+    pub fn session(&self, n: usize, h: usize, w: usize, form: Form, in_flight: usize) -> Result<Session> {
+        block_on(self.session_async(n, h, w, form, in_flight))
+    }
+}
+
+impl GraphModel {
+    /// As [`GraphModel::run_async`].
+    pub fn run(&self, input: &Tensor) -> Result<Vec<(String, Tensor)>> {
+        block_on(self.run_async(input))
+    }
+
+    /// As [`GraphModel::profile_async`].
+    pub fn profile(&self, input: Shape, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
+        block_on(self.profile_async(input, rounds))
+    }
+}
+
+impl Session {
+    /// As [`Session::submit_async`].
+    pub fn submit(&mut self, input: &Tensor) -> Result<Pending<Tensor>> {
+        block_on(self.submit_async(input))
+    }
+
+    /// As [`Session::submit_images_async`].
+    pub fn submit_images(&mut self, images: &[DynamicImage]) -> Result<Pending<Vec<Vec<Class>>>> {
+        block_on(self.submit_images_async(images))
+    }
+
+    /// As [`Session::submit_pixels_async`].
+    pub fn submit_pixels(&mut self, pixels: &[u32]) -> Result<Pending<Vec<Vec<Class>>>> {
+        block_on(self.submit_pixels_async(pixels))
+    }
+}
+
+impl<T> Pending<T> {
+    /// As [`Pending::wait_async`].
+    pub fn wait(self) -> Result<T> {
+        block_on(self.wait_async())
+    }
+}

@@ -1,0 +1,93 @@
+//! How an engine is made.
+
+use crate::{CacheDir, device::Choice, plan::Precision};
+
+/// Where a network runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// On the best adapter that is a GPU, else on the CPU.
+    ///
+    /// An adapter that [runs shaders on the CPU](AdapterInfo::is_software) is left out: GhostNet
+    /// 1.0 answers in 8 ms on the CPU without it, first after 0.10 s, and on the same two cores in
+    /// 14 ms through lavapipe, in 50 ms through SwiftShader, first after more than 3 s.
+    ///
+    /// Where [`EngineOptions::adapter`] names one, on that one or not at all.
+    #[default]
+    Auto,
+    /// On the best adapter, be it one that runs shaders on the CPU; or fail.
+    Gpu,
+    /// On the CPU.
+    Cpu,
+}
+
+/// How an [`Engine`](super::Engine) is made.
+///
+/// ```
+/// use ghostnet::{Backend, EngineOptions, Precision};
+///
+/// let options = EngineOptions::default().backend(Backend::Gpu).precision(Precision::F16);
+/// ```
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// GPU or CPU.
+    pub backend: Backend,
+    /// Part of the wanted adapter's name, driver or API, in any letter case. No part: the best adapter.
+    pub adapter: Option<String>,
+    /// How weights and activations are stored. [`Precision::F16`] needs a GPU, any: the CPU computes in f32. Whether convolutions then multiply
+    /// halves, [`Choice::multiplies_halves`] says.
+    pub precision: Precision,
+    /// Ask the device for WebGPU's default limits and no more, as a browser would.
+    pub default_limits: bool,
+    /// Leave out the passes that fuse operations: for tests and comparison.
+    pub unfused: bool,
+    /// Kernels and tiles. Not said: those that `ghostnet tune` stored for this adapter and driver, else those of the device's class.
+    pub choice: Option<Choice>,
+    /// Where compiled pipelines are kept for the next start (Vulkan only), and what `ghostnet tune` chose.
+    pub cache: CacheDir,
+    /// Whether a GPU resizes images itself, rather than the CPU for it. Not said: as measured for the device's class. Both give the same
+    /// pixels.
+    pub resize_on_device: Option<bool>,
+}
+
+impl EngineOptions {
+    /// Sets [`EngineOptions::backend`].
+    pub fn backend(self, backend: Backend) -> Self {
+        Self { backend, ..self }
+    }
+
+    /// Sets [`EngineOptions::adapter`].
+    pub fn adapter(self, adapter: impl Into<Option<String>>) -> Self {
+        Self { adapter: adapter.into(), ..self }
+    }
+
+    /// Sets [`EngineOptions::precision`].
+    pub fn precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// Sets [`EngineOptions::default_limits`].
+    pub fn default_limits(self, default_limits: bool) -> Self {
+        Self { default_limits, ..self }
+    }
+
+    /// Sets [`EngineOptions::unfused`].
+    pub fn unfused(self, unfused: bool) -> Self {
+        Self { unfused, ..self }
+    }
+
+    /// Sets [`EngineOptions::choice`].
+    pub fn choice(self, choice: impl Into<Option<Choice>>) -> Self {
+        Self { choice: choice.into(), ..self }
+    }
+
+    /// Sets [`EngineOptions::cache`].
+    pub fn cache(self, cache: CacheDir) -> Self {
+        Self { cache, ..self }
+    }
+
+    /// Sets [`EngineOptions::resize_on_device`].
+    pub fn resize_on_device(self, resize_on_device: impl Into<Option<bool>>) -> Self {
+        Self { resize_on_device: resize_on_device.into(), ..self }
+    }
+}

@@ -1,0 +1,96 @@
+//! A thread that computes a session's runs on the CPU.
+
+use super::{
+    answer::Answer,
+    model::{Runner, Slots},
+};
+use crate::Result;
+use std::{
+    borrow::Cow,
+    io,
+    sync::mpsc::{SyncSender, sync_channel},
+    thread,
+};
+
+/// The thread, which ends with this.
+pub(super) struct Worker {
+    jobs: SyncSender<Job>,
+}
+
+/// The bytes of a run's input, and where its result goes.
+type Job = (Vec<u8>, Answer);
+
+impl Worker {
+    /// For at most `in_flight` runs under way.
+    pub fn new(mut runner: Runner, in_flight: usize) -> io::Result<Self> {
+        let jobs = start(move |bytes| pollster::block_on(runner.run_bytes(bytes)), in_flight)?;
+        Ok(Self { jobs })
+    }
+
+    /// Blocks while as many runs are under way as there may be.
+    pub async fn submit(&mut self, bytes: Cow<'_, [u8]>, answer: Answer) -> Result<()> {
+        self.jobs.send((bytes.into_owned(), answer)).expect("the thread ends with the session");
+        Ok(())
+    }
+}
+
+/// Starts a thread that computes runs one after the other.
+fn start(mut compute: impl FnMut(&[u8]) -> Result<Slots> + Send + 'static, in_flight: usize) -> io::Result<SyncSender<Job>> {
+    // One run is being computed, the others wait.
+    let (sender, jobs) = sync_channel::<Job>(in_flight - 1);
+    let work = move || {
+        for (bytes, answer) in jobs {
+            // What nobody waits for changes nothing for the runs that follow.
+            if !answer.slots.is_canceled()
+                && let Ok(slots) = compute(&bytes)
+            {
+                answer.send(slots);
+            }
+        }
+    };
+    thread::Builder::new().name("ghostnet session".into()).spawn(work)?;
+    Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        collections::VecDeque,
+        sync::mpsc::{TrySendError, channel},
+    };
+
+    /// Runs are done when the test opens a gate, one at a time, so that nothing depends on how long
+    /// they take.
+    #[test]
+    fn as_many_runs_are_under_way_as_the_session_is_for() {
+        for in_flight in [1, 2, 3] {
+            let (open, gate) = channel::<()>();
+            let compute = move |bytes: &[u8]| {
+                gate.recv().expect("the gate is opened for each run");
+                Ok(vec![vec![bytes[0].into()]])
+            };
+            let jobs = start(compute, in_flight).unwrap();
+            let submit = |n: u8| {
+                let (answer, expected) = Answer::new();
+                jobs.send((vec![n], answer)).unwrap();
+                (n, expected)
+            };
+            let mut runs: VecDeque<_> = (0..in_flight as u8).map(submit).collect();
+            assert!(runs.iter().all(|(_, expected)| !expected.is_there()));
+            let (answer, _expected) = Answer::new();
+            assert!(matches!(jobs.try_send((vec![99], answer)), Err(TrySendError::Full(_))), "{in_flight}: one too many");
+            for n in in_flight as u8..6 {
+                open.send(()).unwrap();
+                runs.push_back(submit(n));
+                let (n, expected) = runs.pop_front().unwrap();
+                assert!(expected.is_there(), "{in_flight}: {n} is done before there is room for another");
+                assert_eq!(pollster::block_on(expected.slots()), vec![vec![u32::from(n)]]);
+            }
+            (0..in_flight).for_each(|_| open.send(()).unwrap());
+            for (n, expected) in runs {
+                assert_eq!(pollster::block_on(expected.slots()), vec![vec![u32::from(n)]]);
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Choosing an adapter.
+
+#[cfg(target_arch = "wasm32")]
+pub(super) use super::browser::enumerate;
+use super::info::AdapterInfo;
+use crate::{Error, Result, text::cut};
+
+pub(super) fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    // GL is left out: its compute shaders lack what WebGPU promises. The rest is what each system's driver offers.
+    descriptor.backends = wgpu::Backends::PRIMARY;
+    descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    // Refuse a buffer that would not fit rather than let the system kill the process.
+    descriptor.memory_budget_thresholds = wgpu::MemoryBudgetThresholds { for_resource_creation: Some(90), for_device_loss: None };
+    wgpu::Instance::new(descriptor)
+}
+
+/// All adapters, best first: discrete, integrated, virtual, others, drivers that run on the CPU.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) async fn enumerate(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterInfo)> {
+    let adapters = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await.into_iter();
+    let mut adapters: Vec<_> = adapters.map(|adapter| (AdapterInfo::new(&adapter), adapter)).map(|(info, a)| (a, info)).collect();
+    adapters.sort_by_key(|(_, info)| {
+        ["discrete", "integrated", "virtual", "other", "cpu"].iter().position(|t| *t == info.device_type).unwrap_or(usize::MAX)
+    });
+    adapters
+}
+
+/// Every adapter that the library could use, best first. Empty where there is none.
+pub async fn adapters() -> Vec<AdapterInfo> {
+    enumerate(&instance()).await.into_iter().map(|(_, info)| info).collect()
+}
+
+/// Which adapter a [`Context`](super::Context) is opened on, and what is asked of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// Part of the adapter's name, driver or API, in any letter case; adapters that do not match
+    /// are not tried.
+    pub name: Option<&'a str>,
+    /// No adapter that [runs shaders on the CPU](AdapterInfo::is_software).
+    pub gpu_only: bool,
+    /// WebGPU's default limits and no more, as a browser grants them; otherwise buffers may be as
+    /// large as the adapter allows.
+    pub default_limits: bool,
+    /// Arithmetic in f16, where the adapter offers it.
+    pub halves: bool,
+}
+
+impl Wanted<'_> {
+    pub(super) fn takes(&self, info: &AdapterInfo) -> bool {
+        let named = self.name.is_none_or(|name| {
+            let name = name.to_ascii_lowercase();
+            [&info.name, &info.driver, &info.backend].iter().any(|text| cut(&text.to_ascii_lowercase(), &name).is_some())
+        });
+        named && !(self.gpu_only && info.is_software())
+    }
+
+    /// Why none of a machine's adapters will do.
+    pub(super) fn none_of(&self, all: &[AdapterInfo]) -> Error {
+        let names = || all.iter().map(|info| format!("`{}`", info.name)).collect::<Vec<_>>().join(", ");
+        Error::NoAdapter(match (self.name, all) {
+            (_, []) if cfg!(target_arch = "wasm32") => "this browser offers none through WebGPU".into(),
+            (_, []) => "this machine offers none (on Linux install a Vulkan driver, e.g. mesa-vulkan-drivers)".into(),
+            (Some(name), _) => format!("none matches `{name}`; there are {}", names()),
+            (None, [_]) => format!("the only adapter, {}, runs shaders on the CPU", names()),
+            (None, _) => format!("all adapters run shaders on the CPU: {}", names()),
+        })
+    }
+}
+
+/// Why an adapter is not used.
+pub(super) struct Unopened {
+    pub adapter: String,
+    pub why: String,
+}
+
+impl std::fmt::Display for Unopened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` cannot be opened: {}", self.adapter, self.why)
+    }
+}
+
+/// The first candidate that opens, and why those before it do not; an error with every reason, if
+/// none does.
+pub(super) async fn first<C, T>(
+    candidates: impl IntoIterator<Item = C>,
+    open: impl AsyncFn(C) -> Result<T, Unopened>,
+) -> Result<(T, Vec<String>)> {
+    let mut unopened = Vec::new();
+    for candidate in candidates {
+        match open(candidate).await {
+            Ok(opened) => return Ok((opened, unopened)),
+            Err(why) => unopened.push(why.to_string()),
+        }
+    }
+    Err(Error::NoAdapter(unopened.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An adapter of a type, named after it.
+    fn adapter(device_type: &str) -> AdapterInfo {
+        AdapterInfo {
+            name: format!("the {device_type}"),
+            backend: "vulkan".into(),
+            driver: "Mesa".into(),
+            device_type: device_type.into(),
+            features: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn adapters_that_run_shaders_on_the_cpu_are_taken_where_they_are_asked_for() {
+        let types = ["discrete", "integrated", "virtual", "other", "cpu"];
+        let taken = |wanted: Wanted<'_>| types.into_iter().filter(|of| wanted.takes(&adapter(of))).collect::<Vec<_>>();
+        let gpus = Wanted { gpu_only: true, ..Default::default() };
+        assert_eq!(taken(gpus), types[..4]);
+        assert_eq!(taken(Wanted::default()), types);
+        assert_eq!(taken(Wanted { name: Some("The CPU"), ..Default::default() }), ["cpu"]);
+        assert_eq!(taken(Wanted { name: Some("mesa"), ..gpus }), types[..4]);
+        assert_eq!(taken(Wanted { name: Some("nosuch"), ..Default::default() }), [""; 0]);
+    }
+
+    #[test]
+    fn why_there_is_no_adapter() {
+        let gpus = Wanted { gpu_only: true, ..Default::default() };
+        let cpus = [adapter("cpu"), AdapterInfo { name: "another".into(), ..adapter("cpu") }];
+        let cases = [
+            (gpus, &cpus[..0], "this machine offers none (on Linux install a Vulkan driver, e.g. mesa-vulkan-drivers)"),
+            (gpus, &cpus[..1], "the only adapter, `the cpu`, runs shaders on the CPU"),
+            (gpus, &cpus[..], "all adapters run shaders on the CPU: `the cpu`, `another`"),
+            (Wanted { name: Some("x"), ..Default::default() }, &cpus[..], "none matches `x`; there are `the cpu`, `another`"),
+        ];
+        for (wanted, all, why) in cases {
+            assert_eq!(wanted.none_of(all).to_string(), format!("no GPU adapter: {why}"));
+        }
+    }
+
+    #[test]
+    fn where_an_adapter_cannot_be_opened_the_next_is() {
+        let open = async |name: &&str| match *name {
+            name if name.starts_with("good") => Ok(name.to_string()),
+            name => Err(Unopened { adapter: name.into(), why: "it is bad".into() }),
+        };
+        let first = |names: &[&str]| pollster::block_on(first(names, open)).map_err(|error| error.to_string());
+        let bad = |name: &str| format!("`{name}` cannot be opened: it is bad");
+        assert_eq!(first(&["good 1", "bad 1", "good 2"]), Ok(("good 1".into(), vec![])));
+        assert_eq!(first(&["bad 1", "bad 2", "good 1"]), Ok(("good 1".into(), vec![bad("bad 1"), bad("bad 2")])));
+        assert_eq!(first(&["bad 1"]), Err(format!("no GPU adapter: {}", bad("bad 1"))));
+        assert_eq!(first(&["bad 1", "bad 2"]), Err(format!("no GPU adapter: {}; {}", bad("bad 1"), bad("bad 2"))));
+    }
+}

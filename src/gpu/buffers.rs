@@ -1,0 +1,72 @@
+//! Buffers: made, filled, and waited for.
+
+use super::context::Context;
+use crate::{Error, Result};
+use futures_channel::oneshot;
+
+/// Offsets of bindings are multiples of this: WebGPU's default `min_storage_buffer_offset_alignment`, the largest it may be.
+pub(super) const ALIGNMENT: u64 = 256;
+
+/// Resolves once a buffer is mapped, or cannot be.
+pub(super) type Mapping = oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>;
+
+/// Asks for a buffer to be mapped.
+pub(super) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapping {
+    let (sender, receiver) = oneshot::channel();
+    buffer.map_async(mode, .., move |result| {
+        // The receiver is gone if the run was cancelled.
+        let _ = sender.send(result);
+    });
+    receiver
+}
+
+/// Blocks until the device is done with a submission; in a browser returns at once, and awaiting a map does the waiting.
+pub(super) fn wait(context: &Context, submission: &wgpu::SubmissionIndex) -> Result<()> {
+    poll(context, wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None })
+}
+
+/// Answers maps that are done; an error if the device is lost.
+pub(super) fn poll(context: &Context, poll: wgpu::PollType) -> Result<()> {
+    // wgpu panics where the driver tells that the device is lost, and answers no map then.
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| context.device.poll(poll)));
+    context.check_lost()?;
+    match result {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(unreadable()),
+    }
+}
+
+pub(super) fn mapped(context: &Context, result: Result<Result<(), wgpu::BufferAsyncError>, oneshot::Canceled>) -> Result<()> {
+    match result {
+        Ok(Ok(())) => Ok(()),
+        _ => {
+            context.check_lost()?;
+            Err(unreadable())
+        }
+    }
+}
+
+pub(super) fn unreadable() -> Error {
+    Error::DeviceLost("a buffer could not be mapped".into())
+}
+
+/// What `make` makes on the device, or the device's error.
+pub(super) async fn checked<T>(device: &wgpu::Device, make: impl FnOnce() -> Result<T>) -> Result<T> {
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let made = make();
+    let (invalid, full) = (validation.pop().await, memory.pop().await);
+    // Memory first: a buffer that could not be made is invalid for everything that uses it.
+    match full.or(invalid) {
+        Some(error) => Err(error.into()),
+        None => made,
+    }
+}
+
+pub(super) fn filled(device: &wgpu::Device, label: &str, usage: wgpu::BufferUsages, bytes: &[u8]) -> Result<wgpu::Buffer> {
+    let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes.len() as u64, usage, mapped_at_creation: true };
+    let buffer = device.create_buffer(&descriptor);
+    buffer.get_mapped_range_mut(..).map_err(|e| Error::OutOfMemory(format!("{label}: {e}")))?.copy_from_slice(bytes);
+    buffer.unmap();
+    Ok(buffer)
+}

@@ -1,0 +1,188 @@
+//! Builds a network's graph: nodes and weights by names in scopes, as PyTorch's modules nest.
+
+use super::{
+    checkpoint::{self, Checkpoint},
+    formula,
+};
+use crate::{
+    Error, Result,
+    graph::{Activation, ConstId, Conv, Graph, NodeId, Op},
+    text::Sides,
+};
+
+/// Where a network's weights come from while its graph is built; remembers every name and shape it was asked for.
+pub struct Source<'a> {
+    kind: SourceKind<'a>,
+    /// Names and shapes, in the order of the network.
+    pub tensors: Vec<(String, Vec<usize>)>,
+}
+
+enum SourceKind<'a> {
+    Zeros,
+    Formula(u64),
+    Checkpoint(&'a Checkpoint),
+}
+
+impl<'a> Source<'a> {
+    /// Zeros, for what only needs shapes.
+    pub fn zeros() -> Self {
+        Self { kind: SourceKind::Zeros, tensors: Vec::new() }
+    }
+
+    /// The formula of `tools/golden.py`; seed 0 gives its numbers.
+    pub fn formula(seed: u64) -> Self {
+        Self { kind: SourceKind::Formula(seed), tensors: Vec::new() }
+    }
+
+    /// A checkpoint.
+    pub fn checkpoint(checkpoint: &'a Checkpoint) -> Self {
+        Self { kind: SourceKind::Checkpoint(checkpoint), tensors: Vec::new() }
+    }
+
+    /// Adds the tensor `name` of this shape to the graph.
+    pub fn constant(&mut self, graph: &mut Graph, name: &str, shape: &[usize]) -> Result<ConstId> {
+        self.tensors.push((name.to_string(), shape.to_vec()));
+        match self.kind {
+            SourceKind::Zeros => graph.add_constant(name, shape, vec![0.0; shape.iter().product()]),
+            SourceKind::Formula(seed) => graph.add_constant(name, shape, formula::values(name, seed, shape)),
+            SourceKind::Checkpoint(checkpoint) => {
+                let found = checkpoint.get(name).filter(|t: &&checkpoint::Tensor| t.shape == shape);
+                let missing = || Error::weights(checkpoint.file(), format!("no tensor `{name}` of shape {}", Sides(shape)));
+                graph.add_constant(name, shape, found.ok_or_else(missing)?.data.clone())
+            }
+        }
+    }
+}
+
+/// What a convolution is, beside its weights.
+pub(super) struct Filters {
+    c_in: usize,
+    c_out: usize,
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+    bias: bool,
+}
+
+impl Filters {
+    /// Dense, of stride 1, without a bias.
+    pub fn new(c_in: usize, c_out: usize, kernel: usize) -> Self {
+        Self { c_in, c_out, kernel, stride: 1, groups: 1, bias: false }
+    }
+
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    pub fn depthwise(self) -> Self {
+        Self { groups: self.c_in, ..self }
+    }
+
+    pub fn bias(self) -> Self {
+        Self { bias: true, ..self }
+    }
+}
+
+/// A graph that grows, and where its weights come from. All names are of the builder's scope: those of a network's module.
+pub(super) struct Builder<'b, 's> {
+    graph: &'b mut Graph,
+    source: &'b mut Source<'s>,
+    /// Ends with a dot, or is empty.
+    scope: String,
+}
+
+impl<'b, 's> Builder<'b, 's> {
+    pub fn new(graph: &'b mut Graph, source: &'b mut Source<'s>) -> Self {
+        Self { graph, source, scope: String::new() }
+    }
+
+    /// The same graph, with names that begin with `name` and a dot.
+    pub fn scope(&mut self, name: &str) -> Builder<'_, 's> {
+        let scope = self.name(name) + ".";
+        Builder { graph: self.graph, source: self.source, scope }
+    }
+
+    /// A name of this scope, as the graph has it.
+    pub fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.scope)
+    }
+
+    pub fn input(&mut self, channels: usize) -> Result<NodeId> {
+        self.graph.add_input(channels)
+    }
+
+    pub fn output(&mut self, name: &str, node: NodeId) {
+        let name = self.name(name);
+        self.graph.add_output(name, node);
+    }
+
+    pub fn add(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> Result<NodeId> {
+        let name = self.name(name);
+        self.graph.add(name, op, inputs)
+    }
+
+    pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<ConstId> {
+        let name = self.name(name);
+        self.source.constant(self.graph, &name, shape)
+    }
+
+    /// A convolution with "same" padding, tensors `NAME.weight` and `NAME.bias`.
+    pub fn conv(&mut self, name: &str, input: NodeId, filters: Filters) -> Result<NodeId> {
+        self.conv_of(name, name, input, filters)
+    }
+
+    /// As [`Builder::conv`], where the tensors are `TENSORS.weight` and `TENSORS.bias`: PyTorch numbers what is in a sequence.
+    pub fn conv_of(&mut self, name: &str, tensors: &str, input: NodeId, f: Filters) -> Result<NodeId> {
+        let mut part = self.scope(tensors);
+        let weight = part.tensor("weight", &[f.c_out, f.c_in / f.groups, f.kernel, f.kernel])?;
+        let mut conv = Conv::new(weight).stride(f.stride).pad(f.kernel / 2).groups(f.groups);
+        if f.bias {
+            conv = conv.bias(part.tensor("bias", &[f.c_out])?);
+        }
+        self.add(name, Op::Conv(conv), &[input])
+    }
+
+    /// A batch normalisation, tensors `NAME.weight`, `NAME.bias`, `NAME.running_mean` and `NAME.running_var`.
+    pub fn batch_norm(&mut self, name: &str, input: NodeId, eps: f32) -> Result<NodeId> {
+        let c = [self.graph.channels(input)];
+        let mut part = self.scope(name);
+        let (weight, bias) = (part.tensor("weight", &c)?, part.tensor("bias", &c)?);
+        let (mean, var) = (part.tensor("running_mean", &c)?, part.tensor("running_var", &c)?);
+        self.add(name, Op::BatchNorm { weight, bias, mean, var, eps }, &[input])
+    }
+
+    pub fn activate(&mut self, name: &str, input: NodeId, activation: Activation) -> Result<NodeId> {
+        self.add(name, Op::Activate(activation), &[input])
+    }
+
+    /// A fully connected layer, tensors `NAME.weight` and `NAME.bias`.
+    pub fn linear(&mut self, name: &str, input: NodeId, outputs: usize) -> Result<NodeId> {
+        let inputs = self.graph.channels(input);
+        let mut part = self.scope(name);
+        let (weight, bias) = (part.tensor("weight", &[outputs, inputs])?, part.tensor("bias", &[outputs])?);
+        self.add(name, Op::Linear { weight, bias: Some(bias), activation: Activation::Identity }, &[input])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_their_scopes() {
+        let (mut graph, mut source) = (Graph::new(), Source::zeros());
+        let mut b = Builder::new(&mut graph, &mut source);
+        let x = b.input(4).unwrap();
+        assert_eq!(b.scope("blocks.0").scope("ghost1").name("a"), "blocks.0.ghost1.a");
+        let mut outer = b.scope("outer");
+        let y = outer.scope("inner").conv_of("conv", "0", x, Filters::new(4, 2, 3).bias()).unwrap();
+        let z = outer.batch_norm("bn", y, 0.5).unwrap();
+        outer.output("result", z);
+        let names: Vec<&str> = graph.nodes().iter().map(|node| &node.name[..]).collect();
+        assert_eq!(names[1..], ["outer.inner.conv", "outer.bn"]);
+        assert_eq!(graph.outputs()[0].0, "outer.result");
+        let tensors: Vec<&str> = source.tensors.iter().map(|(name, _)| &name[..]).collect();
+        let bn = ["outer.bn.weight", "outer.bn.bias", "outer.bn.running_mean", "outer.bn.running_var"];
+        assert_eq!(tensors, [&["outer.inner.0.weight", "outer.inner.0.bias"], &bn[..]].concat());
+    }
+}
