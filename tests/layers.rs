@@ -11,7 +11,7 @@ use std::{
 
 /// The floors, the lowest first. Those of the lowest may import each other.
 const FLOORS: [&[&str]; 13] = [
-    &["block", "cache", "clock", "error", "file", "json", "npy", "parallel", "shader", "small_map", "stats", "tensor", "text"],
+    &["block", "cache", "clock", "error", "file", "json", "npy", "parallel", "shader", "stats", "tensor", "text"],
     &["device"],
     &["graph"],
     &["plan"],
@@ -22,7 +22,7 @@ const FLOORS: [&[&str]; 13] = [
     &["image_input"],
     &["model"],
     &["engine"],
-    &["report"],
+    &["measure"],
     &["web"],
 ];
 
@@ -112,7 +112,10 @@ impl Library {
                 let path = path.trim_start_matches("::");
                 let name = path.rsplit("::").next().unwrap();
                 let from = path.strip_prefix("crate::").map_or(format!("{module}::{path}"), str::to_string);
-                library.exports.insert(format!("{module}::{name}"), from.trim_start_matches("crate::").into());
+                // A macro is named by itself.
+                if from != format!("{module}::{name}") {
+                    library.exports.insert(format!("{module}::{name}"), from.trim_start_matches("crate::").into());
+                }
             }
         }
         library

@@ -5,7 +5,6 @@
 //! `src/compile.rs` says which kernel computes what. The same plan runs on the GPU
 //! ([`crate::gpu`]) and on the CPU twins ([`crate::cpu`]).
 
-mod call;
 mod dispatch;
 pub mod emit;
 pub mod layout;
@@ -14,8 +13,7 @@ mod placement;
 mod products;
 mod slots;
 
-pub use call::{Call, Inputs};
-pub use dispatch::{Dispatch, Kernel, KernelSpec, PipelineKey, grid};
+pub use dispatch::{Call, Dispatch, Inputs, Kernel, KernelSpec, PipelineKey, grid};
 pub(crate) use placement::Placement;
 pub use products::{Halves, Products};
 pub use slots::{Lifetime, assign_slots};
