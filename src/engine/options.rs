@@ -7,7 +7,7 @@ use crate::{CacheDir, device::Choice, plan::Precision};
 pub enum Backend {
     /// On the best adapter that is a GPU, else on the CPU.
     ///
-    /// An adapter that [runs shaders on the CPU](AdapterInfo::is_software) is left out: GhostNet
+    /// An adapter that [runs shaders on the CPU](crate::AdapterInfo::is_software) is left out: GhostNet
     /// 1.0 answers in 8 ms on the CPU without it, first after 0.10 s, and on the same two cores in
     /// 14 ms through lavapipe, in 50 ms through SwiftShader, first after more than 3 s.
     ///

@@ -31,7 +31,7 @@ impl Pipelines {
         let lock = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missing: Vec<&PipelineKey> = Vec::new();
         for key in keys {
-            if lock().get(key).is_none() && !missing.contains(&key) {
+            if !lock().contains_key(key) && !missing.contains(&key) {
                 missing.push(key);
             }
         }

@@ -37,7 +37,7 @@ impl Weights {
     pub(super) fn upload(&self, context: &Context, plan: &Plan) -> Result<MutexGuard<'_, Uploaded>> {
         let mut uploaded = self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
         let place = |c: &PackedConstant| (c.key.clone(), plan.precision_of(c));
-        let missing: Vec<_> = plan.constants.iter().filter(|c| uploaded.buffers.get(&place(c)).is_none()).collect();
+        let missing: Vec<_> = plan.constants.iter().filter(|c| !uploaded.buffers.contains_key(&place(c))).collect();
         let limit = context.max_binding();
         let mut start = 0;
         while start < missing.len() {
