@@ -9,11 +9,13 @@
 //! It prints nothing and blocks until done. The slowest line that it waits for brings 64 KiB in
 //! [`Timeouts::stall`], which is 20 MB in under two hours.
 
+mod address;
 mod choice;
 mod client;
 mod digest;
 mod environment;
 mod store;
+mod watch;
 
 use crate::error::{Error, Result};
 use choice::{CONFIG, check_id, choose, is_file_name, listing, shown};
@@ -109,7 +111,7 @@ impl Default for Timeouts {
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub")
-            .field("endpoint", &self.endpoint.as_deref().map(client::without_credentials))
+            .field("endpoint", &self.endpoint.as_deref().map(address::without_credentials))
             .field("cache_dir", &self.cache_dir)
             .field("token", &self.token.as_ref().map(|_| "***"))
             .field("offline", &self.offline)
