@@ -1,7 +1,7 @@
 // Builds dist/: the package (module, WebAssembly, types, embedded weights) and the page with it. `npm run build`.
 //
 // Needs a Rust toolchain with wasm32-unknown-unknown (`rustup target add wasm32-unknown-unknown`); RUSTUP_TOOLCHAIN chooses one, and where
-// a toolchain is linked as `web`, it is taken.
+// a toolchain is linked as `web`, it is taken. `npm run build -- --plain` does without the linker of our own: the same, but larger.
 
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,6 +12,9 @@ const web = join(dirname(fileURLToPath(import.meta.url)), '..');
 const root = join(web, '..');
 const dist = join(web, 'dist');
 const target = join(root, 'target');
+
+/** Whether Rust's own linker is taken, as in any other build for WebAssembly. */
+const plain = process.argv.includes('--plain');
 
 const run = (command, args, options = {}) => execFileSync(command, args, { cwd: root, stdio: 'inherit', ...options });
 const output = (command, args) => {
@@ -49,9 +52,9 @@ function compile(directory) {
   const home = process.env.CARGO_HOME ?? join(process.env.HOME ?? '', '.cargo');
   env.RUSTFLAGS = `-Ctarget-feature=+simd128 --remap-path-prefix=${root}=. --remap-path-prefix=${home}=cargo`;
   const wasm = 'wasm32-unknown-unknown';
-  // Takes out the messages of panics: see bindgen/src/linker.rs.
   run('cargo', ['build', '--locked', '--release', '--manifest-path', join(web, 'bindgen/Cargo.toml'), '--target-dir', join(target, 'bindgen')]);
-  env.CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER = join(target, 'bindgen/release/linker');
+  // Takes out the messages of panics, a third of the module: see bindgen/src/linker.rs.
+  if (!plain) env.CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER = join(target, 'bindgen/release/linker');
   run('cargo', [
     'rustc', '--locked', '-p', 'ghostnet', '--lib', '--crate-type', 'cdylib', '--profile', 'web', '--target', wasm, '--target-dir', join(target, 'wasm'),
     '--no-default-features', '--features', 'web',
