@@ -39,6 +39,9 @@ pub mod hub;
 pub mod image_input;
 mod json;
 pub mod kernels;
+#[cfg(any(feature = "cli", feature = "web"))]
+#[doc(hidden)]
+pub mod measure;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod npy;

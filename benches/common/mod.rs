@@ -1,7 +1,9 @@
 //! What the benches share: options, the device, timing on it, and how results leave.
 #![allow(dead_code)] // each bench uses its own part
 
+pub mod alone;
 pub mod chart;
+mod isa;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
@@ -53,7 +55,12 @@ pub struct Args {
 impl Args {
     /// The options of the bench `name`; `None` where nothing is to be measured: `cargo test --all-targets` runs benches, without `--bench`.
     pub fn parse_for(name: &str) -> Result<Option<Self>> {
-        let args = Self::parse();
+        Self::parse().checked(name)
+    }
+
+    /// The options, if anything is to be measured.
+    pub fn checked(self, name: &str) -> Result<Option<Self>> {
+        let args = self;
         if !args.bench {
             eprintln!("nothing measured: use `cargo bench`");
             return Ok(None);
