@@ -1,11 +1,13 @@
 //! Every distinct layer of GhostNet 1.0, alone: time of a dispatch, and how close it comes to what the device can do.
-//! `cargo bench --bench kernels`.
+//! `cargo bench --bench kernels`. And one kernel on any shape: `cargo bench --bench kernels --
+//! pointwise 1x80x14x14 --out 184`.
 
 mod common;
 
 use anyhow::{Context as _, Result};
+use clap::FromArgMatches as _;
 use common::{
-    Args, Findings, Row,
+    Args, Findings, Row, alone,
     chart::{self, Point},
     percent, us,
 };
@@ -16,7 +18,13 @@ use ghostnet::measure::{
 use ghostnet_cli::report::text::{Align, adapter, bytes, number};
 
 fn main() -> Result<()> {
-    let Some(args) = Args::parse_for("kernels")? else { return Ok(()) };
+    let matches = alone::command().get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let kernel = matches.subcommand();
+    let Some(args) = args.checked(if kernel.is_some() { "kernel" } else { "kernels" })? else { return Ok(()) };
+    if let Some((name, given)) = kernel {
+        return alone::run(&args, name, given);
+    }
     let engine = args.engine()?;
     let found = pollster::block_on(measure(&engine, "ghostnet_100", args.quick, |_, _, _| true))?.context("nobody stops it")?;
 

@@ -2,12 +2,13 @@
 
 use crate::{
     Error, Result,
-    graph::{Activation, ConstId, Constant, Conv, Ghost, Graph, NodeId, Op, Separable, Shape, SqueezeExcite},
+    graph::{Activation, ConstId, Constant, Conv, Ghost, Graph, NodeId, Op, Resample, Separable, Shape, SqueezeExcite},
     kernels::{
-        conv2d, depthwise, elementwise, ghost, linear, pointwise, pool, preprocess, relayout, separable, softmax_top_k, squeeze_excite,
+        conv2d, depthwise, elementwise, ghost, linear, pointwise, pool, preprocess, relayout, resample, separable, softmax_top_k,
+        squeeze_excite,
     },
     plan::{
-        ConstantCache, Form, Place, Placement, Plan, PlanInput, PlanOptions, PlanOutput, Precision, Resource, assign_slots,
+        ConstantCache, Form, Place, Placement, Plan, PlanInput, PlanOptions, PlanOutput, Precision, check_size,
         emit::{Emitter, Gate, Owner, Storage, Sums, TensorView},
         layout::{self, Layout, PAD},
     },
@@ -30,7 +31,9 @@ impl Plan {
         check_operations(graph)?;
         let input_id = graph.input()?;
         let (shapes, layouts) = (graph.shapes(input)?, layout::assign(graph));
-        check_sizes(graph, &shapes, &layouts)?;
+        for (node, (&shape, layout)) in graph.nodes().iter().zip(shapes.iter().zip(&layouts)) {
+            check_size(&node.name, shape, layout)?;
+        }
         check_weights(graph, options.precision)?;
         let mut compiler = Compiler::new(graph, shapes, layouts, Emitter::new(options, cache));
 
@@ -47,24 +50,8 @@ impl Plan {
             Form::Tensors => compiler.tensors(),
             Form::Classify { k } => vec![compiler.classes(k)?],
         };
-        outputs.iter().for_each(|(storage, _)| compiler.emit.keep(*storage));
-
-        let (lifetimes, constants, mut steps) = compiler.emit.finish();
-        let (slot_of, slots) = assign_slots(&lifetimes);
-        for (_, resource) in steps.iter_mut().flat_map(|step| &mut step.bindings) {
-            if let Resource::Slot(storage) = resource {
-                *storage = slot_of[*storage];
-            }
-        }
-        Ok(Plan {
-            form: options.form.clone(),
-            precision: options.precision,
-            steps,
-            slots,
-            constants,
-            input: PlanInput { slot: slot_of[input_storage.number()], shape: input, layout: input_layout },
-            outputs: outputs.into_iter().map(|(storage, output)| PlanOutput { slot: slot_of[storage.number()], ..output }).collect(),
-        })
+        let input = PlanInput { slot: 0, shape: input, layout: input_layout };
+        Ok(compiler.emit.finish((input_storage, input), outputs))
     }
 }
 
@@ -79,18 +66,6 @@ fn check_operations(graph: &Graph) -> Result<()> {
     graph.input()?;
     if graph.outputs().is_empty() {
         return Err(Error::Model("the graph has no result".into()));
-    }
-    Ok(())
-}
-
-/// Indices in shaders are 32-bit: no tensor may have more blocks than that counts.
-fn check_sizes(graph: &Graph, shapes: &[Shape], layouts: &[Layout]) -> Result<()> {
-    for (node, (shape, layout)) in graph.nodes().iter().zip(shapes.iter().zip(layouts)) {
-        let blocks = shape.n as u128 * layout.blocks() as u128 * shape.h as u128 * shape.w as u128;
-        if blocks > u128::from(u32::MAX / 2) {
-            let what = format!("`{}` {shape}: blocks of four channels", node.name);
-            return Err(Error::Limit { what, needed: u64::try_from(blocks).unwrap_or(u64::MAX), limit: (u32::MAX / 2).into() });
-        }
     }
     Ok(())
 }
@@ -156,6 +131,7 @@ impl<'a> Compiler<'a> {
             Op::Multiply => self.elementwise(id, Some(elementwise::Operation::Multiply), Activation::Identity),
             Op::Pool(pool) => self.pool(id, Some(*pool)),
             Op::GlobalPool => self.pool(id, None),
+            Op::Resample(resample) => self.resample(id, *resample),
             Op::Concat => self.concat(id),
             Op::Slice { start, len } => self.slice(id, *start, *len),
         }
@@ -216,12 +192,7 @@ impl<'a> Compiler<'a> {
 
     /// The graph's results.
     fn tensors(&self) -> Vec<(Storage, PlanOutput)> {
-        let output = |(name, id): &(String, NodeId)| {
-            let TensorView { storage, place, shape, layout, precision } = self.view(*id);
-            let blocks = place.offset as usize + (shape.n - 1) * place.stride as usize + layout.blocks() * shape.pixels();
-            (storage, PlanOutput { name: name.clone(), slot: 0, place, bytes: blocks * precision.block_bytes(), shape, layout })
-        };
-        self.graph.outputs().iter().map(output).collect()
+        self.graph.outputs().iter().map(|(name, id)| self.view(*id).leaving(name)).collect()
     }
 
     /// The `k` best classes by the first result.
@@ -506,6 +477,12 @@ impl<'a> Compiler<'a> {
         let input = self.view(self.input(id, 0));
         let problem = pool::Problem { name: self.name(id).into(), input, window, output: self.output(id) };
         pool::lower(&problem, &mut self.emit);
+    }
+
+    fn resample(&mut self, id: NodeId, resample: Resample) {
+        let input = self.view(self.input(id, 0));
+        let problem = resample::Problem { name: self.name(id).into(), owner: Owner::node(id), input, resample, output: self.output(id) };
+        resample::lower(&problem, &mut self.emit);
     }
 
     /// Copies those of a concatenation's inputs that were not written to their place.

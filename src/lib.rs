@@ -53,6 +53,7 @@ pub mod npy;
 mod parallel;
 #[doc(hidden)]
 pub mod plan;
+#[doc(hidden)]
 pub mod shader;
 mod stats;
 mod tensor;

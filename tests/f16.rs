@@ -85,7 +85,11 @@ fn multiplies(key: &PipelineKey) -> bool {
 /// Runs every step of a plan that has a pipeline not seen before on random values: halves on the GPU, the same values in the CPU twin. Of
 /// pipelines that multiply halves every step with other parameters.
 fn steps_match(context: &Arc<gpu::Context>, graph: &Graph, shape: Shape, choice: Choice, form: &Form, seen: &mut BTreeSet<Launch>) {
-    let [full, half] = plans(graph, shape, choice, form);
+    plans_match(context, &plans(graph, shape, choice, form), seen);
+}
+
+/// As [`steps_match`], of a plan in f32 and the same on halves.
+fn plans_match(context: &Arc<gpu::Context>, [full, half]: &[Plan; 2], seen: &mut BTreeSet<Launch>) {
     assert_eq!(full.steps.len(), half.steps.len());
     for at in 0..full.steps.len() {
         let (mut full, half) = (full.only(at), half.only(at));
@@ -184,6 +188,9 @@ fn kernels_on_halves_match_the_cpu() {
         let mut graph = odd_graph();
         passes::run(&mut graph, passes::REQUIRED);
         steps_match(&context, &graph, Shape::new(2, 6, 9, 11), choice, &Form::Tensors, &mut seen);
+        for (full, half) in net::cases(choice, Precision::F32).zip(net::cases(choice, Precision::F16)) {
+            plans_match(&context, &[full.plan, half.plan], &mut seen);
+        }
     }
     let used: BTreeSet<_> = seen.iter().map(|(key, _)| key.kernel).collect();
     println!("{} cases of {} kernels", seen.len(), used.len());

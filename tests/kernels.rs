@@ -8,7 +8,7 @@ use common::{
 };
 use ghostnet::{
     Precision, cpu,
-    device::DeviceClass,
+    device::{Choice, DeviceClass},
     gpu,
     graph::{Activation, Graph, Op, Pool, PoolKind, Shape},
     kernels,
@@ -118,6 +118,21 @@ fn difference(context: &Arc<gpu::Context>, only: &Arc<Plan>) -> f32 {
         worst = worst.max(difference / largest);
     }
     worst
+}
+
+/// What each kernel's room says that it can: GhostNet's shapes and odd ones.
+#[test]
+fn every_case_of_every_kernel() {
+    let Some(context) = common::context() else { return };
+    let mut compared = Compared::default();
+    for choice in CLASSES.map(Choice::new) {
+        for case in net::cases(choice, Precision::F32) {
+            compared.plan(context, &case.plan);
+        }
+    }
+    let used: Vec<&str> = compared.kernels.keys().map(|kernel| kernel.name()).collect();
+    let have: Vec<&str> = kernels::CASES.iter().map(|cases| cases.kernel.name()).collect();
+    assert_eq!(used, have);
 }
 
 fn networks_match(fusing: Fusing) {

@@ -5,6 +5,7 @@ mod common;
 use common::net::{self, CLASSES};
 use ghostnet::{
     Precision,
+    device::Choice,
     image_input::Preprocess,
     kernels,
     plan::{Form, Kernel, PipelineKey},
@@ -21,7 +22,8 @@ fn shaders() -> BTreeMap<PipelineKey, BTreeSet<usize>> {
     let classify = network.graph().unwrap();
     let plans = net::plans(&every, shape, &Form::Tensors).chain(net::plans(&classify, size, &Form::Classify { k: 5 }));
     let halves = CLASSES.map(|class| net::plan(&every, shape, class, net::Fusing::All, Form::Tensors, Precision::F16));
-    for step in plans.chain(halves).flat_map(|plan| plan.steps) {
+    let alone = CLASSES.into_iter().flat_map(|class| net::cases(Choice::new(class), Precision::F32)).map(|case| case.plan);
+    for step in plans.chain(halves).chain(alone).flat_map(|plan| plan.steps) {
         shaders.entry(step.dispatch.key).or_default().insert(step.dispatch.params.len());
     }
     for texture in [false, true] {

@@ -78,6 +78,9 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
                 }
             }
         }
+        for (class, precision) in CLASSES.into_iter().flat_map(|class| [(class, Precision::F32), (class, Precision::F16)]) {
+            net::cases(Choice::new(class), precision).for_each(|case| add(case.plan));
+        }
         // What `ghostnet tune` may choose.
         let (network, shape) = net::networks().swap_remove(1);
         let graphs = [(network.graph().unwrap(), shape)].into_iter().chain(net::SHAPES.map(|shape| (net::wide_ghosts(shape.c), shape)));

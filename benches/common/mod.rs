@@ -1,7 +1,9 @@
 //! What the benches share: options, the device, timing on it, and how results leave.
 #![allow(dead_code)] // each bench uses its own part
 
+pub mod alone;
 pub mod chart;
+mod isa;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
@@ -52,11 +54,16 @@ pub struct Args {
 impl Args {
     /// The options of the bench `name`; `None` where nothing is to be measured: `cargo test --all-targets` runs benches, without `--bench`.
     pub fn parse_for(name: &str) -> Result<Option<Self>> {
+        Self::parse().checked(name)
+    }
+
+    /// The options, if anything is to be measured.
+    pub fn checked(self, name: &str) -> Result<Option<Self>> {
         // Cargo starts a bench in its package's folder; who starts cargo names files from the project's.
         if env::var_os("CARGO_MANIFEST_DIR").is_some() {
             env::set_current_dir(root()).with_context(|| format!("going to {}", root().display()))?;
         }
-        let args = Self::parse();
+        let args = self;
         if !args.bench {
             eprintln!("nothing measured: use `cargo bench`");
             return Ok(None);

@@ -73,6 +73,16 @@ impl Prepared {
         self.slots[slot].as_flattened_mut()
     }
 
+    /// Fills every slot, runs all steps, and returns every slot as it is then, as
+    /// [`crate::gpu::Prepared::run_slots`] does: for single kernels.
+    pub fn run_slots(&mut self, slots: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        for (blocks, bytes) in self.slots.iter_mut().zip(slots) {
+            bytemuck::cast_slice_mut(blocks)[..bytes.len()].copy_from_slice(bytes);
+        }
+        self.run();
+        self.slots.iter().zip(&self.plan.slots).map(|(blocks, &bytes)| bytemuck::cast_slice(blocks)[..bytes].to_vec()).collect()
+    }
+
     /// Runs every step.
     pub fn run(&mut self) {
         // One entry into the thread pool, not one for each loop of each kernel.

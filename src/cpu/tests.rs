@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     device::{Choice, DeviceClass},
-    graph::{Activation, ConstId, Conv, Graph, NodeId, Op, Pool, PoolKind, Shape, passes, reference::evaluate},
+    graph::{
+        Activation, ConstId, Conv, Coordinates, Filter, Graph, Nearest, NodeId, Op, Pool, PoolKind, Resample, Shape, passes,
+        reference::evaluate,
+    },
     kernels,
     plan::{ConstantCache, PlanOptions},
 };
@@ -312,6 +315,30 @@ fn pools() {
             let (mut net, input) = Net::new(7);
             let x = net.add(Op::Pool(Pool { kind, kernel, stride, pad }), &[input]);
             net.check(x, [2, 7, 8, 9]);
+        }
+    }
+}
+
+#[test]
+fn resampled_maps() {
+    let nearest = [Nearest::RoundPreferFloor, Nearest::RoundPreferCeil, Nearest::Floor, Nearest::Ceil].map(Filter::Nearest);
+    for filter in nearest.into_iter().chain([Filter::Bilinear]) {
+        for coordinates in [Coordinates::HalfPixel, Coordinates::PytorchHalfPixel, Coordinates::AlignCorners, Coordinates::Asymmetric] {
+            let (mut net, input) = Net::new(6);
+            let x = net.ghost(input, 10, 2, 3, Activation::Relu);
+            let sizes = [[14, 18], [4, 3], [1, 20], [7, 9]].map(Resample::to);
+            let scales = [[2.0, 2.0], [0.5, 0.7], [1.4, 0.3], [3.0, 1.0]].map(Resample::by);
+            for resample in sizes.into_iter().chain(scales) {
+                let resampled = net.add(Op::Resample(Resample { filter, coordinates, ..resample }), &[x]);
+                let name = format!("{resample:?}");
+                net.graph.add_output(name, resampled);
+            }
+            let y = net.pointwise(x, 5);
+            // What follows: a tensor of the same size that it is added to, and a concatenation.
+            let larger = net.add(Op::Resample(Resample { filter, coordinates, ..Resample::to([10, 12]) }), &[x]);
+            let again = net.add(Op::Resample(Resample { filter, coordinates, ..Resample::to([10, 12]) }), &[y]);
+            let joined = net.add(Op::Concat, &[larger, again]);
+            net.check(joined, [2, 6, 7, 9]);
         }
     }
 }

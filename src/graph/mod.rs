@@ -9,7 +9,7 @@ pub mod passes;
 pub(crate) mod reference;
 mod shape;
 
-pub use op::{Activation, Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite};
+pub use op::{Activation, Conv, Coordinates, Extent, Filter, Ghost, Nearest, Op, Pool, PoolKind, Resample, Separable, SqueezeExcite};
 pub use shape::Shape;
 
 use crate::{Error, Result, tensor};

@@ -3,7 +3,7 @@
 //! The first group is what builders use; the second is what passes make of it.
 
 use super::{ConstId, Constant, Shape};
-use crate::text::Sides;
+use crate::text::{Sides, decimal};
 
 /// A function applied to every value. The numbers are those of `shaders/shared/activation.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -134,6 +134,106 @@ pub struct Pool {
     pub pad: [usize; 2],
 }
 
+/// How large a resampled map is; pairs are (rows, columns).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Extent {
+    /// So many.
+    Sizes([usize; 2]),
+    /// So many times those of the input, rounded down.
+    Scales([f32; 2]),
+}
+
+/// Where a pixel x of a resampled axis lies on the original one: ONNX's
+/// `coordinate_transformation_mode`. Its scale is the given one, or the ratio of the sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Coordinates {
+    /// `(x + 0.5) / scale - 0.5`: a pixel is an area.
+    #[default]
+    HalfPixel,
+    /// The same, but 0 where there is one pixel only.
+    PytorchHalfPixel,
+    /// `x * (length - 1) / (resampled length - 1)`: the first and last pixels' centres stay.
+    AlignCorners,
+    /// `x / scale`: the first pixel's centre stays.
+    Asymmetric,
+}
+
+/// Which pixel a place on an axis is nearest to: ONNX's `nearest_mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Nearest {
+    /// The nearest; of two the lower.
+    #[default]
+    RoundPreferFloor,
+    /// The nearest; of two the upper.
+    RoundPreferCeil,
+    /// The one below.
+    Floor,
+    /// The one above.
+    Ceil,
+}
+
+/// What a resampled pixel is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// One pixel.
+    Nearest(Nearest),
+    /// The weighted mean of the four around its place: ONNX's `linear` on two axes, without its
+    /// antialiasing. What lies outside the map is its nearest pixel.
+    Bilinear,
+}
+
+/// Maps of another size, as ONNX's Resize makes them on the last two axes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Resample {
+    /// How large.
+    pub extent: Extent,
+    /// What a pixel is made of.
+    pub filter: Filter,
+    /// Where it lies on the input.
+    pub coordinates: Coordinates,
+}
+
+impl Resample {
+    /// To so many rows and columns: bilinear, by pixels' areas.
+    pub fn to(size: [usize; 2]) -> Self {
+        Self { extent: Extent::Sizes(size), filter: Filter::Bilinear, coordinates: Coordinates::HalfPixel }
+    }
+
+    /// To so many times the rows and columns: bilinear, by pixels' areas.
+    pub fn by(scales: [f32; 2]) -> Self {
+        Self { extent: Extent::Scales(scales), ..Self::to([1, 1]) }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self.extent {
+            Extent::Sizes(sizes) if sizes.contains(&0) => Err("rows and columns must be at least 1".into()),
+            Extent::Sizes(sizes) => below_largest("a side of", sizes),
+            Extent::Scales(scales) => match scales.into_iter().find(|scale| !(*scale > 0.0 && scale.is_finite())) {
+                Some(scale) => Err(format!("a scale of {} is not above 0 and finite", decimal(scale.into()))),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Rows and columns of the output.
+    fn size(&self, input: Shape) -> Result<[usize; 2], String> {
+        // The kernel has places on the input as f32.
+        const MOST: usize = 1 << 24;
+        if let Some(side) = [input.h, input.w].into_iter().find(|side| *side > MOST) {
+            return Err(format!("maps of {side} rows or columns cannot be resampled, {MOST} is the limit"));
+        }
+        // In f32, as ONNX's own inference of shapes: ten rows times 0.7 are seven.
+        let scaled = |side: usize, scale: f32, what: &str| match (side as f32 * scale) as usize {
+            0 => Err(format!("{side} {what} times {} are none", decimal(scale.into()))),
+            scaled => below_largest("a side of", [scaled; 2]).map(|()| scaled),
+        };
+        match self.extent {
+            Extent::Sizes(sizes) => Ok(sizes),
+            Extent::Scales(scales) => Ok([scaled(input.h, scales[0], "rows")?, scaled(input.w, scales[1], "columns")?]),
+        }
+    }
+}
+
 /// A fused ghost module with a 1x1 primary convolution: inputs `[x]`, then the gate, then the residual, where they are set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ghost {
@@ -230,6 +330,8 @@ pub enum Op {
     Pool(Pool),
     /// Mean of each map: `[n, c, 1, 1]`.
     GlobalPool,
+    /// Maps of another size.
+    Resample(Resample),
     /// A linear layer on one-pixel maps: weight `[c_out, c_in]`, optional bias `[c_out]`.
     Linear {
         /// `[c_out, c_in]`.
@@ -290,6 +392,7 @@ impl Op {
             Op::Slice { .. } => "slice",
             Op::Pool(_) => "pool",
             Op::GlobalPool => "global_pool",
+            Op::Resample(_) => "resample",
             Op::Linear { .. } => "linear",
             Op::Ghost(_) => "ghost",
             Op::SqueezeExcite(_) => "squeeze_excite",
@@ -360,6 +463,11 @@ impl Op {
                 }
                 Ok(inputs[0])
             }
+            Op::Resample(resample) => {
+                arity(1)?;
+                resample.check()?;
+                Ok(inputs[0])
+            }
             Op::Add | Op::Multiply => {
                 arity(2)?;
                 if inputs[0] != inputs[1] {
@@ -418,11 +526,18 @@ impl Op {
                 windows(inputs[0].w, p.kernel[1], p.stride[1], p.pad[1], 1)?,
             ]),
             Op::GlobalPool | Op::SqueezeExcite(_) => Ok([1, 1]),
+            Op::Resample(resample) => resample.size(inputs[0]),
             Op::Linear { .. } => one_pixel(inputs[0]),
             Op::Multiply if (inputs[1].h, inputs[1].w) == (1, 1) => Ok([inputs[0].h, inputs[0].w]),
             Op::Add | Op::Multiply | Op::Concat => same_size(inputs),
             _ => Ok([inputs[0].h, inputs[0].w]),
         }
+    }
+
+    /// Whether each channel of the output is made of the same channel of the first input, so that
+    /// both have one order of channels.
+    pub(crate) fn keeps_channels(&self) -> bool {
+        matches!(self, Op::Activate(_) | Op::Pool(_) | Op::GlobalPool | Op::Resample(_) | Op::Add | Op::Multiply | Op::SqueezeExcite(_))
     }
 
     /// Multiply-adds of convolutions and linear layers, as papers count them.

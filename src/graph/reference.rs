@@ -1,6 +1,6 @@
 //! What a graph means: its operations as plain loops over `[n, c, h, w]` in f64, before any pass. The oracle of the CPU twins' tests.
 
-use super::{Activation, ConstId, Conv, Graph, Op, Pool, PoolKind, Shape};
+use super::{Activation, ConstId, Conv, Coordinates, Extent, Filter, Graph, Nearest, Op, Pool, PoolKind, Resample, Shape};
 
 /// Every node's output as `[n, c, h, w]` values, for an input of shape `shape`.
 pub(crate) fn evaluate(graph: &Graph, input: &[f32], shape: Shape) -> Vec<Vec<f32>> {
@@ -54,6 +54,7 @@ fn node_value(graph: &Graph, op: &Op, arguments: &[(&[f64], Shape)], out: Shape)
             let map = &x[at(shape, [n, c, 0, 0])..][..shape.pixels()];
             map.iter().sum::<f64>() / shape.pixels() as f64
         }),
+        Op::Resample(resample) => resampling(resample, x, shape, out),
         Op::Linear { weight, bias, activation } => each(out, |[n, o, ..]| {
             let products = (0..shape.c).map(|i| constant(*weight, o * shape.c + i) * x[n * shape.c + i]);
             activate(products.sum::<f64>() + bias.map_or(0.0, |b| constant(b, o)), *activation)
@@ -111,6 +112,49 @@ fn pooling(pool: &Pool, x: &[f64], shape: Shape, out: Shape) -> Vec<f64> {
             PoolKind::Mean { count_pad } => {
                 let divisor = if count_pad { pool.kernel[0] * pool.kernel[1] } else { values.len() };
                 values.iter().sum::<f64>() / divisor as f64
+            }
+        }
+    })
+}
+
+/// ONNX's Resize, as its operator's description says it.
+fn resampling(resample: &Resample, x: &[f64], shape: Shape, out: Shape) -> Vec<f64> {
+    let original = |resized: usize, [length, resized_length]: [usize; 2], given: Option<f32>| {
+        let (x, [length, resized_length]) = (resized as f64, [length, resized_length].map(|l| l as f64));
+        let scale = given.map_or(resized_length / length, f64::from);
+        match resample.coordinates {
+            Coordinates::HalfPixel => (x + 0.5) / scale - 0.5,
+            Coordinates::PytorchHalfPixel if resized_length > 1.0 => (x + 0.5) / scale - 0.5,
+            Coordinates::PytorchHalfPixel => 0.0,
+            Coordinates::AlignCorners if resized_length > 1.0 => x * (length - 1.0) / (resized_length - 1.0),
+            Coordinates::AlignCorners => 0.0,
+            Coordinates::Asymmetric => x / scale,
+        }
+    };
+    let scales = match resample.extent {
+        Extent::Sizes(_) => [None; 2],
+        Extent::Scales(scales) => scales.map(Some),
+    };
+    each(out, |[n, c, y, x_]| {
+        let (y, x_) = (original(y, [shape.h, out.h], scales[0]), original(x_, [shape.w, out.w], scales[1]));
+        // What lies outside the map is its nearest pixel.
+        let inside = |place: f64, length: usize| place.clamp(0.0, (length - 1) as f64) as usize;
+        let pixel = |y: f64, x_: f64| x[at(shape, [n, c, inside(y, shape.h), inside(x_, shape.w)])];
+        match resample.filter {
+            Filter::Nearest(nearest) => {
+                let round = |place: f64| match nearest {
+                    Nearest::RoundPreferFloor if place - place.floor() == 0.5 => place.floor(),
+                    Nearest::RoundPreferCeil if place - place.floor() == 0.5 => place.ceil(),
+                    Nearest::RoundPreferFloor | Nearest::RoundPreferCeil => place.round(),
+                    Nearest::Floor => place.floor(),
+                    Nearest::Ceil => place.ceil(),
+                };
+                pixel(round(y), round(x_))
+            }
+            Filter::Bilinear => {
+                let [(top, down), (left, right)] = [y, x_].map(|place| (place.floor(), place - place.floor()));
+                let row = |y: f64| pixel(y, left) * (1.0 - right) + pixel(y, left + 1.0) * right;
+                row(top) * (1.0 - down) + row(top + 1.0) * down
             }
         }
     })

@@ -1,5 +1,6 @@
 //! The kernels, a room each. `mod.rs` is the host's side: parameters, the problem, how it becomes a
-//! launch. `twin.rs` is the same on the CPU, and the shader is `shaders/NAME.wgsl`.
+//! launch. `twin.rs` is the same on the CPU, `cases.rs` what it is tested and measured on, and the
+//! shader is `shaders/NAME.wgsl`. [`case`] makes a kernel alone of a case.
 //!
 //! Nothing here names wgpu, and no room but a kernel's own has to know of it. ARCHITECTURE.md says
 //! how to add one.
@@ -44,15 +45,23 @@ macro_rules! kernel {
 }
 
 macro_rules! rooms {
-    ($($room:ident)*) => {
+    (in plans: $($room:ident)*; in front of plans: $($other:ident)*) => {
         $(pub mod $room;)*
+        $(pub mod $other;)*
 
         /// All of them.
-        pub const ALL: &[Kernel] = &[$($room::KERNEL),*];
+        pub const ALL: &[Kernel] = &[$($room::KERNEL,)* $($other::KERNEL),*];
+
+        /// What those that stand in plans are tested and measured on.
+        #[doc(hidden)]
+        pub const CASES: &[case::Cases] = &[$($room::cases::CASES),*];
     };
 }
 
+pub mod case;
+
 rooms! {
+    in plans:
     conv2d
     depthwise
     elementwise
@@ -62,8 +71,10 @@ rooms! {
     pool
     preprocess
     relayout
-    resize
+    resample
     separable
     softmax_top_k
-    squeeze_excite
+    squeeze_excite;
+    in front of plans:
+    resize
 }

@@ -1,6 +1,7 @@
 //! What the command, the benches and the browser's benches measure on a device. Not part of the
 //! library's interface.
 
+pub mod kernel;
 pub mod kernels;
 mod timed;
 

@@ -2,8 +2,11 @@
 //! knows no kernel.
 
 use super::{
-    ConstantCache, ConstantKey, Kernel, PackedConstant, Place, PlanOptions, Precision, Products, Resource, Step, dispatch::Dispatch,
-    layout::Layout, slots::Lifetime,
+    ConstantCache, ConstantKey, Kernel, PackedConstant, Place, Plan, PlanInput, PlanOptions, PlanOutput, Precision, Products, Resource,
+    Step,
+    dispatch::Dispatch,
+    layout::Layout,
+    slots::{Lifetime, assign_slots},
 };
 use crate::{
     device::Choice,
@@ -13,13 +16,6 @@ use crate::{
 /// A buffer before it has a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Storage(usize);
-
-impl Storage {
-    /// Its number among the plan's storages.
-    pub(crate) fn number(self) -> usize {
-        self.0
-    }
-}
 
 /// A tensor's place in a plan under construction: a range of channel blocks of a storage.
 #[derive(Debug, Clone)]
@@ -50,6 +46,14 @@ impl TensorView {
     /// Bytes of all its images.
     pub fn bytes(&self) -> u64 {
         (self.shape.n * self.blocks() * self.shape.pixels() * self.precision.block_bytes()) as u64
+    }
+
+    /// It as a tensor that leaves a run as `name`, but for its slot, which [`Emitter::finish`]
+    /// knows.
+    pub(crate) fn leaving(&self, name: impl Into<String>) -> (Storage, PlanOutput) {
+        let Self { storage, place, shape, layout, precision } = self.clone();
+        let blocks = place.offset as usize + (shape.n - 1) * place.stride as usize + layout.blocks() * shape.pixels();
+        (storage, PlanOutput { name: name.into(), slot: 0, place, bytes: blocks * precision.block_bytes(), shape, layout })
     }
 
     /// The part of it from channel block `block` on, of `channels` channels in `layout`.
@@ -89,6 +93,9 @@ pub struct Owner {
 }
 
 impl Owner {
+    /// No node: what is the same for all networks, or in a plan of one kernel alone.
+    pub const NONE: Self = Self { node: None, part: "" };
+
     /// A node that one kernel computes.
     pub fn node(node: NodeId) -> Self {
         Self { node: Some(node), part: "" }
@@ -252,6 +259,14 @@ impl<'a> Emitter<'a> {
         self.packed(key, false, pack)
     }
 
+    /// A table of `owner` as `kernel` reads it, f32, that is named by its contents: one owner may
+    /// have several.
+    pub fn table(&mut self, owner: Owner, kernel: Kernel, values: Vec<f32>) -> Constant {
+        let hash = |hash: u64, value: &f32| (hash ^ u64::from(value.to_bits())).wrapping_mul(0x100_0000_01B3);
+        let variant = values.iter().fold(0xCBF2_9CE4_8422_2325, hash) as usize;
+        self.values(owner, kernel, "table", variant, &|| values.clone())
+    }
+
     fn key(owner: Owner, kernel: Kernel, role: &'static str, variant: usize) -> ConstantKey {
         let Owner { node, part } = owner;
         ConstantKey { node: node.map(|node| node.0), part, kernel, role, variant }
@@ -277,12 +292,28 @@ impl<'a> Emitter<'a> {
     }
 
     /// The storage's values stay past every step.
-    pub fn keep(&mut self, storage: Storage) {
+    fn keep(&mut self, storage: Storage) {
         self.storages[storage.0].last = usize::MAX;
     }
 
-    /// Buffers' lifetimes, constants and steps, with storages in place of slots.
-    pub(crate) fn finish(self) -> (Vec<Lifetime>, Vec<PackedConstant>, Vec<Step>) {
-        (self.storages, self.constants, self.steps)
+    /// The plan: storages become slots. What comes in and goes out is given with its storage; what
+    /// goes out stays past every step.
+    pub(crate) fn finish(mut self, input: (Storage, PlanInput), outputs: Vec<(Storage, PlanOutput)>) -> Plan {
+        outputs.iter().for_each(|(storage, _)| self.keep(*storage));
+        let (slot_of, slots) = assign_slots(&self.storages);
+        for (_, resource) in self.steps.iter_mut().flat_map(|step| &mut step.bindings) {
+            if let Resource::Slot(storage) = resource {
+                *storage = slot_of[*storage];
+            }
+        }
+        Plan {
+            form: self.options.form.clone(),
+            precision: self.options.precision,
+            steps: self.steps,
+            slots,
+            constants: self.constants,
+            input: PlanInput { slot: slot_of[input.0.0], ..input.1 },
+            outputs: outputs.into_iter().map(|(storage, output)| PlanOutput { slot: slot_of[storage.0], ..output }).collect(),
+        }
     }
 }

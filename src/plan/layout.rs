@@ -24,7 +24,7 @@ impl Layout {
     }
 
     /// Parts of channels, each padded to a multiple of four.
-    pub(crate) fn from_parts(parts: impl IntoIterator<Item = Vec<u32>>) -> Self {
+    pub fn from_parts(parts: impl IntoIterator<Item = Vec<u32>>) -> Self {
         let mut lanes = Vec::new();
         for part in parts {
             lanes.extend(part);
@@ -62,7 +62,7 @@ impl Layout {
 
     /// A ghost module's: intrinsic maps, then each group of ghosts in the intrinsic maps' order,
     /// cut to `c_out`.
-    pub(crate) fn ghost(m: usize, groups: usize, c_out: usize) -> Self {
+    pub fn ghost(m: usize, groups: usize, c_out: usize) -> Self {
         let mut parts = vec![(0..m as u32).collect::<Vec<_>>()];
         for r in 0..groups {
             let group = (0..m).map(|i| m + i * groups + r).map(|c| if c < c_out { c as u32 } else { PAD });
@@ -73,7 +73,7 @@ impl Layout {
 
     /// A depthwise convolution's with `multiplier` output channels for each input channel: copies
     /// of the input's lanes.
-    pub(crate) fn multiplied(&self, multiplier: usize) -> Self {
+    pub fn multiplied(&self, multiplier: usize) -> Self {
         let copies =
             (0..multiplier as u32).flat_map(|r| self.lanes.iter().map(move |&c| if c == PAD { PAD } else { c * multiplier as u32 + r }));
         Self { lanes: copies.collect() }
@@ -151,7 +151,7 @@ fn resolve(graph: &Graph, id: NodeId, wants: &[Option<NodeId>], done: &mut [Opti
     let mut of = |id: NodeId| resolve(graph, id, wants, done, busy);
     let layout = match &node.op {
         Op::Conv(conv) if keeps_lanes(graph, conv) => of(node.inputs[0]).multiplied(graph.channels(id) / conv.groups),
-        Op::Activate(_) | Op::Pool(_) | Op::GlobalPool | Op::Add | Op::Multiply | Op::SqueezeExcite(_) => of(node.inputs[0]),
+        op if op.keeps_channels() => of(node.inputs[0]),
         Op::Concat => {
             let mut lanes = Vec::new();
             let mut start = 0;

@@ -18,7 +18,7 @@ pub(crate) use placement::Placement;
 pub use products::{Halves, Products};
 pub use slots::{Lifetime, assign_slots};
 
-use crate::{device::Choice, graph::Shape};
+use crate::{Error, Result, device::Choice, graph::Shape};
 use half::{f16, slice::HalfFloatSliceExt as _};
 use layout::Layout;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
@@ -139,6 +139,17 @@ pub struct PackedConstant {
     pub data: Arc<[f32]>,
     /// Whether the kernel reads it in the plan's precision; otherwise always as f32.
     pub stored: bool,
+}
+
+/// Indices in shaders are 32-bit: no tensor may have more blocks than that counts.
+pub(crate) fn check_size(name: &str, shape: Shape, layout: &Layout) -> Result<()> {
+    const MOST: u32 = u32::MAX / 2;
+    let blocks = shape.n as u128 * layout.blocks() as u128 * shape.h as u128 * shape.w as u128;
+    if blocks <= u128::from(MOST) {
+        return Ok(());
+    }
+    let what = format!("`{name}` {shape}: blocks of four channels");
+    Err(Error::Limit { what, needed: u64::try_from(blocks).unwrap_or(u64::MAX), limit: MOST.into() })
 }
 
 /// Constants packed so far, kept by whoever makes several plans of one graph.
@@ -313,20 +324,29 @@ impl PlanOutput {
     /// Takes the `[n, c, h, w]` tensor out of its slot's values, which [`Precision::from_bytes`]
     /// makes of its bytes.
     pub fn unpack(&self, slot: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; self.shape.count()];
+        self.each_value(|value, at| out[value] = slot[at]);
+        out
+    }
+
+    /// Puts a `[n, c, h, w]` tensor into its slot's values, of which [`Precision::to_bytes`] makes
+    /// bytes.
+    pub fn pack(&self, values: &[f32], slot: &mut [f32]) {
+        self.each_value(|value, at| slot[at] = values[value]);
+    }
+
+    /// Each value's place in the `[n, c, h, w]` tensor and in the slot.
+    fn each_value(&self, mut each: impl FnMut(usize, usize)) {
         let Shape { n, c, .. } = self.shape;
         let pixels = self.shape.pixels();
         let lane_of = self.layout.lane_of(c);
-        let mut out = vec![0.0; self.shape.count()];
         for image in 0..n {
             for channel in 0..c {
                 let lane = lane_of[channel] as usize;
                 let from = (self.place.offset as usize + image * self.place.stride as usize + lane / 4 * pixels) * 4 + lane % 4;
-                let to = &mut out[(image * c + channel) * pixels..][..pixels];
-                for (pixel, value) in to.iter_mut().enumerate() {
-                    *value = slot[from + pixel * 4];
-                }
+                let to = (image * c + channel) * pixels;
+                (0..pixels).for_each(|pixel| each(to + pixel, from + pixel * 4));
             }
         }
-        out
     }
 }

@@ -3,7 +3,8 @@
 use ghostnet::{
     Network, Precision,
     device::{Choice, DeviceClass},
-    graph::{Activation, ConstId, Conv, Graph, NodeId, Op, Pool, PoolKind, Shape, passes},
+    graph::{Activation, ConstId, Conv, Coordinates, Filter, Graph, Nearest, NodeId, Op, Pool, PoolKind, Resample, Shape, passes},
+    kernels::{self, case::Case},
     model::families::ghostnet::GhostNet,
     plan::{ConstantCache, Form, Plan, PlanOptions},
 };
@@ -222,6 +223,12 @@ pub fn every_operation(c: usize) -> Graph {
     let x = net.pointwise(x, 37);
     let x = net.activate(x, Activation::HardSwish);
     results.push(net.linear(x, 11));
+    // resample, of maps laid out plainly and otherwise, and into a concatenation
+    let x = net.ghost(input, 10, 2, 3, Activation::Relu);
+    let nearest = Resample { filter: Filter::Nearest(Nearest::Ceil), coordinates: Coordinates::Asymmetric, ..Resample::to([3, 10]) };
+    let [a, b] = [Resample::to([3, 10]), nearest].map(|resample| net.add(Op::Resample(resample), &[x]));
+    results.push(net.add(Op::Concat, &[a, b]));
+    results.push(net.add(Op::Resample(Resample::by([1.5, 2.0])), &[input]));
     // ghost modules, alone and with gate, residual and sums
     for (c_out, s, d) in [(16, 2, 3), (20, 2, 1), (24, 3, 3), (10, 3, 1), (22, 4, 3)] {
         results.push(net.ghost(input, c_out, s, d, Activation::Relu));
@@ -408,6 +415,13 @@ pub fn random_graph(seed: u64, operations: usize, channels: usize) -> Graph {
     }
     net.output(last);
     net.graph
+}
+
+/// Every case of every kernel, alone.
+pub fn cases(choice: Choice, precision: Precision) -> impl Iterator<Item = Case> {
+    let options = PlanOptions { form: Form::Tensors, precision, choice, normalise: [[0.0; 3], [1.0; 3]] };
+    let texts = kernels::CASES.iter().flat_map(|cases| cases.cases.iter().map(move |text| (cases, text)));
+    texts.map(move |(cases, text)| cases.case(text, &options).unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// A plan's results on the CPU twins, for a `[n, c, h, w]` input. Every slot is poisoned first: what a step reads and no step or

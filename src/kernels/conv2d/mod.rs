@@ -1,5 +1,7 @@
 //! A convolution of any kernel, stride, padding, dilation and groups: `shaders/conv2d.wgsl`.
 
+#[doc(hidden)]
+pub mod cases;
 pub(crate) mod twin;
 
 use crate::{

@@ -1,5 +1,7 @@
 //! A convolution of each channel by itself: `shaders/depthwise.wgsl`.
 
+#[doc(hidden)]
+pub mod cases;
 pub(crate) mod twin;
 
 use crate::{

@@ -1,5 +1,7 @@
 //! An activation of one tensor, or of the sum or product of two: `shaders/elementwise.wgsl`.
 
+#[doc(hidden)]
+pub mod cases;
 pub(crate) mod twin;
 
 use crate::{

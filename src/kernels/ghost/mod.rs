@@ -1,5 +1,7 @@
 //! A whole ghost module in one launch: `shaders/ghost.wgsl`.
 
+#[doc(hidden)]
+pub mod cases;
 pub(crate) mod twin;
 
 use crate::{

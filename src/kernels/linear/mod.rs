@@ -1,5 +1,7 @@
 //! A matrix times a vector: `shaders/linear.wgsl`.
 
+#[doc(hidden)]
+pub mod cases;
 pub(crate) mod twin;
 
 use crate::{

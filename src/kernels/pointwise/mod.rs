@@ -1,5 +1,7 @@
 //! A 1x1 convolution, with what comes before and after it: `shaders/pointwise.wgsl`.
 
+#[doc(hidden)]
+pub mod cases;
 pub(crate) mod twin;
 
 use crate::{

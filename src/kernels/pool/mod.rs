@@ -1,5 +1,7 @@
 //! The maximum or the mean over a window, or the mean of a whole map: `shaders/pool.wgsl`.
 
+#[doc(hidden)]
+pub mod cases;
 pub(crate) mod twin;
 
 use crate::{

@@ -1,5 +1,7 @@
 //! 8-bit pixels to a normalised input: `shaders/preprocess.wgsl`.
 
+#[doc(hidden)]
+pub mod cases;
 pub(crate) mod twin;
 
 use crate::plan::{
@@ -31,8 +33,7 @@ pub fn lower(problem: &Problem, emit: &mut Emitter<'_>) -> Storage {
     // v = (x / 255 - mean) / std, as one multiply-add.
     let scale = lane(&|c| (1.0 / (255.0 * f64::from(std[c]))) as f32);
     let shift = lane(&|c| (-f64::from(mean[c]) / f64::from(std[c])) as f32);
-    let owner = Owner { node: None, part: "" };
-    let scale_shift = emit.values(owner, KERNEL, "scale_shift", 0, &|| [scale, shift].concat());
+    let scale_shift = emit.values(Owner::NONE, KERNEL, "scale_shift", 0, &|| [scale, shift].concat());
     let (n, pixels) = (output.shape.n, output.shape.pixels());
     let words = emit.storage(n * pixels * 4);
     let outputs = (n * pixels) as u32;

@@ -1,5 +1,7 @@
 //! Copies into another order of channels: `shaders/relayout.wgsl`.
 
+#[doc(hidden)]
+pub mod cases;
 pub(crate) mod twin;
 
 use crate::{
@@ -42,11 +44,8 @@ pub fn lower(problem: &Problem, emit: &mut Emitter<'_>) {
         lower(&Problem { lanes: all, output: aside.clone(), ..problem.clone() }, emit);
         return lower(&Problem { input: aside, ..problem.clone() }, emit);
     }
-    let table: Vec<f32> = lanes.iter().map(|&lane| if lane == PAD { -1.0 } else { lane as f32 }).collect();
-    // A node may be copied in several ways: the key names the table by its contents.
-    let hash = |hash: u64, lane: &f32| (hash ^ u64::from(lane.to_bits())).wrapping_mul(0x100_0000_01B3);
-    let variant = table.iter().fold(0xCBF2_9CE4_8422_2325, hash) as usize;
-    let table = emit.values(Owner::node(*node), KERNEL, "table", variant, &|| table.clone());
+    let table = lanes.iter().map(|&lane| if lane == PAD { -1.0 } else { lane as f32 }).collect();
+    let table = emit.table(Owner::node(*node), KERNEL, table);
     let (n, pixels, blocks) = (input.shape.n, input.shape.pixels(), lanes.len() / 4);
     let outputs = (n * pixels * blocks) as u32;
     let workgroups = outputs.div_ceil(INVOCATIONS);

@@ -1,5 +1,7 @@
 //! A depthwise and a 1x1 convolution in one: `shaders/separable.wgsl`.
 
+#[doc(hidden)]
+pub mod cases;
 pub(crate) mod twin;
 
 use crate::{

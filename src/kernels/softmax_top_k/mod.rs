@@ -1,5 +1,7 @@
 //! The most probable classes: `shaders/softmax_top_k.wgsl`.
 
+#[doc(hidden)]
+pub mod cases;
 pub(crate) mod twin;
 
 use crate::plan::{

@@ -1,5 +1,7 @@
 //! The gate of a squeeze-and-excite: `shaders/squeeze_excite.wgsl`.
 
+#[doc(hidden)]
+pub mod cases;
 pub(crate) mod twin;
 
 use crate::{

@@ -1,0 +1,69 @@
+//! What `elementwise` is tested and measured on.
+
+use super::{KERNEL, Operand, Operation, Problem, lower};
+use crate::{
+    Result,
+    graph::{Activation, Shape},
+    kernels::case::{ACTIVATION, Alone, CaseOption, Cases, Given},
+};
+
+/// Shortcuts' sums, gates and activations on GhostNet 1.0's maps; then odd ones.
+pub const CASES: Cases = Cases {
+    kernel: KERNEL,
+    shape: "NxCxHxW",
+    options: &[
+        CaseOption::new("with", "NAME", "the second operand is there, for add or multiply"),
+        CaseOption::new("second", "NAME", "it is a map, one pixel, or the gate of a squeeze-and-excite [default: map]"),
+        ACTIVATION,
+    ],
+    tile: None,
+    cases: &[
+        "1x24x56x56 --with add",
+        "1x160x7x7 --with add",
+        "8x160x7x7 --with add",
+        "1x672x14x14 --with multiply --second gate",
+        "1x960x7x7 --activation relu",
+        "1x1x1x1 --activation sigmoid",
+        "2x2x1x7 --activation relu6",
+        "1x3x5x3 --activation hard_sigmoid",
+        "1x10x33x47 --activation hard_swish",
+        "2x13x12x9 --activation silu",
+        "1x5x7x7",
+        "3x5x7x7 --with add --parts 2x3 --inside 1 --activation relu",
+        "3x5x7x7 --with multiply",
+        "2x13x12x9 --with multiply --second pixel --inside 2",
+        "2x13x12x9 --with add --second pixel --activation silu",
+        "2x10x6x5 --with multiply --second gate --parts 3x7",
+    ],
+    build,
+};
+
+#[derive(Clone, Copy)]
+enum Second {
+    Map,
+    Pixel,
+    Gate,
+}
+
+fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
+    let shape = given.shape();
+    let layout = given.layout(shape.c)?;
+    let a = alone.input_in("a", shape, &layout)?;
+    let b = match given.has("with") {
+        false => None,
+        true => {
+            let operation = given.one_of("with", &[("add", Operation::Add), ("multiply", Operation::Multiply)], Operation::Add)?;
+            let second = given.one_of("second", &[("map", Second::Map), ("pixel", Second::Pixel), ("gate", Second::Gate)], Second::Map)?;
+            let view = match second {
+                Second::Map => alone.input_in("b", shape, &layout)?,
+                Second::Pixel => alone.input_in("b", Shape { h: 1, w: 1, ..shape }, &layout)?,
+                Second::Gate => alone.gate(&a, true).view,
+            };
+            Some(Operand { operation, view, is_gate: matches!(second, Second::Gate) })
+        }
+    };
+    let activation = given.activation("activation", Activation::Identity)?;
+    let problem = Problem { name: alone.name(), a, b, activation, output: alone.output_in("output", shape, &layout)? };
+    lower(&problem, &mut alone.emit);
+    Ok(())
+}
