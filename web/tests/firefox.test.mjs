@@ -139,7 +139,8 @@ test('Firefox leaves no call unanswered', { timeout: 600_000 }, async () => {
     assert.deepEqual(found.flatMap(({ what, wrong }) => wrong.map((line) => `${what}: ${line}`)), []);
     const [cat, landscape] = [readFileSync(join(root, 'assets/images/chelsea.png')), png16()].map(nativeOf);
     for (const { what, classes, after = [] } of found) {
-      if (classes) sameClasses(assert, classes, landscape, what);
+      // A canvas rounds to 8 bits, where Pillow keeps the high byte.
+      if (classes) sameClasses(assert, classes, landscape, what, ROUGH);
       for (const classes of after) sameClasses(assert, classes, cat, `after ${what}`);
     }
   } finally {

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { launch, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses, site } from './browser.mjs';
+import { ROUGH, launch, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses, site } from './browser.mjs';
 import { CRASHES } from './unanswered.js';
 
 const IMAGES = readdirSync(join(root, 'assets/images'));
@@ -170,10 +170,10 @@ describe('with WebGPU', () => {
     assert.equal(sum(steps, 'macs'), macs);
     assert.ok(sum(steps, 'ms') > 0);
     // What the next test is about.
-    assert.ok(!steps.some(({ kernel }) => kernel === 'ghost'), 'a software adapter runs ghost modules in two dispatches');
+    assert.ok(!steps.some(({ kernel }) => kernel === 'separable'), 'a software adapter runs shortcuts in two dispatches');
   });
 
-  test('so do the kernels that real GPUs get, ghost modules in one dispatch', async () => {
+  test('so do the kernels that real GPUs get, shortcuts in one dispatch', async () => {
     const { off, steps, macs } = await ghostnet100(page, 'gpu');
     assert.ok(off <= TOLERANCE, `off by ${off} of the largest`);
     assert.equal(sum(steps, 'macs'), macs);
@@ -409,8 +409,9 @@ describe('no call stays unanswered', () => {
       }, [other.url, web.url, backend, existsSync(SHARED_PNG)]);
       await page.close();
       assert.deepEqual(wrong, []);
-      sameClasses(assert, classes, nativeOf(png16()), 'a PNG of 16 bits a channel');
-      if (shared) sameClasses(assert, shared, nativeOf(readFileSync(SHARED_PNG)), 'the shared one');
+      // A canvas rounds to 8 bits, where Pillow keeps the high byte.
+      sameClasses(assert, classes, nativeOf(png16()), 'a PNG of 16 bits a channel', ROUGH);
+      if (shared) sameClasses(assert, shared, nativeOf(readFileSync(SHARED_PNG)), 'the shared one', ROUGH);
     });
   }
 
