@@ -207,7 +207,14 @@ impl Choice {
     pub fn depthwise(&self, width: usize, taps: usize) -> Tile {
         match self.class {
             DeviceClass::Gpu => Tile::new(64, if taps > 9 || width < 2 { 1 } else { 2 }, 1, 1),
-            DeviceClass::Software | DeviceClass::Cpu => Tile::new(8, if width < 4 { 1 } else { 4 }, 1, 1),
+            DeviceClass::Software | DeviceClass::Cpu => {
+                let pixels = match width {
+                    ..4 => 1,
+                    _ if width.next_multiple_of(7) <= width.next_multiple_of(4) => 7,
+                    _ => 4,
+                };
+                Tile::new(8, pixels, 1, 1)
+            }
         }
     }
 
