@@ -333,8 +333,8 @@ impl PlanOutput {
         let pixels = self.shape.pixels();
         let lane_of = self.layout.lane_of(c);
         for image in 0..n {
-            for channel in 0..c {
-                let lane = lane_of[channel] as usize;
+            for (channel, &lane) in lane_of.iter().enumerate() {
+                let lane = lane as usize;
                 let from = (self.place.offset as usize + image * self.place.stride as usize + lane / 4 * pixels) * 4 + lane % 4;
                 let to = (image * c + channel) * pixels;
                 (0..pixels).for_each(|pixel| each(to + pixel, from + pixel * 4));
