@@ -37,8 +37,8 @@ struct How {
     /// Write the composed shader
     #[arg(long, value_name = "FILE.wgsl")]
     dump: Option<PathBuf>,
-    /// A program that says what a shader costs on an AMD GPU, as isa-stats does [default: isa-stats,
-    /// if it is on the PATH]
+    /// A program that says what a shader costs on an AMD GPU, as isa-stats does [default: isa-stats
+    /// on the PATH, if there is one]
     #[arg(long, value_name = "TOOL")]
     isa: Option<PathBuf>,
 }
