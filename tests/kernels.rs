@@ -10,7 +10,7 @@ use ghostnet::{
     Precision, cpu,
     device::{Choice, DeviceClass},
     gpu,
-    graph::{Activation, Graph, Op, Pool, PoolKind, Shape},
+    graph::{Activation, Graph, Op, Pool, PoolKind, Resample, Shape},
     kernels,
     plan::{Form, Kernel, PipelineKey, Plan, Resource, grid},
     shader,
@@ -301,6 +301,11 @@ fn dispatches_of_two_rows() {
     let y = net.add(Op::Pool(Pool { kind: PoolKind::Max, kernel: [1, 2], stride: [1, 1], pad: [0, 1] }), &[x]);
     net.output(y);
     assert_eq!(second_row(&net.graph, Shape::new(1, 1, 2049, 2048), Form::Tensors), [kernels::elementwise::KERNEL, kernels::pool::KERNEL]);
+
+    let (mut net, input) = Net::new(1);
+    let x = net.add(Op::Resample(Resample::to([2049, 2048])), &[input]);
+    net.output(x);
+    assert_eq!(second_row(&net.graph, Shape::new(1, 1, 3, 5), Form::Tensors), [kernels::resample::KERNEL]);
 
     let (mut net, input) = Net::new(2);
     let x = net.add(Op::Slice { start: 1, len: 1 }, &[input]);

@@ -1,5 +1,5 @@
-//! Resampled maps against ONNX's Resize, as onnxruntime computes it (tools/make_resample_golden.py),
-//! and what a resampling refuses.
+//! Resampled maps against ONNX's Resize as onnxruntime computes it, and what is refused.
+//! tools/make_resample_golden.py wrote the maps.
 
 mod common;
 

@@ -3,7 +3,10 @@
 
 use super::{Args, Findings, Row, isa, percent, us};
 use anyhow::Result;
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, error::ErrorKind, value_parser};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args as _, Command, CommandFactory as _, FromArgMatches as _, builder::PossibleValuesParser,
+    error::ErrorKind,
+};
 use ghostnet::{
     Backend, Engine, EngineOptions, Precision,
     device::{Choice, DeviceClass},
@@ -21,6 +24,27 @@ use ghostnet_cli::report::text::{Align, bytes, number, write_file};
 use serde_json::json;
 use std::path::PathBuf;
 
+/// How a kernel is measured, whichever it is.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Measurement")]
+struct How {
+    /// The kernels of a class of device [default: the adapter's]
+    #[arg(long, value_parser = PossibleValuesParser::new(CLASSES.map(|(name, _)| name)))]
+    class: Option<String>,
+    /// Values stored as halves, multiplied too where the device offers it
+    #[arg(long)]
+    f16: bool,
+    /// Write the composed shader
+    #[arg(long, value_name = "FILE.wgsl")]
+    dump: Option<PathBuf>,
+    /// A program that says what a shader costs on an AMD GPU, as isa-stats does [default: isa-stats
+    /// on the PATH, if there is one]
+    #[arg(long, value_name = "TOOL")]
+    isa: Option<PathBuf>,
+}
+
+const CLASSES: [(&str, DeviceClass); 3] = [("gpu", DeviceClass::Gpu), ("software", DeviceClass::Software), ("cpu", DeviceClass::Cpu)];
+
 /// The bench's options, and a subcommand for each kernel.
 pub fn command() -> Command {
     // Options of the bench may stand behind the kernel too; but a kernel's `--out` is its channels,
@@ -29,70 +53,53 @@ pub fn command() -> Command {
         let own = arg.get_id() == "out";
         arg.global(!own)
     });
-    let bench = bench
-        .after_help("KERNEL measures one kernel on any shape; `KERNEL --help` says what it takes. Without: every layer of GhostNet 1.0");
-    bench.subcommand_value_name("KERNEL").subcommand_help_heading("Kernels").subcommands(kernels::CASES.iter().map(kernel))
+    bench
+        .bin_name("cargo bench --bench kernels --")
+        .about("Measures every layer of GhostNet 1.0, or one kernel on any shape")
+        .after_help("`KERNEL --help` says what a kernel takes.")
+        .subcommand_value_name("KERNEL")
+        .subcommand_help_heading("Kernels")
+        .disable_help_subcommand(true)
+        .subcommands(kernels::CASES.iter().map(kernel))
 }
 
 fn kernel(cases: &'static Cases) -> Command {
-    let name = cases.kernel.name();
     let options = cases.options().map(|option| {
-        let arg = Arg::new(option.name).long(option.name).help(option.about);
+        let arg = Arg::new(option.name).long(option.name).help(option.about).help_heading("Case");
         match option.value {
             "" => arg.action(ArgAction::SetTrue),
             value => arg.value_name(value),
         }
     });
-    Command::new(name)
-        .about(format!("Measure `{name}` alone"))
-        .arg(
-            Arg::new("SHAPE")
-                .required(true)
-                .value_name(cases.shape)
-                .help("Images, channels, rows and columns of the input, as far as it has them"),
-        )
-        .args(options)
-        .next_help_heading("Device")
-        .arg(
-            Arg::new("class")
-                .long("class")
-                .value_name("CLASS")
-                .value_parser(["gpu", "software", "cpu"])
-                .help("The kernels of a class of device [default: the adapter's]"),
-        )
-        .arg(
-            Arg::new("f16")
-                .long("f16")
-                .action(ArgAction::SetTrue)
-                .help("Values stored as halves, multiplied too where the device offers it"),
-        )
-        .arg(Arg::new("dump").long("dump").value_name("FILE.wgsl").value_parser(value_parser!(PathBuf)).help("Write the composed shader"))
-        .arg(
-            Arg::new("isa").long("isa").value_name("TOOL").value_parser(value_parser!(PathBuf)).help(
-                "A program that says what a shader costs on an AMD GPU, as isa-stats does [default: isa-stats, if it is on the PATH]",
-            ),
-        )
+    let shape = Arg::new("SHAPE").required(true).value_name(cases.shape).help("Images, channels, rows and columns, as far as there are");
+    let name = cases.kernel.name();
+    How::augment_args(Command::new(name).arg(shape).args(options)).about(format!("Measures `{name}` alone"))
 }
 
 /// Measures the kernel that the options name.
 pub fn run(args: &Args, name: &str, given: &ArgMatches) -> Result<()> {
     let cases = kernels::CASES.iter().find(|cases| cases.kernel.name() == name).expect("the subcommands are the kernels");
-    let precision = if given.get_flag("f16") { Precision::F16 } else { Precision::F32 };
-    let class = given.get_one::<String>("class").map(|class| match class.as_str() {
-        "gpu" => DeviceClass::Gpu,
-        "software" => DeviceClass::Software,
-        _ => DeviceClass::Cpu,
-    });
-    let options = EngineOptions::default().backend(Backend::Gpu).adapter(args.adapter.clone()).precision(precision);
-    let engine = Engine::blocking(options.choice(class.map(Choice::new)))?;
+    let how = How::from_arg_matches(given).unwrap_or_else(|error| error.exit());
+    let precision = if how.f16 { Precision::F16 } else { Precision::F32 };
+    let class = CLASSES.iter().find(|(name, _)| how.class.as_deref() == Some(*name));
+    let choice = class.map(|(_, class)| Choice::new(*class));
+    let options = EngineOptions::default().backend(Backend::Gpu).adapter(args.adapter.clone());
+    let engine = Engine::blocking(options.precision(precision).choice(choice))?;
     let options = PlanOptions { form: Form::Tensors, precision, choice: engine.choice(), normalise: [[0.0; 3], [1.0; 3]] };
-    let case = case(cases, given, &options);
-    let step = &case.plan.steps[0];
-    if let Some(file) = given.get_one::<PathBuf>("dump") {
-        write_file(file, step.dispatch.key.source().as_bytes())?;
+    let mut case = case(cases, given, &options);
+    let shader = case.plan.steps[0].dispatch.key.source();
+    if let Some(file) = &how.dump {
+        write_file(file, shader.as_bytes())?;
     }
     let found = pollster::block_on(measure(&engine, &case, args.quick))?;
-    let cost = isa::cost(&step.dispatch.key.source(), given.get_one::<PathBuf>("isa").map(|tool| &**tool))?;
+    let cost = isa::cost(&shader, how.isa.as_deref())?;
+    // Rows of a baseline are told apart by name.
+    if let Some((class, _)) = class {
+        case.name += &format!(" --class {class}");
+    }
+    if how.f16 {
+        case.name += " --f16";
+    }
     findings(&engine, &case, &found, cost).finish(args)
 }
 

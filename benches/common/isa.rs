@@ -15,7 +15,11 @@ const TOOL: &str = "isa-stats";
 /// Mesa's driver for AMD GPUs, where Linux systems have it.
 const DRIVERS: [&str; 2] = ["/usr/share/vulkan/icd.d/radeon_icd.x86_64.json", "/etc/vulkan/icd.d/radeon_icd.x86_64.json"];
 
-/// The compiler's numbers, by their names there.
+/// The compiler's numbers that are told.
+const NUMBERS: [&str; 8] =
+    ["VGPRs", "SGPRs", "Spilled VGPRs", "Spilled SGPRs", "Scratch size", "LDS size", "Subgroups per SIMD", "Instructions"];
+
+/// These numbers, by their names.
 pub struct Cost(Vec<(String, f64)>);
 
 /// The cost of a shader; `None` where no program was named and there is none.
@@ -35,14 +39,17 @@ pub fn cost(wgsl: &str, tool: Option<&Path>) -> Result<Option<Cost>> {
         let said = String::from_utf8_lossy(&done.stderr);
         bail!("{}: {}", program.display(), said.lines().last().unwrap_or("it failed"));
     }
-    let numbers = String::from_utf8_lossy(&done.stdout).lines().filter_map(number).collect();
+    let numbers = String::from_utf8_lossy(&done.stdout).lines().filter_map(number).collect::<Vec<_>>();
+    if numbers.is_empty() {
+        bail!("{}: it prints no {}", program.display(), NUMBERS[0]);
+    }
     Ok(Some(Cost(numbers)))
 }
 
 /// A line such as `  VGPRs                        64`.
 fn number(line: &str) -> Option<(String, f64)> {
-    let (name, value) = line.strip_prefix("  ")?.trim().rsplit_once("  ")?;
-    Some((name.trim().into(), value.trim().parse().ok()?))
+    let (name, value) = line.trim().rsplit_once("  ")?;
+    NUMBERS.contains(&name.trim()).then_some((name.trim().into(), value.trim().parse().ok()?))
 }
 
 fn on_path() -> Option<PathBuf> {
@@ -50,11 +57,7 @@ fn on_path() -> Option<PathBuf> {
 }
 
 impl Cost {
-    fn get(&self, name: &str) -> Option<f64> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
-    }
-
-    /// All numbers.
+    /// All numbers by their names.
     pub fn json(&self) -> Value {
         self.0.iter().map(|(name, value)| (name.clone(), json!(value))).collect()
     }
@@ -62,8 +65,7 @@ impl Cost {
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = ["VGPRs", "SGPRs", "Spilled VGPRs", "Spilled SGPRs", "Scratch size", "LDS size", "Subgroups per SIMD", "Instructions"];
-        let shown = shown.iter().filter_map(|name| Some(format!("{} {name}", self.get(name)?)));
-        write!(f, "on RDNA2: {}", shown.collect::<Vec<_>>().join(", "))
+        let numbers: Vec<String> = self.0.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        write!(f, "on RDNA2: {}", numbers.join(", "))
     }
 }

@@ -103,6 +103,29 @@ impl Conv {
         constants[self.weight.0].shape[2..] == [1, 1] && self.stride == [1, 1] && self.pad == [0, 0] && self.groups == 1
     }
 
+    /// Channels of the output; the message says what does not fit.
+    fn channels(&self, constants: &[Constant], input: usize) -> Result<usize, String> {
+        let weight = filters(constants, self.weight)?;
+        let &[c_out, c_in, kh, kw] = &weight.shape[..] else {
+            return Err(format!("`{}` has shape {}, needs four dimensions", weight.name, Sides(&weight.shape)));
+        };
+        if self.groups == 0 || !c_out.is_multiple_of(self.groups) || !input.is_multiple_of(self.groups) {
+            return Err(format!("{input} input and {c_out} output channels cannot be split into {} groups", self.groups));
+        }
+        if c_in * self.groups != input {
+            return Err(format!("input has {input} channels, `{}` {} needs {}", weight.name, Sides(&weight.shape), c_in * self.groups));
+        }
+        if c_out * kh * kw == 0 || self.stride.contains(&0) || self.dilation.contains(&0) {
+            return Err("channels, kernel, stride and dilation must be at least 1".into());
+        }
+        below_largest("stride", self.stride)?;
+        below_largest("padding", self.pad)?;
+        // The filter lies in memory, so its sides are smaller than that already.
+        below_largest("dilation", self.dilation.map(|d| d.saturating_mul(kh.max(kw))))?;
+        self.bias.iter().try_for_each(|b| vector(constants, *b, c_out))?;
+        Ok(c_out)
+    }
+
     /// Each output channel reads one input channel.
     pub(crate) fn is_depthwise(&self, constants: &[Constant]) -> bool {
         self.groups > 1 && constants[self.weight.0].shape[1] == 1
@@ -360,6 +383,16 @@ fn below_largest(what: &str, values: [usize; 2]) -> Result<(), String> {
     }
 }
 
+fn filters(constants: &[Constant], id: ConstId) -> Result<&Constant, String> {
+    constants.get(id.0).ok_or_else(|| "a constant is not in the graph".to_string())
+}
+
+/// The constant has a value for each of `c` channels.
+fn vector(constants: &[Constant], id: ConstId, c: usize) -> Result<(), String> {
+    let vector = filters(constants, id)?;
+    if vector.shape == [c] { Ok(()) } else { Err(format!("`{}` has shape {}, needs [{c}]", vector.name, Sides(&vector.shape))) }
+}
+
 /// Output size of a window of `kernel` taps, `dilation` apart, over `size` values.
 fn windows(size: usize, kernel: usize, stride: usize, pad: usize, dilation: usize) -> Result<usize, String> {
     // `add` keeps all of these below LARGEST, so nothing overflows.
@@ -406,11 +439,6 @@ impl Op {
             true => Ok(()),
             false => Err(format!("takes {wanted} inputs, {} were given", inputs.len())),
         };
-        let vector = |id: &ConstId, c: usize| {
-            let k = constants.get(id.0).ok_or("a constant is not in the graph")?;
-            if k.shape == [c] { Ok(()) } else { Err(format!("`{}` has shape {}, needs [{c}]", k.name, Sides(&k.shape))) }
-        };
-        let filters = |id: &ConstId| constants.get(id.0).ok_or_else(|| "a constant is not in the graph".to_string());
         match self {
             Op::Input { channels } => {
                 arity(0)?;
@@ -418,35 +446,11 @@ impl Op {
             }
             Op::Conv(conv) => {
                 arity(1 + conv.gate as usize + conv.residual as usize)?;
-                let weight = filters(&conv.weight)?;
-                let &[c_out, c_in, kh, kw] = &weight.shape[..] else {
-                    return Err(format!("`{}` has shape {}, needs four dimensions", weight.name, Sides(&weight.shape)));
-                };
-                if conv.groups == 0 || !c_out.is_multiple_of(conv.groups) || !inputs[0].is_multiple_of(conv.groups) {
-                    return Err(format!("{} input and {c_out} output channels cannot be split into {} groups", inputs[0], conv.groups));
-                }
-                if c_in * conv.groups != inputs[0] {
-                    return Err(format!(
-                        "input has {} channels, `{}` {} needs {}",
-                        inputs[0],
-                        weight.name,
-                        Sides(&weight.shape),
-                        c_in * conv.groups
-                    ));
-                }
-                if c_out * kh * kw == 0 || conv.stride.contains(&0) || conv.dilation.contains(&0) {
-                    return Err("channels, kernel, stride and dilation must be at least 1".into());
-                }
-                below_largest("stride", conv.stride)?;
-                below_largest("padding", conv.pad)?;
-                // The filter lies in memory, so its sides are smaller than that already.
-                below_largest("dilation", conv.dilation.map(|d| d.saturating_mul(kh.max(kw))))?;
-                conv.bias.iter().try_for_each(|b| vector(b, c_out))?;
-                Ok(c_out)
+                conv.channels(constants, inputs[0])
             }
             Op::BatchNorm { weight, bias, mean, var, .. } => {
                 arity(1)?;
-                [weight, bias, mean, var].into_iter().try_for_each(|id| vector(id, inputs[0]))?;
+                [weight, bias, mean, var].into_iter().try_for_each(|id| vector(constants, *id, inputs[0]))?;
                 Ok(inputs[0])
             }
             Op::Activate(_) | Op::Pool(_) | Op::GlobalPool => {
@@ -488,10 +492,10 @@ impl Op {
             }
             Op::Linear { weight, bias, .. } => {
                 arity(1)?;
-                let weight = filters(weight)?;
+                let weight = filters(constants, *weight)?;
                 match weight.shape[..] {
                     [c_out, c_in] if c_in == inputs[0] => {
-                        bias.iter().try_for_each(|b| vector(b, c_out))?;
+                        bias.iter().try_for_each(|b| vector(constants, *b, c_out))?;
                         Ok(c_out)
                     }
                     _ => Err(format!("input has {} channels, `{}` has shape {}", inputs[0], weight.name, Sides(&weight.shape))),

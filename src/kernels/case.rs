@@ -256,22 +256,22 @@ impl CaseOption {
 
 /// Of every kernel.
 const COMMON: [CaseOption; 2] = [
-    CaseOption::new("parts", "AxB..", "the input's channels are parts of so many, each padded to whole blocks"),
-    CaseOption::new("inside", "N", "each tensor has N blocks of others' channels in front of and behind its own"),
+    CaseOption::new("parts", "AxB..", "The input's channels are parts of so many, each padded to whole blocks"),
+    CaseOption::new("inside", "N", "Each tensor has N blocks of others' channels in front of and behind its own"),
 ];
 
 /// Of kernels that have a choice of tiles.
-const TILE: CaseOption = CaseOption::new("tile", "WxPxBxU", "invocations, pixels and blocks of each, blocks whose loads are under way");
+const TILE: CaseOption = CaseOption::new("tile", "WxPxBxU", "Invocations, pixels and blocks of each, blocks whose loads are under way");
 
 // Options of several kernels.
-pub(crate) const OUT: CaseOption = CaseOption::new("out", "C", "output channels [default: the input's]");
+pub(crate) const OUT: CaseOption = CaseOption::new("out", "C", "Output channels [default: the input's]");
 pub(crate) const ACTIVATION: CaseOption =
     CaseOption::new("activation", "NAME", "identity, relu, relu6, hard_sigmoid, hard_swish, sigmoid or silu [default: identity]");
-pub(crate) const NO_BIAS: CaseOption = CaseOption::new("no-bias", "", "without a bias");
-pub(crate) const GATE: CaseOption = CaseOption::new("gate", "", "with a gate on its input");
-pub(crate) const RESIDUAL: CaseOption = CaseOption::new("residual", "", "with a tensor that is added to its result");
-pub(crate) const SUMS: CaseOption = CaseOption::new("sums", "", "with each channel's sum for a squeeze-and-excite");
-pub(crate) const STRIDE: CaseOption = CaseOption::new("stride", "YxX", "from one output pixel to the next [default: 1]");
+pub(crate) const NO_BIAS: CaseOption = CaseOption::new("no-bias", "", "Without a bias");
+pub(crate) const GATE: CaseOption = CaseOption::new("gate", "", "With a gate on its input");
+pub(crate) const RESIDUAL: CaseOption = CaseOption::new("residual", "", "With a tensor that is added to its result");
+pub(crate) const SUMS: CaseOption = CaseOption::new("sums", "", "With each channel's sum for a squeeze-and-excite");
+pub(crate) const STRIDE: CaseOption = CaseOption::new("stride", "YxX", "From one output pixel to the next [default: 1]");
 
 /// Activations by the names that cases have for them.
 const ACTIVATIONS: [(&str, Activation); 7] = [

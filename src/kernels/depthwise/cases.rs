@@ -14,14 +14,14 @@ pub const CASES: Cases = Cases {
     kernel: KERNEL,
     shape: "NxCxHxW",
     options: &[
-        CaseOption::new("kernel", "YxX", "rows and columns of a filter [default: 3]"),
+        CaseOption::new("kernel", "YxX", "Rows and columns of a filter [default: 3]"),
         STRIDE,
-        CaseOption::new("pad", "YxX", "zeros around the map [default: half of the kernel]"),
-        CaseOption::new("multiplier", "N", "output channels of each input channel [default: 1]"),
+        CaseOption::new("pad", "YxX", "Zeros around the map [default: half of the kernel]"),
+        CaseOption::new("multiplier", "N", "Output channels of each input channel [default: 1]"),
         ACTIVATION,
         NO_BIAS,
         SUMS,
-        CaseOption::new("in-place", "", "the output is another range of channels of the input's buffer"),
+        CaseOption::new("in-place", "", "The output is another range of channels of the input's buffer"),
     ],
     tile: None,
     cases: &[

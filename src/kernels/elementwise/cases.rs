@@ -12,8 +12,8 @@ pub const CASES: Cases = Cases {
     kernel: KERNEL,
     shape: "NxCxHxW",
     options: &[
-        CaseOption::new("with", "NAME", "the second operand is there, for add or multiply"),
-        CaseOption::new("second", "NAME", "it is a map, one pixel, or the gate of a squeeze-and-excite [default: map]"),
+        CaseOption::new("with", "NAME", "The second operand is there, for add or multiply"),
+        CaseOption::new("second", "NAME", "It is a map, one pixel, or the gate of a squeeze-and-excite [default: map]"),
         ACTIVATION,
     ],
     tile: None,

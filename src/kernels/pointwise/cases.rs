@@ -18,10 +18,10 @@ pub const CASES: Cases = Cases {
         ACTIVATION,
         NO_BIAS,
         GATE,
-        CaseOption::new("unbounded", "", "the gate may be more than 1"),
+        CaseOption::new("unbounded", "", "The gate may be more than 1"),
         RESIDUAL,
-        CaseOption::new("mean", "", "only the mean of each map is written"),
-        CaseOption::new("out-parts", "AxB..", "as --parts, of the output"),
+        CaseOption::new("mean", "", "Only the mean of each map is written"),
+        CaseOption::new("out-parts", "AxB..", "As --parts, of the output"),
     ],
     tile: Some(|choice, tile| choice.pointwise = Some(tile)),
     cases: &[

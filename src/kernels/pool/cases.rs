@@ -12,10 +12,10 @@ pub const CASES: Cases = Cases {
     kernel: KERNEL,
     shape: "NxCxHxW",
     options: &[
-        CaseOption::new("window", "YxX", "rows and columns of a window [default: the whole map]"),
-        CaseOption::new("kind", "NAME", "of windows: max, mean of their pixels on the map, or mean with padding as zeros [default: max]"),
+        CaseOption::new("window", "YxX", "Rows and columns of a window [default: the whole map]"),
+        CaseOption::new("kind", "NAME", "Of windows: max, mean of their pixels on the map, or mean with padding as zeros [default: max]"),
         STRIDE,
-        CaseOption::new("pad", "YxX", "around the map [default: 0]"),
+        CaseOption::new("pad", "YxX", "Around the map [default: 0]"),
         SUMS,
     ],
     tile: None,

@@ -13,7 +13,7 @@ use crate::{
 pub const CASES: Cases = Cases {
     kernel: KERNEL,
     shape: "NxCxHxW",
-    options: &[CaseOption::new("to", "AxB..", "as --parts, of the output [default: in order]")],
+    options: &[CaseOption::new("to", "AxB..", "As --parts, of the output [default: in order]")],
     tile: None,
     cases: &[
         "1x184x14x14 --parts 92x92",

@@ -14,8 +14,8 @@ pub const CASES: Cases = Cases {
     kernel: KERNEL,
     shape: "NxCxHxW",
     options: &[
-        CaseOption::new("to", "YxX", "rows and columns of the output [default: twice the input's]"),
-        CaseOption::new("scale", "YxX", "times that many rows and columns, such as 1.5x0.7"),
+        CaseOption::new("to", "YxX", "Rows and columns of the output [default: twice the input's]"),
+        CaseOption::new("scale", "YxX", "Times that many rows and columns, such as 1.5x0.7"),
         CaseOption::new("filter", "NAME", "nearest or bilinear [default: bilinear]"),
         CaseOption::new(
             "coordinates",

@@ -14,10 +14,10 @@ pub const CASES: Cases = Cases {
     shape: "NxCxHxW",
     options: &[
         OUT,
-        CaseOption::new("kernel", "YxX", "rows and columns of a depthwise filter [default: 3]"),
+        CaseOption::new("kernel", "YxX", "Rows and columns of a depthwise filter [default: 3]"),
         STRIDE,
-        CaseOption::new("pad", "YxX", "zeros around the map [default: half of the kernel]"),
-        CaseOption::new("depthwise-activation", "NAME", "the first convolution's [default: identity]"),
+        CaseOption::new("pad", "YxX", "Zeros around the map [default: half of the kernel]"),
+        CaseOption::new("depthwise-activation", "NAME", "The first convolution's [default: identity]"),
         ACTIVATION,
         NO_BIAS,
     ],

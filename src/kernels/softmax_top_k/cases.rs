@@ -11,7 +11,7 @@ use crate::{
 pub const CASES: Cases = Cases {
     kernel: KERNEL,
     shape: "NxC",
-    options: &[CaseOption::new("top", "K", "how many of the classes [default: 5, or all of fewer]")],
+    options: &[CaseOption::new("top", "K", "How many of the classes [default: 5, or all of fewer]")],
     tile: None,
     cases: &["1x1000", "8x1000", "1x1000 --top 1000", "1x10 --top 10", "1x1", "2x7 --top 1", "3x257 --top 9 --inside 1", "70x3 --top 2"],
     build,
