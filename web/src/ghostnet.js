@@ -70,12 +70,12 @@ export class GhostNet {
 
   classify(source, { top = 5 } = {}) {
     if (!(Number.isInteger(top) && top > 0)) return Promise.reject(new RangeError(`top is ${top}, a whole number from 1 on is needed`));
-    return this.#first(async (net) => {
+    return this.#first(async () => {
       if (this.info.backend === 'gpu') {
         // Straight to a texture.
         const { picture, width, height, close } = await drawable(source);
         try {
-          const classes = await this.#call(() => net.classify(picture, width, height, top));
+          const classes = await this.#call((net) => net.classify(picture, width, height, top));
           if (classes) return classes;
         } finally {
           close();
@@ -83,28 +83,27 @@ export class GhostNet {
         // What a browser copies to no texture, such as 16 bits a channel, it may draw.
       }
       const { data, width, height } = await pixels(source);
-      return await this.#call(() => net.classify_pixels(data, width, height, top));
+      return await this.#call((net) => net.classify_pixels(data, width, height, top));
     });
   }
 
   run(data, shape) {
     if (!(data instanceof Float32Array)) return Promise.reject(new TypeError(`run takes a Float32Array, not ${kind(data)}`));
-    return this.#first(async (net) => tensor(await this.#call(() => net.run(data, Uint32Array.from(shape)))));
+    return this.#first(async () => tensor(await this.#call((net) => net.run(data, Uint32Array.from(shape)))));
   }
 
   profile() {
-    return this.#turn((net) => this.#call(() => net.profile(5)));
+    return this.#turn(() => this.#call((net) => net.profile(5)));
   }
 
   modules() {
-    const net = this.#alive();
-    return this.#call(() => net.modules());
+    return this.#call((net) => net.modules());
   }
 
   maps(source, module) {
-    return this.#turn(async (net) => {
+    return this.#turn(async () => {
       const { data, width, height } = await pixels(source);
-      const [intrinsic, ghost] = (await this.#call(() => net.maps_of_pixels(data, width, height, module))).map(tensor);
+      const [intrinsic, ghost] = (await this.#call((net) => net.maps_of_pixels(data, width, height, module))).map(tensor);
       return { name: module, height: intrinsic.shape[2], width: intrinsic.shape[3], intrinsic: planes(intrinsic), ghost: planes(ghost) };
     });
   }
@@ -117,29 +116,26 @@ export class GhostNet {
     this.#last.then(() => net.free());
   }
 
-  #alive() {
-    if (!this.#net) throw new Error('the network was destroyed');
-    return this.#call(() => this.#net);
-  }
-
+  /** What `work` gives of the network, unless that was destroyed meanwhile. */
   #call(work) {
-    return this.#engine.call(work);
+    if (!this.#net) throw new Error('the network was destroyed');
+    return this.#engine.call(() => work(this.#net));
   }
 
   /** Calls `work` after the calls before it. */
   async #turn(work) {
     const before = this.#last;
-    const net = this.#alive();
     let over;
     this.#last = new Promise((resolve) => { over = resolve; });
     try {
       await before;
-      return await work(this.#alive());
+      // Nothing is decoded for a network that is gone.
+      this.#call(() => {});
+      return await work();
     } catch (error) {
       // Calls may fail from a loss before the browser tells of it.
       await new Promise((resolve) => setTimeout(resolve));
-      this.#alive();
-      throw this.#call(() => net.is_lost()) ? new GhostNetDeviceLost(error.message, { cause: error }) : named(error);
+      throw this.#call((net) => net.is_lost()) ? new GhostNetDeviceLost(error.message, { cause: error }) : named(error);
     } finally {
       over();
     }
@@ -147,9 +143,9 @@ export class GhostNet {
 
   /** As `#turn`; the first that succeeds is timed. */
   #first(work) {
-    return this.#turn(async (net) => {
+    return this.#turn(async () => {
       const begin = performance.now();
-      const result = await work(net);
+      const result = await work();
       this.info.startup.first_run ??= performance.now() - begin;
       return result;
     });

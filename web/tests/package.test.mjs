@@ -295,6 +295,24 @@ describe('with WebGPU', () => {
     assert.ok(grown < 2 << 20, `${grown} bytes more`);
   });
 
+  test('a net that is destroyed while a picture is decoded opens no device for it', async () => {
+    const found = await page.evaluate(async () => {
+      const other = await GhostNet.load({ backend: 'gpu' });
+      const blob = await (await fetch('/images/chelsea.png')).blob();
+      const before = devices.length;
+      const { createImageBitmap } = window;
+      window.createImageBitmap = async (...values) => {
+        window.createImageBitmap = createImageBitmap;
+        const bitmap = await createImageBitmap(...values);
+        other.destroy();
+        return bitmap;
+      };
+      const message = await other.classify(blob).then(() => 'a result', (error) => error.message);
+      return { message, opened: devices.length - before };
+    });
+    assert.deepEqual(found, { message: 'the network was destroyed', opened: 0 });
+  });
+
   test('a destroyed net refuses calls', async () => {
     const found = await failure(page, async () => {
       const other = await GhostNet.load();
