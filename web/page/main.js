@@ -30,6 +30,8 @@ let source;
 /** The open camera: `{ close }`. */
 let camera;
 let times = [];
+/** The name of the error that was shown last. */
+let told;
 /** What was chosen for `net`. */
 let asked = { backend: 'auto', precision: 'f32' };
 
@@ -56,6 +58,7 @@ function attempt(work, again) {
 }
 
 function showError(error, again) {
+  told = error.name;
   $('error').querySelector('p').textContent = error.message || String(error);
   $('retry').hidden = !again;
   $('retry').onclick = () => attempt(again);
@@ -269,7 +272,8 @@ async function watch() {
       const classes = await inLine(() => classify(video));
       if (camera !== session) break;
       showClasses(classes, true);
-      if (lost) $('error').hidden = true;
+      // Whichever call told of a lost device, it is there again.
+      if (told === 'GhostNetDeviceLost') $('error').hidden = true;
       lost = 0;
       const now = performance.now();
       if (now - mapped > MAPS_MS) {
