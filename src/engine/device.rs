@@ -13,7 +13,8 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// A device that runs networks: a GPU adapter opened through wgpu, or the CPU. Cheap to clone; may be shared between threads.
+/// A device that runs networks: a GPU adapter opened through wgpu, or the CPU. It is cheap to
+/// clone, and threads may share it.
 #[derive(Debug, Clone)]
 pub struct Engine {
     pub(super) inner: Arc<EngineInner>,
@@ -35,7 +36,8 @@ pub(super) enum Device {
 }
 
 impl Engine {
-    /// Opens a device. On native targets this blocks while drivers load; see `Engine::blocking` for a form without `async`.
+    /// Opens a device. On native targets this blocks while drivers load. `Engine::blocking` is the
+    /// form without `async`.
     ///
     /// An adapter that cannot be opened, since it lacks a limit or its driver fails, is passed over
     /// for the next: [`Engine::unopened`].
@@ -113,7 +115,8 @@ impl Engine {
         self.inner.options.precision
     }
 
-    /// Which kernels and tiles it uses. With [`Precision::F16`] it multiplies halves only where the device can, whatever was asked for.
+    /// Which kernels and tiles it uses. With [`Precision::F16`] it multiplies halves only where the
+    /// device can, whatever was asked for.
     pub fn choice(&self) -> Choice {
         self.inner.choice
     }
@@ -141,7 +144,8 @@ impl Engine {
         self.gpu().is_some_and(|context| context.is_lost())
     }
 
-    /// Loses the GPU device on purpose, as a driver reset would; what uses it then fails with [`Error::DeviceLost`].
+    /// Loses the GPU device on purpose, as a driver reset would. What uses it then fails with
+    /// [`Error::DeviceLost`].
     #[doc(hidden)]
     pub fn lose_device(&self) {
         if let Device::Gpu(context) = &self.inner.device {

@@ -25,8 +25,8 @@ use std::{
 };
 
 impl Engine {
-    /// Puts a network on the device: runs the passes on its graph. Weights go up and pipelines are compiled when first needed, or by
-    /// [`Model::prepare`].
+    /// Puts a network on the device: runs the passes on its graph. Weights go up and pipelines are
+    /// compiled when first needed, or by [`Model::prepare`].
     pub fn load(&self, network: Network) -> Result<Model> {
         let part = Part::new(self.fuse(network.graph()?));
         Ok(Model {
@@ -91,7 +91,8 @@ pub(super) enum Input<'a> {
     Pixels(&'a [u32]),
 }
 
-/// What comes out of a run: the values of each output's slot up to the output's end, f32 whatever the precision.
+/// What comes out of a run: the values of each output's slot up to the output's end, f32 whatever
+/// the precision.
 pub(super) type Slots = Vec<Vec<u32>>;
 
 /// The bytes of a plan's input slot; `packed` takes what is between.
@@ -259,7 +260,8 @@ impl Part {
     }
 }
 
-/// A network on a device. Cheap to clone; may be used from several threads, each of which then gets buffers of its own.
+/// A network on a device. It is cheap to clone. Several threads may use it, and each then gets
+/// buffers of its own.
 #[derive(Debug, Clone)]
 pub struct Model {
     pub(super) inner: Arc<ModelInner>,
@@ -343,7 +345,8 @@ impl Model {
         [*mean, *std]
     }
 
-    /// Makes everything a run needs ahead of the first: weights, buffers, pipelines. Returns how long that took.
+    /// Makes everything a run needs ahead of the first: weights, buffers, pipelines. Returns how
+    /// long that took.
     pub async fn prepare_async(&self, n: usize, h: usize, w: usize, form: Form) -> Result<PrepareTimes> {
         let (runner, times) = self.runner(n, h, w, form).await?;
         self.inner.logits.keep(runner);
@@ -378,8 +381,8 @@ impl Model {
         Ok(Tensor { shape: logits.shape[..2].to_vec(), data: logits.data })
     }
 
-    /// The maps at each resolution, for detection heads, of a normalised input `[n, 3, h, w]`: the five that timm's
-    /// `features_only=True` gives. See [`Network::feature_graph`].
+    /// The maps at each resolution, for detection heads, of a normalised input `[n, 3, h, w]`. They
+    /// are the five that timm's `features_only=True` gives. See [`Network::feature_graph`].
     pub async fn features_async(&self, input: &Tensor) -> Result<Vec<Feature>> {
         let &[n, _, h, w] = &input.shape[..] else {
             return Err(Error::shape("input", format!("has shape {}, [n, 3, h, w] is needed", Sides(&input.shape))));
@@ -396,7 +399,8 @@ impl Model {
         Ok(results.into_iter().enumerate().map(|(at, (name, tensor))| Feature { name, reduction: stem << at, tensor }).collect())
     }
 
-    /// The maps of one of [`Network::ghost_modules`] for a normalised input `[n, 3, h, w]`. A module that is asked for again is ready.
+    /// The maps of one of [`Network::ghost_modules`] for a normalised input `[n, 3, h, w]`. A
+    /// module that is asked for again is ready.
     pub async fn ghost_maps_async(&self, input: &Tensor, module: &str) -> Result<GhostMaps> {
         let &[n, _, h, w] = &input.shape[..] else {
             return Err(Error::shape("input", format!("has shape {}, [n, 3, h, w] is needed", Sides(&input.shape))));
@@ -436,11 +440,12 @@ impl Model {
         self.classify_on_device(&gpu_images(resizes, &readable), top).await
     }
 
-    /// The `top` most probable classes of what a browser holds, of `width` x `height` pixels: an image, a canvas, a frame of a video. The
-    /// GPU resizes it; none of its pixels passes through this program's memory.
+    /// The `top` most probable classes of what a browser holds, of `width` x `height` pixels: an
+    /// image, a canvas, a frame of a video. The GPU resizes it, and none of its pixels passes
+    /// through this program's memory.
     ///
-    /// Errors: [`Error::Unsupported`] on the CPU, [`Error::Limit`] where the part that the crop
-    /// needs is larger than a texture may be, [`Error::Image`] where the browser does not copy it
+    /// Errors: [`Error::Unsupported`] on the CPU. [`Error::Limit`] where the part that the crop
+    /// needs is larger than a texture may be. [`Error::Image`] where the browser does not copy it
     /// to one: another site's pixels, 16 bits a channel, a canvas that nobody drew on.
     #[cfg(target_arch = "wasm32")]
     pub async fn classify_external_async(&self, source: &wasm_bindgen::JsValue, width: u32, height: u32, top: usize) -> Result<Vec<Class>> {
@@ -544,7 +549,8 @@ impl Model {
         table.take(images).map(|image| image.chunks_exact(2).map(class).collect()).collect()
     }
 
-    /// The plan for a batch, and the milliseconds of each of its steps: medians of `rounds` rounds. On a GPU by its timestamps.
+    /// The plan for a batch, and the milliseconds of each of its steps: medians of `rounds` rounds.
+    /// On a GPU its timestamps tell them.
     pub async fn profile_async(&self, n: usize, h: usize, w: usize, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
         self.inner.logits.profile(self.engine(), self.input_shape(n, h, w)?, rounds).await
     }
@@ -573,7 +579,8 @@ impl GraphModel {
         self.part.run_tensors(&self.engine, input).await
     }
 
-    /// The plan for an input, and the milliseconds of each of its steps: medians of `rounds` rounds.
+    /// The plan for an input, and the milliseconds of each of its steps: medians of `rounds`
+    /// rounds.
     pub async fn profile_async(&self, input: Shape, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
         self.part.profile(&self.engine, input, rounds).await
     }

@@ -1,4 +1,5 @@
-//! What there is where threads may wait and there are files: the same as `async`, waiting in the calling thread, and the stored choice.
+//! What there is where threads may wait and there are files: the same as `async`, waiting in the
+//! calling thread, and the stored choice.
 
 use super::{
     device::Engine,
@@ -34,15 +35,20 @@ impl Engine {
 
     /// Where [`Engine::keep_choice`] puts a choice.
     ///
-    /// Errors: [`Error::Unsupported`] on the CPU, which makes no choice, and where there is no folder for it.
+    /// Errors: [`Error::Unsupported`] on the CPU, which makes no choice, and where there is no
+    /// folder for it.
     pub fn choice_file(&self) -> Result<PathBuf> {
         Ok(self.tuned_file()?.path().into())
     }
 
-    /// Stores a choice for engines to come, on this adapter with this driver and in this engine's precision, in the folder of
-    /// [`EngineOptions::cache`]; with `None` removes what is there. This engine goes on with its own. Whether anything changed.
+    /// Stores a choice for engines to come, on this adapter with this driver and in this engine's
+    /// precision. It lies in the folder of [`EngineOptions::cache`]. `None` removes what is there.
+    /// This engine goes on with its own choice.
     ///
-    /// Errors: as [`Engine::choice_file`]; [`Error::Model`] for a choice that no kernel can be composed with; [`Error::Io`].
+    /// Returns whether anything changed.
+    ///
+    /// Errors: as [`Engine::choice_file`], [`Error::Model`] for a choice that no kernel can be
+    /// composed with, and [`Error::Io`].
     pub fn keep_choice(&self, choice: Option<&Choice>) -> Result<bool> {
         let file = self.tuned_file()?;
         let io = |error: io::Error| Error::Io { file: file.path().into(), what: error.to_string() };

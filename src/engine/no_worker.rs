@@ -1,4 +1,5 @@
-//! In a browser, where there are no threads, the CPU computes when a run is submitted: in the place of `worker.rs`.
+//! In a browser, where there are no threads, the CPU computes when a run is submitted. This takes
+//! the place of `worker.rs`.
 
 use super::{answer::Answer, model::Runner};
 use crate::Result;

@@ -7,9 +7,8 @@ use crate::{CacheDir, device::Choice, plan::Precision};
 pub enum Backend {
     /// On the best adapter that is a GPU, else on the CPU.
     ///
-    /// An adapter that [runs shaders on the CPU](crate::AdapterInfo::is_software) is left out: GhostNet
-    /// 1.0 answers in 8 ms on the CPU without it, first after 0.10 s, and on the same two cores in
-    /// 14 ms through lavapipe, in 50 ms through SwiftShader, first after more than 3 s.
+    /// An adapter that [runs shaders on the CPU](crate::AdapterInfo::is_software) is left out. The
+    /// CPU path answers sooner on the same cores, and starts at once.
     ///
     /// Where [`EngineOptions::adapter`] names one, on that one or not at all.
     #[default]
@@ -32,21 +31,25 @@ pub enum Backend {
 pub struct EngineOptions {
     /// GPU or CPU.
     pub backend: Backend,
-    /// Part of the wanted adapter's name, driver or API, in any letter case. No part: the best adapter.
+    /// Part of the wanted adapter's name, driver or API, in any letter case. `None` is the best
+    /// adapter.
     pub adapter: Option<String>,
-    /// How weights and activations are stored. [`Precision::F16`] needs a GPU, any: the CPU computes in f32. Whether convolutions then multiply
-    /// halves, [`Choice::multiplies_halves`] says.
+    /// How weights and activations are stored. [`Precision::F16`] needs a GPU, and any will do: the
+    /// CPU computes in f32. [`Choice::multiplies_halves`] says whether convolutions then multiply
+    /// halves.
     pub precision: Precision,
     /// Ask the device for WebGPU's default limits and no more, as a browser would.
     pub default_limits: bool,
     /// Leave out the passes that fuse operations: for tests and comparison.
     pub unfused: bool,
-    /// Kernels and tiles. Not said: those that `ghostnet tune` stored for this adapter and driver, else those of the device's class.
+    /// Kernels and tiles. `None` is the choice that `ghostnet tune` stored for this adapter and
+    /// driver, else that of the device's class.
     pub choice: Option<Choice>,
-    /// Where compiled pipelines are kept for the next start (Vulkan only), and what `ghostnet tune` chose.
+    /// Where compiled pipelines are kept for the next start (Vulkan only), and what `ghostnet tune`
+    /// chose.
     pub cache: CacheDir,
-    /// Whether a GPU resizes images itself, rather than the CPU for it. Not said: as measured for the device's class. Both give the same
-    /// pixels.
+    /// Whether a GPU resizes images itself, rather than the CPU for it. `None` leaves that to the
+    /// device's class. Both give the same pixels.
     pub resize_on_device: Option<bool>,
 }
 

@@ -17,25 +17,29 @@ use crate::{
 use image::DynamicImage;
 use std::sync::Arc;
 
-/// Runs under way at once that keep a device busy: it computes one while the host fills the next and reads the last. More help only where
-/// the host stutters.
+/// Runs under way at once that keep a device busy: it computes one while the host fills the next
+/// and reads the last. More help only where the host stutters.
 pub const IN_FLIGHT: usize = 2;
 
 /// Of each run under way there are an upload and a readback buffer.
 const MOST_IN_FLIGHT: usize = 64;
 
-/// Runs of one model on inputs of one shape, several of them under way at once; [`Model::session`] makes it.
+/// Runs of one model on inputs of one shape, several of them under way at once. [`Model::session`]
+/// makes it.
 ///
-/// [`Session::submit`] hands a run to the device and returns before the result is there, so that upload, computation and readback of
-/// different runs overlap, and so does what the caller does in between, such as decoding the next image. Runs are computed in the order in
-/// which they were submitted, and give what [`Model::run`] and [`Model::classify_pixels`] give.
+/// [`Session::submit`] hands a run to the device and returns before the result is there. So upload,
+/// computation and readback of different runs overlap. So does what the caller does in between,
+/// such as decoding the next image. Runs are computed in the order in which they were submitted.
+/// They give what [`Model::run`] and [`Model::classify_pixels`] give.
 ///
-/// Activations are shared by all runs; each has only an upload and a readback buffer of its own, made once. A run allocates nothing on the
-/// device. On the CPU a thread of the session's own computes one run after the other on all cores; in a browser, where there are no threads,
-/// the CPU computes in `submit`.
+/// All runs share the activations. Each has only an upload and a readback buffer of its own, made
+/// once, and allocates nothing on the device. On the CPU a thread of the session's own computes one
+/// run after the other on all cores. In a browser, where there are no threads, the CPU computes in
+/// `submit`.
 ///
-/// A session is used by one thread at a time. A model may have several, and run beside them; they share its weights and nothing else.
-/// Dropping a session leaves the runs under way as they are: their results can still be waited for.
+/// A session is used by one thread at a time. A model may have several, and run beside them: they
+/// share its weights and nothing else. Dropping a session leaves the runs under way as they are,
+/// and their results can still be waited for.
 ///
 /// ```
 /// use ghostnet::{Engine, EngineOptions, IN_FLIGHT, Network, plan::Form};
@@ -95,11 +99,12 @@ struct About {
 }
 
 impl Model {
-    /// A session for batches of at most `n` images of `h` x `w` pixels, with at most `in_flight` runs under way; [`IN_FLIGHT`] is a good
-    /// number. Makes everything that its runs need: buffers, pipelines.
+    /// A session for batches of at most `n` images of `h` x `w` pixels, with at most `in_flight`
+    /// runs under way. [`IN_FLIGHT`] is a good number. This makes everything that its runs need:
+    /// buffers, pipelines.
     ///
-    /// Errors: [`Error::Shape`] for a size as of [`Model::run`] or more runs in flight than 64, [`Error::Limit`] or [`Error::OutOfMemory`]
-    /// if the device has no room for the buffers.
+    /// Errors: [`Error::Shape`] for a size as of [`Model::run`] or more runs in flight than 64,
+    /// [`Error::Limit`] or [`Error::OutOfMemory`] if the device has no room for the buffers.
     pub async fn session_async(&self, n: usize, h: usize, w: usize, form: Form, in_flight: usize) -> Result<Session> {
         if !(1..=MOST_IN_FLIGHT).contains(&in_flight) {
             return Err(Error::shape("session", format!("{in_flight} runs in flight, 1 to {MOST_IN_FLIGHT} are possible")));
@@ -131,13 +136,15 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Submits a run on a normalised input `[n, 3, h, w]`, f32; its result are logits `[n, classes]`. There may be fewer images than the
-    /// session was made for, which takes as long as all of them.
+    /// Submits a run on a normalised input `[n, 3, h, w]`, f32. Its result is logits
+    /// `[n, classes]`. There may be fewer images than the session was made for, which takes as long
+    /// as all of them.
     ///
-    /// Where as many runs are under way as the session was made for, this waits for the oldest of them.
+    /// Where as many runs are under way as the session was made for, this waits for the oldest of
+    /// them.
     ///
-    /// Errors: [`Error::Shape`] if the input does not fit or has values that are not finite, or if the session takes pixels;
-    /// [`Error::DeviceLost`].
+    /// Errors: [`Error::Shape`] if the input does not fit or has values that are not finite, or if
+    /// the session takes pixels. [`Error::DeviceLost`].
     pub async fn submit_async(&mut self, input: &Tensor) -> Result<Pending<Tensor>> {
         if self.plan.form != Form::Tensors {
             return Err(Error::shape("input", "this session takes pixels, a tensor was given"));
@@ -158,8 +165,9 @@ impl Session {
         Ok(Pending { run, about: self.about(given.n), read })
     }
 
-    /// Submits a run on images that [`Model::pixels`] has made, one after the other in `pixels`; its result are the `k` most probable
-    /// classes of each. Otherwise as [`Session::submit_async`].
+    /// Submits a run on images that [`Model::pixels`] has made, one after the other in `pixels`.
+    /// Its result is the `k` most probable classes of each. Otherwise it is as
+    /// [`Session::submit_async`].
     pub async fn submit_pixels_async(&mut self, pixels: &[u32]) -> Result<Pending<Vec<Vec<Class>>>> {
         if self.plan.form == Form::Tensors {
             return Err(Error::shape("input", "this session takes tensors, pixels were given"));
@@ -174,8 +182,9 @@ impl Session {
         Ok(Pending { run, about: self.about(images), read: read_classes })
     }
 
-    /// As [`Session::submit_pixels_async`], of images that are resized and cropped on the way: by the device, if its engine
-    /// [`resizes there`](crate::Engine::resizes_on_device), else here.
+    /// As [`Session::submit_pixels_async`], of images that are resized and cropped on the way. The
+    /// device does that if its engine [`resizes there`](crate::Engine::resizes_on_device), else the
+    /// CPU.
     pub async fn submit_images_async(&mut self, images: &[DynamicImage]) -> Result<Pending<Vec<Vec<Class>>>> {
         let resizes = self.model.on_device(images)?;
         let (Some(resizes), Runs::Gpu(prepared)) = (resizes, &mut self.runs) else {

@@ -1,4 +1,5 @@
-//! The choice that `ghostnet tune` found for an adapter, its driver and a precision, kept on disk: see [`crate::cache`].
+//! The choice that `ghostnet tune` found for an adapter, its driver and a precision, kept on disk:
+//! see [`crate::cache`].
 
 use super::options::EngineOptions;
 use crate::{
@@ -22,7 +23,8 @@ pub(super) fn read(context: &Context, options: &EngineOptions) -> Option<Choice>
     choice.map_err(|what| log::info!("{}: not used: {what}", file.shown())).ok()
 }
 
-/// One file for each adapter and precision. The driver and its version are in the key: a new driver's file replaces the old one's.
+/// One file for each adapter and precision. The driver and its version are in the key, so that a
+/// new driver's file replaces the old one's.
 pub(super) fn file(info: &AdapterInfo, precision: Precision, folder: &CacheDir) -> Option<CacheFile> {
     let AdapterInfo { name, backend, driver, .. } = info;
     let precision = precision.name();
