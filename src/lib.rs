@@ -1,9 +1,10 @@
 //! GhostNet, and networks made of ghost modules, on any GPU.
 //!
-//! [GhostNet](https://arxiv.org/abs/1911.11907) (Han et al., CVPR 2020) makes many feature maps from few: a 1x1 *primary convolution*
-//! computes some, a cheap depthwise *operation* derives the ghosts, and both are concatenated. This crate runs it with WGSL compute
-//! shaders through [wgpu](https://wgpu.rs): a whole ghost module in one dispatch, concatenation for free. Where a machine has no GPU
-//! adapter the same plan runs on the CPU.
+//! [GhostNet](https://arxiv.org/abs/1911.11907) (Han et al., CVPR 2020) makes many feature maps
+//! from few. A 1x1 *primary convolution* computes some, a cheap depthwise *operation* derives the
+//! ghosts, and both are concatenated. This crate runs it with WGSL compute shaders through
+//! [wgpu](https://wgpu.rs). A whole ghost module is one dispatch, and concatenation is free. Where
+//! a machine has no GPU the same plan runs on the CPU.
 //!
 //! ```
 //! use ghostnet::{Engine, EngineOptions, Network};
@@ -18,8 +19,9 @@
 //!
 //! A tensor's way through the library, one module a stage:
 //!
-//! [`image_input`] (file to pixels) -> [`model`] (architecture and weights) -> [`graph`] and its [`passes`](graph::passes) ->
-//! [`plan`] (ordered dispatches over reused buffers) -> [`gpu`] or [`cpu`] (prepared buffers and pipelines, run).
+//! [`image_input`] (file to pixels) -> [`model`] (architecture and weights) -> [`graph`] and its
+//! [`passes`](graph::passes) -> [`plan`] (ordered dispatches over reused buffers) -> [`gpu`] or
+//! [`cpu`] (prepared buffers and pipelines, run).
 
 // Shared as on systems with threads; in a browser there are none.
 #![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
@@ -72,7 +74,8 @@ pub use plan::{Form, Precision};
 pub use stats::{median, percentile};
 pub use tensor::Tensor;
 
-/// What the library is made of, for benches, tests and tools: public, but nothing in it is promised to stay.
+/// What the library is made of, for benches, tests and tools. It is public, but nothing in it is
+/// promised to stay.
 pub mod low_level {
     #[cfg(not(target_arch = "wasm32"))]
     pub use crate::file::replace as replace_file;

@@ -1,7 +1,8 @@
-//! What the browser package calls (feature `web`): `web/src/ghostnet.js` is the interface that people see, and does whatever needs no Rust.
+//! What the browser package calls (feature `web`). `web/src/ghostnet.js` is the interface that
+//! people see, and does whatever needs no Rust.
 //!
-//! Structured results cross as JavaScript objects, numbers as typed arrays. Errors are JavaScript `Error`s with this library's messages; that of a lost
-//! device is named `GhostNetDeviceLost`.
+//! Structured results cross as JavaScript objects, numbers as typed arrays. Errors are JavaScript
+//! `Error`s with this library's messages. That of a lost device is named `GhostNetDeviceLost`.
 
 use crate::{
     Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, cpu,
@@ -76,8 +77,9 @@ pub fn no_weights(name: &str) -> JsValue {
     }
 }
 
-/// `cargo bench --bench kernels` for the network `name`: what its JSON says. `progress` is called with how many of how many parts are done and what
-/// comes next; what it throws ends the measurement.
+/// `cargo bench --bench kernels` for the network `name`: what its JSON says. `progress` is called
+/// with how many of how many parts are done and what comes next. What it throws ends the
+/// measurement.
 #[wasm_bindgen]
 pub async fn bench_kernels(name: String, quick: bool, progress: Function) -> Result<JsValue, JsValue> {
     let engine = Engine::new(EngineOptions { backend: Backend::Gpu, ..Default::default() }).await?;
@@ -105,8 +107,9 @@ pub struct Net {
 
 #[wasm_bindgen]
 impl Net {
-    /// A network for `device`: that of the safetensors file `weights`, which messages call `origin`; it must be of the architecture
-    /// `name`, if one is given. Without weights, that architecture with made-up ones.
+    /// A network for `device`: that of the safetensors file `weights`, which messages call
+    /// `origin`. It must be of the architecture `name`, if one is given. Without weights it is that
+    /// architecture with made-up ones.
     #[wasm_bindgen(constructor)]
     pub fn new(device: &Device, name: Option<String>, origin: &str, weights: Option<Uint8Array>) -> Result<Net, JsValue> {
         let network = match (weights, &name) {
@@ -151,7 +154,8 @@ impl Net {
         ]))
     }
 
-    /// Puts the network on the device and makes ready what `classify` needs; milliseconds for the weights and for the pipelines.
+    /// Puts the network on the device and makes ready what `classify` needs. Returns milliseconds
+    /// for the weights and for the pipelines.
     pub async fn prepare(&self, top: usize) -> Result<Vec<f64>, JsValue> {
         let [h, w] = self.network.preprocess().size;
         let form = Form::Classify { k: top.clamp(1, self.network.classes()) };
@@ -160,7 +164,8 @@ impl Net {
         Ok(vec![times.weights, times.pipelines])
     }
 
-    /// The `top` classes of what the browser holds, best first; null where it does not copy that to a texture. On a GPU only; no pixel comes here.
+    /// The `top` classes of what the browser holds, best first, or null where it does not copy that
+    /// to a texture. This is for a GPU only, and no pixel comes here.
     pub async fn classify(&self, source: JsValue, width: u32, height: u32, top: usize) -> Result<JsValue, JsValue> {
         let model = self.model().await?;
         match self.checked(model.classify_external_async(&source, width, height, top).await) {
@@ -208,7 +213,8 @@ impl Net {
         Ok(self.network.ghost_modules()?)
     }
 
-    /// The maps of a ghost module for an image of RGBA bytes: the intrinsic and the ghost ones, each values and shape.
+    /// The maps of a ghost module for an image of RGBA bytes: the intrinsic and the ghost ones,
+    /// each values and shape.
     pub async fn maps_of_pixels(&self, pixels: Uint8Array, width: u32, height: u32, module: String) -> Result<Array, JsValue> {
         let preprocess = self.network.preprocess();
         let [h, w] = preprocess.size;
@@ -258,7 +264,8 @@ impl Net {
     }
 }
 
-/// A copy of an array of `length` values, which may be larger than this module's memory has room for.
+/// A copy of an array of `length` values, which may be larger than this module's memory has room
+/// for.
 fn copied<T: Zeroable + Clone>(what: &str, length: u32, copy: impl FnOnce(&mut [T])) -> Result<Vec<T>> {
     let mut values = cpu::zeroed(what, length as usize)?;
     copy(&mut values);

@@ -1,4 +1,5 @@
-// GhostNet in the browser. Types and what everything does: ghostnet.d.ts. The engine itself is ../../src, compiled to engine_bg.wasm.
+// GhostNet in the browser. Types and what everything does: ghostnet.d.ts. The engine itself is
+// ../../src, compiled to engine_bg.wasm.
 
 import { fetched, start } from './start.js';
 
@@ -156,7 +157,9 @@ export class GhostNet {
 /** Keeps people from `new GhostNet()`. */
 const CONSTRUCT = Symbol('load');
 
-/** The bytes of weights, what messages call them, and how to forget them in case they are of no use. */
+/**
+ * The bytes of weights, what messages call them, and how to forget them in case they are of no use.
+ */
 async function read(wasm, weights, model, cache, onProgress) {
   const forget = () => {};
   if (weights === undefined && (model === undefined || model === EMBEDDED)) {
@@ -184,7 +187,8 @@ async function held(weights) {
 
 async function download(address, cache, onProgress) {
   const url = new URL(address, globalThis.document?.baseURI ?? globalThis.location?.href).href;
-  // There is no cache on insecure pages, and none may be allowed; then weights are fetched each time.
+  // There is no cache on insecure pages, and none may be allowed. Then weights are fetched each
+  // time.
   const kept = cache && /^https?:/.test(url) ? await globalThis.caches?.open(CACHE).catch(() => undefined) : undefined;
   const hit = await kept?.match(url);
   const bytes = await body(hit ?? (await fetched(url)), onProgress);
@@ -227,7 +231,10 @@ function called(source) {
   return name ? `${kind(source)} ${name.length > 100 ? `${name.slice(0, 100)}…` : name}` : kind(source);
 }
 
-/** What `read` reads of a picture; where the browser refuses, an error that says of what, and why. */
+/**
+ * What `read` reads of a picture. Where the browser refuses, it is an error that says of what, and
+ * why.
+ */
 async function readable(source, read) {
   try {
     return await read();
@@ -256,10 +263,13 @@ async function pixels(source) {
   }
 }
 
-/** What can be drawn or copied to a texture, with its size, and what closes it if it was made here. */
+/**
+ * What can be drawn or copied to a texture, with its size, and what closes it if it was made here.
+ */
 async function drawable(source) {
   // A texture takes frames too, but Chromium without a real GPU then loses the device.
-  // Like the command: turned as EXIF says, colour profiles ignored, alpha dropped rather than blended.
+  // Like the command: turned as EXIF says, colour profiles ignored, alpha dropped rather than
+  // blended.
   const bitmap = () => createImageBitmap(source, { imageOrientation: 'from-image', colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
   const own = (picture) => ({ picture, width: picture.width, height: picture.height, close: () => picture.close() });
   switch (kind(source)) {

@@ -3,8 +3,8 @@
 import { engine } from './engine.js';
 
 /**
- * The engine crashed. A module of WebAssembly that stopped in the middle of something cannot be entered again, so all that it holds is lost; the next
- * `start` makes another of it.
+ * The engine crashed. A module of WebAssembly that stopped in the middle of something cannot be
+ * entered again, so all that it holds is lost. The next `start` makes another of it.
  */
 export class GhostNetCrashed extends Error {
   name = 'GhostNetCrashed';
@@ -13,7 +13,10 @@ export class GhostNetCrashed extends Error {
 let compiled;
 let running;
 
-/** The engine that runs; one is started where there is none, of a module that is fetched and compiled once. */
+/**
+ * The engine that runs. One is started where there is none, of a module that is fetched and
+ * compiled once.
+ */
 export function start() {
   running ??= (async () => {
     compiled ??= fetched(new URL('./engine_bg.wasm', import.meta.url))
@@ -28,7 +31,10 @@ export function start() {
   return running;
 }
 
-/** What ../../src/web.rs exports, in an instance of the module that nothing else uses. Calls of it go through `call`. */
+/**
+ * What ../../src/web.rs exports, in an instance of the module that nothing else uses. Calls of it
+ * go through `call`.
+ */
 class Engine {
   /** Why it is of no use any more. */
   crashed;
@@ -48,8 +54,9 @@ class Engine {
   }
 
   /**
-   * What `work` gives, which calls what the engine exports: a value, or a promise. If the engine crashes in `work`, or before the promise is settled,
-   * no matter in whose call, this call fails by that too: nobody else would settle the promise.
+   * What `work` gives, which calls what the engine exports: a value, or a promise. If the engine
+   * crashes in `work`, or before the promise is settled, this call fails by that too, no matter in
+   * whose call it crashed. Nobody else would settle the promise.
    */
   call(work) {
     let result;
@@ -66,8 +73,10 @@ class Engine {
   }
 
   /**
-   * An entry into the module: whoever calls it, a call, a promise's or a browser's callback, passes here. The module itself throws nothing, so what
-   * is thrown out of it is a trap (a panic, memory that ran out), or came from the browser and went through Rust, which cannot clean up behind it.
+   * An entry into the module. Whoever calls it passes here: a call, a promise's callback or a
+   * browser's. The module itself throws nothing. So what is thrown out of it is a trap (a panic,
+   * memory that ran out), or came from the browser and went through Rust, which cannot clean up
+   * behind it.
    */
   #entry(enter) {
     return (...values) => {
@@ -81,8 +90,8 @@ class Engine {
           this.#depth--;
         }
       }
-      // Below, the module is on the stack and must not go on. Else `call` tells, and a callback of the browser's has nobody to tell; wasm-bindgen
-      // finds no error in here.
+      // Below, the module is on the stack and must not go on. Else `call` tells. A callback of the
+      // browser's has nobody to tell, and wasm-bindgen finds no error in here.
       if (this.#depth) throw this.crashed;
       return [];
     };
