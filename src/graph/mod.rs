@@ -1,7 +1,9 @@
-//! Networks as graphs of operations on `[n, c, h, w]` tensors, and the passes that fuse them. Names no GPU and allocates nothing on one.
+//! Networks as graphs of operations on `[n, c, h, w]` tensors, and the passes that fuse them. This
+//! names no GPU and allocates nothing on one.
 //!
-//! A [`Graph`] is built once per network, with no batch or map size in it; [`Graph::shapes`] derives those for a given input.
-//! Nodes only refer to earlier nodes, so the order of `nodes` is an order of execution.
+//! A [`Graph`] is built once per network, with no batch or map size in it. [`Graph::shapes`]
+//! derives those for a given input. Nodes only refer to earlier nodes, so the order of `nodes` is
+//! an order of execution.
 
 mod op;
 pub mod passes;
@@ -23,7 +25,8 @@ pub struct NodeId(pub usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConstId(pub usize);
 
-/// Weights of a node: row-major f32 values with their shape (`[c_out, c_in / groups, kh, kw]` for filters, `[c]` for vectors).
+/// Weights of a node: row-major f32 values with their shape (`[c_out, c_in / groups, kh, kw]` for
+/// filters, `[c]` for vectors).
 #[derive(Debug, Clone)]
 pub struct Constant {
     /// The tensor's name in the weights file, for messages.
@@ -109,7 +112,8 @@ impl Graph {
         self.add("input", Op::Input { channels }, &[])
     }
 
-    /// Adds an operation on earlier nodes' outputs, and checks its inputs' number and channels and its weights' shapes.
+    /// Adds an operation on earlier nodes' outputs, and checks its inputs' number and channels and
+    /// its weights' shapes.
     pub fn add(&mut self, name: impl Into<String>, op: Op, inputs: &[NodeId]) -> Result<NodeId> {
         let name = name.into();
         if let Some(bad) = inputs.iter().find(|id| id.0 >= self.nodes.len()) {

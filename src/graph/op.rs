@@ -26,7 +26,8 @@ pub enum Activation {
     Silu = 6,
 }
 
-/// A convolution: weight `[c_out, c_in / groups, kh, kw]`, optional bias `[c_out]`; sizes are (rows, columns).
+/// A convolution: weight `[c_out, c_in / groups, kh, kw]`, optional bias `[c_out]`. Sizes are
+/// (rows, columns).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv {
     /// Filters, OIHW.
@@ -257,7 +258,8 @@ impl Resample {
     }
 }
 
-/// A fused ghost module with a 1x1 primary convolution: inputs `[x]`, then the gate, then the residual, where they are set.
+/// A fused ghost module with a 1x1 primary convolution: inputs `[x]`, then the gate, then the
+/// residual, where they are set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ghost {
     /// Primary convolution, `[m, c_in, 1, 1]`.
@@ -298,7 +300,8 @@ pub struct SqueezeExcite {
 }
 
 impl SqueezeExcite {
-    /// Channels, and reduced channels, that one may have at most: what the kernel's workgroup memory holds.
+    /// Channels, and reduced channels, that one may have at most: what the kernel's workgroup
+    /// memory holds.
     pub const MOST_CHANNELS: [usize; 2] = [2048, 512];
 }
 
@@ -321,7 +324,8 @@ pub enum Op {
     },
     /// A convolution of any kernel, stride, padding, dilation and groups.
     Conv(Conv),
-    /// Batch normalisation in evaluation: `(x - mean) / sqrt(var + eps) * weight + bias`, each `[c]`.
+    /// Batch normalisation in evaluation: `(x - mean) / sqrt(var + eps) * weight + bias`, each
+    /// `[c]`.
     BatchNorm {
         /// Scale.
         weight: ConstId,
@@ -373,7 +377,8 @@ pub enum Op {
     Separable(Separable),
 }
 
-/// Strides, padding and dilation go up to here, as do the sides of maps and the images of a batch: products of two do not overflow.
+/// Strides, padding and dilation go up to here, as do the sides of maps and the images of a batch.
+/// Products of two of them do not overflow.
 pub(super) const LARGEST: usize = 1 << 31;
 
 fn below_largest(what: &str, values: [usize; 2]) -> Result<(), String> {
@@ -433,7 +438,8 @@ impl Op {
         }
     }
 
-    /// Channels of the output, from its inputs' channels and its weights; the message says what does not fit.
+    /// Channels of the output, from its inputs' channels and its weights. The message says what
+    /// does not fit.
     pub(crate) fn channels(&self, constants: &[Constant], inputs: &[usize]) -> Result<usize, String> {
         let arity = |wanted: usize| match inputs.len() == wanted {
             true => Ok(()),

@@ -1,4 +1,5 @@
-//! What a graph means: its operations as plain loops over `[n, c, h, w]` in f64, before any pass. The oracle of the CPU twins' tests.
+//! What a graph means: its operations as plain loops over `[n, c, h, w]` in f64, before any pass.
+//! It is the oracle of the CPU twins' tests.
 
 use super::{Activation, ConstId, Conv, Coordinates, Extent, Filter, Graph, Nearest, Op, Pool, PoolKind, Resample, Shape};
 

@@ -1,5 +1,5 @@
-//! BatchNorm after a convolution becomes part of its weights; a BatchNorm elsewhere becomes a 1x1 depthwise convolution.
-//! The folding is done in f64 and rounded once.
+//! BatchNorm after a convolution becomes part of its weights. A BatchNorm elsewhere becomes a 1x1
+//! depthwise convolution. The folding is done in f64 and rounded once.
 
 use super::each;
 use crate::graph::{ConstId, Constant, Conv, Graph, Op};

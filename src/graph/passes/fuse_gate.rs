@@ -1,4 +1,5 @@
-//! A product with a squeeze-and-excite's gate that only feeds a ghost module or 1x1 convolution is done there, while it reads its input.
+//! A product with a squeeze-and-excite's gate that only feeds a ghost module or 1x1 convolution is
+//! done there, while it reads its input.
 
 use super::each;
 use crate::graph::{Conv, Ghost, Graph, Op};

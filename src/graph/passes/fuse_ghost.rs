@@ -1,4 +1,5 @@
-//! A concatenation of a 1x1 convolution and a depthwise convolution of it, or the first channels of one, is a ghost module.
+//! A concatenation of a 1x1 convolution and a depthwise convolution of it, or the first channels of
+//! one, is a ghost module.
 
 use super::{each, parent_name};
 use crate::graph::{Ghost, Graph, NodeId, Op};
@@ -36,7 +37,8 @@ fn ghost_module(graph: &Graph, concat: NodeId, uses: &[usize]) -> Option<(String
     let kernel = &graph.constant(cheap.weight).shape[2..];
     let odd_square = kernel[0] == kernel[1] && kernel[0] % 2 == 1 && cheap.pad == [kernel[0] / 2; 2];
     let plain = |c: &crate::graph::Conv| !c.gate && !c.residual && !c.pool;
-    // The primary maps are used by the concatenation and the cheap operation only, so they need not be kept by themselves.
+    // The primary maps are used by the concatenation and the cheap operation only, so they need not
+    // be kept by themselves.
     let fits = primary.is_pointwise(&graph.constants)
         && cheap.is_depthwise(&graph.constants)
         && cheap_node.inputs == [primary_id]

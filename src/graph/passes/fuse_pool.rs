@@ -1,4 +1,5 @@
-//! A mean over the whole map of a 1x1 convolution's result is made by the convolution, which then writes no map.
+//! A mean over the whole map of a 1x1 convolution's result is made by the convolution, which then
+//! writes no map.
 
 use super::each;
 use crate::graph::{Conv, Graph, Op};

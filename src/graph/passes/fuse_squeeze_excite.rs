@@ -1,4 +1,5 @@
-//! Mean of the map, 1x1 convolution, 1x1 convolution becomes one operation: the gate of a squeeze-and-excite.
+//! Mean of the map, 1x1 convolution, 1x1 convolution becomes one operation: the gate of a
+//! squeeze-and-excite.
 
 use super::{each, parent_name};
 use crate::graph::{Graph, Op, SqueezeExcite};
@@ -23,7 +24,8 @@ pub(super) fn run(graph: &mut Graph) -> usize {
         let Some(reduce) = conv(reduce_id) else { return false };
         let Some(pool_id) = sole_source(reduce_id) else { return false };
         let pool = graph.node(pool_id);
-        // The gate has as many channels as what it was made from; anything else is a classifier's head.
+        // The gate has as many channels as what it was made from. Anything else is a classifier's
+        // head.
         if pool.op != Op::GlobalPool
             || graph.channels(pool_id) != graph.channels(id)
             || [graph.channels(id), graph.channels(reduce_id)].iter().zip(SqueezeExcite::MOST_CHANNELS).any(|(has, most)| *has > most)

@@ -1,5 +1,5 @@
-//! Rewrites of a graph that leave its results as they are. Each matches a pattern of operations, never a name, so that any network
-//! with ghost modules gets the fused kernels.
+//! Rewrites of a graph that leave its results as they are. Each matches a pattern of operations,
+//! never a name, so that any network with ghost modules gets the fused kernels.
 
 mod fold_batch_norm;
 mod fuse_activation;
@@ -21,7 +21,8 @@ pub struct Pass {
     pub run: fn(&mut Graph) -> usize,
 }
 
-/// Passes without which no kernel covers the graph: none of them fuses two convolutions or removes a dispatch beyond BatchNorm's.
+/// Passes without which no kernel covers the graph. None of them fuses two convolutions or removes
+/// a dispatch beyond BatchNorm's.
 pub const REQUIRED: &[Pass] = &[Pass { name: "fold_batch_norm", run: fold_batch_norm::run }];
 
 /// Passes that save dispatches and traffic, in the order in which they build on each other.
@@ -48,7 +49,8 @@ pub fn run(graph: &mut Graph, passes: &[Pass]) -> Vec<(&'static str, usize)> {
         .collect()
 }
 
-/// Visits every node in order; `rewrite` gets the graph, the node, and the numbers of uses (kept current).
+/// Visits every node in order. `rewrite` gets the graph, the node, and the numbers of uses (kept
+/// current).
 fn each(graph: &mut Graph, mut rewrite: impl FnMut(&mut Graph, NodeId, &[usize]) -> bool) -> usize {
     let mut uses = graph.uses();
     let mut count = 0;
@@ -79,7 +81,8 @@ impl Graph {
     }
 }
 
-/// A module's name from that of one of its children: `blocks.0.0.ghost1.primary_conv` -> `blocks.0.0.ghost1`.
+/// A module's name from that of one of its children: `blocks.0.0.ghost1.primary_conv` ->
+/// `blocks.0.0.ghost1`.
 fn parent_name(name: &str) -> String {
     name.rsplit_once('.').map_or(name, |(parent, _)| parent).to_string()
 }
