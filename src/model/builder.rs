@@ -10,7 +10,8 @@ use crate::{
     text::Sides,
 };
 
-/// Where a network's weights come from while its graph is built; remembers every name and shape it was asked for.
+/// Where a network's weights come from while its graph is built. It remembers every name and shape
+/// it was asked for.
 pub struct Source<'a> {
     kind: SourceKind<'a>,
     /// Names and shapes, in the order of the network.
@@ -83,7 +84,8 @@ impl Filters {
     }
 }
 
-/// A graph that grows, and where its weights come from. All names are of the builder's scope: those of a network's module.
+/// A graph that grows, and where its weights come from. All names are of the builder's scope: those
+/// of a network's module.
 pub(super) struct Builder<'b, 's> {
     graph: &'b mut Graph,
     source: &'b mut Source<'s>,
@@ -131,7 +133,8 @@ impl<'b, 's> Builder<'b, 's> {
         self.conv_of(name, name, input, filters)
     }
 
-    /// As [`Builder::conv`], where the tensors are `TENSORS.weight` and `TENSORS.bias`: PyTorch numbers what is in a sequence.
+    /// As [`Builder::conv`], where the tensors are `TENSORS.weight` and `TENSORS.bias`: PyTorch
+    /// numbers what is in a sequence.
     pub fn conv_of(&mut self, name: &str, tensors: &str, input: NodeId, f: Filters) -> Result<NodeId> {
         let mut part = self.scope(tensors);
         let weight = part.tensor("weight", &[f.c_out, f.c_in / f.groups, f.kernel, f.kernel])?;
@@ -142,7 +145,8 @@ impl<'b, 's> Builder<'b, 's> {
         self.add(name, Op::Conv(conv), &[input])
     }
 
-    /// A batch normalisation, tensors `NAME.weight`, `NAME.bias`, `NAME.running_mean` and `NAME.running_var`.
+    /// A batch normalisation, tensors `NAME.weight`, `NAME.bias`, `NAME.running_mean` and
+    /// `NAME.running_var`.
     pub fn batch_norm(&mut self, name: &str, input: NodeId, eps: f32) -> Result<NodeId> {
         let c = [self.graph.channels(input)];
         let mut part = self.scope(name);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 /// Classes of ImageNet-1k, whose names weights files leave out.
 pub(crate) const IMAGENET_CLASSES: usize = 1000;
 
-/// What is known of a network beside its architecture and its weights: what it takes and what its answers mean.
+/// What is known of a network beside its architecture and its weights: what it takes and what its
+/// answers mean.
 #[derive(Debug, Clone)]
 pub(super) struct Card {
     /// The network's name.
@@ -43,7 +44,8 @@ impl Card {
 
 /// Human-readable names of the classes of ImageNet-1k, in their usual order.
 ///
-/// The browser package keeps them in a file of their own, for few visitors need their 10 KB: see [`super::Network::name_classes`].
+/// The browser package keeps them in a file of their own, for few visitors need their 10 KB. See
+/// [`super::Network::name_classes`].
 fn imagenet() -> Arc<[String]> {
     if cfg!(target_arch = "wasm32") { Arc::from([]) } else { of_lines(include_str!("../../assets/imagenet_labels.txt")) }
 }

@@ -1,6 +1,8 @@
-//! Weights made by a formula of their names, for timing and tests: the same numbers on every machine and in `tools/golden.py`.
+//! Weights made by a formula of their names, for timing and tests: the same numbers on every
+//! machine and in `tools/golden.py`.
 
-/// Keeps activations of a network without training near the size of its input; see `tools/golden.py`.
+/// Keeps activations of a network without training near the size of its input. See
+/// `tools/golden.py`.
 const GAIN: f64 = 3.0;
 
 /// FNV-1a of the name, the seed of its numbers.
@@ -8,7 +10,8 @@ fn fnv1a(name: &str) -> u64 {
     name.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01B3))
 }
 
-/// `count` numbers of a name in [0, 1), multiples of 2^-24: the high bits of splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
+/// `count` numbers of a name in [0, 1), multiples of 2^-24: the high bits of splitmix64 (Steele,
+/// Lea and Flood, OOPSLA 2014).
 fn uniform(name: &str, seed: u64, count: usize) -> impl Iterator<Item = f32> {
     let start = fnv1a(name).wrapping_add(seed);
     (1..=count as u64).map(move |i| {
@@ -20,7 +23,8 @@ fn uniform(name: &str, seed: u64, count: usize) -> impl Iterator<Item = f32> {
     })
 }
 
-/// The values of a tensor, by the last part of its name: filters uniform and scaled by fan-in, BatchNorm near one, `input` in -3 .. 3.
+/// The values of a tensor, by the last part of its name: filters uniform and scaled by fan-in,
+/// BatchNorm near one, `input` in -3 .. 3.
 pub fn values(name: &str, seed: u64, shape: &[usize]) -> Vec<f32> {
     let u = uniform(name, seed, shape.iter().product());
     match name.rsplit('.').next() {

@@ -1,4 +1,5 @@
-//! Networks: an architecture with its weights and what is known about them. Names no GPU: [`crate::Model`] is a network on a device.
+//! Networks: an architecture with its weights and what is known about them. This names no GPU:
+//! [`crate::Model`] is a network on a device.
 
 mod builder;
 pub(crate) mod card;
@@ -58,16 +59,20 @@ pub struct Summary {
 }
 
 impl Network {
-    /// The embedded network: GhostNet 0.5 for 32 x 32 images of the ten classes of CIFAR-10. Part of the library; no file is read.
+    /// The embedded network: GhostNet 0.5 for 32 x 32 images of the ten classes of CIFAR-10. It is
+    /// part of the library, and no file is read.
     pub fn embedded() -> Result<Self> {
         let mut network = Self::from_checkpoint(Checkpoint::from_bytes(EMBEDDED, EMBEDDED_WEIGHTS)?)?;
         network.card.name = EMBEDDED.into();
         Ok(network)
     }
 
-    /// The network of a weights file: safetensors with timm's names, or an official PyTorch checkpoint (feature `pth`).
+    /// The network of a weights file: safetensors with timm's names, or an official PyTorch
+    /// checkpoint (feature `pth`).
     ///
-    /// The architecture comes from the file's metadata, a `config.json` beside it, or the width of its stem.
+    /// The architecture comes from the file's metadata, a `config.json` beside it, or the width of
+    /// its stem.
+    ///
     /// Errors: [`Error::Io`], [`Error::Weights`] with the tensor's name and both shapes.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_checkpoint(Checkpoint::open(path.as_ref())?)
@@ -92,7 +97,8 @@ impl Network {
         Ok(Self { weights: Weights::Checkpoint(Arc::new(checkpoint)), ..network })
     }
 
-    /// An architecture by name with weights from a formula, for timing and tests: its answers mean nothing.
+    /// An architecture by name with weights from a formula, for timing and tests: its answers mean
+    /// nothing.
     pub fn random(name: &str, seed: u64) -> Result<Self> {
         let mut network = Self::random_of(GhostNet::named(name)?, seed);
         network.card.name = name.into();
@@ -125,8 +131,9 @@ impl Network {
         self.build(false)
     }
 
-    /// The graph from an input to the five maps that timm's `features_only` gives, at strides 2, 4, 8, 16 and 32 (with the usual stem):
-    /// the stem's convolution before its BatchNorm, then the outputs of stages 1, 3, 5 and 7.
+    /// The graph from an input to the five maps that timm's `features_only` gives, at strides 2, 4,
+    /// 8, 16 and 32 (with the usual stem). They are the stem's convolution before its BatchNorm,
+    /// then the outputs of stages 1, 3, 5 and 7.
     pub fn feature_graph(&self) -> Result<Graph> {
         self.build(true)
     }
@@ -136,7 +143,8 @@ impl Network {
         Ok(ghostnet::modules(&self.graph()?).into_iter().map(|module| module.name).collect())
     }
 
-    /// The graph from an input to the maps of one of [`Network::ghost_modules`], and how many of these are intrinsic; they come first.
+    /// The graph from an input to the maps of one of [`Network::ghost_modules`], and how many of
+    /// these are intrinsic. Those come first.
     pub fn ghost_graph(&self, module: &str) -> Result<(Graph, usize)> {
         let graph = self.graph()?;
         let found = ghostnet::modules(&graph).into_iter().find(|m| m.name == module);
@@ -144,7 +152,8 @@ impl Network {
         Ok((graph.up_to(module, found.result), found.intrinsic))
     }
 
-    /// Fails unless this is the architecture `name`, which leaves open the classes and the stem's stride; `origin` names the weights.
+    /// Fails unless this is the architecture `name`, which leaves open the classes and the stem's
+    /// stride. `origin` names the weights.
     pub fn check_architecture(&self, name: &str, origin: &str) -> Result<()> {
         let wanted = GhostNet::named(name)?.width;
         if self.architecture.width == wanted {

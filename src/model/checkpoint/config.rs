@@ -1,10 +1,12 @@
-//! What a weights file says about its network: safetensors metadata, and `config.json` in the form of timm's models on a hub.
+//! What a weights file says about its network: safetensors metadata, and `config.json` in the form
+//! of timm's models on a hub.
 
 use super::one_line;
 use crate::image_input::{Interpolation, Preprocess};
 use crate::json::Value;
 
-/// More classes or pixels than any network has; numbers beyond are mistakes, and sizes computed from them would overflow.
+/// More classes or pixels than any network has. Numbers beyond are mistakes, and sizes computed
+/// from them would overflow.
 const MAX_CLASSES: usize = 1_000_000;
 const MAX_INPUT_SIZE: usize = 16_384;
 
@@ -20,7 +22,8 @@ pub struct Config {
     pub num_classes: Option<usize>,
     /// Name of each class; as many as `num_classes`.
     pub labels: Option<Vec<String>>,
-    /// How an image becomes the input; what the file leaves open is as in [`Preprocess::default`]. `None` if it leaves open all of it.
+    /// How an image becomes the input. What the file leaves open is as in [`Preprocess::default`].
+    /// `None` if it leaves open all of it.
     pub preprocess: Option<Preprocess>,
     /// Share of its test images that it names right, 0 to 1, as measured by whoever made the file.
     pub test_top1: Option<f32>,
@@ -42,7 +45,8 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Reads safetensors metadata: every value is a string, of JSON where it is not a string itself.
+    /// Reads safetensors metadata: every value is a string, of JSON where it is not a string
+    /// itself.
     pub(super) fn in_metadata(metadata: &Value) -> Result<Self, String> {
         let mut found = Self::read(&|key| match metadata.get(key) {
             None => Ok(None),
@@ -57,7 +61,8 @@ impl Found {
         Ok(found)
     }
 
-    /// Reads a `config.json`. timm keeps the preprocessing in `pretrained_cfg`, or, in older files, at the root; the root wins.
+    /// Reads a `config.json`. timm keeps the preprocessing in `pretrained_cfg`, or, in older files,
+    /// at the root. The root wins.
     pub(super) fn in_json(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|error| format!("not JSON: {error}"))?;
         let root = Value::parse(text).map_err(|error| format!("not JSON: {error}"))?;

@@ -14,8 +14,8 @@ pub(super) enum Kind {
 
 /// Tells a file's kind from its first [`HEAD_BYTES`]; the error says what it is instead.
 pub(super) fn recognise(head: &[u8]) -> Result<Kind, String> {
-    // "ustar" marks a TAR archive, PyTorch's form before 0.1.10. The numbers are the magic that opens its form before 1.6, as
-    // pickle protocols 2 and up and protocols 0 and 1 write it.
+    // "ustar" marks a TAR archive, PyTorch's form before 0.1.10. The numbers are the magic that
+    // opens its form before 1.6, as pickle protocols 2 and up and protocols 0 and 1 write it.
     let opening = &head[..head.len().min(64)];
     let has = |mark: &[u8]| opening.windows(mark.len()).any(|window| window == mark);
     if head.starts_with(b"PK\x03\x04")
@@ -40,7 +40,8 @@ pub(super) fn recognise(head: &[u8]) -> Result<Kind, String> {
         });
     }
     match head {
-        // A safetensors file is the length of its header in 8 bytes, and a JSON object. The length may begin as a pickle does.
+        // A safetensors file is the length of its header in 8 bytes, and a JSON object. The length
+        // may begin as a pickle does.
         [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Kind::Safetensors),
         [0x80, 2..=5, ..] => Ok(Kind::Pytorch),
         _ => {

@@ -1,8 +1,10 @@
-//! The weights of a network: named f32 tensors, read from safetensors files and from PyTorch's `.pth` files.
+//! The weights of a network: named f32 tensors, read from safetensors files and from PyTorch's
+//! `.pth` files.
 //!
-//! A weights file comes from anywhere, so everything in it is checked here, once: lengths against the file, element types, shapes
-//! against bytes, and every number for NaN and infinity. What the tensors mean is the network's business; [`Checkpoint::check`]
-//! compares the two. Nothing in a file is ever executed.
+//! A weights file comes from anywhere, so everything in it is checked here, once: lengths against
+//! the file, element types, shapes against bytes, and every number for NaN and infinity. What the
+//! tensors mean is the network's business, and [`Checkpoint::check`] compares the two. Nothing in a
+//! file is ever executed.
 
 mod config;
 mod kind;
@@ -45,8 +47,8 @@ pub type Tensor = tensor::Tensor<Arc<[f32]>>;
 
 /// The named f32 tensors of a network, and what the file says about the network.
 ///
-/// Tensor names are timm's (`conv_stem.weight`, `blocks.0.0.ghost1.primary_conv.0.weight`, ...), as in the official PyTorch
-/// checkpoint. A clone shares the numbers.
+/// Tensor names are timm's (`conv_stem.weight`, `blocks.0.0.ghost1.primary_conv.0.weight`, ...), as
+/// in the official PyTorch checkpoint. A clone shares the numbers.
 #[derive(Clone)]
 pub struct Checkpoint {
     file: PathBuf,
@@ -67,15 +69,17 @@ impl fmt::Debug for Checkpoint {
 impl Checkpoint {
     /// Reads a safetensors file or a PyTorch checkpoint, told apart by content, not by name.
     ///
-    /// Elements in f16, bf16, f32 and f64 become f32. A PyTorch checkpoint may be in any form that `torch.save` writes, with the
-    /// state dict at its root or under `state_dict` or `model`, and with `module.` before its names. What is known about the network
-    /// comes from the safetensors metadata and, for what that leaves open, from a `config.json` in the same folder (as timm
-    /// publishes it).
+    /// Elements in f16, bf16, f32 and f64 become f32. A PyTorch checkpoint may be in any form that
+    /// `torch.save` writes. Its state dict is at the root or under `state_dict` or `model`, and
+    /// `module.` may stand before its names. What is known about the network comes from the
+    /// safetensors metadata. What that leaves open comes from a `config.json` in the same folder
+    /// (as timm publishes it).
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be read or is no regular file. [`Error::Weights`] where it is of another kind, larger than
-    /// 2 GiB, damaged, holds elements of another type or a NaN or infinity, or where it or the `config.json` says something
-    /// impossible about the network; it names the tensor or key.
+    /// [`Error::Io`] where the file cannot be read or is no regular file. [`Error::Weights`] where
+    /// it is of another kind, larger than 2 GiB, damaged, or holds elements of another type or a
+    /// NaN or infinity. That is also the error where the file or the `config.json` says something
+    /// impossible about the network. It names the tensor or key.
     pub fn open(path: &Path) -> Result<Self> {
         let bad = |what: String| Error::weights(path, what);
         let length = regular_file(path, MAX_FILE_BYTES)?;
@@ -95,10 +99,12 @@ impl Checkpoint {
         Ok(Self { file: path.into(), tensors, config })
     }
 
-    /// Reads a safetensors file that is in memory already, such as an embedded or a downloaded one; `origin` names it in messages.
+    /// Reads a safetensors file that is in memory already, such as an embedded or a downloaded one.
+    /// `origin` names it in messages.
     ///
     /// # Errors
-    /// [`Error::Weights`], as [`Checkpoint::open`]; also for a PyTorch checkpoint, which is read from a file only.
+    /// [`Error::Weights`], as [`Checkpoint::open`]. It comes also for a PyTorch checkpoint, which
+    /// is read from a file only.
     pub fn from_bytes(origin: impl Into<PathBuf>, bytes: &[u8]) -> Result<Self> {
         let file = origin.into();
         let read = || match kind::recognise(&bytes[..bytes.len().min(HEAD_BYTES as usize)])? {
@@ -114,9 +120,10 @@ impl Checkpoint {
         }
     }
 
-    /// Gathers tensors made by the program, such as random ones; `origin` names them in messages.
+    /// Gathers tensors made by the program, such as random ones. `origin` names them in messages.
     ///
-    /// The numbers and `config` are taken as they are; [`Checkpoint::check`] compares each shape with its data.
+    /// The numbers and `config` are taken as they are. [`Checkpoint::check`] compares each shape
+    /// with its data.
     pub fn from_tensors(origin: impl Into<PathBuf>, tensors: impl IntoIterator<Item = (String, Tensor)>, config: Config) -> Self {
         Self { file: origin.into(), tensors: tensors.into_iter().collect(), config }
     }
@@ -149,8 +156,9 @@ impl Checkpoint {
     /// Checks that the checkpoint holds exactly the tensors of `expected`, each in its shape.
     ///
     /// # Errors
-    /// [`Error::Weights`]: one line with the missing tensors, those the network does not have, and those of another shape with both
-    /// shapes; of each at most four by name, and how many more there are.
+    /// [`Error::Weights`]: one line with the missing tensors, those the network does not have, and
+    /// those of another shape with both shapes. It names at most four of each, and says how many
+    /// more there are.
     pub fn check(&self, expected: &[(String, Vec<usize>)]) -> Result<()> {
         let used = |name: &str| !name.ends_with(UNUSED_SUFFIX);
         // Some hundred: no set is needed.
@@ -221,7 +229,8 @@ enum Float {
     F64,
 }
 
-/// Makes a tensor of little-endian bytes, as many as its shape takes; the error names the tensor and its first NaN or infinity.
+/// Makes a tensor of little-endian bytes, as many as its shape takes. The error names the tensor
+/// and its first NaN or infinity.
 fn tensor(name: &str, shape: Vec<usize>, float: Float, bytes: &[u8]) -> Result<Tensor, String> {
     let data: Arc<[f32]> = match float {
         Float::F32 => bytes.as_chunks().0.iter().map(|element| f32::from_le_bytes(*element)).collect(),
@@ -249,7 +258,8 @@ fn tensor(name: &str, shape: Vec<usize>, float: Float, bytes: &[u8]) -> Result<T
 
 fn first_not_finite(data: &[f32]) -> Option<usize> {
     const INFINITY: u32 = f32::INFINITY.to_bits();
-    // The largest exponent of a whole block is found without a branch per element, which the compiler vectorises.
+    // The largest exponent of a whole block is found without a branch per element, which the
+    // compiler vectorises.
     let block = data.chunks(4096).position(|block| block.iter().fold(0, |most, x| most.max(x.abs().to_bits())) >= INFINITY)?;
     (block * 4096..data.len()).find(|&at| !data[at].is_finite())
 }
@@ -280,7 +290,8 @@ fn quoted(name: &str) -> String {
     format!("`{}`", one_line(name, 100))
 }
 
-/// Text out of a file or of another library, without line breaks and of at most about `limit` characters.
+/// Text out of a file or of another library, without line breaks and of at most about `limit`
+/// characters.
 fn one_line(text: &str, limit: usize) -> String {
     let mut line: String = text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(limit).is_some() {

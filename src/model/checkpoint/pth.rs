@@ -1,4 +1,5 @@
-//! PyTorch checkpoints, through pytorch-reader: it interprets the pickle's description of tensors and executes nothing.
+//! PyTorch checkpoints, through pytorch-reader: it interprets the pickle's description of tensors
+//! and executes nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +9,8 @@ use pytorch_reader::{DType, PytorchReader};
 use super::safetensors::wrong_type;
 use super::{Float, Tensor, UNUSED_SUFFIX, one_line, tensor};
 
-/// The keys under which training scripts nest a state dict, then the prefix that PyTorch's DataParallel gives every name.
+/// The keys under which training scripts nest a state dict, then the prefix that PyTorch's
+/// DataParallel gives every name.
 const WRAPPERS: [&str; 3] = ["state_dict.", "model.", "module."];
 
 /// Reads the tensors of a file of `file_bytes`.

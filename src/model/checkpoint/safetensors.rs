@@ -1,4 +1,5 @@
-//! Safetensors: 8 bytes of header length, a JSON header, the numbers (<https://github.com/huggingface/safetensors>).
+//! Safetensors: 8 bytes of header length, a JSON header, the numbers
+//! (<https://github.com/huggingface/safetensors>).
 
 use std::collections::BTreeMap;
 
@@ -56,7 +57,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Found), St
     Ok((tensors, found.unwrap_or_default()))
 }
 
-/// A tensor of the header: its type is known, its bytes are in the file and as many as its shape takes.
+/// A tensor of the header: its type is known, its bytes are in the file and as many as its shape
+/// takes.
 fn entry(name: String, info: &Value, data_bytes: usize) -> Result<Entry, String> {
     let numbers = |key: &str| info.get(key)?.list()?.iter().map(Value::whole).collect::<Option<Vec<_>>>();
     let (Some(dtype), Some(shape), Some(&[start, end])) =

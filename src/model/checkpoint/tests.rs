@@ -12,7 +12,7 @@ impl Folder {
     }
     fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
-        // Some file systems flush a file that is overwritten in place to the disk, which takes milliseconds each time.
+        // Some file systems flush a file that is overwritten in place to the disk, which is slow.
         let _ = std::fs::remove_file(&path);
         std::fs::write(&path, bytes).expect("the temporary folder can be written");
         path

@@ -15,12 +15,14 @@ use std::{
 };
 
 impl Checkpoint {
-    /// Writes the tensors, in f32, and the configuration as a safetensors file, which [`Checkpoint::open`] reads back unchanged.
+    /// Writes the tensors, in f32, and the configuration as a safetensors file, which
+    /// [`Checkpoint::open`] reads back unchanged.
     ///
     /// The file appears complete or not at all.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be written; [`Error::Weights`] where a tensor's shape does not fit its data.
+    /// [`Error::Io`] where the file cannot be written. [`Error::Weights`] where a tensor's shape
+    /// does not fit its data.
     pub fn write_safetensors(&self, path: &Path) -> Result<()> {
         let bytes = to_bytes(&self.tensors, &self.config).map_err(|what| Error::weights(path, what))?;
         file::replace(path, |file| file.write_all(&bytes))

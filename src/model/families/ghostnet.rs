@@ -1,4 +1,5 @@
-//! GhostNet as in the paper's table (Han et al., CVPR 2020, table 1, arXiv 1911.11907), with timm's tensor names.
+//! GhostNet as in the paper's table (Han et al., CVPR 2020, table 1, arXiv 1911.11907), with timm's
+//! tensor names.
 
 use crate::{
     Error, Result,
@@ -36,7 +37,8 @@ const STAGES: &[&[Bottleneck]] = &[
     &[row(5, 960, 160, 0, 1), row(5, 960, 160, 1, 1), row(5, 960, 160, 0, 1), row(5, 960, 160, 1, 1)],
 ];
 
-/// Stages before each halving of the map: their outputs are the features timm's `features_only` gives beside the stem's.
+/// Stages before each halving of the map: their outputs are the features timm's `features_only`
+/// gives beside the stem's.
 const FEATURE_STAGES: [usize; 4] = [1, 3, 5, 7];
 
 const STEM: usize = 16;
@@ -58,7 +60,8 @@ pub struct GhostNet {
     pub classes: usize,
     /// Stride of the first convolution: 2, or 1 for small images.
     pub stem_stride: usize,
-    /// Ratio s of every ghost module: one real map makes `s - 1` ghosts. 1 makes every module a plain convolution.
+    /// Ratio s of every ghost module: one real map makes `s - 1` ghosts. 1 makes every module a
+    /// plain convolution.
     pub ratio: usize,
     /// Kernel d of the cheap operations.
     pub cheap_kernel: usize,
@@ -110,7 +113,8 @@ impl GhostNet {
         named.map_or_else(|| format!("ghostnet_{:03}", (self.width * 100.0).round() as u64), |(name, _)| name.to_string())
     }
 
-    /// The one whose weights these are: of the width that the file names, or that its stem's channels tell.
+    /// The one whose weights these are: of the width that the file names, or that its stem's
+    /// channels tell.
     pub(in crate::model) fn of(checkpoint: &Checkpoint) -> Result<Self> {
         let config = checkpoint.config();
         let fail = |what: String| Error::weights(checkpoint.file(), what);
@@ -227,7 +231,8 @@ fn shortcut(b: &mut Builder<'_, '_>, input: NodeId, [c, out]: [usize; 2], row: &
     b.batch_norm("3", y, BATCH_NORM_EPS)
 }
 
-/// A ghost module (section 3.1 of the paper): `ceil(c_out / ratio)` maps by a primary convolution, the rest by depthwise operations.
+/// A ghost module (section 3.1 of the paper): `ceil(c_out / ratio)` maps by a primary convolution,
+/// the rest by depthwise operations.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct GhostModule {
@@ -278,7 +283,8 @@ impl GhostModule {
         Self { relu, ..self }
     }
 
-    /// Adds the module to a graph; tensors `NAME.primary_conv.{0,1}.*` and `NAME.cheap_operation.{0,1}.*` as timm's `GhostModule`.
+    /// Adds the module to a graph, with tensors `NAME.primary_conv.{0,1}.*` and
+    /// `NAME.cheap_operation.{0,1}.*` as timm's `GhostModule`.
     pub fn add(&self, graph: &mut Graph, source: &mut Source<'_>, name: &str, input: NodeId) -> Result<NodeId> {
         if self.ratio == 0 || self.kernel.is_multiple_of(2) || self.cheap_kernel.is_multiple_of(2) {
             let what = format!("ratio {} must be at least 1, kernels {} and {} odd", self.ratio, self.kernel, self.cheap_kernel);
@@ -334,7 +340,8 @@ pub(in crate::model) fn modules(graph: &Graph) -> Vec<Module> {
     concats.map(module).collect()
 }
 
-/// Rounds channels to a multiple of `divisor`, down by a tenth at most (the official code's `_make_divisible`).
+/// Rounds channels to a multiple of `divisor`, down by a tenth at most (the official code's
+/// `_make_divisible`).
 fn make_divisible(channels: f64, divisor: usize) -> usize {
     let rounded = (((channels + divisor as f64 / 2.0) as usize) / divisor * divisor).max(divisor);
     if (rounded as f64) < 0.9 * channels { rounded + divisor } else { rounded }
