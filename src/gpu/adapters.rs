@@ -7,7 +7,8 @@ use crate::{Error, Result, text::cut};
 
 pub(super) fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    // GL is left out: its compute shaders lack what WebGPU promises. The rest is what each system's driver offers.
+    // GL is left out: its compute shaders lack what WebGPU promises. The rest is what each system's
+    // driver offers.
     descriptor.backends = wgpu::Backends::PRIMARY;
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
     // Refuse a buffer that would not fit rather than let the system kill the process.

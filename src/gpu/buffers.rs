@@ -4,7 +4,8 @@ use super::context::Context;
 use crate::{Error, Result};
 use futures_channel::oneshot;
 
-/// Offsets of bindings are multiples of this: WebGPU's default `min_storage_buffer_offset_alignment`, the largest it may be.
+/// Offsets of bindings are multiples of this: WebGPU's default
+/// `min_storage_buffer_offset_alignment`, the largest it may be.
 pub(super) const ALIGNMENT: u64 = 256;
 
 /// Resolves once a buffer is mapped, or cannot be.
@@ -20,7 +21,8 @@ pub(super) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapping {
     receiver
 }
 
-/// Blocks until the device is done with a submission; in a browser returns at once, and awaiting a map does the waiting.
+/// Blocks until the device is done with a submission. In a browser it returns at once, and awaiting
+/// a map does the waiting.
 pub(super) fn wait(context: &Context, submission: &wgpu::SubmissionIndex) -> Result<()> {
     poll(context, wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None })
 }

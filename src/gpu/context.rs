@@ -41,7 +41,8 @@ impl Context {
     async fn open(adapter: wgpu::Adapter, info: AdapterInfo, wanted: &Wanted<'_>) -> Result<Self, Unopened> {
         let unopened = |why: String| Unopened { adapter: info.name.clone(), why };
         let limits = requested(&adapter.limits(), wanted.default_limits).map_err(|lack| unopened(lack.to_string()))?;
-        // Timestamps for the profiler and a cache for the next start, where there are any; nothing is needed.
+        // Timestamps for the profiler and a cache for the next start, where there are any. Neither
+        // is needed.
         let halves = if wanted.halves { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
         let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | halves;
         let features = adapter.features() & optional;
@@ -68,7 +69,8 @@ impl Context {
         });
         let sink = lost.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            // wgpu destroys the buffers of a lost device under the runs that use them; those fail with the loss.
+            // wgpu destroys the buffers of a lost device under the runs that use them. Those fail
+            // with the loss.
             let is_lost = sink.lock().unwrap_or_else(PoisonError::into_inner).is_some();
             assert!(is_lost, "{error}");
         }));
@@ -76,8 +78,8 @@ impl Context {
         Self { device, queue, info, adapter_limits, class, unopened: Vec::new(), lost, pipelines: Pipelines::default() }
     }
 
-    /// Keeps compiled pipelines in this folder, for the next start. Only Vulkan offers it; elsewhere, and where the folder cannot be
-    /// used, the context stays as it is.
+    /// Keeps compiled pipelines in this folder, for the next start. Only Vulkan offers it.
+    /// Elsewhere, and where the folder cannot be used, the context stays as it is.
     pub async fn with_cache(mut self, folder: &CacheDir) -> Self {
         self.pipelines.disk = DiskCache::open(&self.device, folder).await;
         self
@@ -111,7 +113,8 @@ impl Context {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Whether its kernels may multiply halves: see [`Choice::multiplies_halves`](crate::device::Choice::multiplies_halves).
+    /// Whether its kernels may multiply halves: see
+    /// [`Choice::multiplies_halves`](crate::device::Choice::multiplies_halves).
     pub fn multiplies_halves(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_F16)
     }

@@ -1,7 +1,8 @@
 //! Vulkan's pipeline cache on disk: a driver that finds a pipeline there need not compile it.
 //!
-//! Drivers check little of what they are given, so the file is checked first: see [`crate::cache`]. It is written in a thread of its own
-//! after the first run that follows a compilation, and at the end; the first result does not wait for it.
+//! Drivers check little of what they are given, so the file is checked first: see [`crate::cache`].
+//! A thread of its own writes it after the first run that follows a compilation, and at the end.
+//! The first result does not wait for it.
 
 use crate::cache::{CacheDir, CacheFile};
 use std::{
@@ -29,7 +30,8 @@ struct Stored {
     bytes: AtomicUsize,
 }
 
-/// A cache of this size holds no pipeline: wgpu's header takes 64 bytes, Vulkan's 32, a count or a checksum what remains.
+/// A cache of this size holds no pipeline: wgpu's header takes 64 bytes, Vulkan's 32, a count or a
+/// checksum what remains.
 const EMPTY_BYTES: usize = 128;
 
 impl DiskCache {
@@ -107,7 +109,8 @@ impl Stored {
     }
 }
 
-/// One file for each adapter and driver. Their versions are in the key, not in the name: a new driver's file replaces the old one's.
+/// One file for each adapter and driver. Their versions are in the key, not in the name, so that a
+/// new driver's file replaces the old one's.
 fn file(info: &wgpu::AdapterInfo, folder: &CacheDir) -> Option<CacheFile> {
     let wgpu::AdapterInfo { name, driver, driver_info, .. } = info;
     let adapter = wgpu::util::pipeline_cache_key(info)?;
@@ -119,8 +122,9 @@ async fn create(device: &wgpu::Device, data: Option<&[u8]>) -> Result<wgpu::Pipe
     let scopes = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation]
         .map(|filter| device.push_error_scope(filter));
     let descriptor = wgpu::PipelineCacheDescriptor { label: Some("ghostnet"), data, fallback: true };
-    // SAFETY: `data` is what `get_data` gave for this adapter, driver and version of this crate: `CacheFile` has compared them, the length
-    // and a checksum, and reads no file that another user could have written.
+    // SAFETY: `data` is what `get_data` gave for this adapter, driver and version of this crate.
+    // `CacheFile` has compared them, the length and a checksum, and reads no file that another user
+    // could have written.
     #[allow(unsafe_code)]
     let cache = unsafe { device.create_pipeline_cache(&descriptor) };
     let mut error = None;
@@ -170,7 +174,8 @@ mod tests {
         let (Some(device), folder) = (device(), tempfile::tempdir().unwrap()) else { return };
         let first = open(&device, folder.path());
         let data = first.cache().get_data().expect("the device is not lost");
-        // Well sealed, but of another device, and no cache at all. wgpu's header: magic 8, version 4, ABI 4, backend 1, then the adapter.
+        // Well sealed, but of another device, and no cache at all. wgpu's header: magic 8, version
+        // 4, ABI 4, backend 1, then the adapter.
         let mut foreign = data.clone();
         foreign[20] ^= 1;
         for bad in [foreign, b"no pipeline cache".to_vec(), data[..data.len() - 1].to_vec()] {

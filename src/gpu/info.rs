@@ -9,7 +9,8 @@ pub struct AdapterInfo {
     pub backend: String,
     /// Its driver and the driver's version.
     pub driver: String,
-    /// `discrete`, `integrated`, `virtual`, `cpu` (a driver that runs shaders on the CPU) or `other`.
+    /// `discrete`, `integrated`, `virtual`, `cpu` (a driver that runs shaders on the CPU) or
+    /// `other`.
     pub device_type: String,
     /// Features that this library can use, by their WebGPU names.
     pub features: Vec<String>,

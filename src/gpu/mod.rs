@@ -1,9 +1,11 @@
 //! Runs plans on a GPU: the only module that names wgpu.
 //!
-//! A [`Context`] is a device with its compiled pipelines; a [`Prepared`] is a plan with its buffers and bind groups. A [`Run`] encodes one
-//! compute pass, submits once and reads back once; it creates no buffer, bind group or pipeline. Several may be under way.
+//! A [`Context`] is a device with its compiled pipelines. A [`Prepared`] is a plan with its buffers
+//! and bind groups. A [`Run`] encodes one compute pass, submits once and reads back once. It
+//! creates no buffer, bind group or pipeline. Several may be under way.
 //!
-//! Methods are `async`. On native targets they block the calling thread while they wait for the device; in a browser they do not.
+//! Methods are `async`. On native targets they block the calling thread while they wait for the
+//! device. In a browser they do not.
 
 mod adapters;
 #[cfg(any(target_arch = "wasm32", test))]

@@ -11,7 +11,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// A compiled pipeline with the bindings its shader declares. Binding 0 is the uniform `Params`, bound at an offset set per dispatch.
+/// A compiled pipeline with the bindings its shader declares. Binding 0 is the uniform `Params`,
+/// bound at an offset set per dispatch.
 #[derive(Debug)]
 pub struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
@@ -37,7 +38,8 @@ impl Pipelines {
         }
         // Where the driver looks for pipelines and leaves new ones.
         let cache = self.disk.as_ref().map(DiskCache::cache);
-        // The lock is not held while compiling: at worst two threads compile one pipeline. Drivers compile in the calling thread.
+        // The lock is not held while compiling: at worst two threads compile one pipeline. Drivers
+        // compile in the calling thread.
         let pipelines = parallel::try_map(&missing, async |key| compile(device, cache, key).await).await?;
         for (&key, pipeline) in missing.iter().zip(pipelines) {
             lock().insert(key.clone(), Arc::new(pipeline));
@@ -65,8 +67,9 @@ pub(super) async fn compile_source(
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
     let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
-    // SAFETY: every loop in shaders/ counts an integer up or down to a bound that does not change in the loop, so none is infinite;
-    // all other checks stay. The counters that bounding adds to each loop keep drivers from unrolling it.
+    // SAFETY: every loop in shaders/ counts an integer up or down to a bound that does not change
+    // in the loop, so none is infinite. All other checks stay. The counters that bounding adds to
+    // each loop keep drivers from unrolling it.
     #[allow(unsafe_code)]
     let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
 
@@ -112,8 +115,8 @@ fn zeroes(device: &wgpu::Device) -> bool {
 }
 
 /// Whether kernels need zeroed workgroup memory on a backend. Every kernel writes it before it
-/// reads it, so none does; but Metal's compiler misplaces barriers where nothing zeroes the memory
-/// (gfx-rs/wgpu 4500 and 3181; vello turned it on for that, linebender/vello 363).
+/// reads it, so none does. But Metal's compiler misplaces barriers where nothing zeroes the memory
+/// (gfx-rs/wgpu 4500 and 3181, and vello turned it on for that, linebender/vello 363).
 fn needs_zeroes(backend: wgpu::Backend) -> bool {
     backend == wgpu::Backend::Metal
 }

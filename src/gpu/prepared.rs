@@ -31,10 +31,11 @@ pub struct PrepareTimes {
     pub pipelines: f64,
 }
 
-/// A plan's buffers, bind groups and pipelines, for one thread: make another for another.
+/// A plan's buffers, bind groups and pipelines, for one thread. Each thread makes its own.
 ///
-/// Several runs may be under way at once, each with its own upload and readback buffers. The slots are shared: a queue carries out what is
-/// submitted in order, and a run's input is copied to its slot in the same submission.
+/// Several runs may be under way at once, each with its own upload and readback buffers. The slots
+/// are shared: a queue carries out what is submitted in order, and a run's input is copied to its
+/// slot in the same submission.
 pub struct Prepared {
     pub(super) context: Arc<Context>,
     plan: Arc<Plan>,
@@ -54,7 +55,8 @@ struct Flight {
     /// Through which images go up; as large as the largest so far.
     images: Option<wgpu::Buffer>,
     readback: Arc<wgpu::Buffer>,
-    /// The run that uses them, and what it has yet to tell: that an upload buffer is mapped again, that `readback` was read.
+    /// The run that uses them, and what it has yet to tell: that an upload buffer is mapped again,
+    /// that `readback` was read.
     submission: Option<wgpu::SubmissionIndex>,
     busy: Vec<Mapping>,
 }
@@ -73,7 +75,8 @@ pub struct Run {
 type Outputs = Option<Vec<Vec<u8>>>;
 
 impl Prepared {
-    /// Creates everything a run needs, and says how long that took; `weights` takes the constants it does not hold yet.
+    /// Creates everything a run needs, and says how long that took. `weights` takes the constants
+    /// it does not hold yet.
     pub async fn new(context: &Arc<Context>, plan: Arc<Plan>, weights: &Weights) -> Result<(Self, PrepareTimes)> {
         context.check_lost()?;
         let device = &context.device;
@@ -193,14 +196,14 @@ impl Prepared {
         &self.plan
     }
 
-    /// Runs the plan on `input`, the bytes of its input slot (fewer leave the rest as it was); returns each output's slot
-    /// up to the output's end.
+    /// Runs the plan on `input`, the bytes of its input slot. Fewer leave the rest as it was.
+    /// Returns each output's slot up to the output's end.
     pub async fn run(&mut self, input: &[u8]) -> Result<Vec<Vec<u8>>> {
         self.submit(input).await?.wait().await
     }
 
-    /// As [`Prepared::run`], without waiting for the result. Where as many runs are under way as there are buffers for, it waits for the
-    /// oldest of them.
+    /// As [`Prepared::run`], without waiting for the result. Where as many runs are under way as
+    /// there are buffers for, it waits for the oldest of them.
     pub async fn submit(&mut self, input: &[u8]) -> Result<Run> {
         self.context.check_lost()?;
         self.flights[0].free(&self.context).await?;
@@ -213,24 +216,27 @@ impl Prepared {
         Ok(self.send(encoder, Some(&upload)))
     }
 
-    /// As [`Prepared::submit`], of images that the device resizes, as many as the batch or fewer: for plans of
-    /// [`Form::Classify`](crate::plan::Form::Classify). An image is one submission; of a batch each image is one, so that the largest alone
-    /// decides what memory that takes.
+    /// As [`Prepared::submit`], of images that the device resizes, as many as the batch or fewer:
+    /// for plans of [`Form::Classify`](crate::plan::Form::Classify). Each image is one submission,
+    /// so that the largest alone decides what memory a batch takes.
     ///
-    /// Errors: [`Error::Limit`] where the part of an image that the crop needs is larger than the device's buffers or textures may be.
+    /// Errors: [`Error::Limit`] where the part of an image that the crop needs is larger than the
+    /// device's buffers or textures may be.
     pub async fn submit_images(&mut self, images: &[Image<'_>]) -> Result<Run> {
         let (encoder, upload) = self.encode_images(images, 1..self.steps.len()).await?;
         Ok(self.send(encoder, upload.as_ref()))
     }
 
-    /// Compiles what [`Prepared::submit_images`] needs for images in buffers or in textures; milliseconds. Else the first image does it.
+    /// Compiles what [`Prepared::submit_images`] needs for images in buffers or in textures, and
+    /// returns milliseconds. Without this the first image does it.
     pub async fn prepare_images(&self, texture: bool) -> Result<f64> {
         let start = clock::now();
         self.context.pipelines(&[kernels::resize::key(self.plan.precision.is_f16(), texture)]).await?;
         Ok(clock::now() - start)
     }
 
-    /// The bytes of the network's input as the device makes it of images: for tests. Unlike [`Prepared::submit_images`] it makes a buffer.
+    /// The bytes of the network's input as the device makes it of images: for tests. Unlike
+    /// [`Prepared::submit_images`] it makes a buffer.
     pub async fn resize_images(&mut self, images: &[Image<'_>]) -> Result<Vec<u8>> {
         let (mut encoder, upload) = self.encode_images(images, 0..0).await?;
         let input = self.resizer.as_ref().expect("it encoded").output();
@@ -243,8 +249,8 @@ impl Prepared {
         Ok(readable.get_mapped_range(..).map_err(|e| Error::Gpu(format!("input: {e}")))?.to_vec())
     }
 
-    /// Encodes what takes images to the device and resizes them, and `steps`; all that comes before the last image is submitted. Also
-    /// gives the buffer that has to be mapped again.
+    /// Encodes what takes images to the device and resizes them, and `steps`. All that comes before
+    /// the last image is submitted. Also gives the buffer that has to be mapped again.
     async fn encode_images(&mut self, images: &[Image<'_>], steps: Range<usize>) -> Result<(wgpu::CommandEncoder, Option<wgpu::Buffer>)> {
         self.context.check_lost()?;
         let batch = self.plan.input.shape.n;
@@ -274,7 +280,8 @@ impl Prepared {
         }
     }
 
-    /// Submits a run, with the copies of its outputs; `upload` is mapped again when the device has read it.
+    /// Submits a run, with the copies of its outputs. `upload` is mapped again when the device has
+    /// read it.
     fn send(&mut self, mut encoder: wgpu::CommandEncoder, upload: Option<&wgpu::Buffer>) -> Run {
         let mut flight = self.flights.pop_front().expect("there is at least one");
         for (output, range) in self.plan.outputs.iter().zip(&*self.ranges) {
@@ -285,7 +292,8 @@ impl Prepared {
         let (send_outputs, outputs) = oneshot::channel();
         let (send_read, read) = oneshot::channel();
         let is_done = Arc::new(AtomicBool::new(false));
-        // Not the buffer itself, which holds this closure: if all who could want the result are gone, so is the buffer.
+        // Not the buffer itself, which holds this closure: if all who could want the result are
+        // gone, so is the buffer.
         let (buffer, ranges, done) = (Arc::downgrade(&flight.readback), self.ranges.clone(), is_done.clone());
         flight.readback.map_async(wgpu::MapMode::Read, .., move |result| {
             // Receivers are gone if nobody waits.
@@ -301,8 +309,8 @@ impl Prepared {
         Run { context: self.context.clone(), submission, outputs, is_done, _readback: readback }
     }
 
-    /// Fills every slot, runs all steps, and returns every slot as it is then: for tests of single kernels. Unlike [`Prepared::run`] it
-    /// makes buffers.
+    /// Fills every slot, runs all steps, and returns every slot as it is then: for tests of single
+    /// kernels. Unlike [`Prepared::run`] it makes buffers.
     pub async fn run_slots(&mut self, slots: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
         self.context.check_lost()?;
         for (buffer, bytes) in self.slots.iter().zip(slots) {
@@ -377,7 +385,8 @@ impl Run {
         poll(&self.context, wgpu::PollType::Poll).is_err() || self.is_done.load(Ordering::Acquire)
     }
 
-    /// The result: each output's slot up to the output's end. Fails if the device is lost before it was asked for.
+    /// The result: each output's slot up to the output's end. Fails if the device is lost before it
+    /// was asked for.
     pub async fn wait(self) -> Result<Vec<Vec<u8>>> {
         wait(&self.context, &self.submission)?;
         let outputs = self.outputs.await;

@@ -9,8 +9,9 @@ use crate::{Error, Result, clock, stats::median};
 use std::ops::Range;
 
 impl Context {
-    /// Milliseconds of one compute pass with what `encode` puts into it, in each of `rounds` rounds: between the pass's timestamps, or,
-    /// where there are none, from its submission to its end.
+    /// Milliseconds of one compute pass with what `encode` puts into it, in each of `rounds`
+    /// rounds. They are between the pass's timestamps, or, where there are none, from its
+    /// submission to its end.
     pub(super) async fn time_pass(&self, rounds: usize, encode: &dyn Fn(&mut wgpu::ComputePass<'_>)) -> Result<Vec<f64>> {
         self.check_lost()?;
         let device = &self.device;
@@ -56,11 +57,13 @@ impl Context {
 }
 
 impl Prepared {
-    /// Milliseconds of one pass over `steps`, in each of `rounds` rounds: their mean over `repeats` passes encoded one after the other
-    /// in one compute pass, by GPU timestamps or, where there are none, by the clock from submission to end.
+    /// Milliseconds of one pass over `steps`, in each of `rounds` rounds: their mean over `repeats`
+    /// passes encoded one after the other in one compute pass. GPU timestamps tell them or, where
+    /// there are none, the clock from submission to end.
     ///
-    /// A short step vanishes in the timestamps' resolution (65 us in some browsers) and in what starting a pass costs; repeated it does
-    /// not. Between dispatches that use the same buffer the driver waits, as in a run. Caches are as warm as repetition makes them.
+    /// A short step vanishes in the timestamps' resolution, which is coarse in some browsers, and
+    /// in what starting a pass costs. Repeated it does not. Between dispatches that use the same
+    /// buffer the driver waits, as in a run. Caches are as warm as repetition makes them.
     pub async fn time_steps(&mut self, steps: Range<usize>, repeats: usize, rounds: usize) -> Result<Vec<f64>> {
         let repeats = repeats.max(1);
         let steps = &self.steps[steps];
@@ -73,10 +76,12 @@ impl Prepared {
         Ok(times.into_iter().map(|ms| ms / repeats as f64).collect())
     }
 
-    /// Milliseconds of each step: the median of `rounds` runs, each step in a compute pass of its own between two timestamps.
+    /// Milliseconds of each step: the median of `rounds` runs, each step in a compute pass of its
+    /// own between two timestamps.
     ///
-    /// A pass of its own keeps a step from overlapping with its neighbours, so the times attribute; their sum is more than a run takes.
-    /// Every step works on what the last run left in the slots.
+    /// A pass of its own keeps a step from overlapping with its neighbours, so that the times
+    /// attribute. Their sum is more than a run takes. Every step works on what the last run left in
+    /// the slots.
     pub async fn profile(&mut self, rounds: usize) -> Result<Vec<f64>> {
         self.context.check_lost()?;
         if !self.context.has_timestamps() {

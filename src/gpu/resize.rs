@@ -30,7 +30,8 @@ pub enum Source<'a> {
     Buffer(&'a dyn Rows),
     /// Memory, through a texture, as a browser's images go.
     Texture(&'a dyn Rows),
-    /// What a browser holds: an `ImageBitmap`, a canvas, a frame of a video. No pixel of it passes through this program's memory.
+    /// What a browser holds: an `ImageBitmap`, a canvas, a frame of a video. No pixel of it passes
+    /// through this program's memory.
     #[cfg(target_arch = "wasm32")]
     External(&'a wasm_bindgen::JsValue),
 }
@@ -38,7 +39,8 @@ pub enum Source<'a> {
 /// Sizes of images for which everything is kept ready; beyond this the oldest goes.
 const MAX_READY: usize = 8;
 
-/// The dispatches that take the place of a plan's first step, `preprocess`, when images are resized on the device.
+/// The dispatches that take the place of a plan's first step, `preprocess`, when images are resized
+/// on the device.
 pub(super) struct Resizer {
     batch: usize,
     f16: bool,
@@ -61,7 +63,8 @@ struct Ready {
 }
 
 impl Context {
-    /// Whether an image may go through a buffer: whether the device lets a shader bind one so large.
+    /// Whether an image may go through a buffer: whether the device lets a shader bind one so
+    /// large.
     pub(crate) fn takes(&self, resize: &Problem) -> bool {
         words(resize) * 4 <= self.max_binding()
     }
@@ -92,8 +95,9 @@ impl Resizer {
         })
     }
 
-    /// Takes the `n`-th image of a batch to the device, by commands in `encoder` or at once. Gives the dispatch that resizes it, and
-    /// `upload`, made or made larger where need be, if the image goes through it.
+    /// Takes the `n`-th image of a batch to the device, by commands in `encoder` or at once. Gives
+    /// the dispatch that resizes it. If the image goes through `upload`, gives that too, made or
+    /// made larger where need be.
     pub(super) async fn stage(
         &mut self,
         context: &Context,
@@ -116,7 +120,8 @@ impl Resizer {
             grow(context, upload, "image upload", bytes, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC).await?;
         }
         let ready = self.ready(context, resize, texture.is_some()).await?;
-        // Nothing is awaited from here on: a run that is given up leaves `upload` mapped, or on its way to be.
+        // Nothing is awaited from here on: a run that is given up leaves `upload` mapped, or on its
+        // way to be.
         let mut used = None;
         match (image.source, &texture) {
             (Source::Buffer(pixels), _) => {
@@ -264,8 +269,8 @@ async fn grow(context: &Context, buffer: &mut Option<wgpu::Buffer>, label: &str,
     Ok(true)
 }
 
-/// Copies the part of `source` at `origin` that has `size` to the texture's corner, both as (x, y). Not by wgpu, which panics where the browser
-/// refuses.
+/// Copies the part of `source` at `origin` that has `size` to the texture's corner, both as (x, y).
+/// wgpu does not do it, for it panics where the browser refuses.
 #[cfg(target_arch = "wasm32")]
 fn copy_external(
     context: &Context,

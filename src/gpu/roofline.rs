@@ -1,6 +1,8 @@
-//! What the device can do at most, measured: multiply-adds from registers, and bytes copied from buffer to buffer.
+//! What the device can do at most, measured: multiply-adds from registers, and bytes copied from
+//! buffer to buffer.
 //!
-//! A layer whose every multiply-add and byte cost only that would lie on this roof (Williams, Waterman, Patterson, CACM 2009).
+//! A layer whose every multiply-add and byte cost only that would lie on this roof (Williams,
+//! Waterman, Patterson, CACM 2009).
 
 use super::{buffers::filled, context::Context, pipelines::compile_source};
 use crate::{
@@ -23,7 +25,8 @@ const MULTIPLY_ADDS: u64 = 16 * 4;
 pub struct Roofline {
     /// Billions of operations a second, a multiply-add being two.
     pub gflops: f64,
-    /// Copying buffers of a few sizes: the largest lies in the device's memory, smaller ones perhaps in a cache.
+    /// Copying buffers of a few sizes: the largest lies in the device's memory, smaller ones
+    /// perhaps in a cache.
     pub copies: Vec<Bandwidth>,
 }
 
@@ -37,8 +40,8 @@ pub struct Bandwidth {
 }
 
 impl Roofline {
-    /// The bandwidth for a layer that touches `bytes`: of the smallest copy that touched no less, or of the largest. A smaller copy that
-    /// was slower than a larger one was bound by its launch.
+    /// The bandwidth for a layer that touches `bytes`: of the smallest copy that touched no less,
+    /// or of the largest. A smaller copy that was slower than a larger one was bound by its launch.
     pub fn gb_per_s(&self, bytes: u64) -> f64 {
         let fits = |c: &&Bandwidth| c.bytes >= bytes || self.copies.iter().all(|other| other.bytes <= c.bytes);
         self.copies.iter().filter(fits).map(|c| c.gb_per_s).fold(0.0, f64::max)
@@ -152,7 +155,8 @@ async fn best(context: &Context, run: &Run, pass_ms: f64, rounds: usize) -> Resu
 /// Dispatches in one pass at most, for what takes no time at all.
 pub const MOST_REPEATS: usize = 20_000;
 
-/// How often to repeat what took `ms` milliseconds at `repeats` repetitions, to take `pass_ms`. Grows in steps: the first passes are slow.
+/// How often to repeat what took `ms` milliseconds at `repeats` repetitions, to take `pass_ms`. It
+/// grows in steps, for the first passes are slow.
 pub fn next_repeats(repeats: usize, ms: f64, pass_ms: f64) -> usize {
     let factor = if ms > 0.0 { (pass_ms / ms).clamp(1.0, 16.0) } else { 16.0 };
     ((repeats as f64 * factor).ceil() as usize).clamp(repeats + 1, MOST_REPEATS)

@@ -33,7 +33,8 @@ impl Uploaded {
 }
 
 impl Weights {
-    /// Uploads the constants that are not there yet, in as few buffers as the device's limits allow.
+    /// Uploads the constants that are not there yet, in as few buffers as the device's limits
+    /// allow.
     pub(super) fn upload(&self, context: &Context, plan: &Plan) -> Result<MutexGuard<'_, Uploaded>> {
         let mut uploaded = self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
         let place = |c: &PackedConstant| (c.key.clone(), plan.precision_of(c));
