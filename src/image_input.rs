@@ -1,9 +1,13 @@
-//! From an image file to the network's input: decode, orient, resize, crop, normalise, as timm's evaluation transform does.
+//! From an image file to the network's input: decode, orient, resize, crop, normalise, as timm's
+//! evaluation transform does.
 //!
-//! The resize is Pillow's own algorithm (`src/libImaging/Resample.c` of version 13, two passes of 22-bit fixed-point weights with 8 bits in
-//! between), so that the pixels are Pillow's bit for bit; only the cropped part of it is computed. Two things differ from
-//! timm's loader on purpose: EXIF orientation is applied, since people expect a photo to stand as their viewer shows it, and
-//! 16-bit grey keeps its high byte, where Pillow's `convert("RGB")` clips every value above 255 to white.
+//! The resize is Pillow's own algorithm (`src/libImaging/Resample.c` of version 13): two passes of
+//! 22-bit fixed-point weights with 8 bits in between. So the pixels are Pillow's bit for bit. Only
+//! the cropped part is computed.
+//!
+//! Two things differ from timm's loader on purpose. EXIF orientation is applied, since people
+//! expect a photo to stand as their viewer shows it. 16-bit grey keeps its high byte, where
+//! Pillow's `convert("RGB")` clips every value above 255 to white.
 //!
 //! Colour profiles are ignored, as timm ignores them. Animations give their first frame.
 
@@ -26,8 +30,8 @@ pub use resample::{Interpolation, Resize};
 #[cfg(feature = "decode")]
 pub use decode::{decode_bytes, decode_file};
 
-/// Images of more pixels are refused before they are decoded. The largest camera sensors have 100 to 150 megapixels; at 8 bytes
-/// per pixel (16-bit RGBA) this bounds a decoded image to 1 GiB.
+/// Images of more pixels are refused before they are decoded. The largest camera sensors have 100
+/// to 150 megapixels. At 8 bytes per pixel (16-bit RGBA) this bounds a decoded image to 1 GiB.
 const MAX_PIXELS: u64 = 1 << 27;
 
 /// What a network expects of its input image (timm's `pretrained_cfg`).
@@ -42,7 +46,8 @@ pub struct Preprocess {
     pub std: [f32; 3],
     /// Filter of the resize.
     pub interpolation: Interpolation,
-    /// Share of the resized image's short side that the crop keeps: the short side is resized to `size / crop_pct`.
+    /// Share of the resized image's short side that the crop keeps: the short side is resized to
+    /// `size / crop_pct`.
     pub crop_pct: f32,
 }
 
@@ -87,12 +92,13 @@ impl Preprocess {
 
     /// The image resized and cropped to exactly `self.size`: what timm has before `ToTensor`.
     ///
-    /// The short side is resized to `floor(size / crop_pct)` and the centre is cut out; where the resized image is smaller than
-    /// the crop, black surrounds it. Alpha is dropped, not blended. Only the crop is computed, so
-    /// an extreme aspect costs no extreme memory.
+    /// The short side is resized to `floor(size / crop_pct)` and the centre is cut out. Where the
+    /// resized image is smaller than the crop, black surrounds it. Alpha is dropped, not blended.
+    /// Only the crop is computed, so an extreme aspect costs no extreme memory.
     ///
     /// # Errors
-    /// [`Error::Model`] where these settings describe no transform, [`Error::Shape`] where the image has no pixels.
+    /// [`Error::Model`] where these settings describe no transform, [`Error::Shape`] where the
+    /// image has no pixels.
     pub fn resize_and_crop(&self, image: &DynamicImage) -> Result<RgbImage> {
         let resize = self.resize([image.height() as usize, image.width() as usize])?;
         let pixels = resample::resize(&resize, &Readable::new(image));
@@ -112,7 +118,8 @@ impl Preprocess {
         Ok(Resize::new([h, w], resized_size([h, w], scaled), self.size, self.interpolation))
     }
 
-    /// The network's input: f32 `[3, h, w]`, planes of red, green and blue (NCHW for a batch of one), each `(v / 255 - mean) / std`.
+    /// The network's input: f32 `[3, h, w]`, planes of red, green and blue (NCHW for a batch of
+    /// one), each `(v / 255 - mean) / std`.
     ///
     /// # Errors
     /// As [`Preprocess::resize_and_crop`].
@@ -120,14 +127,16 @@ impl Preprocess {
         let image = self.resize_and_crop(image)?;
         let mut tensor = Vec::with_capacity(image.as_raw().len());
         for c in 0..3 {
-            // The same three f32 operations in the same order as torch, so that the values are equal to the bit.
+            // The same three f32 operations in the same order as torch, so that the values are
+            // equal to the bit.
             let values: [f32; 256] = std::array::from_fn(|v| (v as f32 / 255.0 - self.mean[c]) / self.std[c]);
             tensor.extend(image.as_raw().iter().skip(c).step_by(3).map(|&v| values[usize::from(v)]));
         }
         Ok(tensor)
     }
 
-    /// timm's `scale_size`, height and width: what the crop is cut from if the image has the crop's aspect.
+    /// timm's `scale_size`, height and width: what the crop is cut from if the image has the crop's
+    /// aspect.
     fn scaled_size(&self) -> Result<[u64; 2]> {
         let [h, w] = self.size;
         if h == 0 || w == 0 || (h as u64).saturating_mul(w as u64) > MAX_PIXELS {
@@ -136,10 +145,12 @@ impl Preprocess {
         if let Some(std) = self.std.iter().find(|std| !std.is_finite() || **std == 0.0) {
             return Err(Error::Model(format!("standard deviation {} of the input is not a number to divide by", decimal((*std).into()))));
         }
-        // timm divides by a double: 224 / 0.8 is 280, but 0.8 as f32 is a little more and would give 279. No share has more decimals.
+        // timm divides by a double: 224 / 0.8 is 280, but 0.8 as f32 is a little more and would
+        // give 279. No share has more decimals.
         let crop_pct = (f64::from(self.crop_pct) * 1e6).round() / 1e6;
         let scaled = self.size.map(|size| (size as f64 / crop_pct).floor());
-        // The upper bound keeps every coordinate below 2^53, exact in f64, for any image that decodes.
+        // The upper bound keeps every coordinate below 2^53, exact in f64, for any image that
+        // decodes.
         if !(crop_pct > 0.0 && scaled.iter().all(|s| (1.0..=65_536.0 * 16.0).contains(s))) {
             return Err(Error::Model(format!(
                 "crop share {} of input size {h} x {w}: no image can be resized to that",
@@ -150,7 +161,8 @@ impl Preprocess {
     }
 }
 
-/// The size `[h, w]` to which timm resizes an image of `size` for a `scaled` target: aspect kept, the tighter side equal.
+/// The size `[h, w]` to which timm resizes an image of `size` for a `scaled` target: aspect kept,
+/// the tighter side equal.
 fn resized_size([h, w]: [usize; 2], scaled: [u64; 2]) -> [u64; 2] {
     let [target_h, target_w] = scaled;
     if target_h == target_w {
@@ -165,7 +177,8 @@ fn resized_size([h, w]: [usize; 2], scaled: [u64; 2]) -> [u64; 2] {
     }
 }
 
-/// A decoded image whose rows can be had as RGB8. Only what is needed is converted, so a large grey or 16-bit image is not copied whole.
+/// A decoded image whose rows can be had as RGB8. Only what is needed is converted, so a large grey
+/// or 16-bit image is not copied whole.
 pub(crate) struct Readable<'a>(Cow<'a, DynamicImage>);
 
 impl<'a> Readable<'a> {

@@ -19,20 +19,24 @@ const MAX_FILE: u64 = 1 << 30;
 
 const FORMATS: &str = "JPEG, PNG, WebP, BMP, GIF";
 
-/// Decodes an image file (JPEG, PNG, WebP, BMP or GIF, told by content, not by name) and turns it as its EXIF orientation says.
+/// Decodes an image file (JPEG, PNG, WebP, BMP or GIF, told by content, not by name) and turns it
+/// as its EXIF orientation says.
 ///
-/// Animations give their first frame. Pixels keep the file's kind (grey, RGB, with alpha, 8 or 16 bits).
+/// Animations give their first frame. Pixels keep the file's kind (grey, RGB, with alpha, 8 or 16
+/// bits).
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be read; [`Error::Image`] where it is no image of these formats, is damaged or cut short,
-/// or has more than 2^27 pixels (found in the header, before anything is decoded).
+/// [`Error::Io`] where the file cannot be read. [`Error::Image`] where it is no image of these
+/// formats, is damaged or cut short, or has more than 2^27 pixels (found in the header, before
+/// anything is decoded).
 pub fn decode_file(path: &Path) -> Result<DynamicImage> {
     if path.is_dir() {
         return Err(Error::image(path, "is a directory, not an image"));
     }
     let mut file = File::open(path).map_err(|e| Error::io(path, &e))?.take(MAX_FILE + 1);
     let mut bytes = Vec::new();
-    // The kind is known from the first bytes; the rest of a file that is no image is not worth reading.
+    // The kind is known from the first bytes, and the rest of a file that is no image is not worth
+    // reading.
     file.by_ref().take(512).read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
     recognise(path, &bytes)?;
     file.read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
@@ -131,7 +135,8 @@ fn reason(error: &ImageError) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a decoder's error means that the file is too short; the decoders each have other words for it.
+/// Whether a decoder's error means that the file is too short. The decoders each have other words
+/// for it.
 fn ends_early(format: ImageFormat, bytes: &[u8], error: &ImageError) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(e) = cause {
@@ -150,10 +155,12 @@ fn ends_early(format: ImageFormat, bytes: &[u8], error: &ImageError) -> bool {
 
 /// Whether an end-of-image marker follows the first scan.
 ///
-/// The decoder fills what a cut-off file lacks with grey and reports nothing, and grey is then classified with confidence.
+/// The decoder fills what a cut-off file lacks with grey and reports nothing, and grey is then
+/// classified with confidence.
 fn jpeg_has_end(bytes: &[u8]) -> bool {
     let mut rest = &bytes[2..];
-    // Segments before the first scan are stepped over, as an EXIF thumbnail has an end marker of its own.
+    // Segments before the first scan are stepped over, as an EXIF thumbnail has an end marker of
+    // its own.
     while let [0xFF, marker, tail @ ..] = rest {
         rest = match (marker, tail) {
             (0xFF, _) => &rest[1..],
@@ -169,6 +176,7 @@ fn jpeg_has_end(bytes: &[u8]) -> bool {
             _ => return false,
         };
     }
-    // Bytes between segments that are no marker: the decoder has read the headers, so it knows better.
+    // Bytes between segments that are no marker: the decoder has read the headers, so it knows
+    // better.
     true
 }

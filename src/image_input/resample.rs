@@ -1,4 +1,5 @@
-//! Pillow's resampling (`src/libImaging/Resample.c` of version 13), bit for bit: its weights, and two passes of them on the CPU.
+//! Pillow's resampling (`src/libImaging/Resample.c` of version 13), bit for bit: its weights, and
+//! two passes of them on the CPU.
 
 use crate::kernels::resize::{Problem, Rows};
 use std::{
@@ -16,7 +17,8 @@ pub enum Interpolation {
     Bicubic,
 }
 
-/// How an image of one size becomes a network's input: the weights of both passes, and what of the result is kept.
+/// How an image of one size becomes a network's input: the weights of both passes, and what of the
+/// result is kept.
 #[derive(Debug, Clone)]
 pub struct Resize {
     source: [usize; 2],
@@ -32,8 +34,8 @@ pub struct Resize {
 }
 
 impl Resize {
-    /// From an image of `source` to `resized`, of which the centre `crop` is cut; a crop that is larger is padded with black. All sizes
-    /// are (rows, columns), none is zero.
+    /// From an image of `source` to `resized`, of which the centre `crop` is cut. A crop that is
+    /// larger is padded with black. All sizes are (rows, columns), none is zero.
     pub fn new(source: [usize; 2], resized: [u64; 2], crop: [usize; 2], interpolation: Interpolation) -> Self {
         let (rows, top) = crop_window(resized[0], crop[0]);
         let (columns, left) = crop_window(resized[1], crop[1]);
@@ -88,7 +90,8 @@ impl Resize {
         let weights_at = (self.crop[0] + self.crop[1]) * 3;
         for (taps, margin, crop) in axes {
             for i in 0..crop {
-                // Starts and ends never decrease, so that a tile needs what lies between its first's start and its last's end.
+                // Starts and ends never decrease, so that a tile needs what lies between its
+                // first's start and its last's end.
                 let (start, of_pixel): (_, &[i32]) = match i.checked_sub(margin) {
                     None => (0, &[]),
                     Some(i) if i < taps.len() => taps.tap(i),
@@ -103,7 +106,8 @@ impl Resize {
     }
 }
 
-/// Which of `resized` rows (or columns) a centred crop of `crop` takes, and where in the crop they start (0 unless it pads).
+/// Which of `resized` rows (or columns) a centred crop of `crop` takes, and where in the crop they
+/// start (0 unless it pads).
 fn crop_window(resized: u64, crop: usize) -> (Range<u64>, usize) {
     match (crop as u64).checked_sub(resized) {
         Some(missing) => (0..resized, (missing / 2) as usize),
@@ -114,11 +118,11 @@ fn crop_window(resized: u64, crop: usize) -> (Range<u64>, usize) {
     }
 }
 
-/// Whether Pillow makes the vertical pass of a resize of `[h, w]` first. The order shows, as 8 bits are kept in between: 13 levels
-/// in high-contrast noise.
+/// Whether Pillow makes the vertical pass of a resize of `[h, w]` first. The order shows in
+/// high-contrast noise, as 8 bits are kept in between.
 ///
-/// Pillow does so from version 13 on (python-pillow/Pillow#9549), for tall images; before, never. The rule is the one that fits
-/// 2,919 random resizes of Pillow 13.0.0 in which the order showed.
+/// Pillow does so from version 13 on (python-pillow/Pillow#9549), for tall images, and never
+/// before. The rule is the one that fits random resizes of Pillow 13.0.0.
 fn vertical_first([h, w]: [usize; 2], [resized_h, resized_w]: [u64; 2]) -> bool {
     let (down, across) = (h as i64 - resized_h as i64, w as i64 - resized_w as i64);
     down > 0 && down > 2 * across
@@ -135,14 +139,16 @@ struct Taps {
     origin: usize,
     /// One past the last source pixel that any output needs.
     end: usize,
-    /// First source pixel of each output, counted from `origin`, and where its weights start and end.
+    /// First source pixel of each output, counted from `origin`, and where its weights start and
+    /// end.
     spans: Vec<(usize, Range<usize>)>,
     weights: Vec<i32>,
 }
 
 impl Taps {
-    /// Weights for the outputs `window` of a resize from `from` to `to` pixels (Pillow's `precompute_coeffs`, in its order of
-    /// operations: another order rounds some weights the other way).
+    /// Weights for the outputs `window` of a resize from `from` to `to` pixels: Pillow's
+    /// `precompute_coeffs`, in its order of operations. Another order rounds some weights the other
+    /// way.
     fn new(from: usize, to: u64, window: Range<u64>, interpolation: Interpolation) -> Self {
         let (filter, support): (fn(f64) -> f64, f64) = match interpolation {
             Interpolation::Bilinear => (triangle, 1.0),
@@ -183,7 +189,8 @@ impl Taps {
         self.origin..self.end
     }
 
-    /// First source pixel of output `i`, counted from the start of [`Taps::sources`], and the weights from there on.
+    /// First source pixel of output `i`, counted from the start of [`Taps::sources`], and the
+    /// weights from there on.
     pub(crate) fn tap(&self, i: usize) -> (usize, &[i32]) {
         let (start, weights) = &self.spans[i];
         (*start, &self.weights[weights.clone()])
@@ -261,7 +268,8 @@ fn clip_row(sums: &[i32], out: &mut [u8]) {
     }
 }
 
-/// Filters one row: `source` holds the pixels of [`Taps::sources`] and `out` takes one pixel per output, both RGB interleaved.
+/// Filters one row: `source` holds the pixels of [`Taps::sources`] and `out` takes one pixel per
+/// output, both RGB interleaved.
 fn filter_row(taps: &Taps, source: &[u8], out: &mut [u8]) {
     let (source, _) = source.as_chunks::<3>();
     let (out, _) = out.as_chunks_mut::<3>();
