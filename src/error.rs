@@ -1,4 +1,5 @@
-//! The library's one error type: what went wrong, on which file or node, with both numbers where there are two.
+//! The library's one error type: what went wrong, on which file or node, with both numbers where
+//! there are two.
 
 use crate::text::path;
 use std::path::PathBuf;
@@ -9,10 +10,12 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No GPU adapter matches the request. Remedy: install a Vulkan driver, loosen the filter, or use the CPU backend.
+    /// No GPU adapter matches the request. Remedy: install a Vulkan driver, loosen the filter, or
+    /// use the CPU backend.
     #[error("no GPU adapter: {0}")]
     NoAdapter(String),
-    /// The adapter lacks a limit or feature that the engine needs. Remedy: another adapter, or the CPU backend.
+    /// The adapter lacks a limit or feature that the engine needs. Remedy: another adapter, or the
+    /// CPU backend.
     #[error("adapter `{adapter}`: {what}")]
     Unsupported {
         /// The adapter's name.
@@ -60,7 +63,8 @@ pub enum Error {
     /// Nodes that no kernel covers, every one named.
     #[error("no kernel for {}", .0.join(", "))]
     NoKernel(Vec<String>),
-    /// The GPU device was lost (driver reset, unplugged). Remedy: make a new engine and load the model again.
+    /// The GPU device was lost (driver reset, unplugged). Remedy: make a new engine and load the
+    /// model again.
     #[error("the GPU device was lost: {0}")]
     DeviceLost(String),
     /// The device's memory is exhausted, or a browser's module's. Remedy: a smaller batch or input.

@@ -1,4 +1,5 @@
-//! Files that are written whole or not at all: another file in the same folder is filled and then takes the old one's place.
+//! Files that are written whole or not at all: another file in the same folder is filled and then
+//! takes the old one's place.
 
 use crate::error::{Error, Result};
 use std::{
@@ -7,11 +8,12 @@ use std::{
     path::Path,
 };
 
-/// Makes or replaces a file; `write` fills it. The file that a link points to is replaced, not the link; a pipe or device is written to
-/// directly.
+/// Makes or replaces a file, which `write` fills. The file that a link points to is replaced, not
+/// the link. A pipe or device is written to directly.
 ///
 /// # Errors
-/// [`Error::Io`] if the folder is not there or the file cannot be written; then it is as it was, and nothing is left beside it.
+/// [`Error::Io`] if the folder is not there or the file cannot be written. Then it is as it was,
+/// and nothing is left beside it.
 pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let is_special = fs::metadata(&target).is_ok_and(|found| !found.is_file() && !found.is_dir());

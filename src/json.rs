@@ -1,7 +1,8 @@
 //! Reads JSON: the header of a weights file, its metadata, a `config.json`.
 //!
-//! Small, for the browser package carries it: serde_json, the safetensors crate's reader and what serde derives for both took 16 KB of
-//! the package, compressed. A number stays the text that it was, so that messages show it as it was written.
+//! It is small, for the browser package carries it: serde_json, the safetensors crate's reader and
+//! what serde derives for both would be a large part of the package. A number stays the text that
+//! it was, so that messages show it as it was written.
 
 use std::fmt::{self, Write as _};
 
@@ -29,7 +30,8 @@ impl Value {
         read.map_err(|expected| format!("expected {expected} at byte {} of {}", reader.at, text.len()))
     }
 
-    /// What the object holds under this key, the last time it is named there; nothing in anything else.
+    /// What the object holds under this key, the last time it is named there. Anything else holds
+    /// nothing.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         let Value::Object(fields) = self else { return None };
         fields.iter().rfind(|(name, _)| name == key).map(|(_, value)| value)
@@ -48,7 +50,8 @@ impl Value {
         if let Value::Number(number) = self { number.parse().ok() } else { None }
     }
 
-    /// A number: the nearest, if it has up to 15 digits and an exponent up to 22, else one beside it at worst.
+    /// A number: the nearest, if it has up to 15 digits and an exponent up to 22, else one beside
+    /// it at worst.
     pub(crate) fn number(&self) -> Option<f64> {
         let Value::Number(number) = self else { return None };
         let (digits, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));

@@ -1,10 +1,12 @@
 //! NumPy's `.npy` files: tensors in and out of the command line, and expected values of tests.
 //!
-//! Own code rather than a crate: the format is a dict of three keys and the raw values, and the crate at hand builds a grammar
-//! parser and big integers for it, allocates what a header claims and leaves checking the length to the caller.
+//! This is own code rather than a crate, for the format is a dict of three keys and the raw values.
+//! The crate at hand builds a grammar parser and big integers for it, allocates what a header
+//! claims and leaves checking the length to the caller.
 //!
-//! Reads float16, float32 and float64, little endian, in C or Fortran order; writes float32 in C order. Archives (`.npz`), pickled
-//! objects, record types and several arrays in one file are refused.
+//! Reads float16, float32 and float64, little endian, in C or Fortran order. Writes float32 in C
+//! order. Archives (`.npz`), pickled objects, record types and several arrays in one file are
+//! refused.
 //!
 //! Format: `numpy/lib/_format_impl.py` (NEP 1), versions 1.0 to 3.0.
 
@@ -29,19 +31,23 @@ const MAX_DIMS: usize = 64;
 
 /// Reads one array, in C order (the last dimension varies fastest). A scalar has the shape `[]`.
 ///
-/// float64 is rounded to f32, beyond its range to infinity. Memory is taken as the values arrive, never on the word of a header.
+/// float64 is rounded to f32, beyond its range to infinity. Memory is taken as the values arrive,
+/// never on the word of a header.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, is not `.npy`, holds another type, or is shorter or longer than its header says.
+/// [`Error::Io`] if the file cannot be read, is not `.npy`, holds another type, or is shorter or
+/// longer than its header says.
 pub fn read(path: &Path) -> Result<Tensor> {
     let mut file = File::open(path).map_err(|e| Error::io(path, &e))?;
     decode(&mut file).map_err(|what| Error::Io { file: path.into(), what })
 }
 
-/// Writes a tensor as float32 in C order, replacing the file whole or not at all. A pipe or device is written to directly.
+/// Writes a tensor as float32 in C order, replacing the file whole or not at all. A pipe or device
+/// is written to directly.
 ///
 /// # Errors
-/// [`Error::Shape`] if its shape does not fit its values, [`Error::Io`] if the file cannot be written.
+/// [`Error::Shape`] if its shape does not fit its values, [`Error::Io`] if the file cannot be
+/// written.
 pub fn write(path: &Path, tensor: &Tensor) -> Result<()> {
     let Tensor { shape, data } = tensor;
     if !tensor.is_sound() || shape.len() > MAX_DIMS {
@@ -55,7 +61,8 @@ fn encode(out: impl Write, Tensor { shape, data }: &Tensor) -> io::Result<()> {
     // "(3,)" and "(3, 4)", as Python prints them.
     let dims = if shape.len() == 1 { dims.trim_end() } else { dims.trim_end_matches(", ") };
     let dict = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({dims}), }}");
-    // The values start at a multiple of 64 bytes. 64 dimensions of 20 digits stay below the 65 535 bytes of version 1.0.
+    // The values start at a multiple of 64 bytes. 64 dimensions of 20 digits stay below the 65 535
+    // bytes of version 1.0.
     let length = (10 + dict.len() + 1).next_multiple_of(64) - 10;
     let mut out = BufWriter::with_capacity(1 << 16, out);
     out.write_all(MAGIC)?;

@@ -6,10 +6,12 @@ use crate::{
 };
 use std::{fmt, ops::Deref};
 
-/// A row-major f32 tensor. `D` is how its values are held: [`Vec<f32>`], or `Arc<[f32]>` where copies share them, as of weights.
+/// A row-major f32 tensor. `D` is how its values are held: [`Vec<f32>`], or `Arc<[f32]>` where
+/// copies share them, as of weights.
 #[derive(Clone, PartialEq)]
 pub struct Tensor<D = Vec<f32>> {
-    /// Extents, outermost first: `[n, c, h, w]` for maps, `[n, classes]` for logits, `[c_out, c_in / groups, kh, kw]` (OIHW) for filters.
+    /// Extents, outermost first: `[n, c, h, w]` for maps, `[n, classes]` for logits,
+    /// `[c_out, c_in / groups, kh, kw]` (OIHW) for filters.
     pub shape: Vec<usize>,
     /// Values, as many as the product of the shape.
     pub data: D,

@@ -2,13 +2,15 @@
 
 use std::{borrow::Cow, fmt, path::Path};
 
-/// What stands before and after the first `mark`: the standard library's search is 1.3 KB of the browser package.
+/// What stands before and after the first `mark`. The standard library's search is large in the
+/// browser package.
 pub(crate) fn cut<'t>(text: &'t str, mark: &str) -> Option<(&'t str, &'t str)> {
     let at = (0..=text.len()).find(|&at| text.as_bytes()[at..].starts_with(mark.as_bytes()))?;
     Some((&text[..at], &text[at + mark.len()..]))
 }
 
-/// A shape or position as messages show it: `[2, 3]`, as `Debug` does, whose lists are 1 KB of the browser package.
+/// A shape or position as messages show it: `[2, 3]`, as `Debug` does, whose lists are large in the
+/// browser package.
 pub(crate) struct Sides<'a>(pub &'a [usize]);
 
 impl fmt::Display for Sides<'_> {
@@ -27,7 +29,8 @@ pub(crate) fn path(path: &Path) -> Cow<'_, str> {
     if cfg!(target_arch = "wasm32") { Cow::Borrowed(path.to_str().unwrap_or_default()) } else { path.to_string_lossy() }
 }
 
-/// A number as messages show it, to four decimals: the standard library's formatting of floats is 4 KB of the browser package.
+/// A number as messages show it, to four decimals. The standard library's formatting of floats is
+/// large in the browser package.
 pub(crate) fn decimal(value: f64) -> String {
     let sign = if value < 0.0 { "-" } else { "" };
     match value.abs() {

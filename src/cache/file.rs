@@ -37,7 +37,8 @@ const MAGIC: &[u8] = b"GHOSTNET CACHE 1\n";
 const MAX_BYTES: u64 = 32 << 20;
 
 impl CacheFile {
-    /// The file for what `of` says in full; its name begins with `name`. What it holds is only good for exactly this `key`.
+    /// The file for what `of` says in full. Its name begins with `name`. What it holds is only good
+    /// for exactly this `key`.
     pub(crate) fn of(folder: &CacheDir, name: &str, of: &str, key: String) -> Option<Self> {
         Some(Self::new(&folder.path()?, &format!("{name}_{:08x}", crc32fast::hash(of.as_bytes())), key))
     }
@@ -58,7 +59,8 @@ impl CacheFile {
         }
     }
 
-    /// Replaces the file as a whole, so that another process never reads half of it. Whether it succeeded.
+    /// Replaces the file as a whole, so that another process never reads half of it. Returns
+    /// whether it succeeded.
     pub(crate) fn write(&self, body: &[u8]) -> bool {
         let written = self.try_write(body);
         match &written {

@@ -1,8 +1,10 @@
-//! Runs plans on the CPU: the oracle of the GPU's tests, and the fallback where a machine has no GPU.
+//! Runs plans on the CPU: the oracle of the GPU's tests, and the fallback where a machine has no
+//! GPU.
 //!
-//! [`Prepared`] runs a [`Plan`] as it stands, with the layouts and packed constants of the GPU. Each step calls its kernel's twin, which takes the shader's
-//! parameters, the constants it is composed with, and its variables by name; the number of images follows from the workgroups. Twins split outputs
-//! between threads by image, block of channels and run of pixels.
+//! [`Prepared`] runs a [`Plan`] as it stands, with the layouts and packed constants of the GPU.
+//! Each step calls its kernel's twin, which takes the shader's parameters, the constants it is
+//! composed with, and its variables by name. The number of images follows from the workgroups.
+//! Twins split outputs between threads by image, block of channels and run of pixels.
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,8 @@ pub struct Prepared {
 impl Prepared {
     /// Allocates everything that runs of the plan need.
     ///
-    /// Errors: [`Error::Limit`] where that is more than there are addresses (4 GiB in a browser), [`Error::OutOfMemory`] where there is no room.
+    /// Errors: [`Error::Limit`] where that is more than there are addresses (4 GiB in a browser),
+    /// [`Error::OutOfMemory`] where there is no room.
     ///
     /// # Panics
     ///
@@ -53,7 +56,8 @@ impl Prepared {
         &self.plan
     }
 
-    /// The values of the input: blocks as of [`Plan::pack_input`], or for [`Form::Classify`] the bits of one RGBA8 word a pixel.
+    /// The values of the input: blocks as of [`Plan::pack_input`], or for [`Form::Classify`] the
+    /// bits of one RGBA8 word a pixel.
     pub fn input_mut(&mut self) -> &mut [f32] {
         let input = &self.plan.input;
         let lanes = match self.plan.form {
@@ -127,7 +131,8 @@ impl Prepared {
     }
 }
 
-/// Room for `len` values of `what`. In a browser there may be none, and an allocation that fails would end the module.
+/// Room for `len` values of `what`. In a browser there may be none, and an allocation that fails
+/// would end the module.
 pub(crate) fn room<T>(what: &str, len: usize) -> Result<Vec<T>> {
     let mut room = Vec::new();
     let full = |_| Error::OutOfMemory(format!("{what} needs {} bytes more", len as u64 * size_of::<T>() as u64));

@@ -128,13 +128,15 @@ impl Hub {
 
     /// As the Python tools read the environment.
     ///
-    /// | what | variables, first that is set |
-    /// |---|---|
-    /// | endpoint | `HF_ENDPOINT` |
-    /// | cache | `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, or else `hub` in `HF_HOME` |
-    /// | token | `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, or else the file `HF_TOKEN_PATH`, or else `token` in `HF_HOME` |
-    /// | offline | `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE`: `1`, `ON`, `YES` or `TRUE` |
-    /// | [`Timeouts::answer`], [`Timeouts::stall`] | `HF_HUB_ETAG_TIMEOUT`, `HF_HUB_DOWNLOAD_TIMEOUT`, in whole seconds |
+    /// Of each the first variable that is set counts:
+    ///
+    /// - Endpoint: `HF_ENDPOINT`.
+    /// - Cache: `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, or else `hub` in `HF_HOME`.
+    /// - Token: `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, or else the file `HF_TOKEN_PATH`, or else
+    ///   `token` in `HF_HOME`.
+    /// - Offline: `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE`: `1`, `ON`, `YES` or `TRUE`.
+    /// - [`Timeouts::answer`]: `HF_HUB_ETAG_TIMEOUT`, in whole seconds.
+    /// - [`Timeouts::stall`]: `HF_HUB_DOWNLOAD_TIMEOUT`, in whole seconds.
     ///
     /// `HF_HOME` is `huggingface` in `XDG_CACHE_HOME` or `~/.cache` if not set. In all paths `~`,
     /// `$NAME` and `${NAME}` are expanded.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! models--OWNER--NAME/blobs/ETAG                the bytes; ETAG.incomplete while they arrive
-//!                     snapshots/COMMIT/FILE     a relative link to its blob, or a copy where there are no links
+//!                     snapshots/COMMIT/FILE     a relative link to its blob, or else a copy
 //!                     refs/main                 the commit that main is
 //! .locks/models--OWNER--NAME/ETAG.lock          held while a blob is written
 //! ```

@@ -44,7 +44,7 @@ impl Card {
 
 /// Human-readable names of the classes of ImageNet-1k, in their usual order.
 ///
-/// The browser package keeps them in a file of their own, for few visitors need their 10 KB. See
+/// The browser package keeps them in a file of their own, for few visitors need them. See
 /// [`super::Network::name_classes`].
 fn imagenet() -> Arc<[String]> {
     if cfg!(target_arch = "wasm32") { Arc::from([]) } else { of_lines(include_str!("../../assets/imagenet_labels.txt")) }
