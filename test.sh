@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs all tests. On Debian and Ubuntu it first installs what they need and the machine lacks: a C linker, and, where there is no
-# Vulkan driver, Mesa's software driver (lavapipe). Arguments go to `cargo test`.
+# Runs all tests. On Debian and Ubuntu it first installs what they need and the machine lacks: a C
+# linker, and, where there is no Vulkan driver, Mesa's software driver (lavapipe). Arguments go to
+# `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")"
 

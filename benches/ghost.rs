@@ -1,5 +1,5 @@
-//! What ghost modules gain: each of GhostNet 1.0's against the plain 1x1 convolution in its place, and the whole network.
-//! `cargo bench --bench ghost`.
+//! What ghost modules gain: each of GhostNet 1.0's against the plain 1x1 convolution in its place,
+//! and the whole network. `cargo bench --bench ghost`.
 
 mod common;
 

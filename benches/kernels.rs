@@ -1,6 +1,6 @@
-//! Every distinct layer of GhostNet 1.0, alone: time of a dispatch, and how close it comes to what the device can do.
-//! `cargo bench --bench kernels`. And one kernel on any shape: `cargo bench --bench kernels --
-//! pointwise 1x80x14x14 --out 184`.
+//! Every distinct layer of GhostNet 1.0, alone: time of a dispatch, and how close it comes to what
+//! the device can do. `cargo bench --bench kernels`. And one kernel on any shape:
+//! `cargo bench --bench kernels -- pointwise 1x80x14x14 --out 184`.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Whole runs, end to end: GhostNet's three widths at three batches, one at a time and several in flight. `cargo bench --bench model`.
+//! Whole runs, end to end: GhostNet's three widths at three batches, one at a time and several in
+//! flight. `cargo bench --bench model`.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Runs every bench, with --quick, and writes one Markdown file to attach to an issue: `cargo bench --bench report`, options
-//! `-- --out DIR --full`.
+//! Runs every bench, with --quick, and writes one Markdown file to attach to an issue:
+//! `cargo bench --bench report`, options `-- --out DIR --full`.
 
 mod common;
 
@@ -78,7 +78,8 @@ fn tool(program: &str, arguments: &[&str]) -> Option<String> {
     String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_string)
 }
 
-/// Runs a bench through cargo, which builds it first; returns what it printed. Its JSON goes beside the report.
+/// Runs a bench through cargo, which builds it first, and returns what it printed. Its JSON goes
+/// beside the report.
 fn run(name: &str, args: &Args) -> Result<String> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["bench", "--quiet", "--bench", name, "--"]);

@@ -1,6 +1,6 @@
-//! From nothing to the first logits: the first start on a machine, the second, and which cache makes the second quicker. Each time in a
-//! fresh process: the command `ghostnet bench`, whose start-up times are read.
-//! `cargo bench --bench startup`.
+//! From nothing to the first logits: the first start on a machine, the second, and which cache
+//! makes the second quicker. Each is in a fresh process: the command `ghostnet bench`, whose
+//! start-up times are read. `cargo bench --bench startup`.
 
 mod common;
 
@@ -14,8 +14,9 @@ use std::{fs, path::Path, process::Command};
 const MODEL: &str = "ghostnet_100";
 const PARTS: [&str; 5] = ["device", "weights", "pipelines", "first_run", "total"];
 
-/// What is started in each round, in this order: name, whether with Vulkan's pipeline cache (`GHOSTNET_CACHE_DIR`), and with the
-/// driver's own. The first finds empty folders, the others what it left there.
+/// What is started in each round, in this order: name, whether with Vulkan's pipeline cache
+/// (`GHOSTNET_CACHE_DIR`), and with the driver's own. The first finds empty folders, the others
+/// what it left there.
 const KINDS: [(&str, bool, bool); 5] = [
     ("first start", true, true),
     ("second start", true, true),
@@ -89,8 +90,9 @@ fn size(folder: &Path) -> u64 {
     entries.map(|entry| entry.metadata().map_or(0, |m| if m.is_dir() { size(&entry.path()) } else { m.len() })).sum()
 }
 
-/// One process: milliseconds of each of [`PARTS`]. `ours` is the folder of Vulkan's pipeline cache, `drivers` that of the driver's own
-/// cache; without a folder the cache is off. Mesa and NVIDIA let one choose; other drivers do as they do.
+/// One process: milliseconds of each of [`PARTS`]. `ours` is the folder of Vulkan's pipeline cache,
+/// `drivers` that of the driver's own cache. Without a folder the cache is off. Mesa and NVIDIA let
+/// one choose, and other drivers do as they do.
 fn start(args: &Args, ours: Option<&Path>, drivers: Option<&Path>) -> Result<[f64; 5]> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ghostnet"));
     command.args(["bench", MODEL, "--backend", "gpu", "--iters", "1", "--json"]);

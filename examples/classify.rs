@@ -1,4 +1,5 @@
-//! Classifies an image with the embedded network: `cargo run --release --example classify -- assets/images/chelsea.png`.
+//! Classifies an image with the embedded network:
+//! `cargo run --release --example classify -- assets/images/chelsea.png`.
 
 use ghostnet::{Engine, EngineOptions, Network, image_input};
 

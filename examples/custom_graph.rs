@@ -1,4 +1,5 @@
-//! A network of one's own from ghost modules: the passes fuse it without knowing its name. `cargo run --release --example custom_graph`.
+//! A network of one's own from ghost modules: the passes fuse it without knowing its name.
+//! `cargo run --release --example custom_graph`.
 
 use ghostnet::{
     Engine, EngineOptions, Tensor,

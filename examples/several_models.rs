@@ -1,4 +1,5 @@
-//! Several networks on one device, used from several threads: `cargo run --release --example several_models`.
+//! Several networks on one device, used from several threads:
+//! `cargo run --release --example several_models`.
 
 use ghostnet::{Engine, EngineOptions, Network, Tensor};
 

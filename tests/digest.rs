@@ -1,7 +1,10 @@
-//! What GPUs are given, by checksum: every composed shader, parameter block, packed constant and plan of GhostNet. Nothing of it changes by accident.
+//! What GPUs are given, by checksum: every composed shader, parameter block, packed constant and
+//! plan of GhostNet. Nothing of it changes by accident.
 //!
-//! `tests/data/digest.txt` holds the checksums. `GHOSTNET_DIGEST_DIR=DIR cargo test --test digest` writes what they are of, and DIR/digest.txt: two of
-//! these folders show with `diff -r` what a change does, and a change that is meant to copies the new digest into the tree, in a commit of its own.
+//! `tests/data/digest.txt` holds the checksums. `GHOSTNET_DIGEST_DIR=DIR cargo test --test digest`
+//! writes what they are of, and DIR/digest.txt. Two of these folders show with `diff -r` what a
+//! change does. A change that is meant to copies the new digest into the tree, in a commit of its
+//! own.
 
 mod common;
 
@@ -80,7 +83,8 @@ impl Files {
     }
 }
 
-/// GhostNet at three widths, on devices that multiply f32 or halves, one image or eight, as logits and as classes.
+/// GhostNet at three widths, on devices that multiply f32 or halves, one image or eight, as logits
+/// and as classes.
 fn files() -> Files {
     let mut files = Files::default();
     for name in ["ghostnet_050", "ghostnet_100", "ghostnet_130"] {

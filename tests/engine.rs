@@ -1,4 +1,5 @@
-//! The library as a caller sees it: models on a device, threads, batches, every input size, and an error of one line for what cannot be.
+//! The library as a caller sees it: models on a device, threads, batches, every input size, and an
+//! error of one line for what cannot be.
 
 mod common;
 
@@ -372,7 +373,8 @@ fn features_halve_the_map_from_stage_to_stage() {
     }
 }
 
-/// Fused as in one dispatch as computed operation by operation; at ratio 3 the last ghosts are cut off.
+/// Fused as in one dispatch as computed operation by operation. At ratio 3 the last ghosts are cut
+/// off.
 #[test]
 fn ghost_maps_are_the_modules_own() {
     let network = || Network::random_of(GhostNet::new(0.5).ratio(3).classes(9), 3);

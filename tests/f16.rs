@@ -1,5 +1,6 @@
-//! Precision f16: each kernel on halves against its CPU twin on the same values, and whole networks against f32; with arithmetic in f32,
-//! and in f16 where the adapter offers it, whatever the device's class would choose.
+//! Precision f16: each kernel on halves against its CPU twin on the same values, and whole networks
+//! against f32. They are with arithmetic in f32, and in f16 where the adapter offers it, whatever
+//! the device's class would choose.
 
 mod common;
 
@@ -82,8 +83,9 @@ fn multiplies(key: &PipelineKey) -> bool {
     key.define("F16") == Some(2)
 }
 
-/// Runs every step of a plan that has a pipeline not seen before on random values: halves on the GPU, the same values in the CPU twin. Of
-/// pipelines that multiply halves every step with other parameters.
+/// Runs every step of a plan that has a pipeline not seen before on random values: halves on the
+/// GPU, the same values in the CPU twin. Of pipelines that multiply halves it runs every step with
+/// other parameters.
 fn steps_match(context: &Arc<gpu::Context>, graph: &Graph, shape: Shape, choice: Choice, form: &Form, seen: &mut BTreeSet<Launch>) {
     plans_match(context, &plans(graph, shape, choice, form), seen);
 }
@@ -301,7 +303,8 @@ fn answers_as_in_f32(engine: &Engine) {
     }
 }
 
-/// Sums of products that halves cannot hold, which cancel out: within what is added up as halves, and beyond it; in every kernel that multiplies halves.
+/// Sums of products that halves cannot hold, which cancel out: within what is added up as halves,
+/// and beyond it. They are in every kernel that multiplies halves.
 #[test]
 fn sums_that_halves_cannot_hold() {
     let signs: [fn(usize) -> f32; 3] = [|i| [1.0, -1.0][i % 2], |i| [1.0, -1.0][i / 8 % 2], |i| [1.0, -1.0][i / 16 % 2]];
@@ -337,7 +340,8 @@ fn sums_that_halves_cannot_hold() {
     }
 }
 
-/// A gate that may be more than 1 would make activations that halves cannot hold: such a convolution does not multiply halves.
+/// A gate that may be more than 1 would make activations that halves cannot hold: such a
+/// convolution does not multiply halves.
 #[test]
 fn gates_without_a_bound() {
     let shape = Shape::new(1, 8, 5, 5);
@@ -365,7 +369,8 @@ fn which_devices_multiply_halves() {
     let Some(engine) = common::gpu_with(|options| options.precision = Precision::F16) else { return };
     let offered = engine.adapter().features.iter().any(|feature| feature == "shader-f16");
     let context = engine.gpu().unwrap();
-    // Asked of the device where halves are stored, and there alone; used by those classes that gain.
+    // Asked of the device where halves are stored, and there alone. It is used by those classes
+    // that gain.
     assert_eq!(context.multiplies_halves(), offered);
     assert!(!common::gpu().unwrap().gpu().unwrap().multiplies_halves());
     assert_eq!(engine.choice().multiplies_halves, offered && context.class() == DeviceClass::Gpu);

@@ -1,4 +1,5 @@
-//! Whole networks against timm: the outputs in tests/data/golden, made by tools/golden.py from weights that a formula gives.
+//! Whole networks against timm: the outputs in tests/data/golden, made by tools/golden.py from
+//! weights that a formula gives.
 
 mod common;
 

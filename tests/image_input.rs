@@ -1,5 +1,5 @@
-//! Decoding and preprocessing against Pillow and timm. `tools/make_image_fixtures.py` makes the files and expected values, and
-//! names the versions it ran on.
+//! Decoding and preprocessing against Pillow and timm. `tools/make_image_fixtures.py` makes the
+//! files and expected values, and names the versions it ran on.
 
 use std::{
     fs,
@@ -96,8 +96,8 @@ fn lossless_files_decode_to_pillows_pixels() {
     }
 }
 
-/// Decoders differ in their inverse DCT and in how they upsample colour; (largest, mean) difference allowed to libjpeg-turbo or
-/// libwebp. Seen: 3 and 0.32 for subsampled colour, 2 and 0.01 for other JPEG, 0 for WebP.
+/// Decoders differ in their inverse DCT and in how they upsample colour. So a largest and a mean
+/// difference to libjpeg-turbo and libwebp are allowed.
 #[test]
 fn lossy_files_decode_close_to_pillow() {
     let mut names: Vec<_> = fs::read_dir(data("decoded")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -149,7 +149,8 @@ fn resize_and_crop_equals_timm() {
     assert_eq!(count, 290);
 }
 
-/// The same as the hashes say, for a few images whose pixels are stored: here a difference has a size.
+/// The same as the hashes say, for a few images whose pixels are stored: here a difference has a
+/// size.
 #[test]
 fn stored_pixels_equal_timm() {
     let mut count = 0;
@@ -256,7 +257,8 @@ fn extreme_aspects_need_no_extreme_memory() {
     for image in [tall, wide] {
         let out = Preprocess::default().resize_and_crop(&image).unwrap();
         assert_eq!(out.dimensions(), (224, 224));
-        // 224 of 256 output pixels per source pixel: the middle of the image, where levels do not change.
+        // 224 of 256 output pixels per source pixel: the middle of the image, where levels do not
+        // change.
         assert!(out.pixels().all(|p| p.0 == [124; 3] || p.0 == [125; 3]), "{:?}", out.get_pixel(0, 0));
     }
 }

@@ -1,4 +1,5 @@
-//! Every kernel on the GPU against its CPU twin, a step of a plan at a time, on random values in every slot.
+//! Every kernel on the GPU against its CPU twin, a step of a plan at a time, on random values in
+//! every slot.
 
 mod common;
 
@@ -64,8 +65,8 @@ impl Compared {
     }
 }
 
-/// Runs a plan of one step on both sides; the largest difference, relative to the largest magnitude of what the step writes.
-/// What it does not write has to stay as it was, to the bit.
+/// Runs a plan of one step on both sides. Gives the largest difference, relative to the largest
+/// magnitude of what the step writes. What it does not write has to stay as it was, to the bit.
 fn difference(context: &Arc<gpu::Context>, only: &Arc<Plan>) -> f32 {
     let step = &only.steps[0];
     let mut random = Random(1 + step.dispatch.params.iter().fold(0, |hash: u64, &byte| hash.wrapping_mul(31) + u64::from(byte)));
@@ -338,7 +339,8 @@ fn the_cases_cover_every_kernel_and_fusing() {
             used.extend(plan.steps.iter().map(|step| step.dispatch.key.kernel));
         }
     }
-    used.extend([kernels::preprocess::KERNEL, kernels::softmax_top_k::KERNEL]); // classes_from_pixels
+    // classes_from_pixels
+    used.extend([kernels::preprocess::KERNEL, kernels::softmax_top_k::KERNEL]);
     used.insert(kernels::resize::KERNEL); // tests/resize.rs
     assert_eq!(used.len(), kernels::ALL.len(), "{used:?}");
     assert_eq!(FUSINGS.len() * CLASSES.len(), 9);

@@ -1,4 +1,5 @@
-//! Host and shader agree on every kernel's parameters: the same names in the same order at the same offsets.
+//! Host and shader agree on every kernel's parameters: the same names in the same order at the same
+//! offsets.
 
 mod common;
 
@@ -13,7 +14,8 @@ use ghostnet::{
 use naga::{TypeInner, proc::Layouter};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One shader of each kernel and set of switches (tiles and kernel sizes aside), with the length of the bytes that plans give it.
+/// One shader of each kernel and set of switches (tiles and kernel sizes aside), with the length of
+/// the bytes that plans give it.
 fn shaders() -> BTreeMap<PipelineKey, BTreeSet<usize>> {
     let mut shaders: BTreeMap<PipelineKey, BTreeSet<usize>> = BTreeMap::new();
     let shape = net::SHAPES[3];

@@ -34,17 +34,20 @@ fn results(graph: &Graph, passes: &[Pass], shape: Shape, input: &[f32]) -> Vec<V
 
 #[test]
 fn passes_match_as_often_as_the_network_implies() {
-    // Table 1 of the paper: 16 bottlenecks of two ghost modules each; 7 with squeeze-and-excite, 4 of stride 2, and 5 shortcuts of a
-    // depthwise and a 1x1 convolution (the strided ones and the step from 80 to 112 channels).
+    // Table 1 of the paper: 16 bottlenecks of two ghost modules each. 7 have squeeze-and-excite and
+    // 4 have stride 2. There are 5 shortcuts of a depthwise and a 1x1 convolution: the strided ones
+    // and the step from 80 to 112 channels.
     let (bottlenecks, gates, strided, shortcuts) = (16, 7, 4, 5);
     let modules = 2 * bottlenecks;
     for name in ["ghostnet_050", "ghostnet_100", "ghostnet_130"] {
         let mut graph = ghostnet(name);
-        // The stem's, two a ghost module, one a strided depthwise convolution, two a shortcut, the last 1x1 convolution's.
+        // The stem's, two a ghost module, one a strided depthwise convolution, two a shortcut, the
+        // last 1x1 convolution's.
         assert_eq!(passes::run(&mut graph, passes::REQUIRED), [("fold_batch_norm", 1 + 2 * modules + strided + 2 * shortcuts + 1)]);
         let matches = passes::run(&mut graph, passes::FUSING);
         let expected = [
-            // The stem's, both parts of each bottleneck's first module, both layers of each gate, the last 1x1's, the head's.
+            // The stem's, both parts of each bottleneck's first module, both layers of each gate,
+            // the last 1x1's, the head's.
             ("fuse_activation", 1 + 2 * bottlenecks + 2 * gates + 1 + 1),
             ("fuse_squeeze_excite", gates),
             ("fuse_ghost", modules),
@@ -54,7 +57,8 @@ fn passes_match_as_often_as_the_network_implies() {
             ("fuse_pool", 1),
         ];
         assert_eq!(matches, expected, "{name}");
-        // Input, stem, modules, strided depthwise, gates, shortcuts, last 1x1 with its mean, head, classifier.
+        // Input, stem, modules, strided depthwise, gates, shortcuts, last 1x1 with its mean, head,
+        // classifier.
         assert_eq!(graph.nodes().len(), 1 + 1 + modules + strided + gates + shortcuts + 1 + 1 + 1, "{name}:\n{graph}");
     }
 }
@@ -132,14 +136,16 @@ fn ghostnet_takes_52_dispatches() {
     }
 }
 
-/// Squeeze-and-excites that follow a ghost module directly: without the fused kernel a pool of their own makes their sums.
+/// Squeeze-and-excites that follow a ghost module directly. Without the fused kernel a pool of
+/// their own makes their sums.
 fn sums(graph: &Graph) -> usize {
     let follows =
         |node: &&ghostnet::graph::Node| matches!(node.op, Op::SqueezeExcite(_)) && matches!(graph.node(node.inputs[0]).op, Op::Ghost(_));
     graph.nodes().iter().filter(follows).count()
 }
 
-/// A graph that a pass has to leave alone: how often `pass` matches, and whether all passes keep the results.
+/// A graph that a pass has to leave alone: how often `pass` matches, and whether all passes keep
+/// the results.
 fn check(pass: &str, expected: usize, net: Net, shape: Shape) {
     let mut graph = net.graph.clone();
     passes::run(&mut graph, passes::REQUIRED);

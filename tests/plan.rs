@@ -1,4 +1,5 @@
-//! Plans: which buffers steps share, how many bytes they take, and which weights plans have in common.
+//! Plans: which buffers steps share, how many bytes they take, and which weights plans have in
+//! common.
 
 mod common;
 
@@ -14,7 +15,8 @@ use ghostnet::{
 use proptest::prelude::*;
 use std::{collections::HashMap, sync::Arc};
 
-/// Results of a plan whose buffers are shared, and of one in which every node's output is a result, so that none may share.
+/// Results of a plan whose buffers are shared, and of one in which every node's output is a result,
+/// so that none may share.
 fn shares_nothing_alive(graph: &Graph, shape: Shape, class: DeviceClass, fusing: Fusing) -> Result<(), TestCaseError> {
     let fused = net::after_passes(graph.clone(), fusing != Fusing::None);
     let options = net::options(class, fusing, Form::Tensors, Precision::F32);

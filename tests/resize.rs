@@ -1,4 +1,5 @@
-//! Images resized by the device: the same pixels as `image_input` makes, which `tests/image_input.rs` holds against Pillow and timm.
+//! Images resized by the device: the same pixels as `image_input` makes, which
+//! `tests/image_input.rs` holds against Pillow and timm.
 
 mod common;
 
@@ -118,7 +119,8 @@ fn every_size_gives_pillows_pixels() {
     let ways = [
         square(224, 0.875),
         square(32, 1.0),
-        // Rows and columns differ; not multiples of a tile; the crop is larger than the image: black around it.
+        // Rows and columns differ and are no multiples of a tile. The crop is larger than the
+        // image, with black around it.
         Preprocess::default().size([37, 50]).crop_pct(0.9).interpolation(Interpolation::Bilinear),
         square(33, 1.5),
     ];
@@ -138,7 +140,8 @@ fn a_batch_takes_images_of_every_size() {
     let how = square(40, 0.875);
     for precision in [Precision::F32, Precision::F16] {
         let Some(mut prepared) = prepared(how.size, 5, DeviceClass::Gpu, precision) else { return };
-        // Larger, smaller, and the first size again: rooms grow, and what is left in them must not show.
+        // Larger, smaller, and the first size again: rooms grow, and what is left in them must not
+        // show.
         for sizes in [[(50, 60), (200, 300), (3, 3), (50, 60), (90, 400)], [(7, 9), (300, 200), (50, 60), (41, 40), (1, 1)]] {
             let images = sizes.map(|(width, height)| noise(width, height));
             compare(&mut prepared, &how, &images, false);

@@ -1,4 +1,5 @@
-//! Sessions: several runs under way give what one after the other gives, in order, whatever becomes of the session, the handle or the device.
+//! Sessions: several runs under way give what one after the other gives, in order, whatever becomes
+//! of the session, the handle or the device.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Every shader that any plan composes: valid, within WebGPU's default limits, and translatable to what each system's driver takes.
+//! Every shader that any plan composes: valid, within WebGPU's default limits, and translatable to
+//! what each system's driver takes.
 
 mod common;
 
@@ -32,8 +33,8 @@ const MAX_COMPUTE_WORKGROUPS_PER_DIMENSION: u32 = 65535;
 const MAX_STORAGE_BUFFERS_PER_SHADER_STAGE: usize = 8;
 const MAX_UNIFORM_BUFFER_BINDING_SIZE: u32 = 65536;
 
-/// Pipelines of GhostNet 1.0 from an input to logits, at most: each costs start-up time. Raise one only for what the time buys, and none above 22: with
-/// preprocessing and top-k 24 are allowed.
+/// Pipelines of GhostNet 1.0 from an input to logits, at most: each costs start-up time. Raise one
+/// only for what the time buys, and none above 22. With preprocessing and top-k 24 are allowed.
 fn max_pipelines(class: DeviceClass) -> usize {
     match class {
         DeviceClass::Gpu => 20,
@@ -113,8 +114,9 @@ fn sources() -> impl Iterator<Item = (String, String)> {
     shaders().keys().map(|key| (key.file_name(), key.source())).chain(roofline::shaders())
 }
 
-/// Parses and validates a shader, with no capability beyond WebGPU's own: `unpack2x16float` is core WGSL, for naga a capability. `shader-f16`
-/// is WebGPU's too, and for those alone that say that they want it.
+/// Parses and validates a shader, with no capability beyond WebGPU's own. `unpack2x16float` is core
+/// WGSL, for naga a capability. `shader-f16` is WebGPU's too, and for those alone that say that
+/// they want it.
 fn validated(name: &str, source: &str) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
     let halves = if source.contains("\nenable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };

@@ -1,4 +1,7 @@
-"""export.py TRAINED.safetensors OUT.safetensors DATA: rewrites the metadata in its final form and measures the written file on the test images."""
+"""export.py TRAINED.safetensors OUT.safetensors DATA
+
+Rewrites the metadata in its final form and measures the written file on the test images.
+"""
 import json, os, sys, torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file

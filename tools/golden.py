@@ -1,20 +1,24 @@
-"""golden.py [OUT_DIR]: the reference outputs in tests/data/golden, computed by timm on the CPU in f32.
+"""golden.py [OUT_DIR]: the reference outputs in tests/data/golden, by timm on the CPU in f32.
 
-The weights are no file: every element follows from the name of its tensor and its position, by integer arithmetic and
-one or two f32 operations, so that a test in any language repeats them bit for bit.
+The weights are no file. Every element follows from the name of its tensor and its position, by
+integer arithmetic and one or two f32 operations. So a test in any language repeats them bit for
+bit.
 
     seed  = FNV-1a 64 of the UTF-8 tensor name
-    x_i   = splitmix64: z = seed + (i + 1) * 0x9E3779B97F4A7C15; z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
-            z = (z ^ z >> 27) * 0x94D049BB133111EB; x = z ^ z >> 31         (all modulo 2^64, i counts row-major)
-    u_i   = (x_i >> 40) / 2^24                                              (exact in f32, in [0, 1))
-    weight, two dimensions or more   (2u - 1) * bound, bound = f32(sqrt(f64(GAIN / fan_in))), fan_in = product of shape[1:]
+    x_i   = splitmix64: z = seed + (i + 1) * 0x9E3779B97F4A7C15;
+            z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
+            z = (z ^ z >> 27) * 0x94D049BB133111EB; x = z ^ z >> 31
+            (all modulo 2^64, i counts row-major)
+    u_i   = (x_i >> 40) / 2^24                             (exact in f32, in [0, 1))
+    weight, two dimensions or more   (2u - 1) * bound, bound = f32(sqrt(f64(GAIN / fan_in))),
+                                     fan_in = product of shape[1:]
     weight, one dimension            0.5 + u
     bias, running_mean               (u - 0.5) * 0.2
     running_var                      0.5 + u
     input                            (2u - 1) * 3
 
-Every step is rounded to f32. A batch of n starts with the images of a smaller batch of the same size, as one run of i
-goes through the whole input.
+Every step is rounded to f32. A batch of n starts with the images of a smaller batch of the same
+size, as one run of i goes through the whole input.
 """
 import copy, importlib.metadata, json, os, platform, sys
 import numpy as np
@@ -27,7 +31,9 @@ from timm.models.ghostnet import GhostModule
 from make_embedded import write_safetensors
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-GAIN = 3.0  # 6, for ReLU everywhere, would let logits grow to 2e7, as the projections have none; with 3, activations stay below 1e3, within f16
+# 6, for ReLU everywhere, would let logits grow to 2e7, as the projections have none. With 3,
+# activations stay below 1e3, within f16.
+GAIN = 3.0
 MASK = (1 << 64) - 1
 
 
@@ -134,7 +140,8 @@ def intermediates(out, name, shape):
 def features(name, shape):
     model, whole = timm.create_model(name, pretrained=False, features_only=True), fill(network(name))
     info = [{k: row[k] for k in ("module", "num_chs", "reduction")} for row in model.feature_info.info]
-    state = whole.state_dict()  # the feature network calls blocks.0 blocks_0; the formula hashes the names of the whole network
+    # The feature network calls blocks.0 blocks_0. The formula hashes the names of the whole one.
+    state = whole.state_dict()
     model.load_state_dict({k: state[k.replace("blocks_", "blocks.", 1)] for k in model.state_dict()})
     maps = model.eval()(tensor("input", shape))
     again = whole.forward_intermediates(tensor("input", shape), intermediates_only=True)

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""isa_report.py ISA_STATS DIR: what every shader of a plan costs on an AMD RDNA2 GPU, with no such GPU.
+"""isa_report.py ISA_STATS DIR: what every shader of a plan costs on an AMD RDNA2 GPU, without one.
 
     ghostnet inspect ghostnet_100 --precision f32|f16 --dump-shaders DIR
     python3 tools/isa_report.py path/to/isa-stats DIR
 
-ISA_STATS turns WGSL into SPIR-V as wgpu does and prints the statistics of Mesa's RADV compiler. This script runs it on each
-file, adds what the disassembly says of the loop over input channels (its instructions, and the share of them that are
-multiply-adds; of two halves at once counts as one), prints a table, and exits 1 if a shader spills, uses scratch, leaves fewer than 8 subgroups per SIMD, or if
-in `pointwise` or `ghost` less than half of that loop is multiply-adds.
+ISA_STATS turns WGSL into SPIR-V as wgpu does and prints the statistics of Mesa's RADV compiler.
+This script runs it on each file and prints a table. It adds what the disassembly says of the loop
+over input channels: its instructions, and the share of them that are multiply-adds (one of two
+halves at once counts as one).
+
+It exits 1 if a shader spills, uses scratch or leaves fewer than 8 subgroups per SIMD. It exits 1
+too if in `pointwise` or `ghost` less than half of that loop is multiply-adds.
 """
 import os, pathlib, re, subprocess, sys
 
@@ -33,8 +36,11 @@ def run(tool, file):
 
 
 def main_loop(disassembly):
-    """Instructions and multiply-adds of the loop over input channels: of the innermost loops that read buffers and no workgroup memory,
-    the one with most multiply-adds."""
+    """Instructions and multiply-adds of the loop over input channels.
+
+    That is the one with most multiply-adds among the innermost loops that read buffers and no
+    workgroup memory.
+    """
     blocks, code = {}, []
     for line in disassembly.splitlines():
         if label := re.match(r"\s*(BB\d+):", line):

@@ -1,8 +1,10 @@
 """make_embedded.py F32.safetensors DATA OUT.safetensors
 
-Makes the weights that the crate embeds: every tensor of F32.safetensors rounded to f16, num_batches_tracked left out,
-metadata kept. DATA holds test.tar.xz (CIFAR-10 as JPEGs); the accuracy of the rounded weights, computed in f32, goes
-into the metadata as test_top1 and the one of F32.safetensors as test_top1_f32. Prints how much each kind of tensor lost.
+Makes the weights that the crate embeds: every tensor of F32.safetensors rounded to f16,
+num_batches_tracked left out, metadata kept. DATA holds test.tar.xz (CIFAR-10 as JPEGs).
+
+The accuracy of the rounded weights, computed in f32, goes into the metadata as test_top1 and the
+one of F32.safetensors as test_top1_f32. Prints how much each kind of tensor lost.
 """
 import json, os, struct, sys
 import numpy as np
@@ -16,7 +18,10 @@ NAMES = {"float16": "F16", "float32": "F32"}
 
 
 def write_safetensors(path, tensors, metadata):
-    """Writes numpy arrays in an order that depends on nothing but their names, so the same input gives the same bytes."""
+    """Writes numpy arrays in an order that depends on their types and names alone.
+
+    So the same input gives the same bytes.
+    """
     header, offset = {"__metadata__": dict(sorted(metadata.items()))}, 0
     order = sorted(tensors, key=lambda k: (-tensors[k].dtype.itemsize, k))
     for k in order:
@@ -74,7 +79,8 @@ def main():
     images = load(os.path.join(data, "test.tar.xz"))
     meta["test_top1_f32"] = f"{measure({k: torch.from_numpy(v) for k, v in source.items()}, meta, images):.4f}"
     meta["test_top1"] = "0"
-    write_safetensors(out, rounded, meta)  # measured on what the file gives back, then written with the figure
+    # Measured on what the file gives back, then written with the figure.
+    write_safetensors(out, rounded, meta)
     state = {k: v.float() for k, v in load_file(out).items()}
     meta["test_top1"] = f"{measure(state, meta, images):.4f}"
     write_safetensors(out, rounded, meta)

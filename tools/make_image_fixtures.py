@@ -5,17 +5,24 @@ Run with Pillow 13.0.0, timm 1.0.31, torchvision 0.29.2, torch 2.15.0, scikit-im
 
     python tools/make_image_fixtures.py
 
-The photos come from scikit-image's bundled `skimage/data`, scaled down. Their licences as its `_fetchers.py` states them:
-chelsea (Stefan van der Walt) CC0; coffee (Rachel Michetti) CC0; horse (Andreas Preuss) CC0; rocket (SpaceX) public domain.
+The photos come from scikit-image's bundled `skimage/data`, scaled down. Their licences as its
+`_fetchers.py` states them:
+    chelsea (Stefan van der Walt)  CC0
+    coffee (Rachel Michetti)       CC0
+    horse (Andreas Preuss)         CC0
+    rocket (SpaceX)                public domain
 
 Written:
     *.png, *.jpg, ...     inputs
-    decoded/NAME.png      inputs that are lossy: Pillow's pixels (EXIF orientation applied, converted to RGB)
-    resized/NAME_*.png    timm's evaluation transform before ToTensor, for a look at the pixels when a hash differs
+    decoded/NAME.png      inputs that are lossy: Pillow's pixels (EXIF orientation applied, converted
+                          to RGB)
+    resized/NAME_*.png    timm's evaluation transform before ToTensor, for a look at the pixels when
+                          a hash differs
     tensor_32.f32         timm's whole transform of photo.png at 32 x 32, f32 little endian [3, 32, 32]
     decoded.txt           NAME WIDTH HEIGHT FNV of the RGB bytes, for lossless inputs
-    resized.txt           NAME HEIGHT WIDTH FILTER CROP_PCT FNV of the RGB bytes; NAME is a file, or `noise-WxH` or `bits-WxH`,
-                          images that the test makes by the same formula as `generated` here
+    resized.txt           NAME HEIGHT WIDTH FILTER CROP_PCT FNV of the RGB bytes. NAME is a file, or
+                          `noise-WxH` or `bits-WxH`, images that the test makes by the same formula
+                          as `generated` here
 FNV is 64-bit FNV-1a, in hexadecimal.
 """
 
@@ -105,7 +112,8 @@ save("palette_4bit.png", cat.quantize(11), optimize=True)
 save("one_bit.png", cat.convert("1"), optimize=True)
 save("colour_key.png", cat, transparency=cat.getpixel((5, 5)), optimize=True)
 sixteen = np.asarray(cat.convert("L")).astype(np.uint16) * 257 - 100 * (np.asarray(cat.convert("L")) > 50)
-# Pillow's convert("RGB") of 16-bit grey clips at 255; the crate takes the high byte, as Pillow does for colour.
+# Pillow's convert("RGB") of 16-bit grey clips at 255. The crate takes the high byte, as Pillow does
+# for colour.
 save("grey_16.png", Image.fromarray(sixteen.astype(np.uint16)), np.repeat((sixteen >> 8).astype(np.uint8)[..., None], 3, 2))
 save("photo.bmp", cat.resize((51, 34)))
 save("palette.bmp", palette.resize((51, 34)))

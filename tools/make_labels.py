@@ -1,4 +1,7 @@
-"""make_labels.py OUT.txt: the ImageNet-1k class names in index order, one a line, from the WordNet lemmas that timm carries."""
+"""make_labels.py OUT.txt: the ImageNet-1k class names in index order, one a line.
+
+They are from the WordNet lemmas that timm carries.
+"""
 import os, sys
 import timm.data
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the PyTorch fixtures of the checkpoint tests: tests/data/pth/{zip,legacy,nested_zip,expanded}.pth.
+"""Writes the PyTorch fixtures of the checkpoint tests to tests/data/pth.
 
-Needs torch alone; the committed files were written by Python 3.11.7 and torch 2.15.0.
+They are {zip,legacy,nested_zip,expanded}.pth. This needs torch alone. The committed files were
+written by Python 3.11.7 and torch 2.15.0.
 
     python tools/make_pth_fixtures.py
 """

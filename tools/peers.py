@@ -1,22 +1,32 @@
 #!/usr/bin/env python3
-"""peers.py: GhostNet 1.0 (224 x 224, batch 1, f32) by ghostnet and by its peers, in alternating runs on this machine.
+"""peers.py: GhostNet 1.0 (224 x 224, batch 1, f32) by ghostnet and its peers, in alternating runs.
 
-    python3 -m venv VENV && VENV/bin/pip install numpy safetensors onnx onnxruntime onnxruntime-ep-webgpu ncnn
-    VENV/bin/pip install --no-deps pnnx            # its program alone; its Python part would bring torch
-    cargo build --release && VENV/bin/python tools/peers.py [--on lavapipe,swiftshader,cpu] [--json FILE] [--markdown FILE]
+    python3 -m venv VENV
+    VENV/bin/pip install numpy safetensors onnx onnxruntime onnxruntime-ep-webgpu ncnn
+    VENV/bin/pip install --no-deps pnnx            # its Python part would bring torch
+    cargo build --release
+    VENV/bin/python tools/peers.py [--on lavapipe,swiftshader,cpu] [--json FILE] [--markdown FILE]
 
-About four minutes for all three on two quiet cores. Run with Python 3.11.7, numpy 2.4.6, safetensors 0.8.0, onnx 1.23.2, onnxruntime 1.32.0,
-onnxruntime-ep-webgpu 0.4.0, ncnn 1.0.20261020, pnnx 20261020, on Linux.
+It takes about four minutes for all three on two quiet cores. Run with Python 3.11.7, numpy 2.4.6,
+safetensors 0.8.0, onnx 1.23.2, onnxruntime 1.32.0, onnxruntime-ep-webgpu 0.4.0, ncnn 1.0.20261020
+and pnnx 20261020, on Linux.
 
-The network is written twice from one set of made-up weights: as safetensors for ghostnet and as ONNX, BatchNorm folded, which
-pnnx turns into ncnn's form. In the first round every contestant's logits must be within 1e-3 (of the largest logit) of those
-of ONNX Runtime on the CPU, or the script ends.
+The network is written twice from one set of made-up weights: as safetensors for ghostnet and as
+ONNX, BatchNorm folded, which pnnx turns into ncnn's form. In the first round every contestant's
+logits must be within 1e-3 (of the largest logit) of those of ONNX Runtime on the CPU, or the script
+ends.
 
-On each adapter the contestants take turns, each time in a process of its own that finds every shader cache empty. Of a process
-count the first result (from the first call, with programs and Python modules loaded, to the first logits: device, weights from
-disk, pipelines) and the median of its runs after three that warm up (each from the input on the host to the logits on the host).
-Reported are medians over rounds with the least and greatest, and the ratio peer / ghostnet of the medians with the least and
-greatest of a round. Exit status 1 if a bar is missed or something failed.
+On each adapter the contestants take turns, each time in a process of its own that finds every
+shader cache empty. Two times of a process count:
+
+- The first result, from the first call, with programs and Python modules loaded, to the first
+  logits. That is the device, the weights from disk and the pipelines.
+- The median of its runs after three that warm up, each from the input on the host to the logits
+  there.
+
+Reported are medians over rounds with the least and greatest, and the ratio peer / ghostnet of the
+medians with the least and greatest of a round. Exit status 1 if a bar is missed or something
+failed.
 """
 import argparse, datetime, importlib.metadata, importlib.util, json, os, pathlib, platform, shlex, statistics, subprocess, sys, tempfile, time
 
@@ -28,8 +38,11 @@ LAVAPIPE = ["/usr/share/vulkan/icd.d/lvp_icd.x86_64.json", "/usr/share/vulkan/ic
 SWIFTSHADER = ["/usr/lib/chromium/vk_swiftshader_icd.json"]
 
 OURS = "ghostnet"
-# Per adapter: files that may be its Vulkan driver; contestants in their order, with threads (0: all) and timed runs per
-# process; bars: (what, ours, peer, ours at most this part of the peer's) or (what, ours, None, at most so many ms).
+# Per adapter:
+# - icd: files that may be its Vulkan driver.
+# - contestants: in their order, with threads (0: all) and timed runs per process.
+# - bars: (what, ours, peer, ours at most this part of the peer's) or (what, ours, None, at most so
+#   many ms).
 SUITES = {
     "lavapipe": {
         "icd": LAVAPIPE,
@@ -51,7 +64,8 @@ SUITES = {
     },
 }
 
-# Rows of the paper's table 1: kernel, expansion, out, squeeze-and-excite, stride; by stages as timm numbers them (src/model/ghostnet.rs).
+# Rows of the paper's table 1: kernel, expansion, out, squeeze-and-excite, stride. They are by
+# stages as timm numbers them (src/model/families/ghostnet.rs).
 STAGES = [
     [(3, 16, 16, 0, 1)], [(3, 48, 24, 0, 2)], [(3, 72, 24, 0, 1)], [(5, 72, 40, 1, 2)], [(5, 120, 40, 1, 1)], [(3, 240, 80, 0, 2)],
     [(3, 200, 80, 0, 1), (3, 184, 80, 0, 1), (3, 184, 80, 0, 1), (3, 480, 112, 1, 1), (3, 672, 112, 1, 1)], [(5, 672, 160, 1, 2)],
@@ -60,7 +74,11 @@ STAGES = [
 
 
 def build(folder):
-    """Writes the network as weights.safetensors (timm's names), model.onnx and ncnn's model.param and model.bin, and the input as x.npy."""
+    """Writes the network in three forms, and the input as x.npy.
+
+    The forms are weights.safetensors (timm's names), model.onnx and ncnn's model.param and
+    model.bin.
+    """
     import numpy as np, onnx, safetensors.numpy
     from onnx import helper, numpy_helper
     random, tensors, nodes, constants = np.random.default_rng(0), {}, [], []
@@ -68,7 +86,8 @@ def build(folder):
     def tensor(name, *shape):
         last, u = name.rsplit(".", 1)[1], random.random(shape)
         if last == "weight" and len(shape) > 1:
-            v = (2 * u - 1) * np.sqrt(3 / np.prod(shape[1:]))  # keeps activations of a network without training near the size of its input
+            # Keeps activations of a network without training near the size of its input.
+            v = (2 * u - 1) * np.sqrt(3 / np.prod(shape[1:]))
         else:
             v = 0.5 + u if last in ("weight", "running_var") else (u - 0.5) * 0.2
         tensors[name] = v.astype(np.float32)
@@ -131,7 +150,10 @@ def build(folder):
 
 
 def run(command, folder, **env):
-    """Runs a command that finds every shader cache empty and returns what it printed; ends the script if the command fails."""
+    """Runs a command that finds every shader cache empty and returns what it printed.
+
+    The script ends if the command fails.
+    """
     with tempfile.TemporaryDirectory() as cache:
         env = {**os.environ, **env, "MESA_SHADER_CACHE_DISABLE": "true", "XDG_CACHE_HOME": cache, "GHOSTNET_CACHE_DIR": ""}
         done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
@@ -156,13 +178,14 @@ def peer_onnxruntime(device, threads, x):
         if not devices:
             sys.exit("onnxruntime-ep-webgpu found no device")
         options.add_provider_for_devices(devices[:1], {})
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")  # every node runs on the device, or none
+        # Every node runs on the device, or none.
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         session = ort.InferenceSession("model.onnx", options)
     return lambda: session.run(["logits"], {"input": x})[0]
 
 
 def peer_ncnn(device, threads, x):
-    """A function that computes logits by ncnn on "cpu" or "vulkan", in f32 as its model is stored."""
+    """A function that computes logits by ncnn on "cpu" or "vulkan", in f32 as its model is."""
     import ncnn, numpy as np
     net = ncnn.Net()
     net.opt.use_vulkan_compute = device == "vulkan"
@@ -182,9 +205,13 @@ def peer_ncnn(device, threads, x):
 
 
 def peer(engine, threads, iters, output):
-    """What a process that runs a peer does, in the folder of the models: prints {"first_ms", "latency_ms", "libraries"}."""
+    """What a process that runs a peer does, in the folder of the models.
+
+    It prints {"first_ms", "latency_ms", "libraries"}.
+    """
     import numpy as np
-    importlib.import_module(engine.split("-")[0])  # libraries are loaded before the clock starts, as ghostnet's code is
+    # Libraries are loaded before the clock starts, as ghostnet's code is.
+    importlib.import_module(engine.split("-")[0])
     x, (library, device), times = np.load("x.npy"), engine.split("-"), []
     start = time.perf_counter()
     logits = (peer_onnxruntime if library == "onnxruntime" else peer_ncnn)(device, threads or os.cpu_count(), x)
@@ -199,7 +226,9 @@ def peer(engine, threads, iters, output):
     with open("/proc/self/maps") as maps:
         libraries = sorted({os.path.basename(line.split()[-1]) for line in maps if ".so" in line})
     print(json.dumps({"first_ms": first * 1e3, "latency_ms": statistics.median(times[WARM_UP - 1:]) * 1e3, "libraries": libraries}), flush=True)
-    os._exit(0)  # drivers and thread pools that are torn down in the wrong order must not spoil a measurement that is done
+    # Drivers and thread pools that are torn down in the wrong order must not spoil a measurement
+    # that is done.
+    os._exit(0)
 
 
 def driver(candidates, name):
@@ -212,7 +241,10 @@ def driver(candidates, name):
 
 
 def block(engine, threads, iters, library, env, options, output=None):
-    """One contestant's process: {"first_ms", "latency_ms"}, and of ghostnet's also "adapter" and "driver". `library` is the driver it must use."""
+    """One contestant's process: {"first_ms", "latency_ms"}.
+
+    Of ghostnet's it gives also "adapter" and "driver". `library` is the driver it must use.
+    """
     wrap, (program, device) = shlex.split(options.wrap), engine.split("-")
     if program == "ghostnet":
         common = ["--weights", "weights.safetensors", "--backend", device, "--json", *(["--adapter", "vulkan"] if library else [])]

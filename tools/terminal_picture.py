@@ -1,4 +1,7 @@
-"""terminal_picture.py OUT.svg WIDTH TITLE < OUTPUT: what a command printed, as a picture for README. Needs rich (made with 15.0)."""
+"""terminal_picture.py OUT.svg WIDTH TITLE < OUTPUT: what a command printed, as a picture.
+
+It is for README. Needs rich (made with 15.0).
+"""
 import sys
 from rich.console import Console
 from rich.text import Text

@@ -2,9 +2,10 @@
 
     python train_cifar10.py --data DIR --out ghostnet_cifar10.safetensors --minutes 90
 
-DIR holds train.tar.xz and test.tar.xz (CLASS/NNNN.jpg). The network is timm's ghostnet_050 with its stem at stride 1,
-so a 32x32 image reaches the last stage at 2x2 (or 4x4 with --strides 1,1). The learning rate follows the clock: one
-cycle over the minutes given, so a slow machine trains fewer epochs but always finishes its schedule.
+DIR holds train.tar.xz and test.tar.xz (CLASS/NNNN.jpg). The network is timm's ghostnet_050 with its
+stem at stride 1, so a 32x32 image reaches the last stage at 2x2 (or 4x4 with --strides 1,1).
+The learning rate follows the clock: one cycle over the minutes given. So a slow machine trains
+fewer epochs but always finishes its schedule.
 """
 import argparse, io, json, math, os, tarfile, time
 import numpy as np

@@ -37,7 +37,8 @@ pub struct Args {
     /// Part of the wanted adapter's name, driver or API
     #[arg(long, value_name = "SUBSTRING")]
     pub adapter: Option<String>,
-    /// Compare with a file that --save wrote: a column with the ratio of each row's time to what it was
+    /// Compare with a file that --save wrote: a column with the ratio of each row's time to what it
+    /// was
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
     /// Write the JSON object to a file
@@ -52,14 +53,16 @@ pub struct Args {
 }
 
 impl Args {
-    /// The options of the bench `name`; `None` where nothing is to be measured: `cargo test --all-targets` runs benches, without `--bench`.
+    /// The options of the bench `name`. `None` where nothing is to be measured:
+    /// `cargo test --all-targets` runs benches, without `--bench`.
     pub fn parse_for(name: &str) -> Result<Option<Self>> {
         Self::parse().checked(name)
     }
 
     /// The options, if anything is to be measured.
     pub fn checked(self, name: &str) -> Result<Option<Self>> {
-        // Cargo starts a bench in its package's folder; who starts cargo names files from the project's.
+        // Cargo starts a bench in its package's folder. Who starts cargo names files from the
+        // project's.
         if env::var_os("CARGO_MANIFEST_DIR").is_some() {
             env::set_current_dir(root()).with_context(|| format!("going to {}", root().display()))?;
         }

@@ -40,7 +40,8 @@ fn opened<T>(result: Result<T>) -> Option<T> {
     }
 }
 
-/// A line on stderr that the test runner does not hold back: the log of every run names its adapter.
+/// A line on stderr that the test runner does not hold back: the log of every run names its
+/// adapter.
 fn say(line: &str) {
     use std::io::Write as _;
     // A closed stderr is no reason to fail.
@@ -89,8 +90,8 @@ pub fn cpu() -> &'static Engine {
 
 /// Named tolerances, each relative to the largest magnitude of the expected values.
 pub mod tolerance {
-    /// One kernel on the same numbers: sums in another order, with and without fused multiply-adds; WGSL's `exp` is good to
-    /// 3 + 2 |x| units in the last place.
+    /// One kernel on the same numbers: sums in another order, with and without fused multiply-adds.
+    /// WGSL's `exp` is good to 3 + 2 |x| units in the last place.
     pub const KERNEL: f32 = 1e-5;
     /// Sums in another order, f32: the same network, fused or not.
     pub const REORDERED: f32 = 1e-5;
@@ -98,13 +99,16 @@ pub mod tolerance {
     pub const NETWORK: f32 = 1e-4;
     /// As NETWORK, from a photograph: preprocessing may differ by 1/255 in a pixel.
     pub const PHOTOGRAPH: f32 = 1e-2;
-    /// A value stored as a half, relative to itself: rounded to 11 bits, in whichever direction the driver rounds.
+    /// A value stored as a half, relative to itself: rounded to 11 bits, in whichever direction the
+    /// driver rounds.
     pub const HALF: f32 = 1.0 / 1024.0;
     /// The smallest normal half, absolute: below it a driver may store zero.
     pub const SMALLEST_HALF: f32 = 1.0 / 16384.0;
-    /// One kernel that multiplies halves: eight products of 11 bits are added up as halves, and intrinsic maps are kept as halves (found: 8e-4).
+    /// One kernel that multiplies halves: eight products of 11 bits are added up as halves, and
+    /// intrinsic maps are kept as halves.
     pub const PRODUCTS: f32 = 2e-3;
-    /// One kernel that stores intrinsic maps as halves before it makes ghosts of them: nine taps of what was rounded to 11 bits.
+    /// One kernel that stores intrinsic maps as halves before it makes ghosts of them: nine taps of
+    /// what was rounded to 11 bits.
     pub const INTRINSICS: f32 = 1e-3;
     /// A whole network on halves.
     pub const HALVES: f32 = 2e-2;

@@ -142,7 +142,8 @@ impl Net {
     }
 }
 
-/// Depthwise convolutions of odd kernels, strides and padding, for maps of at least 5 x 9, and dense ones.
+/// Depthwise convolutions of odd kernels, strides and padding, for maps of at least 5 x 9, and
+/// dense ones.
 pub fn odd_windows(c: usize) -> Graph {
     let (mut net, input) = Net::new(c);
     for (kernel, stride, pad) in [
@@ -163,7 +164,8 @@ pub fn odd_windows(c: usize) -> Graph {
     net.graph
 }
 
-/// Every operation on maps of `c` channels, each with several sizes where it has any, as results of one graph.
+/// Every operation on maps of `c` channels, each with several sizes where it has any, as results of
+/// one graph.
 pub fn every_operation(c: usize) -> Graph {
     let (mut net, input) = Net::new(c);
     let mut results = Vec::new();
@@ -275,7 +277,8 @@ pub fn wide_ghosts(c: usize) -> Graph {
     net.graph
 }
 
-/// Sums over input blocks of every remainder by four, so many that a GPU has four under way: plain, and in ghost modules with gate, residual and sums.
+/// Sums over input blocks of every remainder by four, so many that a GPU has four under way. They
+/// are plain, and in ghost modules with gate, residual and sums.
 pub fn long_sums(c: usize) -> Graph {
     assert!(c > 61);
     let (mut net, input) = Net::new(c);
@@ -298,7 +301,8 @@ pub fn long_sums(c: usize) -> Graph {
 /// Maps for [`long_sums`]: of one pixel an invocation, and of more.
 pub const LONG_SHAPES: [Shape; 3] = [Shape::new(1, 63, 5, 7), Shape::new(2, 66, 9, 10), Shape::new(1, 69, 14, 19)];
 
-/// Squeeze-and-excites of every size of the kernel, up to its limit of 2048 channels and 512 reduced ones.
+/// Squeeze-and-excites of every size of the kernel, up to its limit of 2048 channels and 512
+/// reduced ones.
 pub fn squeeze_excites() -> Vec<(Graph, Shape)> {
     [(1, 1, [2, 3, 2]), (130, 33, [2, 5, 7]), (1024, 256, [1, 1, 1]), (1028, 8, [2, 2, 1]), (2048, 512, [1, 1, 2]), (2048, 512, [4, 1, 1])]
         .into_iter()
@@ -424,8 +428,8 @@ pub fn cases(choice: Choice, precision: Precision) -> impl Iterator<Item = Case>
     texts.map(move |(cases, text)| cases.case(text, &options).unwrap_or_else(|error| panic!("{error}")))
 }
 
-/// A plan's results on the CPU twins, for a `[n, c, h, w]` input. Every slot is poisoned first: what a step reads and no step or
-/// input wrote spoils the results.
+/// A plan's results on the CPU twins, for a `[n, c, h, w]` input. Every slot is poisoned first:
+/// what a step reads and no step or input wrote spoils the results.
 pub fn run_on_cpu(plan: &std::sync::Arc<Plan>, input: &[f32]) -> Vec<Vec<f32>> {
     let mut prepared = ghostnet::cpu::Prepared::new(plan.clone()).unwrap();
     for slot in 0..plan.slots.len() {

@@ -1,4 +1,7 @@
-/** Opens a camera, the back one where there are two, on `video`. Gives the function that closes it; `ended` is called if it goes by itself. */
+/**
+ * Opens a camera, the back one where there are two, on `video`. Gives the function that closes it.
+ * `ended` is called if it goes by itself.
+ */
 export async function openCamera(video, ended) {
   if (!navigator.mediaDevices) throw new Error('the camera cannot be used here: browsers offer it to pages from https or localhost only');
   let stream;

@@ -15,7 +15,10 @@ export const element = (tag, attributes = {}, ...children) => fill(document.crea
 export const svg = (tag, attributes = {}, ...children) =>
   fill(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children);
 
-/** An element as long as `share` says: style attributes are forbidden by the page's policy, properties are not. */
+/**
+ * An element as long as `share` says. Style attributes are forbidden by the page's policy,
+ * properties are not.
+ */
 export function bar(share, attributes = {}) {
   const node = element('span', attributes);
   node.style.width = `${(100 * share).toFixed(2)}%`;

@@ -39,7 +39,10 @@ let asked = { backend: 'auto', precision: 'f32' };
 let line = Promise.resolve();
 const inLine = (work) => (line = line.then(work, work));
 
-/** Does `work` and says whether it could be done. An error is shown, with a button that does `again`, if that could help. */
+/**
+ * Does `work` and says whether it could be done. An error is shown, with a button that does
+ * `again`, if that could help.
+ */
 async function guard(work, again) {
   try {
     await work();
@@ -140,7 +143,8 @@ async function classify(input) {
   const first = net.info.startup.first_run === null;
   const start = performance.now();
   const classes = await net.classify(input, { top: 5 });
-  // A file is decoded too, and a first run compiles what was left: neither is the time of a picture.
+  // A file is decoded too, and a first run compiles what was left: neither is the time of a
+  // picture.
   if (first) showFacts();
   else if (!(input instanceof Blob)) addTime(performance.now() - start);
   return classes;
@@ -220,7 +224,10 @@ function show(id) {
   for (const other of ['picture', 'camera', 'empty']) $(other).hidden = other !== id;
 }
 
-/** Opens a file that was chosen, dropped or pasted: weights by their name, anything else as a picture. */
+/**
+ * Opens a file that was chosen, dropped or pasted: weights by their name, anything else as a
+ * picture.
+ */
 async function openFile(file) {
   if (file.name.endsWith('.safetensors')) await reload(file);
   else if (await attempt(() => open(file, file.name))) await look();
@@ -300,7 +307,10 @@ async function watch() {
 
 // What is only worked out while it can be seen
 
-/** Gives the function that says that `section` is out of date; `fill` then runs as soon as the section is in view. */
+/**
+ * Gives the function that says that `section` is out of date. `fill` then runs as soon as the
+ * section is in view.
+ */
 function whenSeen(section, fill) {
   let [seen, old, busy] = [false, false, false];
   const update = async () => {

@@ -1,4 +1,5 @@
-// The roofline chart of benches/common/chart.rs: the roof and every layer below it, on logarithmic axes.
+// The roofline chart of benches/common/chart.rs: the roof and every layer below it, on logarithmic
+// axes.
 
 import { svg } from './dom.js';
 import { bytes, number } from './format.js';

@@ -1,4 +1,5 @@
-// The steps of a run by time: a table whose rows are bars, coloured by kernel as in cli/src/report/chart.rs.
+// The steps of a run by time: a table whose rows are bars, coloured by kernel as in
+// cli/src/report/chart.rs.
 
 import { $, bar, element } from './dom.js';
 import { number, percent } from './format.js';

@@ -1,4 +1,7 @@
-/** `cargo bench --bench kernels` in the browser: every distinct layer of a GhostNet alone, below the roof that the device sets. */
+/**
+ * `cargo bench --bench kernels` in the browser: every distinct layer of a GhostNet alone, below the
+ * roof that the device sets.
+ */
 
 export interface BenchOptions {
   /** `ghostnet_050`, `ghostnet_100` (default) or `ghostnet_130`. */
@@ -53,5 +56,8 @@ export interface KernelBench {
   rows: BenchRow[];
 }
 
-/** Measures; rejects where there is no WebGPU. The networks of ghostnet.js are in the same module of WebAssembly: see `GhostNetCrashed` there. */
+/**
+ * Measures. Rejects where there is no WebGPU. The networks of ghostnet.js are in the same module of
+ * WebAssembly: see `GhostNetCrashed` there.
+ */
 export function benchKernels(options?: BenchOptions): Promise<KernelBench>;

@@ -1,13 +1,16 @@
 /**
- * GhostNet in the browser, on the GPU through WebGPU, or on the CPU in WebAssembly where WebGPU offers no GPU.
+ * GhostNet in the browser, on the GPU through WebGPU, or on the CPU in WebAssembly where WebGPU
+ * offers no GPU.
  *
- * Every function that fails throws an `Error` (or rejects with one) whose message is one line: what went wrong, on which file, node or picture.
- * Every call is answered: whatever happens to the GPU or to the WebAssembly module, its promise is settled.
+ * Every function that fails throws an `Error` (or rejects with one) whose message is one line: what
+ * went wrong, on which file, node or picture. Every call is answered: whatever happens to the GPU
+ * or to the WebAssembly module, its promise is settled.
  */
 
 /**
- * What can be classified. A file is a Blob. A picture is read when its call's turn comes: at once, if no other call is in flight. One that the
- * browser does not let the page read is refused: of another site without CORS, drawn with such a picture, closed, not loaded.
+ * What can be classified. A file is a Blob. A picture is read when its call's turn comes: at once,
+ * if no other call is in flight. One that the browser does not let the page read is refused: of
+ * another site without CORS, drawn with such a picture, closed, not loaded.
  */
 export type ImageSource =
   | ImageBitmap
@@ -19,23 +22,34 @@ export type ImageSource =
   | VideoFrame
   | Blob;
 
-/** Where weights come from: the address of a safetensors file, the file itself (as from an `<input type="file">`), or its bytes. */
+/**
+ * Where weights come from: the address of a safetensors file, the file itself (as from an
+ * `<input type="file">`), or its bytes.
+ */
 export type WeightsSource = string | URL | Blob | ArrayBuffer | ArrayBufferView<ArrayBuffer>;
 
 export interface LoadOptions {
   /**
-   * Weights: safetensors with timm's names. Left out: the embedded network, which tells apart CIFAR-10's ten classes; its file lies
-   * beside this module. `'random'`: made up from a formula, for timing.
+   * Weights: safetensors with timm's names. Left out, they are the embedded network's, which tells
+   * apart CIFAR-10's ten classes. Its file lies beside this module. `'random'`: made up from a
+   * formula, for timing.
    */
   weights?: WeightsSource;
-  /** The network's name: `ghostnet_050`, `ghostnet_100`, `ghostnet_130`. The weights tell; if this is given too, they must agree. */
+  /**
+   * The network's name: `ghostnet_050`, `ghostnet_100`, `ghostnet_130`. The weights tell it. If
+   * this is given too, they must agree.
+   */
   model?: string;
   /**
-   * `auto` (default): the GPU where WebGPU offers one, else the CPU. `gpu`: whatever WebGPU offers, be it an adapter that runs shaders on the
-   * CPU (SwiftShader, WARP), which is slower than `cpu`; or fail.
+   * `auto` (default): the GPU where WebGPU offers one, else the CPU. `gpu`: whatever WebGPU offers,
+   * or fail. That may be an adapter that runs shaders on the CPU (SwiftShader, WARP), which is
+   * slower than `cpu`.
    */
   backend?: 'auto' | 'gpu' | 'cpu';
-  /** How weights and activations are stored. `f16` (GPU only) halves memory and traffic; with `shader-f16` convolutions multiply halves. Default `f32`. */
+  /**
+   * How weights and activations are stored. `f16` (GPU only) halves memory and traffic. With
+   * `shader-f16` convolutions multiply halves. Default `f32`.
+   */
   precision?: 'f32' | 'f16';
   /** Keep weights from an address in the browser's Cache API, for the next visit. Default `true`. */
   cache?: boolean;
@@ -62,7 +76,10 @@ export interface Tensor {
   shape: number[];
 }
 
-/** Milliseconds. The parts overlap, so they add up to more than `total`; a part that has not happened yet is null. */
+/**
+ * Milliseconds. The parts overlap, so they add up to more than `total`. A part that has not
+ * happened yet is null.
+ */
 export interface StartupTimes {
   /** Fetching and compiling the WebAssembly module. */
   wasm: number;
@@ -110,7 +127,10 @@ export interface Step {
   name: string;
   /** The shader's stem. */
   kernel: string;
-  /** Milliseconds, the median of some runs: by GPU timestamps where the browser offers them, else by the clock. */
+  /**
+   * Milliseconds, the median of some runs: by GPU timestamps where the browser offers them, else by
+   * the clock.
+   */
   ms: number;
   /** Multiply-adds. */
   macs: number;
@@ -118,7 +138,10 @@ export interface Step {
   bytes: number;
 }
 
-/** The output of a ghost module: maps of the primary convolution, and those that the cheap operation derives from them. */
+/**
+ * The output of a ghost module: maps of the primary convolution, and those that the cheap operation
+ * derives from them.
+ */
 export interface GhostMaps {
   /** The module. */
   name: string;
@@ -126,11 +149,17 @@ export interface GhostMaps {
   width: number;
   /** Row-major, `height * width` values each. */
   intrinsic: Float32Array<ArrayBuffer>[];
-  /** With the ratio s of the module, `ghost[i]` is derived from `intrinsic[floor(i / (s - 1))]`: in GhostNet (s = 2) from `intrinsic[i]`. */
+  /**
+   * With the ratio s of the module, `ghost[i]` is derived from `intrinsic[floor(i / (s - 1))]`: in
+   * GhostNet (s = 2) from `intrinsic[i]`.
+   */
   ghost: Float32Array<ArrayBuffer>[];
 }
 
-/** A network on a device, ready to run. Several may be used at once; calls on one wait for each other. */
+/**
+ * A network on a device, ready to run. Several may be used at once. Calls on one wait for each
+ * other.
+ */
 export class GhostNet {
   private constructor();
 
@@ -144,8 +173,8 @@ export class GhostNet {
   classify(source: ImageSource, options?: ClassifyOptions): Promise<Class[]>;
 
   /**
-   * Logits `[n, classes]` of a normalised input `[n, 3, h, w]`, `h` and `w` at least 32. One too large for the memory there is, which for
-   * WebAssembly is at most 4 GiB, is refused.
+   * Logits `[n, classes]` of a normalised input `[n, 3, h, w]`, `h` and `w` at least 32. One too
+   * large for the memory there is, which for WebAssembly is at most 4 GiB, is refused.
    */
   run(data: Float32Array, shape: number[]): Promise<Tensor>;
 
@@ -163,17 +192,18 @@ export class GhostNet {
 }
 
 /**
- * The GPU device was lost (driver reset, unplugged) while a call was in flight. The next call opens it anew with the weights that were
- * kept. `name` is `GhostNetDeviceLost`.
+ * The GPU device was lost (driver reset, unplugged) while a call was in flight. The next call opens
+ * it anew with the weights that were kept. `name` is `GhostNetDeviceLost`.
  */
 export class GhostNetDeviceLost extends Error {
   readonly name: 'GhostNetDeviceLost';
 }
 
 /**
- * The WebAssembly module crashed: it ran out of memory, came upon a defect of its own or of the browser (`cause`). All networks of the page are in one
- * module, so every call in flight on any of them fails by this, and so does every later one. `GhostNet.load` starts the module anew: what it loads
- * from then on works. `name` is `GhostNetCrashed`.
+ * The WebAssembly module crashed: it ran out of memory, came upon a defect of its own or of the
+ * browser (`cause`). All networks of the page are in one module, so every call in flight on any of
+ * them fails by this, and so does every later one. `GhostNet.load` starts the module anew, and what
+ * it loads from then on works. `name` is `GhostNetCrashed`.
  */
 export class GhostNetCrashed extends Error {
   readonly name: 'GhostNetCrashed';

@@ -1,4 +1,5 @@
-// Chromium with WebGPU on its software adapter, pages of dist/, and what native builds say, for the tests.
+// Chromium with WebGPU on its software adapter, pages of dist/, and what native builds say, for the
+// tests.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -27,8 +28,8 @@ export function launch({ webgpu = true, args = [] } = {}) {
 }
 
 /**
- * Serves dist/ (and `routes`) with an empty page beside it. `open` gives a page in which the package is `GhostNet`; `errors` collects what
- * any page writes to the console as an error.
+ * Serves dist/ (and `routes`) with an empty page beside it. `open` gives a page in which the
+ * package is `GhostNet`. `errors` collects what any page writes to the console as an error.
  */
 export async function site(browser, routes = {}) {
   const empty = (_, response) => {
@@ -49,8 +50,9 @@ export async function site(browser, routes = {}) {
 }
 
 /**
- * Another site, with dist/ and a video that is posted to the first one's; it says nothing of CORS. `routes` are what unanswered.js, in a page of the
- * first, needs there; `png` is of 16 bits a channel.
+ * Another site, with dist/ and a video that is posted to the first one's. It says nothing of CORS.
+ * `routes` are what unanswered.js, in a page of the first, needs there. `png` is of 16 bits a
+ * channel.
  */
 export async function otherSite(png) {
   const give = (type, bytes) => (_, response) => {
@@ -128,11 +130,17 @@ export function nativeOf(picture) {
   return top;
 }
 
-/** How far probabilities may be from native ones: halves round, and decoders of JPEG differ by a few levels in a pixel. */
+/**
+ * How far probabilities may be from native ones: halves round, and decoders of JPEG differ by a few
+ * levels in a pixel.
+ */
 export const CLOSE = 1e-3;
 export const ROUGH = 2e-2;
 
-/** The same classes with probabilities within `tolerance` of native ones, and the same one first, unless another is as good. */
+/**
+ * The same classes with probabilities within `tolerance` of native ones, and the same one first,
+ * unless another is as good.
+ */
 export function sameClasses(assert, got, expected, what, tolerance = /\.jpe?g$/.test(what) ? ROUGH : CLOSE) {
   const clear = expected[0].probability - expected[1].probability > 2 * tolerance;
   if (clear) assert.equal(got[0].index, expected[0].index, `${what}: ${JSON.stringify(got[0])}, natively ${JSON.stringify(expected[0])}`);

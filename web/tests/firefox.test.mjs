@@ -1,4 +1,5 @@
-// The package in headless Firefox. It is driven by nothing but its start page, which sends back what it found.
+// The package in headless Firefox. It is driven by nothing but its start page, which sends back
+// what it found.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

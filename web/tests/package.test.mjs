@@ -318,7 +318,8 @@ describe('with WebGPU', () => {
     const before = await used();
     await classify(200);
     const grown = (await used()) - before;
-    // A result is some hundred bytes; a leaked readback buffer or picture would be tens of megabytes.
+    // A result is some hundred bytes. A leaked readback buffer or picture would be tens of
+    // megabytes.
     assert.ok(grown < 2 << 20, `${grown} bytes more`);
   });
 

@@ -63,7 +63,8 @@ const small = (page) => page.evaluate(() =>
 
 const overflow = (page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
-// A page takes seconds to open on a software adapter, so most tests share one and follow each other on it.
+// A page is slow to open on a software adapter, so most tests share one and follow each other on
+// it.
 describe('the page with WebGPU', () => {
   let browser;
   let page;
@@ -394,7 +395,8 @@ describe('the benchmark', () => {
       assert.deepEqual(Object.keys(row).toSorted(), columns);
       assert.ok(row.ms > 0 && row.p10_ms <= row.ms && row.ms <= row.p90_ms && row.repeats >= 1 && row.bytes > 0, JSON.stringify(row));
     }
-    // All dispatches of a run from a tensor to logits: 52, or a few more where the driver runs on the CPU.
+    // All dispatches of a run from a tensor to logits: 52, or a few more where the driver runs on
+    // the CPU.
     assert.ok(found.rows.reduce((sum, row) => sum + row.count, 0) >= 52);
     assert.ok(Math.abs(found.rows.reduce((sum, row) => sum + row.share, 0) - 1) < 1e-6);
 

@@ -1,4 +1,5 @@
-// Runs in a page, where the package is `GhostNet` and `GhostNetCrashed`: what might leave a call without an answer.
+// Runs in a page, where the package is `GhostNet` and `GhostNetCrashed`: what might leave a call
+// without an answer.
 
 /** What a call gave within 10 s. */
 export const answer = (promise) => Promise.race([
@@ -41,8 +42,9 @@ async function record() {
 }
 
 /**
- * Pictures that a browser copies to no texture, or not at all. How each is made (`other` is another site's address, `own` this one's), and what must
- * become of it: classes (true), an error that says why, or either (null).
+ * Pictures that a browser copies to no texture, or not at all: how each is made, and what must
+ * become of it. To make one, `other` is another site's address and `own` this one's. It must become
+ * classes (true), an error that says why, or either (null).
  */
 const PICTURES = {
   'a canvas nobody drew on': [canvas, true],
@@ -92,8 +94,8 @@ const PICTURES = {
 };
 
 /**
- * Shows every picture to `net`. What is `wrong` with what it said of one, or of a plain picture after that, one line each; and the `classes` of the
- * PNG of 16 bits a channel.
+ * Shows every picture to `net`. Gives what is `wrong` with what it said of one, or of a plain
+ * picture after that, one line each. Gives also the `classes` of the PNG of 16 bits a channel.
  */
 export async function showAll(net, other, own) {
   await fetch('/video.webm', { method: 'POST', body: await record() });
@@ -115,8 +117,9 @@ export async function showAll(net, other, own) {
 }
 
 /**
- * What makes the module panic, or throws through it, and when: the browser's function that throws, from the first call of `from` on if that is given,
- * and the call that comes upon it. A page reaches no deeper into the module.
+ * What makes the module panic, or throws through it, and when. That is the browser's function that
+ * throws, from the first call of `from` on if that is given, and the call that comes upon it. A
+ * page reaches no deeper into the module.
  */
 export const CRASHES = {
   'a panic, in a call itself': { name: 'set', of: 'Reflect', call: 'load', backends: ['gpu', 'cpu'], is: 'unreachable' },
@@ -129,8 +132,9 @@ export const CRASHES = {
 };
 
 /**
- * Crashes the engine under calls of several nets, once it has recorded the devices. What is `wrong` with their answers, one line each, and the classes
- * of chelsea.png by nets that are loaded `after` it.
+ * Crashes the engine under calls of several nets, once it has recorded the devices. Gives what is
+ * `wrong` with their answers, one line each, and the classes of chelsea.png by nets that are loaded
+ * `after` it.
  */
 export async function crash(what, backend) {
   const { name, of, from, call, is } = CRASHES[what];

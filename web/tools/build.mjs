@@ -1,7 +1,9 @@
-// Builds dist/: the package (module, WebAssembly, types, embedded weights) and the page with it. `npm run build`.
+// Builds dist/: the package (module, WebAssembly, types, embedded weights) and the page with it.
+// `npm run build`.
 //
-// Needs a Rust toolchain with wasm32-unknown-unknown (`rustup target add wasm32-unknown-unknown`); RUSTUP_TOOLCHAIN chooses one, and where
-// a toolchain is linked as `web`, it is taken. `npm run build -- --plain` does without the linker of our own: the same, but larger.
+// Needs a Rust toolchain with wasm32-unknown-unknown (`rustup target add wasm32-unknown-unknown`).
+// RUSTUP_TOOLCHAIN chooses one, and where a toolchain is linked as `web`, it is taken.
+// `npm run build -- --plain` does without the linker of our own: the same, but larger.
 
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -25,7 +27,8 @@ const output = (command, args) => {
   }
 };
 
-// Binaryen rewrites a module only with the features it is told of; with all of them, browsers reject what it writes.
+// Binaryen rewrites a module only with the features it is told of. With all of them, browsers
+// reject what it writes.
 const WASM_FEATURES = [
   'bulk-memory', 'bulk-memory-opt', 'sign-ext', 'nontrapping-float-to-int', 'mutable-globals', 'multivalue', 'reference-types',
   'call-indirect-overlong', 'simd',
@@ -36,9 +39,10 @@ function toolchain() {
   return output('rustup', ['toolchain', 'list']).split('\n').some((line) => line.split(' ')[0] === 'web') ? 'web' : undefined;
 }
 
-// Beside -Oz: structures functions anew before they are optimised, leaves functions with one caller where they are, and takes the
-// constant part of an address into the instruction, for which nothing may lie at addresses below 1024 (the end of the stack does).
-// By name, functions that are alike are neighbours. Found by trying, by the compressed size: 5 KB less than -Oz alone.
+// Beside -Oz: functions are structured anew before they are optimised, and those with one caller
+// stay where they are. The constant part of an address goes into the instruction, for which nothing
+// may lie at addresses below 1024 (the end of the stack does). By name, functions that are alike
+// are neighbours. docs/measured.md says what this gains.
 const SMALLER = [
   '--flatten', '--rereloop', '-Oz', '-Oz', '--optimize-instructions', '--vacuum', '--one-caller-inline-max-function-size=0', '--always-inline-max-function-size=6', '--low-memory-unused',
   '--debuginfo', '--reorder-functions-by-name',
@@ -53,7 +57,7 @@ function compile(directory) {
   env.RUSTFLAGS = `-Ctarget-feature=+simd128 --remap-path-prefix=${root}=. --remap-path-prefix=${home}=cargo`;
   const wasm = 'wasm32-unknown-unknown';
   run('cargo', ['build', '--locked', '--release', '--manifest-path', join(web, 'bindgen/Cargo.toml'), '--target-dir', join(target, 'bindgen')]);
-  // Takes out the messages of panics, a third of the module: see bindgen/src/linker.rs.
+  // Takes out the messages of panics: see bindgen/src/linker.rs.
   if (!plain) env.CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER = join(target, 'bindgen/release/linker');
   run('cargo', [
     'rustc', '--locked', '-p', 'ghostnet', '--lib', '--crate-type', 'cdylib', '--profile', 'web', '--target', wasm, '--target-dir', join(target, 'wasm'),
@@ -70,9 +74,10 @@ function compile(directory) {
 }
 
 /**
- * Makes what wasm-bindgen wrote, which keeps one instance of the module in variables of its own, a function that makes one each time it is called:
- * `engine(instantiate)`, where `instantiate` takes the imports and gives the exports. A crashed instance then shares nothing with the next, and
- * web/src/start.js sees all that goes into one.
+ * Makes what wasm-bindgen wrote a function that makes an instance each time it is called:
+ * `engine(instantiate)`, where `instantiate` takes the imports and gives the exports.
+ * wasm-bindgen's code keeps one instance of the module in variables of its own. As a function, a
+ * crashed instance shares nothing with the next, and web/src/start.js sees all that goes into one.
  */
 function makeFactory(file) {
   const text = readFileSync(file, 'utf8');
@@ -96,8 +101,8 @@ return { ${names.join(', ')} };
 }
 
 /**
- * Gives the module's imports and exports in the JavaScript beside it the names of a letter or two that they have in the module now: wasm-bindgen's carry
- * hashes, and all of them in both files are 8 KB, compressed.
+ * Gives the module's imports and exports in the JavaScript beside it the names of a letter or two
+ * that they have in the module now. wasm-bindgen's carry hashes, and compress badly.
  */
 function shortenNames(file, { imports, exports }) {
   const short = new Map([...imports.map(([, name, short]) => [name, short]), ...imports.map(([module]) => [module, 'a'])]);
@@ -111,7 +116,10 @@ function shortenNames(file, { imports, exports }) {
   writeFileSync(file, text);
 }
 
-/** Takes out of the package's modules what only people read; the sources are what web/src and wasm-bindgen hold. */
+/**
+ * Takes out of the package's modules what only people read. The sources are what web/src and
+ * wasm-bindgen hold.
+ */
 async function minify(directory) {
   for (const name of readdirSync(directory).filter((name) => name.endsWith('.js'))) {
     const file = join(directory, name);

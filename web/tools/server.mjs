@@ -20,8 +20,8 @@ async function find(directory, path) {
 }
 
 /**
- * Serves the files of `directory` on this machine only; port 0 is any that is free. `routes` maps a path to a handler of its own.
- * Resolves to the address and a function that stops the server.
+ * Serves the files of `directory` on this machine only. Port 0 is any that is free. `routes` maps a
+ * path to a handler of its own. Resolves to the address and a function that stops the server.
  */
 export async function serve(directory, port = 0, routes = {}) {
   const server = createServer(async (request, response) => {

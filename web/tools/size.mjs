@@ -1,4 +1,5 @@
-// What a visitor loads besides the weights, compressed by `gzip -9`; exits 1 where it is more than the budget. `npm run size`.
+// What a visitor loads besides the weights, compressed by `gzip -9`. Exits 1 where it is more than
+// the budget. `npm run size`.
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -8,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 /** Bytes that the package may not exceed. */
 const BUDGET = 220_000;
 
-// The one module of WebAssembly is everyone's: the shaders, the CPU's kernels and the benchmark are in it.
+// The one module of WebAssembly is everyone's: the shaders, the CPU's kernels and the benchmark are
+// in it.
 const PACKAGE = ['engine_bg.wasm', 'engine.js', 'start.js', 'ghostnet.js', 'bench.js'];
 // Fetched for networks with ImageNet's classes that name none themselves; data, as weights are.
 const DATA = ['imagenet_labels.txt'];
@@ -20,7 +22,8 @@ function sum(files) {
   let total = 0;
   for (const file of files) {
     const bytes = readFileSync(join(dist, file));
-    // The program, not Node.js' own zlib: what that makes of the same bytes differs by 1 KB from release to release.
+    // The program, not Node.js' own zlib: what that makes of the same bytes differs from release to
+    // release.
     const small = execFileSync('gzip', ['-9', '-n'], { input: bytes, maxBuffer: 1 << 26 }).length;
     total += small;
     console.log(`${file.padEnd(20)} ${String(bytes.length).padStart(8)} bytes ${String(small).padStart(8)} gzipped`);

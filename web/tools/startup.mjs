@@ -1,6 +1,8 @@
-// How long a page waits: GhostNet 1.0 at 224 x 224 with made-up weights in headless Chromium, from `load` to the first classes, and for
-// each `classify` after that.
-// `npm run startup` (after `npm run build`) on WebGPU's software adapter; `npm run startup -- --cpu` without WebGPU; `--rounds N` browsers (5).
+// How long a page waits: GhostNet 1.0 at 224 x 224 with made-up weights in headless Chromium, from
+// `load` to the first classes, and for each `classify` after that.
+//
+// `npm run startup` (after `npm run build`) is on WebGPU's software adapter, and
+// `npm run startup -- --cpu` without WebGPU. `--rounds N` takes N browsers (5).
 
 import { parseArgs } from 'node:util';
 import { launch, site } from '../tests/browser.mjs';

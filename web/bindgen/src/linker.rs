@@ -1,13 +1,18 @@
-//! The linker of the browser package: takes the messages of panics out of what rustc made, then calls rust-lld.
+//! The linker of the browser package: takes the messages of panics out of what rustc made, then
+//! calls rust-lld.
 //!
-//! A panic in the browser ends in the instruction `unreachable`: the profile `web` aborts, and std writes a panic's message to a standard
-//! error output that WebAssembly has not. Still every place that may panic builds its message, and thereby keeps file names, texts, the
-//! formatting of numbers and `Debug` of whole types in the module: a third of it. rustc leaves them out with `-Z build-std` and
-//! `panic=immediate-abort` only, which are unstable; so it is done here, on the object file, where relocations still tell what uses what.
-//! Calls of what never returns from `core::panicking` become `unreachable`, which they come to anyway, and the instructions that build
-//! their arguments become nothing. The linker then drops functions and data that nothing refers to any more. Every check stays.
+//! A panic in the browser ends in the instruction `unreachable`. The profile `web` aborts, and std
+//! writes a panic's message to a standard error output that WebAssembly has not. Still every place
+//! that may panic builds its message, and thereby keeps much in the module: file names, texts, the
+//! formatting of numbers and `Debug` of whole types.
 //!
-//! rustc calls it with the linker's own arguments; rust-lld is on the path that it sets.
+//! rustc leaves them out with `-Z build-std` and `panic=immediate-abort` only, which are unstable.
+//! So it is done here, on the object file, where relocations still tell what uses what. Calls of
+//! what never returns from `core::panicking` become `unreachable`, which they come to anyway, and
+//! the instructions that build their arguments become nothing. The linker then drops functions and
+//! data that nothing refers to any more. Every check stays.
+//!
+//! rustc calls it with the linker's own arguments. rust-lld is on the path that it sets.
 
 use anyhow::{Context as _, Result, bail};
 use std::{
@@ -42,8 +47,9 @@ fn main() -> Result<()> {
 /// Parts of the symbols, mangled in either way, of functions that panic, where they do not return.
 const PANICS: [&str; 4] = ["4core9panicking", "4core3str16slice_error_fail", "5alloc5alloc18handle_alloc_error", "3std7process5abort"];
 
-/// Parts of the symbol of the one `Debug` that only a panic's message would call: that of an error made of a text, such as wgpu's carry.
-/// With the tables of Unicode that it needs it takes 3 KB of the package, compressed. To call it would be a trap, as a panic is.
+/// Parts of the symbol of the one `Debug` that only a panic's message would call: that of an error
+/// made of a text, such as wgpu's carry. It brings the tables of Unicode into the package. To call
+/// it would be a trap, as a panic is.
 const DEBUG: [&str; 2] = ["11StringError", "5Debug"];
 
 /// What this tool has to know of an object file.
@@ -59,7 +65,8 @@ struct Object<'a> {
     names: HashMap<u32, &'a str>,
     /// Numbers of the symbols that [`DEBUG`] tells of.
     debug: HashSet<u32>,
-    /// The sections of relocations, from the first on: each as a whole, its contents, where the section starts that they are of.
+    /// The sections of relocations, from the first on: each as a whole, its contents, where the
+    /// section starts that they are of.
     relocations: Vec<(Range<usize>, RelocSectionReader<'a>, usize)>,
 }
 
@@ -130,7 +137,8 @@ impl<'a> Object<'a> {
     }
 }
 
-/// A relocatable object without what only serves panics. Nothing changes its place, but for the relocations, which are fewer.
+/// A relocatable object without what only serves panics. Nothing changes its place, but for the
+/// relocations, which are fewer.
 fn trim(bytes: &[u8]) -> Result<Vec<u8>> {
     let object = Object::read(bytes)?;
     let bodies: Vec<Vec<(Operator<'_>, usize)>> = object
@@ -139,7 +147,8 @@ fn trim(bytes: &[u8]) -> Result<Vec<u8>> {
         .map(|body| body.get_operators_reader()?.into_iter_with_offsets().collect::<Result<_, _>>())
         .collect::<Result<_, _>>()?;
 
-    // Those that are known by their names and never return, then those that do nothing but call them, until there are no more.
+    // Those that are known by their names and never return, then those that do nothing but call
+    // them, until there are no more.
     let never_returns: HashSet<u32> = bodies.iter().flat_map(|body| body.windows(2)).filter_map(|pair| ends_at_a_call(pair)).collect();
     let named = |at: &u32| object.names.get(at).is_some_and(|name| PANICS.iter().any(|part| name.contains(part)));
     let mut panicking: HashSet<u32> = never_returns.into_iter().filter(named).collect();
@@ -171,7 +180,8 @@ fn trim(bytes: &[u8]) -> Result<Vec<u8>> {
         trimmed[range.clone()].fill(0x01);
         trimmed[range.end - 1] = 0x00;
     }
-    // Where a panic would have been: a last parameter that nobody reads any more. Callers pass zero.
+    // Where a panic would have been: a last parameter that nobody reads any more. Callers pass
+    // zero.
     for range in unread(&object, &bodies, &gone) {
         trimmed[range.clone()].copy_from_slice(&[0x80, 0x80, 0x80, 0x80, 0x00]);
         gone.push(range);
@@ -193,7 +203,8 @@ fn trim(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(trimmed)
 }
 
-/// The constants that are passed as last parameters to functions that do not read these, or only pass them on to such functions.
+/// The constants that are passed as last parameters to functions that do not read these, or only
+/// pass them on to such functions.
 fn unread(object: &Object<'_>, bodies: &[Vec<(Operator<'_>, usize)>], gone: &[Range<usize>]) -> Vec<Range<usize>> {
     let is_gone = |at: usize| gone.get(gone.partition_point(|range| range.end <= at)).is_some_and(|range| range.contains(&at));
     let mut without: HashSet<u32> = HashSet::new();
@@ -222,7 +233,8 @@ fn calls(operator: &Operator<'_>) -> Option<u32> {
     if let Operator::Call { function_index } = operator { Some(*function_index) } else { None }
 }
 
-/// The function called by the first of two instructions if the second says that the call never returns.
+/// The function called by the first of two instructions if the second says that the call never
+/// returns.
 fn ends_at_a_call(pair: &[(Operator<'_>, usize)]) -> Option<u32> {
     calls(&pair[0].0).filter(|_| matches!(pair[1].0, Operator::Unreachable))
 }
@@ -250,7 +262,8 @@ fn only_panics(body: &[(Operator<'_>, usize)], panicking: &HashSet<u32>) -> bool
     false
 }
 
-/// Whether control goes from this instruction to the next and nowhere else, and nobody but this module sees what it does.
+/// Whether control goes from this instruction to the next and nowhere else, and nobody but this
+/// module sees what it does.
 fn is_straight(operator: &Operator<'_>) -> bool {
     use Operator::*;
     !matches!(

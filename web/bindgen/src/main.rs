@@ -1,4 +1,5 @@
-//! `bindgen MODULE.wasm DIRECTORY NAME`: writes `DIRECTORY/NAME.js` and `DIRECTORY/NAME_bg.wasm`, with the names of its functions.
+//! `bindgen MODULE.wasm DIRECTORY NAME`: writes `DIRECTORY/NAME.js` and `DIRECTORY/NAME_bg.wasm`,
+//! with the names of its functions.
 
 use anyhow::{Result, bail};
 use wasm_bindgen_cli_support::Bindgen;
