@@ -122,10 +122,10 @@ struct Module {
 
 /// Every ghost module of GhostNet 1.0.
 fn modules() -> Result<Vec<Module>> {
-    let mut graph = GhostNet::new(1.0).graph(&mut Source::zeros(), false)?;
+    let mut graph = GhostNet::new(1.0).graph(&mut Source::zeros())?;
     passes::run(&mut graph, passes::REQUIRED);
     passes::run(&mut graph, passes::FUSING);
-    let shapes = graph.shapes(Shape::new(1, 3, SIDE, SIDE))?;
+    let shapes = graph.shapes(&[Shape::new(1, 3, SIDE, SIDE)])?;
     let module = |node: &ghostnet::graph::Node| match &node.op {
         Op::Ghost(ghost) => {
             let relu = ghost.primary_activation == Activation::Relu;
@@ -148,7 +148,8 @@ impl Module {
 
     fn measure(&self, engine: &Engine, pass_ms: f64, rounds: usize) -> Result<Case> {
         let (ghost, plain) = (engine.load_graph(self.graph(2)?)?, engine.load_graph(self.graph(1)?)?);
-        let plans = [ghost.plan(self.input)?, in_two(engine, ghost.graph(), self.input)?, plain.plan(self.input)?];
+        let plan = |model: &ghostnet::Model| model.plan(1, self.input.h, self.input.w, Form::Tensors);
+        let plans = [plan(&ghost)?, in_two(engine, ghost.graph(), self.input)?, plan(&plain)?];
         let dispatches = plans.each_ref().map(|p| p.steps.len());
         if dispatches != [1, 2, 1] {
             return Err(anyhow!("{}: {dispatches:?} dispatches where 1, 2 and 1 are compared", self.name));
@@ -163,12 +164,12 @@ impl Module {
 fn in_two(engine: &Engine, graph: &Graph, input: Shape) -> Result<Plan> {
     let choice = Choice { fuse_ghost: false, ..engine.choice() };
     let options = PlanOptions { form: Form::Tensors, precision: engine.precision(), choice, normalise: [[0.0; 3]; 2] };
-    Ok(Plan::new(graph, input, &options, &mut ConstantCache::new())?)
+    Ok(Plan::new(graph, &[input], &options, &mut ConstantCache::new())?)
 }
 
 /// The whole network, with s = 2 and s = 1.
 fn network(engine: &Engine, pass_ms: f64, rounds: usize) -> Result<Case> {
-    let load = |ratio| engine.load(Network::random_of(GhostNet::new(1.0).ratio(ratio), 0));
+    let load = |ratio| engine.load(Network::random_of(&GhostNet::new(1.0).ratio(ratio), 0)?);
     let (ghost, plain) = (load(2)?, load(1)?);
     let input = Shape::new(1, 3, SIDE, SIDE);
     let plan = |model: &ghostnet::Model| model.plan(1, SIDE, SIDE, Form::Tensors);

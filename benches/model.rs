@@ -5,7 +5,7 @@ mod common;
 
 use anyhow::Result;
 use common::{Args, Findings, Row};
-use ghostnet::{Network, Tensor, measure::spread, median, model, plan::Form};
+use ghostnet::{AnyTensor, Network, Tensor, measure::spread, median, model, plan::Form};
 use ghostnet_cli::report::{
     ms_in_flight,
     text::{Align, number},
@@ -51,13 +51,14 @@ fn main() -> Result<()> {
                 model.run(&input)?;
                 times.push(start.elapsed().as_secs_f64() * 1e3);
             }
+            let named = AnyTensor::from(input);
             // In turns, so that what disturbs the machine for a while disturbs all.
             let session = |in_flight| model.session(batch, SIDE, SIDE, Form::Tensors, in_flight);
             let mut sessions = IN_FLIGHT.map(|n| Ok((n, session(n)?, Vec::new()))).into_iter().collect::<ghostnet::Result<Vec<_>>>()?;
             let (begin, mut rounds) = (Instant::now(), 0);
             while rounds == 0 || rounds * ROUND < most && begin.elapsed() < TIME {
                 for (in_flight, session, times) in &mut sessions {
-                    times.push(ms_in_flight(session, &input, *in_flight, ROUND, || ())?);
+                    times.push(ms_in_flight(session, &[("input", &named)], *in_flight, ROUND, || ())?);
                 }
                 rounds += 1;
             }

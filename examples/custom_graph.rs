@@ -3,8 +3,9 @@
 
 use ghostnet::{
     Engine, EngineOptions, Tensor,
-    graph::{Activation, Conv, Graph, Op, Shape},
+    graph::{Activation, Conv, Graph, Op},
     model::{Source, families::ghostnet::GhostModule},
+    plan::Form,
 };
 
 fn main() -> anyhow::Result<()> {
@@ -23,12 +24,11 @@ fn main() -> anyhow::Result<()> {
 
     let engine = Engine::blocking(EngineOptions::default())?;
     let model = engine.load_graph(graph)?;
-    for step in model.plan(Shape::new(1, 3, 64, 64))?.steps {
+    for step in model.plan(1, 64, 64, Form::Tensors)?.steps {
         println!("{:8} {:10} {:7} multiply-adds", step.name, step.dispatch.key.kernel, step.macs);
     }
     let input = Tensor::new(&[1, 3, 64, 64], vec![0.5; 3 * 64 * 64])?;
-    for (name, maps) in model.run(&input)? {
-        println!("{name}: {:?} on {}", maps.shape, engine.adapter().name);
-    }
+    let maps = model.run(&input)?;
+    println!("maps: {:?} on {}", maps.shape, engine.adapter().name);
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 use crate::{
     Error, Result,
-    graph::{Activation, ConstId, Constant, Conv, Ghost, Graph, NodeId, Op, Resample, Separable, Shape, SqueezeExcite},
+    graph::{
+        Activation, ConstId, Constant, Conv, Ghost, Graph, Input, NodeId, Op, Output, Resample, Separable, Shape, SqueezeExcite, TensorType,
+    },
     kernels::{
         conv2d, depthwise, elementwise, ghost, linear, pointwise, pool, preprocess, relayout, resample, separable, softmax_top_k,
         squeeze_excite,
@@ -24,34 +26,24 @@ impl Plan {
     /// [`Error::NoKernel`] for operations that a pass has to take out first, [`Error::Shape`] and
     /// [`Error::Limit`] for inputs that do not fit, [`Error::Model`] for weights that the precision
     /// cannot hold and for graphs without an input or a result.
-    pub fn new(graph: &Graph, input: Shape, options: &PlanOptions, cache: &mut ConstantCache) -> Result<Self> {
-        if input.n == 0 || input.h == 0 || input.w == 0 {
-            return Err(Error::shape("input", format!("{input} is empty")));
-        }
+    pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions, cache: &mut ConstantCache) -> Result<Self> {
         check_operations(graph)?;
-        let input_id = graph.input()?;
-        let (shapes, layouts) = (graph.shapes(input)?, layout::assign(graph));
+        let (shapes, layouts) = (graph.shapes(inputs)?, layout::assign(graph));
         for (node, (&shape, layout)) in graph.nodes().iter().zip(shapes.iter().zip(&layouts)) {
             check_size(&node.name, shape, layout)?;
         }
         check_weights(graph, options.precision)?;
         let mut compiler = Compiler::new(graph, shapes, layouts, Emitter::new(options, cache));
 
-        // The input: as a tensor, or made from pixels by the first step.
-        let view = compiler.output(input_id);
-        let (input_layout, input_storage) = match options.form {
-            Form::Tensors => (view.layout.clone(), view.storage),
-            Form::Classify { .. } => (view.layout.clone(), compiler.preprocess(options, view)?),
-        };
-        for at in 1..graph.nodes().len() {
+        let inputs = compiler.inputs(options)?;
+        for at in graph.inputs().len()..graph.nodes().len() {
             compiler.node(NodeId(at));
         }
         let outputs = match options.form {
-            Form::Tensors => compiler.tensors(),
+            Form::Tensors => compiler.tensors()?,
             Form::Classify { k } => vec![compiler.classes(k)?],
         };
-        let input = PlanInput { slot: 0, shape: input, layout: input_layout };
-        Ok(compiler.emit.finish((input_storage, input), outputs))
+        Ok(compiler.emit.finish(inputs, outputs))
     }
 }
 
@@ -63,7 +55,9 @@ fn check_operations(graph: &Graph) -> Result<()> {
     if !unsupported.is_empty() {
         return Err(Error::NoKernel(unsupported));
     }
-    graph.input()?;
+    if graph.inputs().is_empty() {
+        return Err(Error::Model("the graph has no input".into()));
+    }
     if graph.outputs().is_empty() {
         return Err(Error::Model("the graph has no result".into()));
     }
@@ -120,7 +114,7 @@ impl<'a> Compiler<'a> {
     fn node(&mut self, id: NodeId) {
         let node = self.graph.node(id);
         match &node.op {
-            Op::Input { .. } | Op::BatchNorm { .. } => unreachable!("one input, the first; BatchNorm was refused"),
+            Op::Input { .. } | Op::BatchNorm { .. } => unreachable!("inputs come first; BatchNorm was refused"),
             Op::Conv(conv) => self.conv(id, conv),
             Op::Linear { weight, bias, activation } => self.linear(id, *weight, *bias, *activation),
             Op::Ghost(ghost) => self.ghost(id, ghost),
@@ -182,22 +176,57 @@ impl<'a> Compiler<'a> {
         self.emit.tensor(shape, layout, precision)
     }
 
-    fn preprocess(&mut self, options: &PlanOptions, output: TensorView) -> Result<Storage> {
+    /// The inputs: tensors, or one that the first step makes of pixels.
+    fn inputs(&mut self, options: &PlanOptions) -> Result<Vec<(Storage, PlanInput)>> {
+        let graph = self.graph;
+        let input = |view: &TensorView, input: &Input| PlanInput {
+            name: input.name.clone(),
+            slot: 0,
+            shape: view.shape,
+            layout: view.layout.clone(),
+            tensor: input.tensor.clone(),
+        };
+        match (&options.form, graph.inputs()) {
+            (Form::Classify { .. }, [of]) => {
+                let view = self.output(of.node);
+                let made = input(&view, of);
+                Ok(vec![(self.preprocess(options, &of.name, view)?, made)])
+            }
+            (Form::Classify { .. }, all) => {
+                Err(Error::Model(format!("the network takes {} inputs; only one image can be classified", all.len())))
+            }
+            (Form::Tensors, all) => Ok(all
+                .iter()
+                .map(|of| {
+                    let view = self.output(of.node);
+                    (view.storage, input(&view, of))
+                })
+                .collect()),
+        }
+    }
+
+    fn preprocess(&mut self, options: &PlanOptions, name: &str, output: TensorView) -> Result<Storage> {
         if output.shape.c != 3 {
-            return Err(Error::shape("input", format!("images have 3 channels, the network takes {}", output.shape.c)));
+            return Err(Error::shape(name, format!("images have 3 channels, the network takes {}", output.shape.c)));
         }
         let [mean, std] = options.normalise;
         Ok(preprocess::lower(&preprocess::Problem { mean, std, output }, &mut self.emit))
     }
 
     /// The graph's results.
-    fn tensors(&self) -> Vec<(Storage, PlanOutput)> {
-        self.graph.outputs().iter().map(|(name, id)| self.view(*id).leaving(name)).collect()
+    fn tensors(&self) -> Result<Vec<(Storage, PlanOutput)>> {
+        let leaving = |output: &Output| {
+            // What it looks like is known to fit once its sides have lengths.
+            output.tensor.lengths(self.shapes[output.node.0]).map_err(|what| Error::shape(&output.name, what))?;
+            let (storage, made) = self.view(output.node).leaving(&output.name);
+            Ok((storage, PlanOutput { tensor: output.tensor.clone(), ..made }))
+        };
+        self.graph.outputs().iter().map(leaving).collect()
     }
 
     /// The `k` best classes by the first result.
     fn classes(&mut self, k: usize) -> Result<(Storage, PlanOutput)> {
-        let (name, id) = &self.graph.outputs()[0];
+        let Output { name, node: id, .. } = &self.graph.outputs()[0];
         let shape = self.shapes[id.0];
         if shape.pixels() != 1 {
             return Err(Error::shape(name, format!("classes need a [n, classes, 1, 1] result, this one is {shape}")));
@@ -209,7 +238,8 @@ impl<'a> Compiler<'a> {
         let storage = softmax_top_k::lower(&softmax_top_k::Problem { input, k }, &mut self.emit);
         let bytes = shape.n * k * 8;
         let (shape, layout) = (Shape::new(shape.n, k, 1, 2), Layout::plain(k));
-        Ok((storage, PlanOutput { name: "top_k".into(), slot: 0, place: Place::default(), bytes, shape, layout }))
+        let tensor = TensorType::maps();
+        Ok((storage, PlanOutput { name: "top_k".into(), slot: 0, place: Place::default(), bytes, shape, layout, tensor }))
     }
 
     /// A gate on the first input and what is added to the result, in the layouts that they need.

@@ -66,13 +66,13 @@ mod web;
 pub use cache::CacheDir;
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::native::adapters;
-pub use engine::{Backend, Class, Engine, EngineOptions, Feature, GhostMaps, GraphModel, IN_FLIGHT, MIN_SIDE, Model, Pending, Session};
+pub use engine::{Backend, Class, Engine, EngineOptions, Feature, GhostMaps, IN_FLIGHT, Model, Pending, Session};
 pub use error::{Error, Result};
 pub use gpu::{AdapterInfo, PrepareTimes};
-pub use model::Network;
+pub use model::{Card, Network};
 pub use plan::{Form, Precision};
 pub use stats::{median, percentile};
-pub use tensor::Tensor;
+pub use tensor::{AnyTensor, Element, Tensor, Values};
 
 /// What the library is made of, for benches, tests and tools. It is public, but nothing in it is
 /// promised to stay.

@@ -4,8 +4,8 @@
 //! The crate at hand builds a grammar parser and big integers for it, allocates what a header
 //! claims and leaves checking the length to the caller.
 //!
-//! Reads float16, float32 and float64, little endian, in C or Fortran order. Writes float32 in C
-//! order. Archives (`.npz`), pickled objects, record types and several arrays in one file are
+//! Reads float16, float32, float64, int32, int64 and bool, little endian, in C or Fortran order.
+//! Writes float32, int32, int64 and bool in C order. Archives (`.npz`), pickled objects, record types and several arrays in one file are
 //! refused.
 //!
 //! Format: `numpy/lib/_format_impl.py` (NEP 1), versions 1.0 to 3.0.
@@ -13,11 +13,12 @@
 use crate::{
     error::{Error, Result},
     file,
-    tensor::{Tensor, count},
+    tensor::{AnyTensor, Tensor, Values, count},
 };
 use std::{
     fs::File,
     io::{self, BufWriter, Read, Write},
+    ops::Deref,
     path::Path,
 };
 
@@ -29,7 +30,8 @@ const MAX_HEADER: usize = 65_536;
 /// NumPy's own limit.
 const MAX_DIMS: usize = 64;
 
-/// Reads one array, in C order (the last dimension varies fastest). A scalar has the shape `[]`.
+/// Reads one array of floats, in C order (the last dimension varies fastest). A scalar has the
+/// shape `[]`.
 ///
 /// float64 is rounded to f32, beyond its range to infinity. Memory is taken as the values arrive,
 /// never on the word of a header.
@@ -38,6 +40,18 @@ const MAX_DIMS: usize = 64;
 /// [`Error::Io`] if the file cannot be read, is not `.npy`, holds another type, or is shorter or
 /// longer than its header says.
 pub fn read(path: &Path) -> Result<Tensor> {
+    let any = read_any(path)?;
+    match any.data {
+        Values::F32(data) => Ok(Tensor { shape: any.shape, data }),
+        other => Err(Error::Io { file: path.into(), what: format!("holds {}, f32 is needed", other.element().name()) }),
+    }
+}
+
+/// As [`read`], of any type that a network takes: floats, 32-bit and 64-bit integers, booleans.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_any(path: &Path) -> Result<AnyTensor> {
     let mut file = File::open(path).map_err(|e| Error::io(path, &e))?;
     decode(&mut file).map_err(|what| Error::Io { file: path.into(), what })
 }
@@ -50,17 +64,52 @@ pub fn read(path: &Path) -> Result<Tensor> {
 /// written.
 pub fn write(path: &Path, tensor: &Tensor) -> Result<()> {
     let Tensor { shape, data } = tensor;
-    if !tensor.is_sound() || shape.len() > MAX_DIMS {
-        return Err(Error::shape(path.display().to_string(), format!("shape {shape:?} cannot hold {} values", data.len())));
-    }
-    file::replace(path, |file| encode(file, tensor))
+    write_values(path, shape, data.len(), "<f4", &mut data.iter().map(|value| value.to_le_bytes().into()))
 }
 
-fn encode(out: impl Write, Tensor { shape, data }: &Tensor) -> io::Result<()> {
+/// As [`write`], in the tensor's own type.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_any(path: &Path, AnyTensor { shape, data }: &AnyTensor) -> Result<()> {
+    let count = data.len();
+    match data {
+        Values::F32(data) => write_values(path, shape, count, "<f4", &mut data.iter().map(|value| value.to_le_bytes().into())),
+        Values::I32(data) => write_values(path, shape, count, "<i4", &mut data.iter().map(|value| value.to_le_bytes().into())),
+        Values::I64(data) => write_values(path, shape, count, "<i8", &mut data.iter().map(|value| value.to_le_bytes().into())),
+        Values::Bool(data) => write_values(path, shape, count, "|b1", &mut data.iter().map(|&value| [u8::from(value)].into())),
+    }
+}
+
+/// The little-endian bytes of one value.
+struct Bytes([u8; 8], usize);
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0[..self.1]
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for Bytes {
+    fn from(bytes: [u8; N]) -> Self {
+        Self(std::array::from_fn(|at| bytes.get(at).copied().unwrap_or(0)), N)
+    }
+}
+
+fn write_values(path: &Path, shape: &[usize], count: usize, descr: &str, values: &mut dyn Iterator<Item = Bytes>) -> Result<()> {
+    if crate::tensor::count(shape) != Some(count) || shape.len() > MAX_DIMS {
+        return Err(Error::shape(path.display().to_string(), format!("shape {shape:?} cannot hold {count} values")));
+    }
+    file::replace(path, |file| encode(file, shape, descr, values))
+}
+
+fn encode(out: impl Write, shape: &[usize], descr: &str, values: &mut dyn Iterator<Item = Bytes>) -> io::Result<()> {
     let dims: String = shape.iter().map(|d| format!("{d}, ")).collect();
     // "(3,)" and "(3, 4)", as Python prints them.
     let dims = if shape.len() == 1 { dims.trim_end() } else { dims.trim_end_matches(", ") };
-    let dict = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({dims}), }}");
+    let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({dims}), }}");
     // The values start at a multiple of 64 bytes. 64 dimensions of 20 digits stay below the 65 535
     // bytes of version 1.0.
     let length = (10 + dict.len() + 1).next_multiple_of(64) - 10;
@@ -69,8 +118,8 @@ fn encode(out: impl Write, Tensor { shape, data }: &Tensor) -> io::Result<()> {
     out.write_all(&[1, 0])?;
     out.write_all(&(length as u16).to_le_bytes())?;
     writeln!(out, "{dict:<width$}", width = length - 1)?;
-    for value in data {
-        out.write_all(&value.to_le_bytes())?;
+    for value in values {
+        out.write_all(&value)?;
     }
     out.flush()
 }
@@ -80,6 +129,9 @@ enum Kind {
     F16,
     F32,
     F64,
+    I32,
+    I64,
+    Bool,
 }
 
 struct Header {
@@ -89,12 +141,15 @@ struct Header {
 }
 
 /// Errors are the reason alone; the caller knows the file.
-fn decode(input: &mut impl Read) -> Result<Tensor, String> {
+fn decode(input: &mut impl Read) -> Result<AnyTensor, String> {
     let Header { kind, fortran, shape } = Header::read(input)?;
     let (name, size) = match kind {
         Kind::F16 => ("float16", 2),
         Kind::F32 => ("float32", 4),
         Kind::F64 => ("float64", 8),
+        Kind::I32 => ("int32", 4),
+        Kind::I64 => ("int64", 8),
+        Kind::Bool => ("bool", 1),
     };
     let needed = count(&shape)
         .and_then(|n| n.checked_mul(size))
@@ -108,18 +163,34 @@ fn decode(input: &mut impl Read) -> Result<Tensor, String> {
     if bytes.len() > needed {
         return Err(format!("shape {shape:?} of {name} needs {needed} bytes, the file has more"));
     }
-    // The slices are exact: `chunks_exact` hands out `size` bytes.
-    let values: Vec<f32> = match kind {
-        Kind::F16 => bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-        Kind::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-        Kind::F64 => bytes.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32).collect(),
+    let c_order = Order { shape: &shape, fortran: fortran && shape.len() > 1 };
+    let data = match kind {
+        Kind::F16 => Values::F32(c_order.values(&bytes, |b| half::f16::from_le_bytes(b).to_f32())),
+        Kind::F32 => Values::F32(c_order.values(&bytes, f32::from_le_bytes)),
+        Kind::F64 => Values::F32(c_order.values(&bytes, |b| f64::from_le_bytes(b) as f32)),
+        Kind::I32 => Values::I32(c_order.values(&bytes, i32::from_le_bytes)),
+        Kind::I64 => Values::I64(c_order.values(&bytes, i64::from_le_bytes)),
+        Kind::Bool => Values::Bool(c_order.values(&bytes, |[b]| b != 0)),
     };
-    let values = if fortran && shape.len() > 1 { from_fortran(&shape, &values) } else { values };
-    Ok(Tensor { shape, data: values })
+    Ok(AnyTensor { shape, data })
+}
+
+/// The order in which a file has its values.
+struct Order<'a> {
+    shape: &'a [usize],
+    fortran: bool,
+}
+
+impl Order<'_> {
+    /// The values in C order.
+    fn values<T: Copy, const N: usize>(&self, bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
+        let values: Vec<T> = bytes.as_chunks().0.iter().map(|bytes| value(*bytes)).collect();
+        if self.fortran { from_fortran(self.shape, &values) } else { values }
+    }
 }
 
 /// Values whose first dimension varies fastest, to C order.
-fn from_fortran(shape: &[usize], values: &[f32]) -> Vec<f32> {
+fn from_fortran<T: Copy>(shape: &[usize], values: &[T]) -> Vec<T> {
     let mut strides = Vec::with_capacity(shape.len());
     let mut step = 1;
     for &d in shape {
@@ -261,7 +332,7 @@ impl<'a> Cursor<'a> {
         Ok(shape)
     }
     fn kind(&mut self) -> Result<Kind, String> {
-        let refuse = |what: &str| Err(format!("dtype {what}, this reads float16, float32 and float64, little endian"));
+        let refuse = |what: &str| Err(format!("dtype {what}, this reads float16, float32, float64, int32, int64 and bool, little endian"));
         if self.0.starts_with('[') {
             return refuse("is a record");
         }
@@ -269,12 +340,14 @@ impl<'a> Cursor<'a> {
             "<f2" => Ok(Kind::F16),
             "<f4" => Ok(Kind::F32),
             "<f8" => Ok(Kind::F64),
+            "<i4" => Ok(Kind::I32),
+            "<i8" => Ok(Kind::I64),
+            "|b1" => Ok(Kind::Bool),
             other => refuse(&match (other.chars().next(), other.get(1..2), other.get(2..).and_then(|n| n.parse::<u32>().ok())) {
                 (Some('>'), Some("f"), Some(n)) if n <= 16 => format!("is float{}, big endian", n * 8),
                 (Some('>'), Some("i"), Some(n)) if n <= 16 => format!("is int{}, big endian", n * 8),
                 (Some('<' | '|'), Some("i"), Some(n)) if n <= 16 => format!("is int{}", n * 8),
                 (Some('<' | '|'), Some("u"), Some(n)) if n <= 16 => format!("is uint{}", n * 8),
-                (Some('|'), Some("b"), Some(1)) => "is bool".into(),
                 (Some('|'), Some("O"), _) => "is object (pickled)".into(),
                 _ => format!("is {other:?}"),
             }),
@@ -286,8 +359,8 @@ impl<'a> Cursor<'a> {
 mod tests {
     use super::*;
 
-    fn tensor(shape: &[usize], data: &[f32]) -> Tensor {
-        Tensor { shape: shape.to_vec(), data: data.to_vec() }
+    fn tensor(shape: &[usize], data: &[f32]) -> AnyTensor {
+        AnyTensor { shape: shape.to_vec(), data: Values::F32(data.to_vec()) }
     }
 
     fn file(header: &str, values: &[u8]) -> Vec<u8> {
@@ -315,8 +388,18 @@ mod tests {
         for shape in shapes {
             let data: Vec<f32> = (0..count(shape).unwrap()).map(|i| i as f32 * 0.1 - 1.0).collect();
             let path = dir.path().join("x.npy");
-            write(&path, &tensor(shape, &data)).unwrap();
-            assert_eq!(read(&path).unwrap(), tensor(shape, &data), "{shape:?}");
+            let written = Tensor { shape: shape.to_vec(), data };
+            write(&path, &written).unwrap();
+            assert_eq!(read(&path).unwrap(), written, "{shape:?}");
+            let mut values = vec![Values::F32(written.data.clone())];
+            let whole = || (0..count(shape).unwrap()).map(|i| i as i64 - 2);
+            values.extend([Values::I64(whole().map(|v| v << 40).collect()), Values::I32(whole().map(|v| v as i32).collect())]);
+            values.push(Values::Bool(whole().map(|v| v % 3 == 0).collect()));
+            for data in values {
+                let any = AnyTensor { shape: shape.to_vec(), data };
+                write_any(&path, &any).unwrap();
+                assert_eq!(read_any(&path).unwrap(), any);
+            }
         }
     }
 
@@ -324,7 +407,8 @@ mod tests {
     fn the_header_is_as_numpy_writes_it() {
         let header = |shape: &[usize]| {
             let mut bytes = Vec::new();
-            encode(&mut bytes, &tensor(shape, &vec![1.5; count(shape).unwrap()])).unwrap();
+            let mut values = std::iter::repeat_n(1.5f32, count(shape).unwrap()).map(|value| value.to_le_bytes().into());
+            encode(&mut bytes, shape, "<f4", &mut values).unwrap();
             assert_eq!(&bytes[bytes.len() - 4..], 1.5f32.to_le_bytes());
             let length = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
             assert_eq!((10 + length) % 64, 0);
@@ -364,9 +448,9 @@ mod tests {
     fn other_types_are_named() {
         for (descr, name) in [
             ("'>f4'", "dtype is float32, big endian,"),
-            ("'<i8'", "dtype is int64,"),
+            ("'<i2'", "dtype is int16,"),
             ("'|u1'", "dtype is uint8,"),
-            ("'|b1'", "dtype is bool,"),
+            ("'<b1'", "dtype is \"<b1\","),
             ("'|O'", "dtype is object (pickled),"),
             ("'<U3'", "dtype is \"<U3\","),
             ("'<c8'", "dtype is \"<c8\","),
@@ -436,7 +520,7 @@ mod tests {
     fn what_cannot_be_written_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let says = |name: &str, shape: &[usize], data: &[f32]| {
-            write(&dir.path().join(name), &tensor(shape, data)).expect_err("must fail").to_string()
+            write_any(&dir.path().join(name), &tensor(shape, data)).expect_err("must fail").to_string()
         };
         assert!(says("x.npy", &[2, 2], &[0.0; 3]).ends_with("shape [2, 2] cannot hold 3 values"));
         assert!(says("x.npy", &[usize::MAX, 2], &[0.0; 3]).contains("cannot hold 3 values"));

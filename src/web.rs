@@ -5,15 +5,16 @@
 //! `Error`s with this library's messages. That of a lost device is named `GhostNetDeviceLost`.
 
 use crate::{
-    Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, cpu,
+    AnyTensor, Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, Values, cpu,
     device::{Choice, DeviceClass},
+    graph::TensorType,
     kernels::resize::Rows,
     measure::kernels,
-    model::card::IMAGENET_CLASSES,
+    model::{card::IMAGENET_CLASSES, families},
     plan::Form,
 };
 use bytemuck::Zeroable;
-use js_sys::{Array, Float32Array, Function, Object, Reflect, Uint8Array};
+use js_sys::{Array, BigInt64Array, Float32Array, Function, Int32Array, Object, Reflect, Uint8Array};
 use serde_json::Value;
 use std::{cell::RefCell, ops::Range};
 use wasm_bindgen::prelude::*;
@@ -71,7 +72,7 @@ impl Device {
 /// Why the model of this name cannot be loaded without weights.
 #[wasm_bindgen]
 pub fn no_weights(name: &str) -> JsValue {
-    match Network::random(name, SEED) {
+    match families::named(name) {
         Ok(_) => Error::Model(format!("{name} has no weights: give some with `weights`")).into(),
         Err(unknown) => unknown.into(),
     }
@@ -138,28 +139,40 @@ impl Net {
     pub fn info(&self) -> Result<Object, JsValue> {
         let model = self.model.borrow();
         let engine = model.as_ref().expect("asked for after `prepare`, before anything can be lost").engine();
-        let summary = self.network.summary()?;
+        let network = &self.network;
+        // Of a graph that takes no images of the usual size nothing is counted.
+        let summary = network.summary().ok();
+        let channels = network.shapes(1, [1, 1]).first().map_or(0, |input| input.c);
+        let [h, w] = network.size().unwrap_or([0, 0]);
+        let end = |name: &String, tensor: &TensorType| -> JsValue {
+            let sides: Array = tensor.sides().map(|side| JsValue::from(&side)).collect();
+            object(&[("name", name.into()), ("type", tensor.element.name().into()), ("sides", sides.into())]).into()
+        };
         Ok(object(&[
             ("adapter", (&engine.adapter().name).into()),
             ("backend", engine.backend().into()),
             ("fallback", engine.fallback().map_or(JsValue::NULL, JsValue::from)),
             ("precision", engine.precision().name().into()),
-            ("model", self.network.name().into()),
-            ("input", list(&summary.input, |&side| number(side as u64))),
-            ("classes", number(self.network.classes() as u64)),
-            ("labels", list(self.network.labels(), |label| label.into())),
-            ("params", number(summary.params)),
-            ("macs", number(summary.macs)),
+            ("model", network.name().into()),
+            ("input", list(&[channels, h, w], |&side| number(side as u64))),
+            ("inputs", list(network.graph().inputs(), |input| end(&input.name, &input.tensor))),
+            ("outputs", list(network.graph().outputs(), |output| end(&output.name, &output.tensor))),
+            ("classes", number(network.classes() as u64)),
+            ("labels", list(network.labels(), |label| label.into())),
+            ("params", number(network.graph().params())),
+            ("macs", summary.map_or(JsValue::NULL, |summary| number(summary.macs))),
             ("features", list(&engine.adapter().features, |feature| feature.into())),
         ]))
     }
 
-    /// Puts the network on the device and makes ready what `classify` needs. Returns milliseconds
-    /// for the weights and for the pipelines.
+    /// Puts the network on the device and makes ready what `classify` needs, or `run` where the
+    /// network tells no classes apart and its input has one size; milliseconds for the weights and
+    /// for the pipelines.
     pub async fn prepare(&self, top: usize) -> Result<Vec<f64>, JsValue> {
-        let [h, w] = self.network.preprocess().size;
-        let form = Form::Classify { k: top.clamp(1, self.network.classes()) };
         let model = self.model().await?;
+        let classifies = self.network.classes() > 0 && self.network.preprocess().is_ok();
+        let form = if classifies { Form::Classify { k: top.clamp(1, self.network.classes()) } } else { Form::Tensors };
+        let Some([h, w]) = self.network.size() else { return Ok(vec![0.0, 0.0]) };
         let times = self.checked(model.prepare_async(1, h, w, form).await)?;
         Ok(vec![times.weights, times.pipelines])
     }
@@ -191,9 +204,23 @@ impl Net {
         Ok(array(&self.checked(model.run_async(&input).await)?))
     }
 
+    /// Every result, of tensors by the names of the inputs: `tensors` are typed arrays, of bytes
+    /// for truth values. Results are names with values and shapes.
+    pub async fn run_named(&self, names: Vec<String>, tensors: Vec<JsValue>, shapes: Vec<JsValue>) -> Result<Array, JsValue> {
+        let model = self.model().await?;
+        let mut inputs = Vec::new();
+        for ((name, tensor), shape) in names.iter().zip(&tensors).zip(shapes) {
+            let shape: Vec<usize> = Array::from(&shape).iter().map(|side| side.as_f64().unwrap_or(0.0) as usize).collect();
+            inputs.push((&name[..], AnyTensor { shape, data: values(name, tensor)? }));
+        }
+        let inputs: Vec<(&str, &AnyTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
+        let results = self.checked(model.run_named_async(&inputs).await)?;
+        Ok(results.iter().map(|(name, tensor)| Array::of3(&name.into(), &typed(&tensor.data), &shape_of(&tensor.shape))).collect())
+    }
+
     /// The steps of a run with their milliseconds.
     pub async fn profile(&self, rounds: usize) -> Result<Array, JsValue> {
-        let [h, w] = self.network.preprocess().size;
+        let [h, w] = self.network.size().ok_or_else(|| Error::Model(format!("{}: its input's size is open", self.network.name())))?;
         let model = self.model().await?;
         let (plan, times) = self.checked(model.profile_async(1, h, w, rounds).await)?;
         let steps = plan.steps.iter().zip(times).map(|(step, ms)| {
@@ -210,13 +237,13 @@ impl Net {
 
     /// Names of the ghost modules, in order.
     pub fn modules(&self) -> Result<Vec<String>, JsValue> {
-        Ok(self.network.ghost_modules()?)
+        Ok(self.network.ghost_modules())
     }
 
     /// The maps of a ghost module for an image of RGBA bytes: the intrinsic and the ghost ones,
     /// each values and shape.
     pub async fn maps_of_pixels(&self, pixels: Uint8Array, width: u32, height: u32, module: String) -> Result<Array, JsValue> {
-        let preprocess = self.network.preprocess();
+        let preprocess = self.network.preprocess()?;
         let [h, w] = preprocess.size;
         let model = self.model().await?;
         let words = model.pixels_of_rows(&Rgba::new(&pixels, width, height)?, height, width)?;
@@ -342,6 +369,36 @@ fn js(value: &Value) -> JsValue {
 }
 
 fn array(tensor: &Tensor) -> Array {
-    let shape: Array = tensor.shape.iter().map(|&side| JsValue::from(side as u32)).collect();
-    Array::of2(&Float32Array::from(&tensor.data[..]), &shape)
+    Array::of2(&Float32Array::from(&tensor.data[..]), &shape_of(&tensor.shape))
+}
+
+fn shape_of(shape: &[usize]) -> Array {
+    shape.iter().map(|&side| JsValue::from(side as u32)).collect()
+}
+
+/// What a typed array holds.
+fn values(name: &str, array: &JsValue) -> Result<Values> {
+    if let Some(array) = array.dyn_ref::<Float32Array>() {
+        return Ok(Values::F32(copied(name, array.length(), |copy| array.copy_to(copy))?));
+    }
+    if let Some(array) = array.dyn_ref::<Int32Array>() {
+        return Ok(Values::I32(copied(name, array.length(), |copy| array.copy_to(copy))?));
+    }
+    if let Some(array) = array.dyn_ref::<BigInt64Array>() {
+        return Ok(Values::I64(copied(name, array.length(), |copy| array.copy_to(copy))?));
+    }
+    if let Some(array) = array.dyn_ref::<Uint8Array>() {
+        let bytes: Vec<u8> = copied(name, array.length(), |copy| array.copy_to(copy))?;
+        return Ok(Values::Bool(bytes.into_iter().map(|byte| byte != 0).collect()));
+    }
+    Err(Error::shape(name, "is no Float32Array, Int32Array, BigInt64Array or Uint8Array (for truth values)"))
+}
+
+fn typed(values: &Values) -> JsValue {
+    match values {
+        Values::F32(values) => Float32Array::from(&values[..]).into(),
+        Values::I32(values) => Int32Array::from(&values[..]).into(),
+        Values::I64(values) => BigInt64Array::from(&values[..]).into(),
+        Values::Bool(values) => Uint8Array::from(&values.iter().map(|&value| u8::from(value)).collect::<Vec<_>>()[..]).into(),
+    }
 }

@@ -43,7 +43,7 @@ impl Files {
 
     /// Adds a plan as text.
     fn plan(&mut self, name: &str, plan: &Plan) {
-        let mut text = format!("input slot {} {:?}\nslots {:?}\n", plan.input.slot, plan.input.shape, plan.slots);
+        let mut text = format!("input slot {} {:?}\nslots {:?}\n", plan.inputs[0].slot, plan.inputs[0].shape, plan.slots);
         for step in &plan.steps {
             let shader = self.shader(&step.dispatch.key);
             let (workgroups, read, write) = (step.dispatch.workgroups, step.read_bytes, step.write_bytes);
@@ -88,7 +88,7 @@ impl Files {
 fn files() -> Files {
     let mut files = Files::default();
     for name in ["ghostnet_050", "ghostnet_100", "ghostnet_130"] {
-        let mut graph = Network::random(name, 0).unwrap().graph().unwrap();
+        let mut graph = Network::random(name, 0).unwrap().graph().clone();
         passes::run(&mut graph, passes::REQUIRED);
         passes::run(&mut graph, passes::FUSING);
         for (precision, multiplies_halves, products) in
@@ -100,7 +100,7 @@ fn files() -> Files {
                 for (form, shown) in [(Form::Tensors, "tensors"), (Form::Classify { k: 5 }, "classify")] {
                     let normalise = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
                     let options = PlanOptions { form, precision, choice, normalise };
-                    let plan = Plan::new(&graph, Shape::new(n, 3, 224, 224), &options, &mut packed).unwrap();
+                    let plan = Plan::new(&graph, &[Shape::new(n, 3, 224, 224)], &options, &mut packed).unwrap();
                     files.plan(&format!("{name}-{products}-n{n}-{shown}"), &plan);
                 }
             }

@@ -12,7 +12,7 @@ use ghostnet::{
     Backend, Engine, EngineOptions, Network, Precision, Tensor, cpu,
     device::{Choice, DeviceClass},
     gpu,
-    graph::{Activation, Conv, Ghost, Graph, Op, Pool, PoolKind, Shape, passes},
+    graph::{Activation, Conv, Graph, Op, Pool, PoolKind, Shape, passes},
     image_input, kernels,
     model::{
         Source,
@@ -59,7 +59,7 @@ fn halved(values: &[f32]) -> Vec<f32> {
 fn plans(graph: &Graph, shape: Shape, choice: Choice, form: &Form) -> [Plan; 2] {
     [Precision::F32, Precision::F16].map(|precision| {
         let options = PlanOptions { form: form.clone(), precision, choice, normalise: [[0.5; 3]; 2] };
-        Plan::new(graph, shape, &options, &mut ConstantCache::new()).unwrap()
+        Plan::new(graph, &[shape], &options, &mut ConstantCache::new()).unwrap()
     })
 }
 
@@ -175,10 +175,10 @@ fn kernels_on_halves_match_the_cpu() {
     let Some(context) = context() else { return };
     let mut seen = BTreeSet::new();
     let shape = Shape::new(2, 3, 64, 96);
-    let network = Network::random_of(GhostNet::new(1.3).classes(30), 0);
+    let network = Network::random_of(&GhostNet::new(1.3).classes(30), 0).unwrap();
     let ways = CLASSES.into_iter().flat_map(|class| arithmetics().map(move |multiplies_halves| (class, multiplies_halves)));
     for (class, multiplies_halves) in ways {
-        let mut graph = network.graph().unwrap();
+        let mut graph = network.graph().clone();
         passes::run(&mut graph, passes::REQUIRED);
         let plain = graph.clone();
         passes::run(&mut graph, passes::FUSING);
@@ -214,7 +214,7 @@ fn kernels_that_multiply_halves_match_the_cpu() {
             }
         };
         for (network, shape) in net::networks() {
-            layers(network.graph().unwrap(), shape, true);
+            layers(network.graph().clone(), shape, true);
         }
         for shape in net::SHAPES {
             layers(net::every_operation(shape.c), shape, true);
@@ -244,7 +244,7 @@ fn logits_of_the_three_widths() {
     ];
     for (engine, (width, file)) in engines().flat_map(|engine| files.map(move |file| (engine.clone(), file))) {
         let shape: Vec<usize> = file.rsplit('_').next().unwrap().split('x').map(|side| side.parse().unwrap()).collect();
-        let model = engine.load(Network::random_of(GhostNet::new(width), 0)).unwrap();
+        let model = engine.load(Network::random_of(&GhostNet::new(width), 0).unwrap()).unwrap();
         let logits = model.run(&Tensor::new(&shape, formula::values("input", 0, &shape)).unwrap()).unwrap();
         let Tensor { shape: expected_shape, data: expected } = npy::read(&directory.join(format!("{file}.npy"))).unwrap();
         assert_eq!(logits.shape, expected_shape);
@@ -318,23 +318,16 @@ fn sums_that_halves_cannot_hold() {
         let pointwise = graph.add_constant("pointwise", &[6, channels, 1, 1], weights(1)).unwrap();
         let conv2d = graph.add_constant("conv2d", &[6, channels, 3, 3], weights(9)).unwrap();
         let cheap = graph.add_constant("cheap", &[6, 1, 3, 3], vec![1.0; 54]).unwrap();
-        let ghost = Ghost {
-            primary: pointwise,
-            primary_bias: None,
-            primary_activation: Activation::Identity,
-            cheap,
-            cheap_bias: None,
-            cheap_activation: Activation::Identity,
-            c_out: 12,
-            gate: false,
-            residual: false,
-        };
-        let ops = [Op::Conv(Conv::new(pointwise)), Op::Conv(Conv::new(conv2d).pad(1)), Op::Ghost(ghost)];
-        for (name, op) in ["pointwise", "conv2d", "ghost"].into_iter().zip(ops) {
-            let y = graph.add(name, op, &[x]).unwrap();
+        for (name, conv) in [("pointwise", Conv::new(pointwise)), ("conv2d", Conv::new(conv2d).pad(1))] {
+            let y = graph.add(name, Op::Conv(conv), &[x]).unwrap();
             graph.add_output(name, y);
         }
-        for (name, output) in engine.load_graph(graph).unwrap().run(&input).unwrap() {
+        // Which a pass makes one ghost module.
+        let primary = graph.add("primary", Op::Conv(Conv::new(pointwise)), &[x]).unwrap();
+        let ghosts = graph.add("cheap", Op::Conv(Conv::new(cheap).pad(1).groups(6)), &[primary]).unwrap();
+        let both = graph.add("both", Op::Concat, &[primary, ghosts]).unwrap();
+        graph.add_output("ghost", both);
+        for (name, output) in common::results(&engine.load_graph(graph).unwrap(), &input).unwrap() {
             assert!(output.data.iter().all(|v| *v == 0.0), "{name}: {:?}", output.data);
         }
     }
@@ -396,7 +389,7 @@ fn what_halves_cannot_hold() {
 fn cannot_hold_on(engine: &Engine) {
     let run = |weight, values: &[f32]| {
         let input = Tensor::new(&[1, 1, 1, values.len()], values.to_vec()).unwrap();
-        engine.load_graph(scaling(weight)).unwrap().run(&input).map(|mut outputs| outputs.remove(0).1.data)
+        engine.load_graph(scaling(weight)).unwrap().run(&input).map(|output| output.data)
     };
     assert_eq!(run(1e3, &[1e3, -1e3, 0.5]).unwrap(), [65504.0, -65504.0, 500.0]);
     assert_eq!(run(65504.0, &[1.0, 65504.0]).unwrap(), [65504.0, 65504.0]);
@@ -423,7 +416,7 @@ fn uploaded_weights_serve_both_precisions() {
     for plan in [full, half] {
         let plan = Arc::new(plan);
         let mut blocks = Vec::new();
-        plan.pack_input(&[1.0, 2.0, 3.0, 4.0], &mut blocks);
+        plan.pack_inputs(&[&[1.0, 2.0, 3.0, 4.0]], &mut blocks);
         let mut prepared = pollster::block_on(gpu::Prepared::new(&context, plan.clone(), &weights)).unwrap().0;
         let outputs = pollster::block_on(prepared.run(&plan.precision.to_bytes(&blocks))).unwrap();
         let scaled = plan.outputs[0].unpack(&plan.precision.from_bytes(&outputs[0]));
@@ -434,7 +427,7 @@ fn uploaded_weights_serve_both_precisions() {
 #[test]
 fn memory_and_traffic_halve() {
     let network = Network::random("ghostnet_100", 0).unwrap();
-    let mut graph = network.graph().unwrap();
+    let mut graph = network.graph().clone();
     passes::run(&mut graph, passes::REQUIRED);
     passes::run(&mut graph, passes::FUSING);
     let [full, half] = plans(&graph, Shape::new(1, 3, 224, 224), Choice::new(DeviceClass::Gpu), &Form::Tensors);

@@ -30,7 +30,7 @@ fn network(case: &Value) -> Network {
     let width = ghostnet_width(case["architecture"].as_str().unwrap());
     let classes = case["num_classes"].as_u64().unwrap() as usize;
     let stem_stride = case["stem_stride"].as_u64().unwrap() as usize;
-    Network::random_of(GhostNet::new(width).classes(classes).stem_stride(stem_stride), 0)
+    Network::random_of(&GhostNet::new(width).classes(classes).stem_stride(stem_stride), 0).unwrap()
 }
 
 fn ghostnet_width(name: &str) -> f64 {
@@ -138,8 +138,8 @@ fn photograph_matches(engine: &Engine) {
     let case = &index["photograph"];
     let network = network(case);
     let image = image_input::decode_file(&common::path("assets/images").join(case["image"].as_str().unwrap())).unwrap();
-    let tensor = network.preprocess().tensor(&image).unwrap();
-    let [h, w] = network.preprocess().size;
+    let tensor = network.preprocess().unwrap().tensor(&image).unwrap();
+    let [h, w] = network.preprocess().unwrap().size;
     let model = engine.load(network).unwrap();
     let logits = model.run(&Tensor::new(&[1, 3, h, w], tensor).unwrap()).unwrap();
     let expected = npy::read(&golden(case["file"].as_str().unwrap())).unwrap().data;
@@ -209,10 +209,10 @@ fn ghost_modules_match(engine: &Engine) {
         let input = graph.add_input(module.c_in).unwrap();
         let output = module.add(&mut graph, &mut Source::formula(0), name, input).unwrap();
         graph.add_output("output", output);
-        graph.shapes(Shape::new(shape[0], shape[1], shape[2], shape[3])).unwrap();
+        graph.shapes(&[Shape::new(shape[0], shape[1], shape[2], shape[3])]).unwrap();
         let model = engine.load_graph(graph).unwrap();
         let values = formula::values(&format!("{name}.input"), 0, &shape);
-        let (_, output) = model.run(&Tensor::new(&shape, values).unwrap()).unwrap().remove(0);
+        let output = model.run(&Tensor::new(&shape, values).unwrap()).unwrap();
         let expected = outputs.get(name).unwrap();
         assert_eq!(output.shape, expected.shape, "{name}");
         let difference = relative_difference(&output.data, &expected.data);

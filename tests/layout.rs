@@ -21,7 +21,7 @@ fn shaders() -> BTreeMap<PipelineKey, BTreeSet<usize>> {
     let shape = net::SHAPES[3];
     let every = net::every_operation(shape.c);
     let (network, size) = net::networks().swap_remove(3);
-    let classify = network.graph().unwrap();
+    let classify = network.graph().clone();
     let plans = net::plans(&every, shape, &Form::Tensors).chain(net::plans(&classify, size, &Form::Classify { k: 5 }));
     let halves = CLASSES.map(|class| net::plan(&every, shape, class, net::Fusing::All, Form::Tensors, Precision::F16));
     let alone = CLASSES.into_iter().flat_map(|class| net::cases(Choice::new(class), Precision::F32)).map(|case| case.plan);

@@ -10,7 +10,7 @@ use ghostnet::{
     Network, Precision, Tensor,
     device::DeviceClass,
     graph::{
-        Activation, Conv, Graph, Op, Shape,
+        Activation, Conv, Graph, Op, Output, Shape,
         passes::{self, Pass},
     },
     model::families::ghostnet::GhostNet,
@@ -19,7 +19,7 @@ use ghostnet::{
 use std::sync::Arc;
 
 fn ghostnet(name: &str) -> Graph {
-    Network::random(name, 0).unwrap().graph().unwrap()
+    Network::random(name, 0).unwrap().graph().clone()
 }
 
 /// Results on the CPU of a graph as it stands after `passes`.
@@ -28,7 +28,7 @@ fn results(graph: &Graph, passes: &[Pass], shape: Shape, input: &[f32]) -> Vec<V
     passes::run(&mut graph, passes::REQUIRED);
     passes::run(&mut graph, passes);
     let options = net::options(DeviceClass::Software, Fusing::All, Form::Tensors, Precision::F32);
-    let plan = Plan::new(&graph, shape, &options, &mut ConstantCache::new()).unwrap();
+    let plan = Plan::new(&graph, &[shape], &options, &mut ConstantCache::new()).unwrap();
     net::run_on_cpu(&Arc::new(plan), input)
 }
 
@@ -76,8 +76,8 @@ fn passes_match_nothing_twice() {
 #[test]
 fn other_ratios_and_cheap_kernels_fuse_too() {
     for (ratio, cheap_kernel, modules) in [(3, 3, 32), (2, 5, 32), (4, 1, 32), (1, 3, 0)] {
-        let network = Network::random_of(GhostNet::new(0.5).ratio(ratio).cheap_kernel(cheap_kernel), 0);
-        let mut graph = network.graph().unwrap();
+        let network = Network::random_of(&GhostNet::new(0.5).ratio(ratio).cheap_kernel(cheap_kernel), 0).unwrap();
+        let mut graph = network.graph().clone();
         passes::run(&mut graph, passes::REQUIRED);
         let matches = passes::run(&mut graph, passes::FUSING);
         assert_eq!(matches[2], ("fuse_ghost", modules), "ratio {ratio}, kernel {cheap_kernel}");
@@ -123,7 +123,7 @@ fn ghostnet_takes_52_dispatches() {
                 let mut options = net::options(class, Fusing::All, form.clone(), Precision::F32);
                 options.choice.fuse_separable = separable;
                 options.choice.fuse_ghost = ghost;
-                Plan::new(&graph, shape, &options, &mut cache).unwrap().steps.len()
+                Plan::new(&graph, &[shape], &options, &mut cache).unwrap().steps.len()
             };
             let tensors = Form::Tensors;
             assert_eq!(dispatches(&tensors, true, true), 52, "{name}, {class:?}");
@@ -156,7 +156,7 @@ fn check(pass: &str, expected: usize, net: Net, shape: Shape) {
     let plain = results(&net.graph, &[], shape, &input);
     let fused = results(&net.graph, passes::FUSING, shape, &input);
     assert_eq!(plain.len(), net.graph.outputs().len());
-    for ((plain, fused), (name, _)) in plain.iter().zip(&fused).zip(net.graph.outputs()) {
+    for ((plain, fused), Output { name, .. }) in plain.iter().zip(&fused).zip(net.graph.outputs()) {
         let difference = relative_difference(fused, plain);
         assert!(difference <= tolerance::REORDERED, "{pass}, `{name}`: {difference:.1e}\n{graph}");
     }

@@ -7,7 +7,7 @@ use common::net::{self, CLASSES, FUSINGS, Fusing, Net, Random};
 use ghostnet::{
     Error, Network, Precision,
     device::DeviceClass,
-    graph::{Activation, Graph, NodeId, Op, Shape},
+    graph::{Activation, Graph, NodeId, Op, Output, Shape},
     model::families::ghostnet::GhostNet,
     plan::{ConstantCache, ConstantKey, Form, Plan, Resource},
     shader,
@@ -20,16 +20,16 @@ use std::{collections::HashMap, sync::Arc};
 fn shares_nothing_alive(graph: &Graph, shape: Shape, class: DeviceClass, fusing: Fusing) -> Result<(), TestCaseError> {
     let fused = net::after_passes(graph.clone(), fusing != Fusing::None);
     let options = net::options(class, fusing, Form::Tensors, Precision::F32);
-    let plan = Arc::new(Plan::new(&fused, shape, &options, &mut ConstantCache::new()).unwrap());
+    let plan = Arc::new(Plan::new(&fused, &[shape], &options, &mut ConstantCache::new()).unwrap());
     let mut all_results = fused.clone();
     for at in 0..fused.nodes().len() {
         all_results.add_output(format!("node {at}"), NodeId(at));
     }
-    let apart = Arc::new(Plan::new(&all_results, shape, &options, &mut ConstantCache::new()).unwrap());
+    let apart = Arc::new(Plan::new(&all_results, &[shape], &options, &mut ConstantCache::new()).unwrap());
     prop_assert_eq!(plan.steps.len(), apart.steps.len());
     let input = Random(11).values(shape.count());
     let (shared, expected) = (net::run_on_cpu(&plan, &input), net::run_on_cpu(&apart, &input));
-    for ((shared, expected), (name, _)) in shared.iter().zip(&expected).zip(fused.outputs()) {
+    for ((shared, expected), Output { name, .. }) in shared.iter().zip(&expected).zip(fused.outputs()) {
         prop_assert!(expected.iter().all(|v| v.is_finite()), "`{}`: reads what nothing wrote", name);
         // The same kernels on the same numbers: to the bit.
         prop_assert!(shared == expected, "`{}` differs where buffers are shared\n{}", name, fused);
@@ -80,18 +80,18 @@ proptest! {
 
     #[test]
     fn live_tensors_of_ghostnets_share_nothing(n in 1usize..3, h in 32usize..80, w in 32usize..80, ratio in 1usize..4, class in 0..CLASSES.len(), fusing in 0usize..3) {
-        let network = Network::random_of(GhostNet::new(0.5).classes(10).ratio(ratio), 0);
-        shares_nothing_alive(&network.graph().unwrap(), Shape::new(n, 3, h, w), CLASSES[class], FUSINGS[fusing])?;
+        let network = Network::random_of(&GhostNet::new(0.5).classes(10).ratio(ratio), 0).unwrap();
+        shares_nothing_alive(&network.graph().clone(), Shape::new(n, 3, h, w), CLASSES[class], FUSINGS[fusing])?;
     }
 }
 
 fn ghostnet_plan(graph: &Graph, side: usize, form: Form, precision: Precision, cache: &mut ConstantCache) -> Plan {
     let options = net::options(DeviceClass::Software, Fusing::All, form, precision);
-    Plan::new(graph, Shape::new(1, 3, side, side), &options, cache).unwrap()
+    Plan::new(graph, &[Shape::new(1, 3, side, side)], &options, cache).unwrap()
 }
 
 fn ghostnet_100() -> Graph {
-    net::after_passes(Network::random("ghostnet_100", 0).unwrap().graph().unwrap(), true)
+    net::after_passes(Network::random("ghostnet_100", 0).unwrap().graph().clone(), true)
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn activations_take_little_more_than_the_largest_step() {
     assert!(2 * bytes <= 3 * most, "{bytes} bytes are more than 1.5 times {most}");
     // Every batch's image takes as much again.
     let options = net::options(DeviceClass::Software, Fusing::All, Form::Tensors, Precision::F32);
-    let batch = Plan::new(&graph, Shape::new(4, 3, 224, 224), &options, &mut ConstantCache::new()).unwrap();
+    let batch = Plan::new(&graph, &[Shape::new(4, 3, 224, 224)], &options, &mut ConstantCache::new()).unwrap();
     assert!(batch.activation_bytes() <= 4 * bytes);
 }
 
@@ -149,13 +149,13 @@ fn graph_constant(graph: &Graph, at: usize) -> Option<(usize, usize)> {
 
 #[test]
 fn runs_repeat_in_the_buffers_they_have() {
-    let graph = net::after_passes(Network::random("ghostnet_050", 0).unwrap().graph().unwrap(), true);
+    let graph = net::after_passes(Network::random("ghostnet_050", 0).unwrap().graph().clone(), true);
     let plan = Arc::new(ghostnet_plan(&graph, 64, Form::Tensors, Precision::F32, &mut ConstantCache::new()));
     let mut prepared = ghostnet::cpu::Prepared::new(plan.clone()).unwrap();
     let mut blocks = Vec::new();
     let mut run = |prepared: &mut ghostnet::cpu::Prepared, seed| {
-        plan.pack_input(&Random(seed).values(plan.input.shape.count()), &mut blocks);
-        prepared.input_mut().copy_from_slice(&blocks);
+        plan.pack_inputs(&[&Random(seed).values(plan.inputs[0].shape.count())], &mut blocks);
+        prepared.set_inputs(bytemuck::cast_slice(&blocks));
         prepared.run();
         let places: Vec<*const f32> = (0..plan.slots.len()).map(|slot| prepared.slot(slot).as_ptr()).collect();
         let output = &plan.outputs[0];
@@ -172,13 +172,13 @@ fn runs_repeat_in_the_buffers_they_have() {
 #[test]
 fn runs_repeat_on_the_gpu() {
     let Some(context) = common::context() else { return };
-    let graph = net::after_passes(Network::random("ghostnet_050", 0).unwrap().graph().unwrap(), true);
+    let graph = net::after_passes(Network::random("ghostnet_050", 0).unwrap().graph().clone(), true);
     let plan = Arc::new(ghostnet_plan(&graph, 64, Form::Tensors, Precision::F32, &mut ConstantCache::new()));
     let weights = ghostnet::gpu::Weights::default();
     let (mut prepared, _) = pollster::block_on(ghostnet::gpu::Prepared::new(context, plan.clone(), &weights)).unwrap();
     let mut run = |seed| {
         let mut blocks = Vec::new();
-        plan.pack_input(&Random(seed).values(plan.input.shape.count()), &mut blocks);
+        plan.pack_inputs(&[&Random(seed).values(plan.inputs[0].shape.count())], &mut blocks);
         let bytes = pollster::block_on(prepared.run(bytemuck::cast_slice(&blocks))).unwrap().remove(0);
         plan.outputs[0].unpack(&bytemuck::pod_collect_to_vec::<u8, f32>(&bytes))
     };
@@ -219,7 +219,7 @@ fn a_key_names_one_constant_in_all_plans_of_a_graph() {
     let pooled = net.add(Op::GlobalPool, &[joined]);
     let logits = net.linear(pooled, 9);
     net.output(logits);
-    let ratio_3 = Network::random_of(GhostNet::new(0.5).classes(10).ratio(3), 0).graph().unwrap();
+    let ratio_3 = Network::random_of(&GhostNet::new(0.5).classes(10).ratio(3), 0).unwrap().graph().clone();
     for graph in [net.graph, ratio_3] {
         for fusing in FUSINGS {
             let fused = net::after_passes(graph.clone(), fusing != Fusing::None);
@@ -228,7 +228,7 @@ fn a_key_names_one_constant_in_all_plans_of_a_graph() {
             for class in CLASSES {
                 for (form, side) in [(Form::Tensors, 32), (Form::Classify { k: 5 }, 32), (Form::Tensors, 64)] {
                     let options = net::options(class, fusing, form.clone(), Precision::F32);
-                    let plan = Plan::new(&fused, Shape::new(1, 3, side, side), &options, &mut cache).unwrap();
+                    let plan = Plan::new(&fused, &[Shape::new(1, 3, side, side)], &options, &mut cache).unwrap();
                     for constant in plan.constants {
                         let data = seen.entry(constant.key.clone()).or_insert_with(|| constant.data.clone());
                         assert!(*data == constant.data, "{:?} is another constant in {form:?} at {side}, {fusing:?}", constant.key);
@@ -251,7 +251,7 @@ fn half_precision_halves_activations() {
 fn inputs_that_cannot_be_planned_are_errors() {
     let graph = ghostnet_100();
     let options = |form| net::options(DeviceClass::Gpu, Fusing::All, form, Precision::F32);
-    let plan = |graph: &Graph, shape, form| Plan::new(graph, shape, &options(form), &mut ConstantCache::new()).map(|_| ());
+    let plan = |graph: &Graph, shape, form| Plan::new(graph, &[shape], &options(form), &mut ConstantCache::new()).map(|_| ());
     let shape = Shape::new(1, 3, 64, 64);
     for empty in [Shape { n: 0, ..shape }, Shape { h: 0, ..shape }, Shape { w: 0, ..shape }] {
         assert!(matches!(plan(&graph, empty, Form::Tensors), Err(Error::Shape { .. })), "{empty}");
@@ -263,7 +263,7 @@ fn inputs_that_cannot_be_planned_are_errors() {
         assert!(error.contains("1000") && error.contains(&k.to_string()), "{error}");
     }
     // BatchNorm has no kernel: every one is named.
-    let raw = Network::random("ghostnet_050", 0).unwrap().graph().unwrap();
+    let raw = Network::random("ghostnet_050", 0).unwrap().graph().clone();
     let Err(Error::NoKernel(nodes)) = plan(&raw, shape, Form::Tensors) else { panic!("BatchNorm was planned") };
     assert_eq!(nodes.len(), raw.nodes().iter().filter(|node| matches!(node.op, Op::BatchNorm { .. })).count());
     // Maps are no classes.

@@ -70,7 +70,7 @@ fn check(engine: &Engine, cases: &[Case]) {
         }
         let model = engine.load_graph(net.graph).unwrap();
         let values = (0..n * c).flat_map(|map| (0..h * w).map(move |pixel| (map * 10 + pixel) as f32));
-        let results = model.run(&Tensor::new(&[n, c, h, w], values.collect()).unwrap()).unwrap();
+        let results = common::results(&model, &Tensor::new(&[n, c, h, w], values.collect()).unwrap()).unwrap();
         for (case, (_, got)) in cases.iter().zip(results) {
             let [rows, columns] = case.output;
             let wanted: Vec<f32> = (0..n * c).flat_map(|map| case.values.iter().map(move |v| (map * 10) as f32 + v)).collect();
@@ -129,6 +129,6 @@ fn what_cannot_be_resampled_is_refused() {
             "larger: maps of 16777217 rows or columns cannot be resampled, 16777216 is the limit",
         ),
     ] {
-        assert_eq!(add(resample).unwrap().shapes(shape).unwrap_err().to_string(), what);
+        assert_eq!(add(resample).unwrap().shapes(&[shape]).unwrap_err().to_string(), what);
     }
 }

@@ -142,7 +142,7 @@ fn inputs_that_do_not_fit_are_refused() {
         for in_flight in [0, 65, usize::MAX] {
             assert!(message(model.session(1, 32, 32, Form::Tensors, in_flight)).contains(&format!("{in_flight} runs in flight, 1 to 64")));
         }
-        assert!(message(model.session(1, 31, 32, Form::Tensors, 2)).contains("31 x 32"));
+        assert!(message(model.session(1, 0, 32, Form::Tensors, 2)).contains("[1, 3, 0, 32] is empty"));
         assert!(message(model.session(0, 32, 32, Form::Tensors, 2)).contains("0 images"));
         let mut session = logits(&model, 2, 2);
         for shape in [[3, 3, 32, 32], [1, 3, 32, 33], [1, 4, 32, 32], [0, 3, 32, 32]] {

@@ -59,7 +59,7 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
         };
         let networks = net::networks().into_iter().flat_map(|(network, shape)| {
             let forms = [Form::Tensors, Form::Classify { k: 5 }];
-            let graphs = [network.graph().unwrap(), network.feature_graph().unwrap()];
+            let graphs = [network.graph().clone(), network.feature_graph().unwrap()];
             let wanted = [(0, 0), (0, 1), (1, 0)];
             wanted.map(|(graph, form)| (graphs[graph].clone(), shape, forms[form].clone()))
         });
@@ -74,7 +74,7 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
                     for (precision, multiplies_halves) in [(Precision::F32, false), (Precision::F16, false), (Precision::F16, true)] {
                         let mut options = net::options(class, fusing, form.clone(), precision);
                         options.choice.multiplies_halves = multiplies_halves;
-                        add(Plan::new(graph, shape, &options, &mut ConstantCache::new()).unwrap());
+                        add(Plan::new(graph, &[shape], &options, &mut ConstantCache::new()).unwrap());
                     }
                 }
             }
@@ -84,14 +84,14 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
         }
         // What `ghostnet tune` may choose.
         let (network, shape) = net::networks().swap_remove(1);
-        let graphs = [(network.graph().unwrap(), shape)].into_iter().chain(net::SHAPES.map(|shape| (net::wide_ghosts(shape.c), shape)));
+        let graphs = [(network.graph().clone(), shape)].into_iter().chain(net::SHAPES.map(|shape| (net::wide_ghosts(shape.c), shape)));
         for (graph, shape) in graphs {
             let graph = net::after_passes(graph, true);
             for class in CLASSES {
                 let mut packed = ConstantCache::new();
                 for (_, choice) in Decision::ALL.into_iter().flat_map(|decision| decision.candidates(&Choice::new(class))) {
                     let options = PlanOptions { choice, ..net::options(class, net::Fusing::All, Form::Tensors, Precision::F32) };
-                    add(Plan::new(&graph, shape, &options, &mut packed).unwrap());
+                    add(Plan::new(&graph, &[shape], &options, &mut packed).unwrap());
                 }
             }
         }
@@ -247,11 +247,11 @@ fn bindings_are_what_naga_sees_and_plans_bind() {
 
 #[test]
 fn ghostnet_needs_few_pipelines() {
-    let graph = net::after_passes(Network::random("ghostnet_100", 0).unwrap().graph().unwrap(), true);
+    let graph = net::after_passes(Network::random("ghostnet_100", 0).unwrap().graph().clone(), true);
     for class in CLASSES {
         let fusing = net::options(class, net::Fusing::All, Form::Tensors, Precision::F32);
         for n in [1, 8] {
-            let plan = Plan::new(&graph, Shape::new(n, 3, 224, 224), &fusing, &mut ConstantCache::new()).unwrap();
+            let plan = Plan::new(&graph, &[Shape::new(n, 3, 224, 224)], &fusing, &mut ConstantCache::new()).unwrap();
             let case = format!("{class:?}, batch {n}: {} pipelines", plan.pipelines());
             println!("{case}");
             assert!(plan.pipelines() <= max_pipelines(class), "{case}");

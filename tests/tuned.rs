@@ -30,13 +30,13 @@ fn engine(folder: &tempfile::TempDir, precision: Precision) -> Option<Engine> {
 #[test]
 fn candidates_are_sound_and_change_a_plan() {
     let (network, shape) = net::networks().swap_remove(1);
-    let graph = net::after_passes(network.graph().unwrap(), true);
+    let graph = net::after_passes(network.graph().clone(), true);
     for class in CLASSES {
         for decision in Decision::ALL {
             let precision = if decision == Decision::Halves { Precision::F16 } else { Precision::F32 };
             let plan = |choice: Choice| {
                 let options = PlanOptions { form: Form::Tensors, precision, choice, normalise: [[0.0; 3]; 2] };
-                Plan::new(&graph, shape, &options, &mut ConstantCache::new()).unwrap()
+                Plan::new(&graph, &[shape], &options, &mut ConstantCache::new()).unwrap()
             };
             let default: Vec<_> = plan(Choice::new(class)).steps.into_iter().map(|step| step.dispatch).collect();
             for (name, choice) in decision.candidates(&Choice::new(class)) {
@@ -132,13 +132,13 @@ fn what_is_no_choice_for_this_adapter_is_ignored() {
 #[test]
 fn a_tile_that_memory_does_not_hold_gives_way() {
     let shape = Shape::new(1, 3, 224, 224);
-    let graph = net::after_passes(Network::random("ghostnet_050", 0).unwrap().graph().unwrap(), true);
+    let graph = net::after_passes(Network::random("ghostnet_050", 0).unwrap().graph().clone(), true);
     for class in CLASSES {
         let tile = Tile { invocations: 256, pixels: 16, blocks: 4, unroll: 2 };
         let choice = Choice { ghost: [Some(tile); 3], pointwise: Some(tile), conv2d: Some(tile), ..Choice::new(class) };
         assert_eq!(choice.check(), Ok(()));
         let options = PlanOptions { form: Form::Tensors, precision: Precision::F32, choice, normalise: [[0.0; 3]; 2] };
-        let plan = Plan::new(&graph, shape, &options, &mut ConstantCache::new()).unwrap();
+        let plan = Plan::new(&graph, &[shape], &options, &mut ConstantCache::new()).unwrap();
         for step in &plan.steps {
             let source = step.dispatch.key.source();
             let module = naga::front::wgsl::parse_str(&source).unwrap();

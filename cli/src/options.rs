@@ -1,11 +1,12 @@
 //! Options that several commands share, and what they stand for: an engine, a network.
 
 use crate::output::note;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use ghostnet::{
-    Backend, Engine, EngineOptions, Network, Precision,
-    model::{self, EMBEDDED, families::ghostnet::GhostNet},
+    AnyTensor, Backend, Card, Element, Engine, EngineOptions, Network, Precision, Values,
+    image_input::Interpolation,
+    model::{self, EMBEDDED},
 };
 use std::{
     fmt,
@@ -111,27 +112,88 @@ pub struct WeightsOption {
     pub weights: Option<PathBuf>,
 }
 
+/// What a network is for, where its file does not say.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "What the network is for")]
+pub struct CardOptions {
+    /// A card: JSON with labels and how an image becomes the input; or timm's config.json
+    #[arg(long, value_name = "FILE.json")]
+    card: Option<PathBuf>,
+    /// The classes' names, one a line
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Mean of red, green and blue, of values from 0 to 1
+    #[arg(long, value_name = "R,G,B", value_parser = channels)]
+    mean: Option<[f32; 3]>,
+    /// Standard deviation of red, green and blue, of values from 0 to 1
+    #[arg(long, value_name = "R,G,B", value_parser = deviations)]
+    std: Option<[f32; 3]>,
+    /// Rows and columns of the input
+    #[arg(long = "size", value_name = "HxW", value_parser = size)]
+    input: Option<[usize; 2]>,
+    /// Share of the resized image's short side that the crop keeps, above 0 and at most 1
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    crop: Option<f32>,
+    /// Filter of the resize
+    #[arg(long, value_name = "bilinear|bicubic", value_parser = filter)]
+    interpolation: Option<Interpolation>,
+}
+
+impl CardOptions {
+    /// The network with what the options say of it.
+    fn apply(&self, network: Network) -> Result<Network> {
+        let Self { card, labels, mean, std, input, crop, interpolation } = self;
+        let mut said = match card {
+            Some(file) => Card::open(file)?.or(network.card().clone()),
+            None => network.card().clone(),
+        };
+        if let Some(file) = labels {
+            let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+            said = said.labels(text.lines());
+        }
+        if mean.is_some() || std.is_some() || input.is_some() || crop.is_some() || interpolation.is_some() {
+            let name = network.graph().inputs().first().map_or("input", |input| &input.name);
+            let known = said.inputs.iter().find(|(known, _)| known == name).map(|(_, preprocess)| preprocess.clone());
+            let mut preprocess = known.unwrap_or_default();
+            preprocess.mean = mean.unwrap_or(preprocess.mean);
+            preprocess.std = std.unwrap_or(preprocess.std);
+            preprocess.size = input.or(network.size()).unwrap_or(preprocess.size);
+            preprocess.crop_pct = crop.unwrap_or(preprocess.crop_pct);
+            preprocess.interpolation = interpolation.unwrap_or(preprocess.interpolation);
+            let name = name.to_string();
+            said = said.input(name, preprocess);
+        }
+        Ok(network.with_card(said)?)
+    }
+}
+
 /// A network as the user asked for it.
 pub struct Chosen {
     pub network: Network,
     pub name: String,
-    /// Rows and columns of the model's usual input.
-    pub size: [usize; 2],
 }
 
 impl Chosen {
     fn new(network: Network) -> Self {
-        Self { name: network.name().to_string(), size: network.preprocess().size, network }
-    }
-
-    /// The architecture of `like` with made-up weights.
-    fn random(like: Self) -> Self {
-        Self { network: Network::random_of(like.network.architecture().clone(), SEED), ..like }
+        Self { name: network.name().to_string(), network }
     }
 
     /// The name, with a remark if the weights are made up.
     pub fn title(&self) -> String {
         if self.network.is_random() { format!("{} (random weights)", self.name) } else { self.name.clone() }
+    }
+
+    /// With what the options say of it.
+    pub fn described(self, card: &CardOptions) -> Result<Self> {
+        let network = card.apply(self.network)?;
+        let name = if self.name == network.name() || network.name().is_empty() { self.name } else { network.name().to_string() };
+        Ok(Self { network, name })
+    }
+
+    /// Rows and columns of a run: those that are asked for, else the model's.
+    pub fn size(&self, asked: Option<[usize; 2]>) -> Result<[usize; 2]> {
+        let size = asked.or(self.network.size());
+        size.ok_or_else(|| anyhow!("{}: rows and columns of its input are open: give --size HxW", self.name))
     }
 }
 
@@ -146,45 +208,44 @@ pub enum Unweighted {
 
 /// The network of `--model` (or the positional M) and `--weights`; the embedded one without either.
 pub fn network(model: Option<&str>, weights: &WeightsOption, unweighted: Unweighted) -> Result<Chosen> {
-    let chosen = match (model, weights.weights.as_deref()) {
-        (model, Some(file)) if file == Path::new("random") => Chosen::random(find(model.unwrap_or(EMBEDDED))?.0),
-        (None, Some(file)) => Chosen::new(Network::open(file)?),
-        (Some(model), Some(file)) => {
-            let (wanted, exact) = find(model)?;
+    let named = model.unwrap_or(EMBEDDED);
+    let network = match weights.weights.as_deref() {
+        Some(file) if file == Path::new("random") => find(named)?.randomised(SEED),
+        Some(file) => {
             let given = Network::open(file)?;
-            check_same(&wanted, exact, &given, file)?;
-            Chosen::new(given)
-        }
-        (model, None) => {
-            let (found, _) = find(model.unwrap_or(EMBEDDED))?;
-            if found.network.is_random() && unweighted == Unweighted::Refuse {
-                bail!(no_weights(&found.name));
+            let origin = file.to_string_lossy();
+            match model {
+                // The name leaves open the classes and the stem's stride, which the weights decide.
+                Some(name) if model::is_architecture(name) => given.check_architecture(name, &origin)?,
+                Some(name) => find(name)?.check_same(&given, &origin)?,
+                None => {}
             }
-            found
+            given
         }
+        None if model::is_architecture(named) && unweighted == Unweighted::Refuse => bail!(no_weights(named)),
+        None => find(named)?,
     };
     // What only measures says so in its output; an error's one line on stderr stays alone.
-    if chosen.network.is_random() && unweighted == Unweighted::Refuse {
+    if network.is_random() && unweighted == Unweighted::Refuse {
         note("note: random weights, the answers mean nothing");
     }
-    Ok(chosen)
+    Ok(Chosen::new(network))
 }
 
-/// What a model's name stands for, and whether that fixes everything about the architecture: the
-/// name of an architecture leaves open the classes and the stem's stride, which its weights decide.
-fn find(model: &str) -> Result<(Chosen, bool)> {
+/// What a model's name stands for.
+fn find(model: &str) -> Result<Network> {
     if model == EMBEDDED {
-        return Ok((Chosen::new(Network::embedded()?), true));
+        return Ok(Network::embedded()?);
     }
-    if let Ok(network) = Network::random(model, SEED) {
-        return Ok((Chosen::new(network), false));
+    if model::is_architecture(model) {
+        return Ok(Network::random(model, SEED)?);
     }
     let path = Path::new(model);
     if path.exists() {
-        return Ok((Chosen::new(Network::open(path)?), true));
+        return Ok(Network::open(path)?);
     }
     if let Some(path) = ghostnet::hub::cached(model) {
-        return Ok((Chosen::new(Network::open(path)?), true));
+        return Ok(Network::open(path)?);
     }
     let is_file_name = path.extension().is_some_and(|e| ["safetensors", "pth", "pt", "bin", "tar"].iter().any(|known| e == *known));
     if is_file_name || path.is_absolute() || model.starts_with('.') {
@@ -195,15 +256,21 @@ fn find(model: &str) -> Result<(Chosen, bool)> {
     bail!("`{model}` is neither a network ({}) nor a file nor a model pulled before{hint}", known.join(", "))
 }
 
-fn check_same(wanted: &Chosen, exact: bool, given: &Network, file: &Path) -> Result<()> {
-    let (a, b) = (wanted.network.architecture(), given.architecture());
-    let same = if exact { a == b } else { *a == b.clone().classes(a.classes).stem_stride(a.stem_stride) };
-    if same {
-        return Ok(());
-    }
-    let describe = |name: &str, g: &GhostNet| format!("{name} (width {}, {} classes, stem stride {})", g.width, g.classes, g.stem_stride);
-    let wanted = if exact { describe(&wanted.name, a) } else { format!("{} (width {})", wanted.name, a.width) };
-    bail!("{}: holds {}, not {wanted}", file.display(), describe(given.name(), b))
+/// A made-up tensor for each input of a run.
+pub fn made_up(network: &Network, n: usize, size: [usize; 2]) -> Result<Vec<(String, AnyTensor)>> {
+    let inputs = network.graph().inputs().iter().zip(network.shapes(n, size));
+    let tensor = |(input, shape): (&ghostnet::graph::Input, ghostnet::graph::Shape)| {
+        let lengths = input.tensor.lengths(shape).map_err(|what| anyhow!("{}: {what}", input.name))?;
+        let count = lengths.iter().product::<usize>();
+        let data = match input.tensor.element {
+            Element::F32 => Values::F32((0..count).map(|at| (at % 251) as f32 / 125.0 - 1.0).collect()),
+            Element::I32 => Values::I32((0..count).map(|at| (at % 2) as i32).collect()),
+            Element::I64 => Values::I64((0..count).map(|at| (at % 2) as i64).collect()),
+            Element::Bool => Values::Bool((0..count).map(|at| at % 2 == 0).collect()),
+        };
+        Ok((input.name.clone(), AnyTensor { shape: lengths, data }))
+    };
+    inputs.map(tensor).collect()
 }
 
 /// timm publishes weights for width 1.0 only.
@@ -228,6 +295,30 @@ pub fn size(text: &str) -> Result<[usize; 2], String> {
     let side = |t: &str| t.parse().ok().filter(|n| (1..=16384).contains(n));
     let (h, w) = text.split_once('x').unwrap_or((text, text));
     side(h).zip(side(w)).map(|(h, w)| [h, w]).ok_or_else(|| "HxW is needed, such as 224x224, each from 1 to 16384".into())
+}
+
+/// Three numbers, or one for all channels.
+fn channels(text: &str) -> Result<[f32; 3], String> {
+    let numbers: Option<Vec<f32>> = text.split(',').map(|number| number.trim().parse().ok().filter(|n: &f32| n.is_finite())).collect();
+    match numbers.as_deref() {
+        Some(&[one]) => Ok([one; 3]),
+        Some(&[r, g, b]) => Ok([r, g, b]),
+        _ => Err("three numbers are needed, such as 0.485,0.456,0.406, or one for all channels".into()),
+    }
+}
+
+fn deviations(text: &str) -> Result<[f32; 3], String> {
+    let numbers = channels(text)?;
+    if numbers.iter().all(|&number| number > 0.0) { Ok(numbers) } else { Err("numbers above 0 are needed".into()) }
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let share = text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "a number above 0 and at most 1 is needed".into())
+}
+
+fn filter(text: &str) -> Result<Interpolation, String> {
+    Interpolation::named(text).ok_or_else(|| "bilinear or bicubic is needed".into())
 }
 
 /// Refuses what no memory holds before anything is allocated for it: `batch` images of `size`.

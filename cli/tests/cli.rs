@@ -1,7 +1,13 @@
 //! The command `ghostnet` from outside: the contracts of its JSON, its exit status, and one line
 //! for every error.
 
-use ghostnet::{Backend, CacheDir, Engine, EngineOptions, Network, Tensor, device::Choice, npy};
+use ghostnet::{
+    AnyTensor, Backend, CacheDir, Card, Element, Engine, EngineOptions, Network, Tensor, Values,
+    device::Choice,
+    graph::{Graph, Op, TensorType},
+    model::Stored,
+    npy,
+};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -247,6 +253,95 @@ fn run_writes_logits() {
     assert_eq!(dir.names(), ["x.npy", "y.npy"]);
 }
 
+/// A network with a graph and a card of its own, through the commands.
+#[test]
+fn one_file_networks_are_models_like_any() {
+    let dir = Dir::new("convert");
+    let (whole, halves) = (dir.path("whole.safetensors"), dir.path("halves.safetensors"));
+    let converted = value(&["convert", "ghostnet_050_cifar10", &whole, "--json"]);
+    check(&converted, &[("model", Is::Text), ("file", Is::Text), ("bytes", Is::Whole), ("tensors", Is::Whole)]);
+    stdout(&ghostnet(&["convert", "ghostnet_050_cifar10", &halves, "--f16"]));
+    let size = |path: &str| fs::metadata(path).unwrap().len();
+    assert_eq!((converted["bytes"].as_u64(), size(&halves) * 10 < size(&whole) * 6), (Some(size(&whole)), true));
+    // Once more is the same file.
+    let again = dir.path("again.safetensors");
+    stdout(&ghostnet(&["convert", &whole, &again]));
+    assert!(fs::read(&again).unwrap() == fs::read(&whole).unwrap());
+
+    let (input, outputs) = (dir.path("x.npy"), [dir.path("a.npy"), dir.path("b.npy")]);
+    let data: Vec<f32> = (0..3 * 32 * 32).map(|at| (at % 97) as f32 / 48.0 - 1.0).collect();
+    npy::write(Path::new(&input), &Tensor::new(&[1, 3, 32, 32], data).unwrap()).unwrap();
+    for (model, output) in ["ghostnet_050_cifar10", &whole].into_iter().zip(&outputs) {
+        stdout(&ghostnet(&["run", "--model", model, "--backend", "cpu", "--input", &input, "--output", output]));
+    }
+    assert!(fs::read(&outputs[0]).unwrap() == fs::read(&outputs[1]).unwrap(), "the same bytes of logits");
+
+    let best = |args: &[&str]| value(&[&["classify", CAT, "--json", "--backend", "cpu"], args].concat())["top"][0]["label"].clone();
+    assert_eq!([best(&["--model", &whole]), best(&["--model", &halves])], [json!("cat"), json!("cat")]);
+    for command in ["inspect", "bench", "profile"] {
+        let iters: &[&str] = if command == "inspect" { &[] } else { &["--iters", "1"] };
+        let answer = value(&[&[command, &whole, "--json", "--backend", "cpu"], iters].concat());
+        assert_eq!(answer["model"], "ghostnet_050_cifar10", "{command}");
+    }
+    let error = refused(&ghostnet(&["run", "--model", "ghostnet_100", "--weights", &whole, "--input", &input, "--output", &outputs[0]]));
+    assert!(error.contains("not ghostnet_100"), "{error}");
+
+    // A card from outside.
+    let labels = dir.path("labels.txt");
+    fs::write(&labels, (0..10).map(|at| format!("class {at} of ten\n")).collect::<String>()).unwrap();
+    assert_eq!(best(&["--labels", &labels]), "class 3 of ten");
+    let card = dir.path("card.json");
+    fs::write(&card, r#"{"labels": ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"], "source": "here"}"#).unwrap();
+    assert_eq!(best(&["--card", &card]), "d");
+    fs::write(&labels, "one\n").unwrap();
+    assert_eq!(refused(&ghostnet(&["classify", CAT, "--labels", &labels])), "1 labels for 10 classes");
+    fs::write(&card, r#"{"label": []}"#).unwrap();
+    let error = refused(&ghostnet(&["classify", CAT, "--card", &card]));
+    assert!(error.ends_with("card.json: `label` is no field of a card"), "{error}");
+}
+
+#[test]
+fn several_inputs_and_results_have_names() {
+    let dir = Dir::new("several");
+    let mut graph = Graph::new();
+    let left = graph.add_input_of("left", 2, TensorType::maps()).unwrap();
+    let right = graph.add_input_of("right", 2, TensorType::new(Element::I32, ["n", "c", "h", "w"]).unwrap()).unwrap();
+    let sum = graph.add("sum", Op::Add, &[left, right]).unwrap();
+    graph.add_output("a/sum", sum);
+    graph.add_output_of("right too", right, TensorType::new(Element::I32, ["nchw"]).unwrap());
+    let model = dir.path("two.safetensors");
+    Network::new(graph, Card::named("two")).unwrap().save(&model, Stored::F32).unwrap();
+    // More images than a run takes.
+    let count = 70 * 2 * 3;
+    let (x, y) = (dir.path("x.npy"), dir.path("y=y.npy"));
+    let tensor = |data| AnyTensor { shape: vec![70, 2, 1, 3], data };
+    npy::write_any(Path::new(&x), &tensor(Values::F32((0..count).map(|v| v as f32 / 2.0).collect()))).unwrap();
+    npy::write_any(Path::new(&y), &tensor(Values::I32((0..count).map(|v| -v).collect()))).unwrap();
+    let (left, right, results) = (format!("left={x}"), format!("right={y}"), dir.path("results"));
+    for backend in backends() {
+        let answer =
+            value(&["run", "--json", "--model", &model, "--backend", backend, "--input", &right, "--input", &left, "--outputs", &results]);
+        assert_eq!(answer["outputs"].as_array().unwrap().len(), 2, "{answer}");
+        let sum = npy::read_any(&Path::new(&results).join("a_sum.npy")).unwrap();
+        assert_eq!(sum, tensor(Values::F32((0..count).map(|v| v as f32 / -2.0).collect())));
+        let right = npy::read_any(&Path::new(&results).join("right_too.npy")).unwrap();
+        assert_eq!(right, AnyTensor { shape: vec![count as usize], data: Values::I32((0..count).map(|v| -v).collect()) });
+    }
+    let run = |args: &[&str]| refused(&ghostnet(&[&["run", "--model", &model, "--backend", "cpu"], args].concat()));
+    let out = format!("a/sum={}", dir.path("o.npy"));
+    for (args, says) in [
+        (&["--input", &left, "--output", &out][..], "no tensor for the input right"),
+        (&["--input", &x, "--output", &out], "the network has 2 inputs, left, right"),
+        (&["--input", &left, "--input", &right, "--output", "o.npy"], "the network has 2 results, a/sum, right too"),
+        (&["--input", &left, "--input", &right, "--output", "b=o.npy"], "no result is called `b`"),
+        (&["--input", &left, "--input", &format!("right={x}"), "--output", &out], "holds f32, i32 [n, c, h, w] is needed"),
+    ] {
+        let error = run(args);
+        assert!(error.contains(says), "{args:?}: {error}");
+    }
+    assert!(!Path::new(&dir.path("o.npy")).exists());
+}
+
 #[test]
 fn run_leaves_no_output_after_an_error() {
     let dir = Dir::new("run-errors");
@@ -268,12 +363,11 @@ fn run_leaves_no_output_after_an_error() {
     fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
     npy::write(Path::new(&not_finite), &filled(&[1, 3, 32, 32], f32::NAN)).unwrap();
     for (file, says) in [
-        (input("channels.npy", &[1, 4, 32, 32]), "[n, 3, h, w]"),
-        (input("dimensions.npy", &[3, 32, 32]), "[n, 3, h, w]"),
+        (input("channels.npy", &[1, 4, 32, 32]), "has shape [1, 4, 32, 32], 4 channels; the network takes 3"),
+        (input("dimensions.npy", &[3, 32, 32]), "has shape [3, 32, 32], f32 [n, c, h, w] is needed"),
         (input("none.npy", &[0, 3, 32, 32]), "0"),
-        (input("small.npy", &[1, 3, 31, 32]), "31 x 32"),
-        (input("flat.npy", &[1, 3, 0, 32]), "0 x 32"),
-        (whole_numbers, "int64"),
+        (input("flat.npy", &[1, 3, 0, 32]), "[1, 3, 0, 32] is empty"),
+        (whole_numbers, "holds i64, f32 [n, c, h, w] is needed"),
         (half, "truncated"),
         (not_finite, "NaN"),
         (dir.path("missing.npy"), "no such file"),
@@ -330,7 +424,12 @@ fn inspect_lists_the_plan_and_dumps_its_shaders() {
     let shaders = dir.path("a/b");
     let plan = value(&["inspect", "ghostnet_050", "--json", "--batch", "2", "--size", "64x96", "--dump-shaders", &shaders]);
     let numbers = ["params", "macs", "dispatches", "pipelines", "weight_bytes", "activation_bytes"].map(|name| (name, Is::Whole));
-    check(&plan, &[&numbers[..], &[("model", Is::Text), ("steps", Is::Array)]].concat());
+    let lists = ["steps", "inputs", "outputs", "fused", "nearly"].map(|name| (name, Is::Array));
+    check(&plan, &[&numbers[..], &lists, &[("model", Is::Text), ("card", Is::Object)]].concat());
+    assert_eq!(plan["inputs"], json!([{ "name": "input", "type": "f32", "sides": ["n", "c", "h", "w"] }]));
+    assert_eq!(plan["outputs"], json!([{ "name": "logits", "type": "f32", "sides": ["n", "c"] }]));
+    assert!(list(&plan["fused"]).contains(&json!({ "pass": "fuse_ghost", "matches": 32 })), "{}", plan["fused"]);
+    assert_eq!(plan["nearly"], json!([]));
     let steps = list(&plan["steps"]);
     assert_eq!(plan["dispatches"], steps.len());
     let mut files: Vec<&str> = Vec::new();
@@ -388,9 +487,6 @@ fn tune_stores_what_the_next_command_uses() {
         serde_json::from_str(&stdout(&output)).expect("one JSON value")
     };
     let is_tuned = || in_dir(&["bench", "--json", "--iters", "1", "--backend", "gpu"])["tuned"].clone();
-    let error = refused(&command(&["tune", "--size", "31", "--backend", "gpu"]).env("GHOSTNET_CACHE_DIR", &dir.0).output().unwrap());
-    assert!(error.contains("31 x 31"), "{error}");
-
     let tune = in_dir(&["tune", "ghostnet_050_cifar10", "--quick", "--json", "--backend", "gpu"]);
     let (network, mut rest) = (tune["network"].clone(), tune.clone());
     rest.as_object_mut().unwrap().remove("network");
@@ -509,10 +605,6 @@ fn without_a_driver_the_cpu_runs() {
 fn what_the_device_cannot_do_is_refused() {
     let error = refused(&ghostnet(&["classify", "--adapter", "nosuch", CAT]));
     assert!(error.starts_with("no GPU adapter"), "{error}");
-    for name in ["bench", "inspect", "profile"] {
-        let error = refused(&ghostnet(&[name, "--backend", "cpu", "--size", "31x32"]));
-        assert!(error.contains("31 x 32"), "{error}");
-    }
     let error = refused(&ghostnet(&["bench", "--backend", "cpu", "--size", "16384x16384", "--batch", "1000000"]));
     assert!(error.contains("is the most"), "{error}");
 }
@@ -530,7 +622,13 @@ fn wrong_usage_exits_with_2() {
         &["classify", "--backend", "cpu", "--adapter", "x", CAT],
         &["classify", "--backend", "cpu", "--precision", "f16", CAT],
         &["inspect", "--backend", "cpu", "--precision", "f16"],
-        &["run", "--input", "x.npy", "--output", "y.npy"],
+        &["run", "--input", "x.npy"],
+        &["run", "--output", "y.npy"],
+        &["convert", "ghostnet_050_cifar10"],
+        &["classify", "--mean", "1,2", CAT],
+        &["classify", "--std", "0", CAT],
+        &["classify", "--crop", "1.5", CAT],
+        &["classify", "--interpolation", "cubic", CAT],
         &["run", "--model", "ghostnet_050", "--input", "x.npy"],
         &["inspect", "--batch", "-1"],
         &["inspect", "--size", "0x32"],

@@ -13,7 +13,7 @@ use crate::{
     Error, Result,
     block::Block,
     clock, parallel,
-    plan::{Call, Form, Inputs, Plan, Precision, Resource},
+    plan::{Call, Inputs, Plan, Precision, Resource},
 };
 use bytemuck::Zeroable;
 use std::sync::Arc;
@@ -39,10 +39,11 @@ impl Prepared {
         assert_eq!(plan.precision, Precision::F32, "the CPU computes in f32");
         let scratch = plan.steps.iter().map(|step| (step.dispatch.key.kernel.spec().scratch)(&step.dispatch)).max().unwrap_or(0);
         let lengths: Vec<usize> = plan.slots.iter().map(|bytes| bytes.div_ceil(size_of::<Block>())).collect();
-        let what = format!("a run of {} on the CPU", plan.input.shape);
-        // The input is in memory twice more, as a tensor and packed.
-        let input = lengths[plan.input.slot];
-        let needed = lengths.iter().chain([&scratch, &input, &input]).map(|&len| len as u64 * size_of::<Block>() as u64).sum();
+        let shapes: Vec<String> = plan.inputs.iter().map(|input| input.shape.to_string()).collect();
+        let what = format!("a run of {} on the CPU", shapes.join(" and "));
+        // Inputs are in memory twice more, as tensors and packed.
+        let inputs: usize = plan.inputs.iter().map(|input| lengths[input.slot]).sum();
+        let needed = lengths.iter().chain([&scratch, &inputs, &inputs]).map(|&len| len as u64 * size_of::<Block>() as u64).sum();
         let limit = usize::MAX as u64;
         if needed > limit {
             return Err(Error::Limit { what: format!("{what}: bytes of memory"), needed, limit });
@@ -56,15 +57,15 @@ impl Prepared {
         &self.plan
     }
 
-    /// The values of the input: blocks as of [`Plan::pack_input`], or for [`Form::Classify`] the
-    /// bits of one RGBA8 word a pixel.
-    pub fn input_mut(&mut self) -> &mut [f32] {
-        let input = &self.plan.input;
-        let lanes = match self.plan.form {
-            Form::Tensors => input.layout.lanes().len(),
-            Form::Classify { .. } => 1,
-        };
-        &mut self.slots[input.slot].as_flattened_mut()[..input.shape.n * input.shape.pixels() * lanes]
+    /// Takes the bytes of the inputs, which lie one after the other: blocks as of
+    /// [`Plan::pack_inputs`], or one RGBA8 word a pixel for
+    /// [`Form::Classify`](crate::plan::Form::Classify). Fewer images than the plan is for leave the
+    /// rest as it was.
+    pub fn set_inputs(&mut self, bytes: &[u8]) {
+        for (slot, range) in self.plan.input_ranges(bytes.len()) {
+            let from = &bytes[range];
+            bytemuck::cast_slice_mut(&mut self.slots[slot])[..from.len()].copy_from_slice(from);
+        }
     }
 
     /// The values of a slot.

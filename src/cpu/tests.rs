@@ -4,11 +4,11 @@ use super::*;
 use crate::{
     device::{Choice, DeviceClass},
     graph::{
-        Activation, ConstId, Conv, Coordinates, Filter, Graph, Nearest, NodeId, Op, Pool, PoolKind, Resample, Shape, passes,
+        Activation, ConstId, Conv, Coordinates, Filter, Graph, Nearest, NodeId, Op, Output, Pool, PoolKind, Resample, Shape, passes,
         reference::evaluate,
     },
     kernels,
-    plan::{ConstantCache, PlanOptions},
+    plan::{ConstantCache, Form, PlanOptions},
 };
 use proptest::prelude::*;
 
@@ -145,8 +145,15 @@ fn options(class: DeviceClass, fuse_ghost: bool, fuse_separable: bool, form: For
 
 /// Runs the graph in every way it can be planned, and compares its results with its plain evaluation.
 fn check(graph: &Graph, shape: Shape, random: &mut Random) {
-    let input = random.values(shape.count());
-    let expected = evaluate(graph, &input, shape);
+    check_all(graph, &[shape], random);
+}
+
+/// As [`check`], of a graph of several inputs.
+fn check_all(graph: &Graph, shapes: &[Shape], random: &mut Random) {
+    let inputs: Vec<Vec<f32>> = shapes.iter().map(|shape| random.values(shape.count())).collect();
+    let inputs: Vec<&[f32]> = inputs.iter().map(|values| &values[..]).collect();
+    let given: Vec<(&[f32], Shape)> = inputs.iter().copied().zip(shapes.iter().copied()).collect();
+    let expected = evaluate(graph, &given);
     let fused: Vec<_> = passes::REQUIRED.iter().chain(passes::FUSING).copied().collect();
     for passes in [passes::REQUIRED, &fused] {
         let mut rewritten = graph.clone();
@@ -154,18 +161,18 @@ fn check(graph: &Graph, shape: Shape, random: &mut Random) {
         for class in DeviceClass::ALL {
             for (fuse_ghost, fuse_separable) in [(true, true), (false, false)] {
                 let options = options(class, fuse_ghost, fuse_separable, Form::Tensors);
-                let plan = Arc::new(Plan::new(&rewritten, shape, &options, &mut ConstantCache::new()).unwrap());
-                let what = format!("{shape}, {} passes, {class:?}, fused {fuse_ghost}\n{graph}\n{rewritten}", passes.len());
+                let plan = Arc::new(Plan::new(&rewritten, shapes, &options, &mut ConstantCache::new()).unwrap());
+                let what = format!("{shapes:?}, {} passes, {class:?}, fused {fuse_ghost}\n{graph}\n{rewritten}", passes.len());
                 check_bindings(&plan, &what);
                 let mut prepared = Prepared::new(Arc::clone(&plan)).unwrap();
                 let mut blocks = Vec::new();
-                plan.pack_input(&input, &mut blocks);
+                plan.pack_inputs(&inputs, &mut blocks);
                 for _ in 0..2 {
                     // Whatever a step reads but nobody wrote spoils the results.
                     prepared.slots.iter_mut().for_each(|slot| slot.fill([f32::NAN; 4]));
-                    prepared.input_mut().copy_from_slice(&blocks);
+                    prepared.set_inputs(bytemuck::cast_slice(&blocks));
                     prepared.run();
-                    for (output, (name, id)) in plan.outputs.iter().zip(graph.outputs()) {
+                    for (output, Output { name, node: id, .. }) in plan.outputs.iter().zip(graph.outputs()) {
                         assert_eq!(output.name, *name);
                         let got = output.unpack(prepared.slot(output.slot));
                         let wanted = &expected[id.0];
@@ -390,17 +397,17 @@ fn classes_from_pixels() {
     net.graph.add_output("logits", x);
     let shape = Shape::new(2, 3, 9, 11);
     let options = options(DeviceClass::Gpu, true, true, Form::Classify { k: 4 });
-    let plan = Arc::new(Plan::new(&net.graph, shape, &options, &mut ConstantCache::new()).unwrap());
+    let plan = Arc::new(Plan::new(&net.graph, &[shape], &options, &mut ConstantCache::new()).unwrap());
     let mut prepared = Prepared::new(Arc::clone(&plan)).unwrap();
     let words: Vec<u32> = (0..shape.n * shape.pixels()).map(|_| net.random.next() as u32).collect();
-    bytemuck::cast_slice_mut::<f32, u32>(prepared.input_mut()).copy_from_slice(&words);
+    prepared.set_inputs(bytemuck::cast_slice(&words));
     prepared.run();
 
     let [mean, std] = options.normalise;
     let value = |n: usize, c: usize, p: usize| (words[n * shape.pixels() + p].to_le_bytes()[c] as f32 / 255.0 - mean[c]) / std[c];
     let planes = (0..shape.n).flat_map(|n| (0..3).map(move |c| (n, c)));
     let tensor: Vec<f32> = planes.flat_map(|(n, c)| (0..shape.pixels()).map(move |p| value(n, c, p))).collect();
-    let logits = &evaluate(&net.graph, &tensor, shape)[x.0];
+    let logits = &evaluate(&net.graph, &[(&tensor, shape)])[x.0];
     let pairs: &[u32] = bytemuck::cast_slice(prepared.slot(plan.outputs[0].slot));
     for (n, logits) in logits.chunks(30).enumerate() {
         let total: f32 = logits.iter().map(|v| v.exp()).sum();
@@ -423,7 +430,7 @@ fn equal_logits_are_in_order_of_class() {
     let logits = net.add(Op::Linear { weight, bias: Some(bias), activation: Activation::Identity }, &[input]);
     net.graph.add_output("logits", logits);
     let options = options(DeviceClass::Cpu, true, true, Form::Classify { k: 4 });
-    let plan = Arc::new(Plan::new(&net.graph, Shape::new(1, 3, 1, 1), &options, &mut ConstantCache::new()).unwrap());
+    let plan = Arc::new(Plan::new(&net.graph, &[Shape::new(1, 3, 1, 1)], &options, &mut ConstantCache::new()).unwrap());
     let mut prepared = Prepared::new(Arc::clone(&plan)).unwrap();
     prepared.run();
     let pairs: &[u32] = bytemuck::cast_slice(prepared.slot(plan.outputs[0].slot));

@@ -1,6 +1,6 @@
 //! The way of the CPU's result from who computes it to who waits for it.
 
-use super::model::Slots;
+use super::part::Slots;
 use futures_channel::oneshot;
 use std::sync::{
     Arc,

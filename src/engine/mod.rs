@@ -1,11 +1,13 @@
 //! The front door: an [`Engine`] is a device, a [`Model`] is a network on it.
 
 mod answer;
+mod classify;
 mod device;
 mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod native;
 mod options;
+mod part;
 mod results;
 mod session;
 mod tuned;
@@ -13,7 +15,7 @@ mod tuned;
 mod worker;
 
 pub use device::Engine;
-pub use model::{GraphModel, MIN_SIDE, Model};
+pub use model::Model;
 pub use options::{Backend, EngineOptions};
 pub use results::{Class, Feature, GhostMaps};
 pub use session::{IN_FLIGHT, Pending, Session};

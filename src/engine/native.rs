@@ -3,7 +3,7 @@
 
 use super::{
     device::Engine,
-    model::{GraphModel, Model},
+    model::Model,
     options::EngineOptions,
     results::{Class, Feature, GhostMaps},
     session::{Pending, Session},
@@ -14,9 +14,8 @@ use crate::{
     cache::CacheFile,
     device::Choice,
     gpu::{self, AdapterInfo, PrepareTimes},
-    graph::Shape,
     plan::{Form, Plan},
-    tensor::Tensor,
+    tensor::{AnyTensor, Tensor},
 };
 use image::DynamicImage;
 use pollster::block_on;
@@ -72,9 +71,24 @@ impl Model {
         block_on(self.prepare_async(n, h, w, form))
     }
 
+    /// As [`Model::prepare_named_async`].
+    pub fn prepare_named(&self, inputs: &[(&str, &AnyTensor)]) -> Result<PrepareTimes> {
+        block_on(self.prepare_named_async(inputs))
+    }
+
     /// As [`Model::run_async`].
     pub fn run(&self, input: &Tensor) -> Result<Tensor> {
         block_on(self.run_async(input))
+    }
+
+    /// As [`Model::run_named_async`].
+    pub fn run_named(&self, inputs: &[(&str, &AnyTensor)]) -> Result<Vec<(String, AnyTensor)>> {
+        block_on(self.run_named_async(inputs))
+    }
+
+    /// As [`Model::embed_async`].
+    pub fn embed(&self, input: &Tensor) -> Result<Tensor> {
+        block_on(self.embed_async(input))
     }
 
     /// As [`Model::features_async`].
@@ -113,22 +127,15 @@ impl Model {
     }
 }
 
-impl GraphModel {
-    /// As [`GraphModel::run_async`].
-    pub fn run(&self, input: &Tensor) -> Result<Vec<(String, Tensor)>> {
-        block_on(self.run_async(input))
-    }
-
-    /// As [`GraphModel::profile_async`].
-    pub fn profile(&self, input: Shape, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
-        block_on(self.profile_async(input, rounds))
-    }
-}
-
 impl Session {
     /// As [`Session::submit_async`].
     pub fn submit(&mut self, input: &Tensor) -> Result<Pending<Tensor>> {
         block_on(self.submit_async(input))
+    }
+
+    /// As [`Session::submit_named_async`].
+    pub fn submit_named(&mut self, inputs: &[(&str, &AnyTensor)]) -> Result<Pending<Vec<(String, AnyTensor)>>> {
+        block_on(self.submit_named_async(inputs))
     }
 
     /// As [`Session::submit_images_async`].

@@ -1,7 +1,7 @@
 //! In a browser, where there are no threads, the CPU computes when a run is submitted. This takes
 //! the place of `worker.rs`.
 
-use super::{answer::Answer, model::Runner};
+use super::{answer::Answer, part::Runner};
 use crate::Result;
 use std::{borrow::Cow, io};
 

@@ -2,7 +2,9 @@
 
 use super::{
     answer::{Answer, Expected},
-    model::{Input, Model, RunnerKind, Slots, bytes, gpu_images, slots},
+    classify::gpu_images,
+    model::Model,
+    part::{Feed, Given, RunnerKind, Slots, bytes, results, slots},
     results::Class,
     worker::Worker,
 };
@@ -11,8 +13,7 @@ use crate::{
     graph::Shape,
     image_input::Readable,
     plan::{Form, Plan},
-    tensor::Tensor,
-    text::Sides,
+    tensor::{AnyTensor, Tensor},
 };
 use image::DynamicImage;
 use std::sync::Arc;
@@ -111,9 +112,9 @@ impl Model {
         }
         let form = match form {
             Form::Tensors => Form::Tensors,
-            Form::Classify { k } => Form::Classify { k: k.clamp(1, self.network().classes()) },
+            Form::Classify { k } => self.classify_form(k)?,
         };
-        let (runner, _) = self.runner(n, h, w, form).await?;
+        let (runner, _) = self.runner(&self.request(n, [h, w], form)?).await?;
         let plan = runner.plan.clone();
         let runs = match runner.kind {
             RunnerKind::Gpu(mut prepared) => {
@@ -136,33 +137,53 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Submits a run on a normalised input `[n, 3, h, w]`, f32. Its result is logits
-    /// `[n, classes]`. There may be fewer images than the session was made for, which takes as long
-    /// as all of them.
+    /// Submits a run of a network of one input, such as `[n, 3, h, w]`, normalised; it gives the
+    /// first result, such as logits `[n, classes]`. There may be fewer images than the session was
+    /// made for, which takes as long as all of them.
     ///
     /// Where as many runs are under way as the session was made for, this waits for the oldest of
     /// them.
     ///
     /// Errors: [`Error::Shape`] if the input does not fit or has values that are not finite, or if
-    /// the session takes pixels. [`Error::DeviceLost`].
+    /// the session takes pixels; [`Error::DeviceLost`].
     pub async fn submit_async(&mut self, input: &Tensor) -> Result<Pending<Tensor>> {
-        if self.plan.form != Form::Tensors {
-            return Err(Error::shape("input", "this session takes pixels, a tensor was given"));
-        }
-        let Shape { n, c, h, w } = self.plan.input.shape;
-        let given = self.model.inner.logits.check(self.model.engine(), input)?;
-        if given != (Shape { n: given.n, c, h, w }) || given.n == 0 || given.n > n {
-            let wanted = format!("[{}, {c}, {h}, {w}]", if n == 1 { "1".into() } else { format!("1 to {n}") });
-            return Err(Error::shape("input", format!("has shape {}, this session takes {wanted}", Sides(&input.shape))));
-        }
+        self.check_form()?;
+        let model = self.model.clone();
+        let given = model.inner.results.given_one(model.engine(), input)?;
         let read = |about: &About, slots: Slots| {
-            let logits = about.plan.outputs.last().zip(slots.last()).map(|(output, slot)| output.unpack(bytemuck::cast_slice(slot)));
-            let (mut data, classes) = (logits.unwrap_or_default(), about.model.network().classes());
-            data.truncate(about.images * classes);
-            Tensor { shape: vec![about.images, classes], data }
+            let first = results(&about.plan, &slots, about.images).into_iter().next();
+            first.map_or(Tensor { shape: Vec::new(), data: Vec::new() }, |(_, tensor)| tensor.into_f32())
         };
-        let run = self.start(Input::Tensor(&input.data)).await?;
-        Ok(Pending { run, about: self.about(given.n), read })
+        self.submit_given(given, read).await
+    }
+
+    /// As [`Session::submit_async`], of a network of any inputs: takes tensors by the inputs' names
+    /// and gives every result by name, as [`Model::run_named_async`].
+    pub async fn submit_named_async(&mut self, inputs: &[(&str, &AnyTensor)]) -> Result<Pending<Vec<(String, AnyTensor)>>> {
+        self.check_form()?;
+        let model = self.model.clone();
+        let given = model.inner.results.given(model.engine(), inputs)?;
+        self.submit_given(given, |about, slots| results(&about.plan, &slots, about.images)).await
+    }
+
+    fn check_form(&self) -> Result<()> {
+        match self.plan.form {
+            Form::Tensors => Ok(()),
+            Form::Classify { .. } => Err(Error::shape("input", "this session takes pixels, a tensor was given")),
+        }
+    }
+
+    async fn submit_given<T>(&mut self, given: Given<'_>, read: fn(&About, Slots) -> T) -> Result<Pending<T>> {
+        for (input, &shape) in self.plan.inputs.iter().zip(&given.shapes) {
+            let Shape { n, c, h, w } = input.shape;
+            if shape != (Shape { n: shape.n, c, h, w }) || shape.n == 0 || shape.n > n || shape.n != given.shapes[0].n {
+                let wanted = format!("[{}, {c}, {h}, {w}]", if n == 1 { "1".into() } else { format!("1 to {n}") });
+                return Err(Error::shape(&input.name, format!("has shape {shape}, this session takes {wanted}")));
+            }
+        }
+        let images = given.shapes.first().map_or(0, |shape| shape.n);
+        let run = self.start(Feed::Tensors(&given.values())).await?;
+        Ok(Pending { run, about: self.about(images), read })
     }
 
     /// Submits a run on images that [`Model::pixels`] has made, one after the other in `pixels`.
@@ -172,13 +193,13 @@ impl Session {
         if self.plan.form == Form::Tensors {
             return Err(Error::shape("input", "this session takes tensors, pixels were given"));
         }
-        let Shape { n, h, w, .. } = self.plan.input.shape;
+        let Shape { n, h, w, .. } = self.plan.inputs[0].shape;
         let images = pixels.len() / (h * w);
         if images == 0 || images > n || !pixels.len().is_multiple_of(h * w) {
             let what = format!("{} pixels were given, this session takes up to {n} images of {h} x {w}, {} each", pixels.len(), h * w);
             return Err(Error::shape("input", what));
         }
-        let run = self.start(Input::Pixels(pixels)).await?;
+        let run = self.start(Feed::Pixels(pixels)).await?;
         Ok(Pending { run, about: self.about(images), read: read_classes })
     }
 
@@ -195,8 +216,8 @@ impl Session {
         Ok(Pending { run, about: self.about(images.len()), read: read_classes })
     }
 
-    async fn start(&mut self, input: Input<'_>) -> Result<Run> {
-        let bytes = bytes(&self.plan, input, &mut self.packed);
+    async fn start(&mut self, feed: Feed<'_>) -> Result<Run> {
+        let bytes = bytes(&self.plan, feed, &mut self.packed);
         match &mut self.runs {
             Runs::Gpu(prepared) => Ok(Run::Gpu(prepared.submit(&bytes).await?)),
             Runs::Cpu(worker) => {

@@ -2,7 +2,7 @@
 
 use super::{
     answer::Answer,
-    model::{Runner, Slots},
+    part::{Runner, Slots},
 };
 use crate::Result;
 use std::{

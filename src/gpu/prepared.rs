@@ -85,7 +85,7 @@ impl Prepared {
             if bytes as u64 > limit {
                 let node =
                     plan.steps.iter().find(|s| s.bindings.iter().any(|(_, r)| *r == Resource::Slot(slot))).map_or("input", |s| &s.name);
-                let what = format!("`{node}` at batch {}: bytes of one buffer", plan.input.shape.n);
+                let what = format!("`{node}` at batch {}: bytes of one buffer", plan.batch());
                 return Err(Error::Limit { what, needed: bytes as u64, limit });
             }
         }
@@ -198,19 +198,21 @@ impl Prepared {
 
     /// Runs the plan on `input`, the bytes of its input slot. Fewer leave the rest as it was.
     /// Returns each output's slot up to the output's end.
-    pub async fn run(&mut self, input: &[u8]) -> Result<Vec<Vec<u8>>> {
-        self.submit(input).await?.wait().await
+    pub async fn run(&mut self, inputs: &[u8]) -> Result<Vec<Vec<u8>>> {
+        self.submit(inputs).await?.wait().await
     }
 
     /// As [`Prepared::run`], without waiting for the result. Where as many runs are under way as
     /// there are buffers for, it waits for the oldest of them.
-    pub async fn submit(&mut self, input: &[u8]) -> Result<Run> {
+    pub async fn submit(&mut self, inputs: &[u8]) -> Result<Run> {
         self.context.check_lost()?;
         self.flights[0].free(&self.context).await?;
         let flight = &self.flights[0];
-        flight.write(input)?;
+        flight.write(inputs)?;
         let mut encoder = self.context.encoder();
-        encoder.copy_buffer_to_buffer(&flight.upload, 0, &self.slots[self.plan.input.slot], 0, input.len() as u64);
+        for (slot, range) in self.plan.input_ranges(inputs.len()) {
+            encoder.copy_buffer_to_buffer(&flight.upload, range.start as u64, &self.slots[slot], 0, range.len() as u64);
+        }
         encode(&mut encoder, &self.steps);
         let upload = flight.upload.clone();
         Ok(self.send(encoder, Some(&upload)))
@@ -253,11 +255,12 @@ impl Prepared {
     /// the last image is submitted. Also gives the buffer that has to be mapped again.
     async fn encode_images(&mut self, images: &[Image<'_>], steps: Range<usize>) -> Result<(wgpu::CommandEncoder, Option<wgpu::Buffer>)> {
         self.context.check_lost()?;
-        let batch = self.plan.input.shape.n;
+        let batch = self.plan.batch();
         let Some(last) = images.len().checked_sub(1).filter(|last| *last < batch) else {
             return Err(Error::shape("input", format!("{} images for a batch of {batch}", images.len())));
         };
-        let size = [self.plan.input.shape.h, self.plan.input.shape.w];
+        let Some(input) = self.plan.inputs.first() else { return Err(Error::shape("input", "the plan takes none")) };
+        let size = [input.shape.h, input.shape.w];
         if let Some([h, w]) = images.iter().map(|image| image.resize.crop).find(|of| *of != size) {
             return Err(Error::shape("input", format!("an image becomes {h} x {w}, the plan takes {} x {}", size[0], size[1])));
         }
@@ -344,7 +347,7 @@ impl Flight {
     fn new(device: &wgpu::Device, plan: &Plan, ranges: &[Range<u64>]) -> Self {
         let upload = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("upload"),
-            size: plan.slots[plan.input.slot] as u64,
+            size: plan.inputs.iter().map(|input| plan.slots[input.slot] as u64).sum::<u64>().max(4),
             usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: true,
         });
@@ -421,13 +424,13 @@ mod tests {
     #[test]
     fn runs_under_way_have_buffers_of_their_own() {
         let Some(context) = Context::for_tests(&Wanted::default()) else { return };
-        let mut graph = Network::embedded().unwrap().graph().unwrap();
+        let mut graph = Network::embedded().unwrap().graph().clone();
         passes::run(&mut graph, passes::REQUIRED);
         passes::run(&mut graph, passes::FUSING);
         let options =
             PlanOptions { form: Form::Tensors, precision: Precision::F32, choice: Choice::new(DeviceClass::Gpu), normalise: [[0.0; 3]; 2] };
-        let plan = Arc::new(Plan::new(&graph, Shape::new(1, 3, 32, 32), &options, &mut ConstantCache::new()).unwrap());
-        let input = vec![0; plan.slots[plan.input.slot]];
+        let plan = Arc::new(Plan::new(&graph, &[Shape::new(1, 3, 32, 32)], &options, &mut ConstantCache::new()).unwrap());
+        let input = vec![0; plan.slots[plan.inputs[0].slot]];
         for in_flight in [1, 3] {
             let (mut prepared, _) = pollster::block_on(Prepared::new(&context, plan.clone(), &Weights::default())).unwrap();
             pollster::block_on(prepared.set_in_flight(in_flight)).unwrap();

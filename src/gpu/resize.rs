@@ -84,7 +84,7 @@ impl Resizer {
         }
         let preprocess::Params { output_offset, output_stride, .. } = dispatch.params();
         Some(Self {
-            batch: plan.input.shape.n,
+            batch: plan.batch(),
             f16: plan.precision.is_f16(),
             output: bind("output")?.0,
             place: Place { offset: output_offset, stride: output_stride },

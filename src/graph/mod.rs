@@ -5,13 +5,23 @@
 //! derives those for a given input. Nodes only refer to earlier nodes, so the order of `nodes` is
 //! an order of execution.
 
+mod activation;
+mod end;
+mod ghosts;
+mod json;
 mod op;
 pub mod passes;
 #[cfg(test)]
 pub(crate) mod reference;
+mod resample;
 mod shape;
 
-pub use op::{Activation, Conv, Coordinates, Extent, Filter, Ghost, Nearest, Op, Pool, PoolKind, Resample, Separable, SqueezeExcite};
+pub use crate::tensor::Element;
+pub use activation::Activation;
+pub use end::{Input, Output, TensorType};
+pub use ghosts::GhostMapsOf;
+pub use op::{Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite};
+pub use resample::{Coordinates, Extent, Filter, Nearest, Resample};
 pub use shape::Shape;
 
 use crate::{Error, Result, tensor};
@@ -54,7 +64,10 @@ pub struct Graph {
     nodes: Vec<Node>,
     channels: Vec<usize>,
     pub(crate) constants: Vec<Constant>,
-    outputs: Vec<(String, NodeId)>,
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+    features: Vec<(String, NodeId)>,
+    embedding: Option<NodeId>,
 }
 
 impl Graph {
@@ -83,17 +96,29 @@ impl Graph {
         &self.constants[id.0]
     }
 
+    /// The tensors that enter, in the order in which they were added. They are the first nodes.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// The constant of this name, if there is one.
+    pub fn tensor(&self, name: &str) -> Option<&Constant> {
+        self.constants.iter().find(|constant| constant.name == name)
+    }
+
     /// The named results, in the order in which they were declared.
-    pub fn outputs(&self) -> &[(String, NodeId)] {
+    pub fn outputs(&self) -> &[Output] {
         &self.outputs
     }
 
-    /// The node that feeds the graph. There is exactly one, the first.
-    pub fn input(&self) -> Result<NodeId> {
-        match self.nodes.first().map(|n| &n.op) {
-            Some(Op::Input { .. }) => Ok(NodeId(0)),
-            _ => Err(Error::Model("the graph has no input".into())),
-        }
+    /// The maps that were marked as features, with their names, in the order of marking.
+    pub fn features(&self) -> &[(String, NodeId)] {
+        &self.features
+    }
+
+    /// The node whose result, `[n, c, 1, 1]`, describes the whole input, if one was marked.
+    pub fn embedding(&self) -> Option<NodeId> {
+        self.embedding
     }
 
     /// Adds weights. `data.len()` must be the product of `shape`.
@@ -104,12 +129,36 @@ impl Graph {
         Ok(ConstId(self.constants.len() - 1))
     }
 
-    /// Adds the graph's input of `channels` channels; it must be the first node.
+    /// Adds the input `input`, f32 `[n, channels, h, w]`.
+    ///
+    /// # Errors
+    /// As [`Graph::add_input_of`].
     pub fn add_input(&mut self, channels: usize) -> Result<NodeId> {
-        if !self.nodes.is_empty() {
-            return Err(Error::Model("the input must be the graph's first and only one".into()));
+        self.add_input_of("input", channels, TensorType::maps())
+    }
+
+    /// Adds an input of `channels` channels. All inputs of a run have the same number of images.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where an operation comes before it, another input has its name, the tensor
+    /// has another number of channels, or one of its sides holds several axes.
+    pub fn add_input_of(&mut self, name: impl Into<String>, channels: usize, tensor: TensorType) -> Result<NodeId> {
+        let name = name.into();
+        let refused = if self.inputs.len() < self.nodes.len() {
+            Some("inputs come before all operations".into())
+        } else if self.inputs.iter().any(|input| input.name == name) {
+            Some("there is an input of this name".into())
+        } else if tensor.fixed(1).is_some_and(|fixed| fixed != channels) {
+            Some(format!("{channels} channels are no tensor {tensor}"))
+        } else {
+            tensor.check_input().err()
+        };
+        if let Some(what) = refused {
+            return Err(Error::shape(name, what));
         }
-        self.add("input", Op::Input { channels }, &[])
+        let node = self.add(name.clone(), Op::Input { channels }, &[])?;
+        self.inputs.push(Input { name, node, tensor });
+        Ok(node)
     }
 
     /// Adds an operation on earlier nodes' outputs, and checks its inputs' number and channels and
@@ -120,37 +169,102 @@ impl Graph {
             return Err(Error::shape(name, format!("input {} is not an earlier node (there are {})", bad.0, self.nodes.len())));
         }
         let input_channels: Vec<usize> = inputs.iter().map(|id| self.channels[id.0]).collect();
-        let channels = op.channels(&self.constants, &input_channels).map_err(|what| Error::shape(&name, what))?;
+        let made_by_pass = matches!(&op, Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_))
+            || matches!(&op, Op::Conv(conv) if conv.gate || conv.residual || conv.pool);
+        let channels = match made_by_pass {
+            true => Err("is made by passes only".into()),
+            false => op.channels(&self.constants, &input_channels),
+        };
+        let channels = channels
+            .and_then(|c| if c <= op::MOST_CHANNELS { Ok(c) } else { Err(format!("{c} channels, {} is the limit", op::MOST_CHANNELS)) });
+        let channels = channels.map_err(|what| Error::shape(&name, what))?;
         self.nodes.push(Node { name, op, inputs: inputs.to_vec() });
         self.channels.push(channels);
         Ok(NodeId(self.nodes.len() - 1))
     }
 
-    /// Declares a node's output a result of the graph.
+    /// Declares a node's output a result of the graph, f32 `[n, c, h, w]`.
     pub fn add_output(&mut self, name: impl Into<String>, node: NodeId) {
-        self.outputs.push((name.into(), node));
+        self.add_output_of(name, node, TensorType::maps());
     }
 
-    /// The shape of every node's output for an input of shape `input` (`[n, c, h, w]`).
-    pub fn shapes(&self, input: Shape) -> Result<Vec<Shape>> {
-        let largest = [input.n, input.h, input.w].into_iter().max().unwrap_or(0);
-        if largest >= op::LARGEST || input.checked_count().is_none() {
-            let what = format!("input {input}: the longest side");
-            return Err(Error::Limit { what, needed: largest as u64, limit: op::LARGEST as u64 });
+    /// Declares a node's output a result of the graph, with the type and the sides of `tensor`.
+    pub fn add_output_of(&mut self, name: impl Into<String>, node: NodeId, tensor: TensorType) {
+        self.outputs.push(Output { name: name.into(), node, tensor });
+    }
+
+    /// Marks a node's maps as one of the network's features, which are computed only if asked for.
+    pub fn add_feature(&mut self, name: impl Into<String>, node: NodeId) {
+        self.features.push((name.into(), node));
+    }
+
+    /// Marks a node's result `[n, c, 1, 1]` as what describes the whole input.
+    pub fn set_embedding(&mut self, node: NodeId) {
+        self.embedding = Some(node);
+    }
+
+    /// The shape of every node's output for inputs of these shapes, one of each, in their order.
+    pub fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        if inputs.len() != self.inputs.len() {
+            let what = format!("the graph takes {} inputs, shapes of {} were given", self.inputs.len(), inputs.len());
+            return Err(Error::Model(what));
+        }
+        for (input, shape) in self.inputs.iter().zip(inputs) {
+            if shape.n == 0 {
+                return Err(Error::shape(&input.name, "a batch of 0 images"));
+            }
+            if shape.h == 0 || shape.w == 0 {
+                return Err(Error::shape(&input.name, format!("{shape} is empty")));
+            }
+            let largest = [shape.n, shape.h, shape.w].into_iter().max().unwrap_or(0);
+            if largest >= shape::LARGEST || shape.checked_count().is_none() {
+                let what = format!("input {shape}: the longest side");
+                return Err(Error::Limit { what, needed: largest as u64, limit: shape::LARGEST as u64 });
+            }
+            if shape.n != inputs[0].n {
+                let what = format!("has {} images, `{}` has {}", shape.n, self.inputs[0].name, inputs[0].n);
+                return Err(Error::shape(&input.name, what));
+            }
         }
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
-        for (node, &channels) in self.nodes.iter().zip(&self.channels) {
-            let inputs: Vec<Shape> = node.inputs.iter().map(|id| shapes[id.0]).collect();
-            let [h, w] = match node.op {
-                Op::Input { channels } if channels != input.c => {
-                    return Err(Error::shape(&node.name, format!("the network takes {channels} channels, the input has {}", input.c)));
+        for (at, (node, &channels)) in self.nodes.iter().zip(&self.channels).enumerate() {
+            let sources: Vec<Shape> = node.inputs.iter().map(|id| shapes[id.0]).collect();
+            let shape = match node.op {
+                Op::Input { channels } if channels != inputs[at].c => {
+                    let what = format!("the network takes {channels} channels, the input has {}", inputs[at].c);
+                    return Err(Error::shape(&node.name, what));
                 }
-                Op::Input { .. } => [input.h, input.w],
-                _ => node.op.map_size(&self.constants, &inputs).map_err(|what| Error::shape(&node.name, what))?,
+                Op::Input { .. } => inputs[at],
+                _ => {
+                    let [h, w] = node.op.map_size(&self.constants, &sources).map_err(|what| Error::shape(&node.name, what))?;
+                    Shape { n: inputs[0].n, c: channels, h, w }
+                }
             };
-            shapes.push(Shape { n: input.n, c: channels, h, w });
+            let longest = shape.h.max(shape.w);
+            if longest >= shape::LARGEST || shape.checked_count().is_none() {
+                let what = format!("`{}` {shape}: the longest side", node.name);
+                return Err(Error::Limit { what, needed: longest as u64, limit: shape::LARGEST as u64 });
+            }
+            shapes.push(shape);
         }
         Ok(shapes)
+    }
+
+    /// Trainable parameters as PyTorch counts them: all constants but the running means and
+    /// variances of batch normalisations.
+    pub fn params(&self) -> u64 {
+        let mut counts: Vec<usize> = self.constants.iter().map(|constant| constant.data.len()).collect();
+        for node in &self.nodes {
+            if let Op::BatchNorm { mean, var, .. } = node.op {
+                (counts[mean.0], counts[var.0]) = (0, 0);
+            }
+        }
+        counts.iter().map(|&count| count as u64).sum()
+    }
+
+    /// Multiply-adds of all convolutions and linear layers, given all shapes.
+    pub fn all_macs(&self, shapes: &[Shape]) -> u64 {
+        (0..self.nodes.len()).map(|at| self.macs(NodeId(at), shapes)).sum()
     }
 
     /// Multiply-adds of a node, given all shapes.
@@ -162,11 +276,17 @@ impl Graph {
         self.nodes[id.0].inputs.iter().map(|i| shapes[i.0]).collect()
     }
 
-    /// The part of the graph that computes `node`, which becomes its only result.
-    pub(crate) fn up_to(mut self, name: impl Into<String>, node: NodeId) -> Self {
-        self.outputs = vec![(name.into(), node)];
-        self.compact();
-        self
+    /// The part of the graph that computes these results, which become its only ones, and no
+    /// marks. The inputs stay, needed or not.
+    pub(crate) fn up_to(&self, outputs: Vec<Output>) -> Self {
+        let mut graph = Self { outputs, features: Vec::new(), embedding: None, ..self.clone() };
+        graph.compact();
+        graph
+    }
+
+    /// The graph without marks: passes would keep what is marked.
+    pub(crate) fn unmarked(self) -> Self {
+        Self { features: Vec::new(), embedding: None, ..self }
     }
 
     // What passes do to a graph.
@@ -175,7 +295,7 @@ impl Graph {
     pub(crate) fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.nodes.len()];
         let inputs = self.nodes.iter().flat_map(|n| &n.inputs);
-        for id in inputs.chain(self.outputs.iter().map(|(_, id)| id)) {
+        for id in inputs.chain(self.outputs.iter().map(|output| &output.node)) {
             uses[id.0] += 1;
         }
         uses
@@ -195,10 +315,10 @@ impl Graph {
     /// Drops nodes and constants that no output needs, and renumbers the rest.
     pub(crate) fn compact(&mut self) {
         let mut live = vec![false; self.nodes.len()];
-        if let Some(first) = live.first_mut() {
-            *first = true; // the input stays, even if nothing uses it
-        }
-        for (_, id) in &self.outputs {
+        // Inputs stay, even if nothing uses them.
+        let ends = self.inputs.iter().map(|input| input.node).chain(self.outputs.iter().map(|output| output.node));
+        let marks = self.features.iter().map(|(_, node)| *node).chain(self.embedding);
+        for id in ends.chain(marks) {
             live[id.0] = true;
         }
         for at in (0..self.nodes.len()).rev() {
@@ -218,7 +338,9 @@ impl Graph {
                 channels.push(self.channels[at]);
             }
         }
-        for (_, id) in &mut self.outputs {
+        let ends = self.inputs.iter_mut().map(|input| &mut input.node).chain(self.outputs.iter_mut().map(|output| &mut output.node));
+        let marks = self.features.iter_mut().map(|(_, node)| node).chain(&mut self.embedding);
+        for id in ends.chain(marks) {
             *id = to[id.0];
         }
         let mut used: Vec<Option<ConstId>> = vec![None; self.constants.len()];

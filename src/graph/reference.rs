@@ -3,15 +3,15 @@
 
 use super::{Activation, ConstId, Conv, Coordinates, Extent, Filter, Graph, Nearest, Op, Pool, PoolKind, Resample, Shape};
 
-/// Every node's output as `[n, c, h, w]` values, for an input of shape `shape`.
-pub(crate) fn evaluate(graph: &Graph, input: &[f32], shape: Shape) -> Vec<Vec<f32>> {
-    let shapes = graph.shapes(shape).expect("the graph takes this shape");
-    assert_eq!(input.len(), shape.count());
+/// Every node's output as `[n, c, h, w]` values, for inputs of these shapes.
+pub(crate) fn evaluate(graph: &Graph, inputs: &[(&[f32], Shape)]) -> Vec<Vec<f32>> {
+    let given: Vec<Shape> = inputs.iter().map(|(_, shape)| *shape).collect();
+    let shapes = graph.shapes(&given).expect("the graph takes these shapes");
     let mut values: Vec<Vec<f64>> = Vec::new();
-    for (node, &out) in graph.nodes().iter().zip(&shapes) {
+    for (at, (node, &out)) in graph.nodes().iter().zip(&shapes).enumerate() {
         let arguments: Vec<(&[f64], Shape)> = node.inputs.iter().map(|id| (&values[id.0][..], shapes[id.0])).collect();
         let value = match &node.op {
-            Op::Input { .. } => input.iter().map(|&v| f64::from(v)).collect(),
+            Op::Input { .. } => inputs[at].0.iter().map(|&v| f64::from(v)).collect(),
             op => node_value(graph, op, &arguments, out),
         };
         assert_eq!(value.len(), out.count(), "`{}`", node.name);

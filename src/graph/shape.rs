@@ -40,3 +40,14 @@ impl std::fmt::Display for Shape {
         write!(f, "[{}, {}, {}, {}]", self.n, self.c, self.h, self.w)
     }
 }
+
+/// Strides, padding and dilation go up to here, as do the sides of maps and the images of a batch.
+/// Products of two of them do not overflow.
+pub(super) const LARGEST: usize = 1 << 31;
+
+pub(super) fn below_largest(what: &str, values: [usize; 2]) -> Result<(), String> {
+    match values.into_iter().find(|v| *v >= LARGEST) {
+        Some(value) => Err(format!("{what} {value} is too large, {LARGEST} is the limit")),
+        None => Ok(()),
+    }
+}

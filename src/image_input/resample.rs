@@ -17,6 +17,21 @@ pub enum Interpolation {
     Bicubic,
 }
 
+impl Interpolation {
+    /// `bilinear` or `bicubic`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bilinear => "bilinear",
+            Self::Bicubic => "bicubic",
+        }
+    }
+
+    /// The filter of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Bilinear, Self::Bicubic].into_iter().find(|filter| filter.name() == name)
+    }
+}
+
 /// How an image of one size becomes a network's input: the weights of both passes, and what of the
 /// result is kept.
 #[derive(Debug, Clone)]

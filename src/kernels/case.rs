@@ -53,9 +53,9 @@ impl Case {
         let Some(first) = operands.iter().find(|operand| !operand.is_written).or(operands.first()) else {
             return Err(Error::Model(format!("{name}: a case needs a tensor")));
         };
-        let PlanOutput { shape, layout, .. } = first.view.leaving("").1;
-        let input = (first.view.storage, PlanInput { slot: 0, shape, layout });
-        let mut plan = emit.finish(input, operands.iter().map(|operand| operand.view.leaving(operand.name)).collect());
+        let PlanOutput { name: input, shape, layout, tensor, .. } = first.view.leaving(first.name).1;
+        let input = (first.view.storage, PlanInput { name: input, slot: 0, shape, layout, tensor });
+        let mut plan = emit.finish(vec![input], operands.iter().map(|operand| operand.view.leaving(operand.name)).collect());
         if plan.steps.is_empty() {
             return Err(Error::Model(format!("{name}: a case needs a launch")));
         }
@@ -195,7 +195,7 @@ impl Alone<'_> {
         let x = graph.add_input(input.c)?;
         let ids: Vec<ConstId> = constants.iter().map(|&constant| graph.push_constant(constant.clone())).collect();
         let node = graph.add(&self.name, op(&ids), &[x])?;
-        Ok(graph.shapes(input)?[node.0])
+        Ok(graph.shapes(&[input])?[node.0])
     }
 
     /// The case's name, which is its step's.
@@ -272,17 +272,6 @@ pub(crate) const GATE: CaseOption = CaseOption::new("gate", "", "With a gate on 
 pub(crate) const RESIDUAL: CaseOption = CaseOption::new("residual", "", "With a tensor that is added to its result");
 pub(crate) const SUMS: CaseOption = CaseOption::new("sums", "", "With each channel's sum for a squeeze-and-excite");
 pub(crate) const STRIDE: CaseOption = CaseOption::new("stride", "YxX", "From one output pixel to the next [default: 1]");
-
-/// Activations by the names that cases have for them.
-const ACTIVATIONS: [(&str, Activation); 7] = [
-    ("identity", Activation::Identity),
-    ("relu", Activation::Relu),
-    ("relu6", Activation::Relu6),
-    ("hard_sigmoid", Activation::HardSigmoid),
-    ("hard_swish", Activation::HardSwish),
-    ("sigmoid", Activation::Sigmoid),
-    ("silu", Activation::Silu),
-];
 
 impl Cases {
     /// All options that a case of this kernel may have.
@@ -429,7 +418,8 @@ impl<'t> Given<'t> {
 
     /// An activation.
     pub fn activation(&self, name: &str, default: Activation) -> Result<Activation> {
-        self.one_of(name, &ACTIVATIONS, default)
+        let all = Activation::ALL.map(|activation| (activation.name(), activation));
+        self.one_of(name, &all, default)
     }
 
     /// The layout of `c` channels that `--parts` says: the input's.

@@ -133,7 +133,7 @@ impl Layer {
 
 /// The first step of each kind, how many there are, and their shape.
 fn kinds(plan: &Plan, graph: &Graph) -> Result<Vec<(usize, usize, String)>> {
-    let shapes = graph.shapes(Shape::new(1, 3, SIDE, SIDE))?;
+    let shapes = graph.shapes(&[Shape::new(1, 3, SIDE, SIDE)])?;
     let mut kinds: Vec<(usize, usize, String)> = Vec::new();
     for (at, step) in plan.steps.iter().enumerate() {
         // Where its buffers start is no difference.

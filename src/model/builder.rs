@@ -1,12 +1,9 @@
 //! Builds a network's graph: nodes and weights by names in scopes, as PyTorch's modules nest.
 
-use super::{
-    checkpoint::{self, Checkpoint},
-    formula,
-};
+use super::{checkpoint::Checkpoint, formula};
 use crate::{
     Error, Result,
-    graph::{Activation, ConstId, Conv, Graph, NodeId, Op},
+    graph::{Activation, ConstId, Conv, Graph, NodeId, Op, TensorType},
     text::Sides,
 };
 
@@ -47,7 +44,7 @@ impl<'a> Source<'a> {
             SourceKind::Zeros => graph.add_constant(name, shape, vec![0.0; shape.iter().product()]),
             SourceKind::Formula(seed) => graph.add_constant(name, shape, formula::values(name, seed, shape)),
             SourceKind::Checkpoint(checkpoint) => {
-                let found = checkpoint.get(name).filter(|t: &&checkpoint::Tensor| t.shape == shape);
+                let found = checkpoint.get(name).filter(|tensor| tensor.shape == shape && tensor.is_sound());
                 let missing = || Error::weights(checkpoint.file(), format!("no tensor `{name}` of shape {}", Sides(shape)));
                 graph.add_constant(name, shape, found.ok_or_else(missing)?.data.clone())
             }
@@ -113,9 +110,19 @@ impl<'b, 's> Builder<'b, 's> {
         self.graph.add_input(channels)
     }
 
-    pub fn output(&mut self, name: &str, node: NodeId) {
+    /// A result that is vectors, `[n, c]`.
+    pub fn vectors(&mut self, name: &str, node: NodeId) {
         let name = self.name(name);
-        self.graph.add_output(name, node);
+        self.graph.add_output_of(name, node, TensorType::vectors());
+    }
+
+    pub fn feature(&mut self, name: &str, node: NodeId) {
+        let name = self.name(name);
+        self.graph.add_feature(name, node);
+    }
+
+    pub fn embedding(&mut self, node: NodeId) {
+        self.graph.set_embedding(node);
     }
 
     pub fn add(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> Result<NodeId> {
@@ -181,10 +188,10 @@ mod tests {
         let mut outer = b.scope("outer");
         let y = outer.scope("inner").conv_of("conv", "0", x, Filters::new(4, 2, 3).bias()).unwrap();
         let z = outer.batch_norm("bn", y, 0.5).unwrap();
-        outer.output("result", z);
+        outer.vectors("result", z);
         let names: Vec<&str> = graph.nodes().iter().map(|node| &node.name[..]).collect();
         assert_eq!(names[1..], ["outer.inner.conv", "outer.bn"]);
-        assert_eq!(graph.outputs()[0].0, "outer.result");
+        assert_eq!(graph.outputs()[0].name, "outer.result");
         let tensors: Vec<&str> = source.tensors.iter().map(|(name, _)| &name[..]).collect();
         let bn = ["outer.bn.weight", "outer.bn.bias", "outer.bn.running_mean", "outer.bn.running_var"];
         assert_eq!(tensors, [&["outer.inner.0.weight", "outer.inner.0.bias"], &bn[..]].concat());

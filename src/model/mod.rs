@@ -1,28 +1,35 @@
-//! Networks: an architecture with its weights and what is known about them. This names no GPU:
-//! [`crate::Model`] is a network on a device.
+//! Networks: a graph with its weights, and what is known about it. Names no GPU: [`crate::Model`]
+//! is a network on a device.
 
 mod builder;
 pub(crate) mod card;
 pub mod checkpoint;
 pub mod families;
 pub mod formula;
+mod one_file;
 
 pub use builder::Source;
+pub use card::{Card, Task};
+#[cfg(not(target_arch = "wasm32"))]
+pub use one_file::Stored;
 
 use crate::{
     Error, Result,
-    graph::{Graph, NodeId, Shape},
+    graph::{Constant, GhostMapsOf, Graph, NodeId, Op, Output, Shape, TensorType},
     image_input::Preprocess,
-    text::decimal,
 };
-use card::Card;
 use checkpoint::{Checkpoint, Config};
-use families::ghostnet::{self, GhostNet};
+use families::Family;
 use std::{path::Path, sync::Arc};
 
 /// Names of the architectures that [`Network`] builds.
 pub fn architectures() -> impl Iterator<Item = &'static str> {
-    GhostNet::names()
+    families::names()
+}
+
+/// Whether [`Network`] builds an architecture of this name.
+pub fn is_architecture(name: &str) -> bool {
+    families::named(name).is_ok()
 }
 
 /// The name of the embedded network.
@@ -30,19 +37,23 @@ pub const EMBEDDED: &str = "ghostnet_050_cifar10";
 
 static EMBEDDED_WEIGHTS: &[u8] = include_bytes!("../../assets/ghostnet_050_cifar10.safetensors");
 
-/// A network with its weights, on no device yet. Cloning is cheap: weights are shared.
+/// A network on no device yet: a graph, its weights, and a [`Card`] that says what it is for.
+/// Cloning is cheap: weights are shared.
 #[derive(Debug, Clone)]
 pub struct Network {
+    graph: Arc<Graph>,
     card: Card,
-    architecture: GhostNet,
-    weights: Weights,
-    params: u64,
+    /// What family it is of, if it is of one.
+    architecture: Option<Architecture>,
+    is_random: bool,
 }
 
-#[derive(Debug, Clone)]
-enum Weights {
-    Formula(u64),
-    Checkpoint(Arc<Checkpoint>),
+/// Which network of which family.
+#[derive(Debug, Clone, PartialEq)]
+struct Architecture {
+    name: String,
+    identity: String,
+    details: String,
 }
 
 /// What `ghostnet models` lists.
@@ -59,131 +70,218 @@ pub struct Summary {
 }
 
 impl Network {
-    /// The embedded network: GhostNet 0.5 for 32 x 32 images of the ten classes of CIFAR-10. It is
-    /// part of the library, and no file is read.
+    /// The embedded network: GhostNet 0.5 for 32 x 32 images of the ten classes of CIFAR-10. Part
+    /// of the library; no file is read.
     pub fn embedded() -> Result<Self> {
-        let mut network = Self::from_checkpoint(Checkpoint::from_bytes(EMBEDDED, EMBEDDED_WEIGHTS)?)?;
+        let mut network = Self::from_checkpoint(&Checkpoint::from_bytes(EMBEDDED, EMBEDDED_WEIGHTS)?)?;
         network.card.name = EMBEDDED.into();
         Ok(network)
     }
 
-    /// The network of a weights file: safetensors with timm's names, or an official PyTorch
-    /// checkpoint (feature `pth`).
+    /// A network of one's own: any graph, with what is known of it.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where the card does not fit the graph: labels that are not as many as
+    /// classes, an input or a result that the graph has not.
+    pub fn new(graph: Graph, card: Card) -> Result<Self> {
+        let network = Self { graph: Arc::new(graph), card: Card::default(), architecture: None, is_random: false };
+        network.with_card(card)
+    }
+
+    /// The network with another card.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn with_card(self, card: Card) -> Result<Self> {
+        let network = Self { card, ..self };
+        let (card, graph) = (&network.card, &network.graph);
+        let missing = |what: &str, name: &str, there: Vec<&str>| {
+            Err(Error::Model(format!("the card names the {what} `{name}`, the graph has {}", there.join(", "))))
+        };
+        if let Some((name, _)) = card.inputs.iter().find(|(name, _)| graph.inputs().iter().all(|input| input.name != *name)) {
+            return missing("input", name, graph.inputs().iter().map(|input| &*input.name).collect());
+        }
+        if let Some((name, _)) = card.outputs.iter().find(|(name, _)| graph.outputs().iter().all(|output| output.name != *name)) {
+            return missing("result", name, graph.outputs().iter().map(|output| &*output.name).collect());
+        }
+        match (card.labels.len(), network.classes()) {
+            (0, _) => Ok(network),
+            (labels, classes) if labels == classes => Ok(network),
+            (labels, classes) => Err(Error::Model(format!("{labels} labels for {classes} classes"))),
+        }
+    }
+
+    /// The network of a weights file: safetensors with timm's names, an official PyTorch
+    /// checkpoint (feature `pth`), or a one-file network, which holds its graph too.
     ///
     /// The architecture comes from the file's metadata, a `config.json` beside it, or the width of
     /// its stem.
     ///
     /// Errors: [`Error::Io`], [`Error::Weights`] with the tensor's name and both shapes.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::from_checkpoint(Checkpoint::open(path.as_ref())?)
+        Self::from_checkpoint(&Checkpoint::open(path.as_ref())?)
     }
 
     /// As [`Network::open`], for safetensors in memory; `origin` names them in messages.
     pub fn from_bytes(origin: &str, bytes: &[u8]) -> Result<Self> {
-        Self::from_checkpoint(Checkpoint::from_bytes(origin, bytes)?)
+        Self::from_checkpoint(&Checkpoint::from_bytes(origin, bytes)?)
     }
 
     /// The network whose weights these are.
-    pub fn from_checkpoint(checkpoint: Checkpoint) -> Result<Self> {
-        let architecture = GhostNet::of(&checkpoint)?;
-        let network = Self::described(architecture, checkpoint.config());
-        let expected = network.tensors()?;
-        checkpoint.check(&expected)?;
-        let labels = &network.card.labels;
-        if !labels.is_empty() && labels.len() != network.architecture.classes {
-            let what = format!("{} labels for {} classes", labels.len(), network.architecture.classes);
-            return Err(Error::weights(checkpoint.file(), what));
+    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
+        if let Some(said) = checkpoint.one_file() {
+            return one_file::read(checkpoint, said);
         }
-        Ok(Self { weights: Weights::Checkpoint(Arc::new(checkpoint)), ..network })
+        let family = families::of(checkpoint)?;
+        let mut source = Source::checkpoint(checkpoint);
+        let built = Self::build(&*family, &mut source, checkpoint.config());
+        // Where a tensor is missing, the network tells which there should be.
+        let mut all = Source::zeros();
+        if built.is_err() {
+            let _ = family.graph(&mut all);
+        }
+        checkpoint.check(if built.is_err() { &all.tensors } else { &source.tensors })?;
+        built.map_err(|error| match error {
+            Error::Model(what) => Error::weights(checkpoint.file(), what),
+            error => error,
+        })
     }
 
     /// An architecture by name with weights from a formula, for timing and tests: its answers mean
     /// nothing.
     pub fn random(name: &str, seed: u64) -> Result<Self> {
-        let mut network = Self::random_of(GhostNet::named(name)?, seed);
-        network.card.name = name.into();
+        let mut network = Self::build(&*families::named(name)?, &mut Source::formula(seed), &Config::default())?;
+        (network.card.name, network.is_random) = (name.into(), true);
         Ok(network)
     }
 
-    /// Any GhostNet with weights from a formula: see [`Network::random`].
-    pub fn random_of(architecture: GhostNet, seed: u64) -> Self {
-        Self { weights: Weights::Formula(seed), ..Self::described(architecture, &Config::default()) }
+    /// A network of a family with weights from a formula: see [`Network::random`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the family cannot be built so.
+    pub fn random_of(family: &dyn Family, seed: u64) -> Result<Self> {
+        let network = Self::build(family, &mut Source::formula(seed), &Config::default())?;
+        Ok(Self { is_random: true, ..network })
     }
 
-    fn described(architecture: GhostNet, config: &Config) -> Self {
-        let card = Card::new(config, architecture.classes, || architecture.name());
-        let mut network = Self { card, architecture, weights: Weights::Formula(0), params: 0 };
-        let counted = |name: &str| !name.ends_with(".running_mean") && !name.ends_with(".running_var");
-        let tensors = network.tensors().unwrap_or_default();
-        network.params = tensors.iter().filter(|(n, _)| counted(n)).map(|(_, shape)| shape.iter().product::<usize>() as u64).sum();
-        network
+    /// The same network with weights from a formula: see [`Network::random`].
+    pub fn randomised(&self, seed: u64) -> Self {
+        let mut graph = Graph::clone(&self.graph);
+        for Constant { name, shape, data } in &mut graph.constants {
+            *data = formula::values(name, seed, shape).into();
+        }
+        Self { graph: Arc::new(graph), is_random: true, ..self.clone() }
     }
 
-    /// Names and shapes of all weights, in the order of the network.
-    pub fn tensors(&self) -> Result<Vec<(String, Vec<usize>)>> {
-        let mut source = Source::zeros();
-        self.architecture.graph(&mut source, false)?;
-        Ok(source.tensors)
+    fn build(family: &dyn Family, source: &mut Source<'_>, config: &Config) -> Result<Self> {
+        let graph = family.graph(source)?;
+        let architecture = Architecture { name: family.name(), identity: family.identity(), details: family.details() };
+        let classes = graph.outputs().first().map_or(0, |output| graph.channels(output.node));
+        let card = Card::of(config, classes, || architecture.name.clone());
+        Ok(Self { architecture: Some(architecture), ..Self::new(graph, card)? })
     }
 
-    /// The graph from an input `[n, 3, h, w]` to `logits` `[n, classes, 1, 1]`, before any pass.
-    pub fn graph(&self) -> Result<Graph> {
-        self.build(false)
+    /// The graph before any pass, features marked.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
-    /// The graph from an input to the five maps that timm's `features_only` gives, at strides 2, 4,
-    /// 8, 16 and 32 (with the usual stem). They are the stem's convolution before its BatchNorm,
-    /// then the outputs of stages 1, 3, 5 and 7.
+    /// The graph from an input to the features that its builder marked, such as the maps at strides
+    /// 2, 4, 8, 16 and 32 that timm's `features_only` gives of a GhostNet.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where none is marked.
     pub fn feature_graph(&self) -> Result<Graph> {
-        self.build(true)
+        if self.graph.features().is_empty() {
+            return Err(Error::Model(format!("{} has no features: no node is marked as one", self.name())));
+        }
+        let output = |(name, node): &(String, NodeId)| Output { name: name.clone(), node: *node, tensor: TensorType::maps() };
+        Ok(self.graph.up_to(self.graph.features().iter().map(output).collect()))
+    }
+
+    /// The graph from an input to what describes the whole of it, `[n, c]`: what its builder
+    /// marked, else what the last linear layer reads.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where there is neither.
+    pub fn embedding_graph(&self) -> Result<Graph> {
+        let last = || {
+            let mut node = self.graph.outputs().first()?.node;
+            while let Op::Activate(_) = self.graph.node(node).op {
+                node = self.graph.node(node).inputs[0];
+            }
+            matches!(self.graph.node(node).op, Op::Linear { .. }).then(|| self.graph.node(node).inputs[0])
+        };
+        let node = self.graph.embedding().or_else(last);
+        let node = node.ok_or_else(|| Error::Model(format!("{} has no pooled features: its result is of no linear layer", self.name())))?;
+        Ok(self.graph.up_to(vec![Output { name: "embedding".into(), node, tensor: TensorType::vectors() }]))
     }
 
     /// Names of the modules that make ghosts, in order.
-    pub fn ghost_modules(&self) -> Result<Vec<String>> {
-        Ok(ghostnet::modules(&self.graph()?).into_iter().map(|module| module.name).collect())
+    pub fn ghost_modules(&self) -> Vec<String> {
+        self.graph.ghost_modules().into_iter().map(|module| module.module).collect()
     }
 
-    /// The graph from an input to the maps of one of [`Network::ghost_modules`], and how many of
-    /// these are intrinsic. Those come first.
-    pub fn ghost_graph(&self, module: &str) -> Result<(Graph, usize)> {
-        let graph = self.graph()?;
-        let found = ghostnet::modules(&graph).into_iter().find(|m| m.name == module);
-        let found = found.ok_or_else(|| Error::Model(format!("no ghost module is called `{module}`")))?;
-        Ok((graph.up_to(module, found.result), found.intrinsic))
+    /// Where the maps of one of [`Network::ghost_modules`] are.
+    pub(crate) fn ghost_module(&self, module: &str) -> Result<GhostMapsOf> {
+        let found = self.graph.ghost_modules().into_iter().find(|known| known.module == module);
+        found.ok_or_else(|| Error::Model(format!("no ghost module is called `{module}`")))
+    }
+
+    /// The graph from an input to the maps of a ghost module.
+    pub(crate) fn ghost_graph(&self, of: &GhostMapsOf) -> Graph {
+        self.graph.up_to(vec![Output { name: of.module.clone(), node: of.node, tensor: TensorType::maps() }])
     }
 
     /// Fails unless this is the architecture `name`, which leaves open the classes and the stem's
     /// stride. `origin` names the weights.
     pub fn check_architecture(&self, name: &str, origin: &str) -> Result<()> {
-        let wanted = GhostNet::named(name)?.width;
-        if self.architecture.width == wanted {
+        let wanted = families::named(name)?;
+        if self.architecture.as_ref().is_some_and(|own| own.name == wanted.name()) {
             return Ok(());
         }
-        let what = format!("holds {} ({}), not {name} (width {})", self.name(), self.architecture.description(), decimal(wanted));
-        Err(Error::weights(origin, what))
+        Err(Error::weights(origin, format!("holds {}, not {name} ({})", self.description(), wanted.identity())))
     }
 
-    fn build(&self, features: bool) -> Result<Graph> {
-        let mut source = match &self.weights {
-            Weights::Formula(seed) => Source::formula(*seed),
-            Weights::Checkpoint(checkpoint) => Source::checkpoint(checkpoint),
-        };
-        self.architecture.graph(&mut source, features)
+    /// Fails unless `other` is of the same architecture, in all its details. `origin` names the
+    /// other's weights.
+    pub fn check_same(&self, other: &Self, origin: &str) -> Result<()> {
+        if self.architecture == other.architecture && (self.architecture.is_some() || self.tensors() == other.tensors()) {
+            return Ok(());
+        }
+        Err(Error::weights(origin, format!("holds {}, not {}", other.description(), self.description())))
     }
 
-    /// The network's name: its architecture's, or that of the embedded one.
+    /// Its name, and what tells it from others of its family.
+    fn description(&self) -> String {
+        match &self.architecture {
+            Some(Architecture { identity, details, .. }) => format!("{} ({identity}, {details})", self.name()),
+            None => format!("{} (a graph of its own)", self.name()),
+        }
+    }
+
+    /// Names and shapes of all weights, in the order of the network.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        self.graph.constants.iter().map(|constant| (constant.name.clone(), constant.shape.clone())).collect()
+    }
+
+    /// What is known of it.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// The network's name: its architecture's, that of the embedded one, or its card's.
     pub fn name(&self) -> &str {
-        &self.card.name
+        if self.card.name.is_empty() { "network" } else { &self.card.name }
     }
 
-    /// What distinguishes it from other GhostNets.
-    pub fn architecture(&self) -> &GhostNet {
-        &self.architecture
-    }
-
-    /// How many classes it tells apart.
+    /// How many classes it tells apart: the values of its first result for an image, where that is
+    /// a vector or the card has labels. 0 where it is anything else.
     pub fn classes(&self) -> usize {
-        self.architecture.classes
+        let Some(output) = self.graph.outputs().first() else { return 0 };
+        let is_vector = output.tensor.fixed(2) == Some(1) && output.tensor.fixed(3) == Some(1);
+        let says_classes = self.card.task == Some(Task::Classify) || !self.card.labels.is_empty();
+        if is_vector || says_classes { self.graph.channels(output.node) } else { 0 }
     }
 
     /// The classes' names; empty where nobody named them.
@@ -196,11 +294,8 @@ impl Network {
     /// # Errors
     /// [`Error::Model`] unless there are as many lines as classes.
     pub fn name_classes(&mut self, lines: &str) -> Result<()> {
-        let (labels, classes) = (card::of_lines(lines), self.classes());
-        if labels.len() != classes {
-            return Err(Error::Model(format!("{} labels for {classes} classes", labels.len())));
-        }
-        self.card.labels = labels;
+        let card = Card { labels: card::of_lines(lines), ..self.card.clone() };
+        *self = self.clone().with_card(card)?;
         Ok(())
     }
 
@@ -209,9 +304,37 @@ impl Network {
         self.card.label(class)
     }
 
-    /// What it expects of its input image.
-    pub fn preprocess(&self) -> &Preprocess {
-        &self.card.preprocess
+    /// How an image becomes its input.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where its card does not say, or where it takes several inputs.
+    pub fn preprocess(&self) -> Result<&Preprocess> {
+        let [input] = self.graph.inputs() else {
+            return Err(Error::Model(format!("{} takes {} inputs, not one image", self.name(), self.graph.inputs().len())));
+        };
+        let said = self.card.inputs.iter().find(|(name, _)| *name == input.name);
+        said.map(|(_, preprocess)| preprocess).ok_or_else(|| {
+            let what = format!("{}: nothing says how an image becomes `{}`; a card does", self.name(), input.name);
+            Error::Model(what)
+        })
+    }
+
+    /// Rows and columns of its usual input: those of its card, or the only ones that the first
+    /// input may have. `None` where they are open.
+    pub fn size(&self) -> Option<[usize; 2]> {
+        let input = self.graph.inputs().first()?;
+        let said = self.card.inputs.iter().find(|(name, _)| *name == input.name);
+        said.map(|(_, preprocess)| preprocess.size).or_else(|| Some([input.tensor.fixed(2)?, input.tensor.fixed(3)?]))
+    }
+
+    /// The shapes of its inputs for `n` images of `h` x `w` pixels. Sides whose length an input
+    /// fixes are as long as that.
+    pub fn shapes(&self, n: usize, [h, w]: [usize; 2]) -> Vec<Shape> {
+        let shape = |input: &crate::graph::Input| {
+            let side = |axis, open| input.tensor.fixed(axis).unwrap_or(open);
+            Shape::new(side(0, n), self.graph.channels(input.node), side(2, h), side(3, w))
+        };
+        self.graph.inputs().iter().map(shape).collect()
     }
 
     /// Share of its data's test images that it names right, 0 to 1, as its file says.
@@ -221,15 +344,18 @@ impl Network {
 
     /// Whether the weights come from a formula and the answers mean nothing.
     pub fn is_random(&self) -> bool {
-        matches!(self.weights, Weights::Formula(_))
+        self.is_random
     }
 
     /// Parameters and multiply-adds at its usual input size.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the graph does not take that size.
     pub fn summary(&self) -> Result<Summary> {
-        let [h, w] = self.card.preprocess.size;
-        let graph = self.architecture.graph(&mut Source::zeros(), false)?;
-        let shapes = graph.shapes(Shape::new(1, 3, h, w))?;
-        let macs = (0..graph.nodes().len()).map(|at| graph.macs(NodeId(at), &shapes)).sum();
-        Ok(Summary { name: self.card.name.clone(), input: [3, h, w], params: self.params, macs })
+        let [h, w] = self.size().unwrap_or(Preprocess::default().size);
+        let inputs = self.shapes(1, [h, w]);
+        let macs = self.graph.all_macs(&self.graph.shapes(&inputs)?);
+        let channels = inputs.first().map_or(0, |input| input.c);
+        Ok(Summary { name: self.name().into(), input: [channels, h, w], params: self.graph.params(), macs })
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     device::Choice,
-    graph::{NodeId, Shape},
+    graph::{NodeId, Shape, TensorType},
 };
 
 /// A buffer before it has a slot.
@@ -53,7 +53,8 @@ impl TensorView {
     pub(crate) fn leaving(&self, name: impl Into<String>) -> (Storage, PlanOutput) {
         let Self { storage, place, shape, layout, precision } = self.clone();
         let blocks = place.offset as usize + (shape.n - 1) * place.stride as usize + layout.blocks() * shape.pixels();
-        (storage, PlanOutput { name: name.into(), slot: 0, place, bytes: blocks * precision.block_bytes(), shape, layout })
+        let (name, bytes) = (name.into(), blocks * precision.block_bytes());
+        (storage, PlanOutput { name, slot: 0, place, bytes, shape, layout, tensor: TensorType::maps() })
     }
 
     /// The part of it from channel block `block` on, of `channels` channels in `layout`.
@@ -298,7 +299,7 @@ impl<'a> Emitter<'a> {
 
     /// The plan: storages become slots. What comes in and goes out is given with its storage; what
     /// goes out stays past every step.
-    pub(crate) fn finish(mut self, input: (Storage, PlanInput), outputs: Vec<(Storage, PlanOutput)>) -> Plan {
+    pub(crate) fn finish(mut self, inputs: Vec<(Storage, PlanInput)>, outputs: Vec<(Storage, PlanOutput)>) -> Plan {
         outputs.iter().for_each(|(storage, _)| self.keep(*storage));
         let (slot_of, slots) = assign_slots(&self.storages);
         for (_, resource) in self.steps.iter_mut().flat_map(|step| &mut step.bindings) {
@@ -312,7 +313,7 @@ impl<'a> Emitter<'a> {
             steps: self.steps,
             slots,
             constants: self.constants,
-            input: PlanInput { slot: slot_of[input.0.0], ..input.1 },
+            inputs: inputs.into_iter().map(|(storage, input)| PlanInput { slot: slot_of[storage.0], ..input }).collect(),
             outputs: outputs.into_iter().map(|(storage, output)| PlanOutput { slot: slot_of[storage.0], ..output }).collect(),
         }
     }

@@ -18,10 +18,14 @@ pub(crate) use placement::Placement;
 pub use products::{Halves, Products};
 pub use slots::{Lifetime, assign_slots};
 
-use crate::{Error, Result, device::Choice, graph::Shape};
+use crate::{
+    Error, Result,
+    device::Choice,
+    graph::{Shape, TensorType},
+};
 use half::{f16, slice::HalfFloatSliceExt as _};
 use layout::Layout;
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range, sync::Arc};
 
 /// Where a tensor starts in its buffer, and how far apart its images are; in blocks (four channels
 /// of one pixel).
@@ -204,18 +208,24 @@ pub struct PlanOutput {
     pub shape: Shape,
     /// Its channels' order.
     pub layout: Layout,
+    /// What it looks like where it leaves.
+    pub tensor: TensorType,
 }
 
-/// The input of a run.
+/// An input of a run.
 #[derive(Debug, Clone)]
 pub struct PlanInput {
+    /// Its name in the graph.
+    pub name: String,
     /// The slot that takes it: blocks of the tensor, or one RGBA8 word a pixel for
     /// [`Form::Classify`].
     pub slot: usize,
-    /// The network's input shape.
+    /// Its shape.
     pub shape: Shape,
     /// Its channels' order.
     pub layout: Layout,
+    /// What it looks like where it enters.
+    pub tensor: TensorType,
 }
 
 /// Everything about a run but the values: plain data.
@@ -231,8 +241,8 @@ pub struct Plan {
     pub slots: Vec<usize>,
     /// The weights the steps read.
     pub constants: Vec<PackedConstant>,
-    /// The input.
-    pub input: PlanInput,
+    /// The inputs, in the graph's order; with [`Form::Classify`] one.
+    pub inputs: Vec<PlanInput>,
     /// The results: the graph's, or one table of `k` (class, probability bits) pairs per image for
     /// [`Form::Classify`].
     pub outputs: Vec<PlanOutput>,
@@ -263,7 +273,7 @@ impl Plan {
             steps,
             slots: slots.iter().map(|&s| self.slots[s]).collect(),
             constants: constants.iter().map(|&c| self.constants[c].clone()).collect(),
-            input: PlanInput { slot: 0, ..self.input.clone() },
+            inputs: self.inputs.iter().map(|input| PlanInput { slot: 0, ..input.clone() }).collect(),
             outputs: Vec::new(),
             ..self.clone()
         }
@@ -299,19 +309,49 @@ impl Plan {
         self.precision_of(constant).block_bytes() / 4
     }
 
-    /// Puts a `[n, c, h, w]` tensor into the input's blocks; [`Precision::to_bytes`] then makes
-    /// them what the kernels read. Fewer images than the plan is for are the first blocks.
-    pub fn pack_input(&self, values: &[f32], out: &mut Vec<f32>) {
-        let Shape { c, .. } = self.input.shape;
-        let pixels = self.input.shape.pixels();
-        let n = values.len() / (c * pixels);
-        let lanes = self.input.layout.lanes();
+    /// Images of one run.
+    pub fn batch(&self) -> usize {
+        self.inputs.first().map_or(0, |input| input.shape.n)
+    }
+
+    /// Puts a `[n, c, h, w]` tensor for each input into the inputs' blocks, one input's after the
+    /// other's. [`Precision::to_bytes`] then makes them what the kernels read. Fewer images than
+    /// the plan is for are the first blocks.
+    pub fn pack_inputs(&self, tensors: &[&[f32]], out: &mut Vec<f32>) {
         out.clear();
-        out.resize(n * lanes.len() * pixels, 0.0);
+        for (input, values) in self.inputs.iter().zip(tensors) {
+            input.pack(values, out);
+        }
+    }
+
+    /// Where the bytes of each input are among those of all inputs, which lie one after the other
+    /// for as many images as there are; and the slot of each.
+    pub fn input_ranges(&self, bytes: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let of_image = |input: &PlanInput| match self.form {
+            Form::Tensors => input.layout.blocks() * input.shape.pixels() * self.precision.block_bytes(),
+            Form::Classify { .. } => input.shape.pixels() * size_of::<u32>(),
+        };
+        let images = bytes / self.inputs.iter().map(of_image).sum::<usize>().max(1);
+        self.inputs.iter().scan(0, move |end, input| {
+            let start = *end;
+            *end += images * of_image(input);
+            Some((input.slot, start..*end))
+        })
+    }
+}
+
+impl PlanInput {
+    /// Adds the blocks of a `[n, c, h, w]` tensor to `out`.
+    fn pack(&self, values: &[f32], out: &mut Vec<f32>) {
+        let (c, pixels) = (self.shape.c, self.shape.pixels());
+        let n = values.len() / (c * pixels);
+        let lanes = self.layout.lanes();
+        let start = out.len();
+        out.resize(start + n * lanes.len() * pixels, 0.0);
         for image in 0..n {
             for (lane, &channel) in lanes.iter().enumerate().filter(|(_, c)| **c != layout::PAD) {
                 let from = &values[(image * c + channel as usize) * pixels..][..pixels];
-                let to = (image * lanes.len() + lane / 4 * 4) * pixels + lane % 4;
+                let to = start + (image * lanes.len() + lane / 4 * 4) * pixels + lane % 4;
                 for (pixel, &value) in from.iter().enumerate() {
                     out[to + pixel * 4] = value;
                 }

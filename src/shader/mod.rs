@@ -136,7 +136,7 @@ mod tests {
         let code = |source: &str| -> String {
             source.lines().flat_map(|line| line.split("//").next().unwrap_or_default().split_whitespace()).collect()
         };
-        let mut graph = GhostNet::new(1.0).graph(&mut Source::zeros(), false).unwrap();
+        let mut graph = GhostNet::new(1.0).graph(&mut Source::zeros()).unwrap();
         passes::run(&mut graph, passes::REQUIRED);
         passes::run(&mut graph, passes::FUSING);
         let mut seen = std::collections::HashSet::new();
@@ -155,7 +155,7 @@ mod tests {
             for (precision, multiplies_halves) in [(Precision::F32, false), (Precision::F16, false), (Precision::F16, true)] {
                 let choice = Choice { multiplies_halves, ..choice };
                 let options = PlanOptions { form: Form::Classify { k: 5 }, precision, choice, normalise: [[0.0; 3], [1.0; 3]] };
-                let plan = Plan::new(&graph, Shape::new(1, 3, 224, 224), &options, &mut ConstantCache::new()).unwrap();
+                let plan = Plan::new(&graph, &[Shape::new(1, 3, 224, 224)], &options, &mut ConstantCache::new()).unwrap();
                 plan.steps.iter().for_each(|step| compare(&step.dispatch.key));
             }
         }

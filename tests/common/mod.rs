@@ -4,7 +4,7 @@
 pub mod net;
 
 use ghostnet::{
-    Backend, CacheDir, Engine, EngineOptions, Result,
+    AnyTensor, Backend, CacheDir, Engine, EngineOptions, Model, Result, Tensor,
     gpu::{Context, Wanted},
 };
 use std::{
@@ -25,6 +25,13 @@ fn open(options: EngineOptions) -> Result<Engine> {
     let engine = Engine::blocking(options)?;
     assert_eq!(engine.backend(), "gpu");
     Ok(engine)
+}
+
+/// Every result of a network of one input, by name, as f32.
+pub fn results(model: &Model, input: &Tensor) -> Result<Vec<(String, Tensor)>> {
+    let name = model.network().graph().inputs().first().map_or("input", |input| &input.name);
+    let results = model.run_named(&[(name, &AnyTensor::from(input.clone()))])?;
+    Ok(results.into_iter().map(|(name, tensor)| (name, tensor.into_f32())).collect())
 }
 
 /// Without an adapter the tests fail, unless GHOSTNET_SKIP_GPU_TESTS is set and CI is not.

@@ -357,7 +357,7 @@ pub fn options(class: DeviceClass, fusing: Fusing, form: Form, precision: Precis
 /// A plan of a graph that no pass has rewritten yet.
 pub fn plan(graph: &Graph, shape: Shape, class: DeviceClass, fusing: Fusing, form: Form, precision: Precision) -> Plan {
     let graph = after_passes(graph.clone(), fusing != Fusing::None);
-    Plan::new(&graph, shape, &options(class, fusing, form, precision), &mut ConstantCache::new()).unwrap()
+    Plan::new(&graph, &[shape], &options(class, fusing, form, precision), &mut ConstantCache::new()).unwrap()
 }
 
 /// Every plan of a graph in f32 and of one form.
@@ -370,7 +370,7 @@ pub fn plans<'a>(graph: &'a Graph, shape: Shape, form: &'a Form) -> impl Iterato
 pub fn networks() -> Vec<(Network, Shape)> {
     let usual =
         ["ghostnet_050", "ghostnet_100", "ghostnet_130"].map(|name| (Network::random(name, 0).unwrap(), Shape::new(1, 3, 224, 224)));
-    let small = Network::random_of(GhostNet::new(0.5).classes(10).stem_stride(1), 0);
+    let small = Network::random_of(&GhostNet::new(0.5).classes(10).stem_stride(1), 0).unwrap();
     usual.into_iter().chain([(small, Shape::new(1, 3, 32, 32))]).collect()
 }
 
@@ -436,8 +436,8 @@ pub fn run_on_cpu(plan: &std::sync::Arc<Plan>, input: &[f32]) -> Vec<Vec<f32>> {
         prepared.slot_mut(slot).fill(f32::NAN);
     }
     let mut blocks = Vec::new();
-    plan.pack_input(input, &mut blocks);
-    prepared.input_mut().copy_from_slice(&blocks);
+    plan.pack_inputs(&[input], &mut blocks);
+    prepared.set_inputs(bytemuck::cast_slice(&blocks));
     prepared.run();
     plan.outputs.iter().map(|output| output.unpack(prepared.slot(output.slot))).collect()
 }

@@ -30,7 +30,8 @@ export type WeightsSource = string | URL | Blob | ArrayBuffer | ArrayBufferView<
 
 export interface LoadOptions {
   /**
-   * Weights: safetensors with timm's names. Left out, they are the embedded network's, which tells
+   * Weights: safetensors with timm's names, or a one-file network, as `ghostnet convert` writes it,
+   * with a graph of its own. Left out, they are the embedded network's, which tells
    * apart CIFAR-10's ten classes. Its file lies beside this module. `'random'`: made up from a
    * formula, for timing.
    */
@@ -76,6 +77,22 @@ export interface Tensor {
   shape: number[];
 }
 
+/** A tensor that a network takes or gives, of the types f32, i32, i64 and bool (bytes 0 and 1). */
+export interface AnyTensor {
+  /** Row-major. */
+  data: Float32Array | Int32Array | BigInt64Array | Uint8Array;
+  /** Outermost first. */
+  shape: number[];
+}
+
+/** A tensor that enters or leaves a network. */
+export interface End {
+  name: string;
+  type: 'f32' | 'i32' | 'i64' | 'bool';
+  /** What each side is, such as `n` (images), `c=3` (three channels), `h`, `w`. */
+  sides: string[];
+}
+
 /**
  * Milliseconds. The parts overlap, so they add up to more than `total`. A part that has not
  * happened yet is null.
@@ -106,15 +123,19 @@ export interface Info {
   precision: 'f32' | 'f16';
   /** Name of the network. */
   model: string;
-  /** `[channels, height, width]` of its usual input. */
+  /** `[channels, height, width]` of its usual input; 0 where the size is open. */
   input: [number, number, number];
+  /** What `run` takes, and what it gives. */
+  inputs: End[];
+  outputs: End[];
+  /** How many classes it tells apart; 0 for a network without classes. */
   classes: number;
   /** The names of all classes; empty where nobody named them. */
   labels: string[];
   /** Trainable parameters. */
   params: number;
-  /** Multiply-adds for one image. */
-  macs: number;
+  /** Multiply-adds for one image; null where its size is open. */
+  macs: number | null;
   startup: StartupTimes;
   /** Bytes of the WebAssembly module. */
   wasm_bytes: number;
@@ -173,10 +194,14 @@ export class GhostNet {
   classify(source: ImageSource, options?: ClassifyOptions): Promise<Class[]>;
 
   /**
-   * Logits `[n, classes]` of a normalised input `[n, 3, h, w]`, `h` and `w` at least 32. One too
-   * large for the memory there is, which for WebAssembly is at most 4 GiB, is refused.
+   * The first result of a network of one input: of a GhostNet logits `[n, classes]` of a normalised
+   * input `[n, 3, h, w]`. One too large for the memory there is, which for WebAssembly is at most
+   * 4 GiB, is refused.
    */
   run(data: Float32Array, shape: number[]): Promise<Tensor>;
+
+  /** Every result by name, of a tensor for each input by its name: see `info.inputs`. */
+  run(inputs: Record<string, AnyTensor>): Promise<Record<string, AnyTensor>>;
 
   /** The time of each step of a run for one picture, in order. Takes about a second. */
   profile(): Promise<Step[]>;

@@ -90,8 +90,17 @@ export class GhostNet {
   }
 
   run(data, shape) {
-    if (!(data instanceof Float32Array)) return Promise.reject(new TypeError(`run takes a Float32Array, not ${kind(data)}`));
-    return this.#first(async () => tensor(await this.#call((net) => net.run(data, Uint32Array.from(shape)))));
+    if (data instanceof Float32Array) {
+      return this.#first(async () => tensor(await this.#call((net) => net.run(data, Uint32Array.from(shape)))));
+    }
+    // Tensors by the names of the inputs.
+    const inputs = kind(data) === 'Object' ? Object.entries(data) : [];
+    if (!inputs.length) return Promise.reject(new TypeError(`run takes a Float32Array or tensors by name, not ${kind(data)}`));
+    const [names, tensors, shapes] = [0, 1, 2].map((at) => inputs.map(([name, given]) => [name, given?.data, [...(given?.shape ?? [])]][at]));
+    return this.#first(async () => {
+      const results = await this.#call((net) => net.run_named(names, tensors, shapes));
+      return Object.fromEntries(results.map(([name, ...result]) => [name, tensor(result)]));
+    });
   }
 
   profile() {

@@ -1,9 +1,9 @@
 use crate::{
-    options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
+    options::{DeviceOptions, Unweighted, WeightsOption, check_input, made_up, network, positive, size},
     output::{adapter, bold, fallback, number, print, print_json, progress},
 };
 use anyhow::Result;
-use ghostnet::{Tensor, median, percentile, plan::Form};
+use ghostnet::{median, percentile, plan::Form};
 use ghostnet_cli::report::ms_in_flight;
 use serde_json::json;
 use std::time::Instant;
@@ -13,7 +13,7 @@ const WARM_UP: usize = 2;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A run takes a normalised tensor to the device and brings its logits back. Latency is of runs one after the other,
+A run takes tensors to the device and brings the results back. Latency is of runs one after the other,
 throughput of runs of which the next are submitted before the last is done. Architectures without weights run with
 random ones, which take as long. With --json:
   {\"model\", \"backend\", \"adapter\", \"driver\", \"precision\", \"tuned\", \"batch\",
@@ -60,23 +60,22 @@ impl Args {
 
         let loading = Instant::now();
         let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
-        let (title, [h, w]) = (chosen.title(), self.size.unwrap_or(chosen.size));
+        let (title, [h, w]) = (chosen.title(), chosen.size(self.size)?);
         check_input(self.batch, [h, w])?;
         let model = engine.load(chosen.network)?;
         let loaded = ms(loading);
         let prepared = model.prepare(self.batch, h, w, Form::Tensors)?;
         let (weights, pipelines) = (loaded + prepared.weights, prepared.pipelines);
 
-        let shape = [self.batch, 3, h, w];
-        let values = (0..shape.iter().product::<usize>()).map(|at| (at % 251) as f32 / 125.0 - 1.0).collect();
-        let input = Tensor::new(&shape, values)?;
+        let inputs = made_up(model.network(), self.batch, [h, w])?;
+        let inputs: Vec<_> = inputs.iter().map(|(name, tensor)| (&name[..], tensor)).collect();
         let first = Instant::now();
-        model.run(&input)?;
+        model.run_named(&inputs)?;
         let first_run = ms(first);
         let total = device + weights + pipelines + first_run;
 
         for _ in 0..WARM_UP {
-            model.run(&input)?;
+            model.run_named(&inputs)?;
         }
         let in_flight = usize::from(self.in_flight);
         let mut session = model.session(self.batch, h, w, Form::Tensors, in_flight)?;
@@ -84,11 +83,11 @@ impl Args {
         let mut times = Vec::with_capacity(self.iters);
         for _ in 0..self.iters {
             let start = Instant::now();
-            model.run(&input)?;
+            model.run_named(&inputs)?;
             times.push(ms(start));
             bar.inc(1);
         }
-        let each = ms_in_flight(&mut session, &input, in_flight, self.iters, || bar.inc(1))?;
+        let each = ms_in_flight(&mut session, &inputs, in_flight, self.iters, || bar.inc(1))?;
         bar.finish_and_clear();
 
         let [min, p90] = [0, 90].map(|p| percentile(times.clone(), p));

@@ -1,5 +1,5 @@
 use crate::{
-    options::{DeviceOptions, Unweighted, WeightsOption, network, positive},
+    options::{CardOptions, DeviceOptions, Unweighted, WeightsOption, network, positive},
     output::{aside, bold, cyan, device, fit, one_line, print, print_json, report_text, width},
 };
 use anyhow::Result;
@@ -38,13 +38,15 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    card: CardOptions,
+    #[command(flatten)]
     device: DeviceOptions,
 }
 
 impl Args {
     pub fn run(self) -> Result<ExitCode> {
         self.device.check()?;
-        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse)?;
+        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse)?.described(&self.card)?;
         let engine = self.device.engine()?;
         let model = engine.load(chosen.network)?;
         let mut status = ExitCode::SUCCESS;

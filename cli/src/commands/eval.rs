@@ -1,5 +1,5 @@
 use crate::{
-    options::{DeviceOptions, Unweighted, WeightsOption, network, positive},
+    options::{CardOptions, DeviceOptions, Unweighted, WeightsOption, network, positive},
     output::{count, device, note, number, one_line, print, print_json, progress, report_text},
 };
 use anyhow::{Result, anyhow, bail};
@@ -44,6 +44,8 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    card: CardOptions,
+    #[command(flatten)]
     device: DeviceOptions,
 }
 
@@ -53,11 +55,11 @@ type Labelled = (PathBuf, usize);
 impl Args {
     pub fn run(self) -> Result<ExitCode> {
         self.device.check()?;
-        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse)?;
+        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse)?.described(&self.card)?;
         let images = spread(read_classes(&self.directory, &chosen.network)?, self.limit);
         let engine = self.device.engine()?;
         let model = engine.load(chosen.network)?;
-        let [h, w] = model.network().preprocess().size;
+        let [h, w] = model.network().preprocess()?.size;
         let batch = self.batch.min(images.len());
         let k = 5.min(model.network().classes());
         let mut session = model.session(batch, h, w, Form::Classify { k }, IN_FLIGHT)?;

@@ -1,13 +1,16 @@
 use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, network, positive, size},
-    output::{Align, bold, bytes, count, macs, print, print_json, table, write_file},
+    output::{Align, bold, bytes, count, macs, one_line, print, print_json, table, write_file},
 };
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use ghostnet::{
-    MIN_SIDE,
+    Network,
     device::{Choice, DeviceClass},
-    graph::{Shape, passes},
+    graph::{
+        TensorType,
+        passes::{self, Near},
+    },
     plan::{ConstantCache, Form, Plan, PlanOptions, grid},
 };
 use serde_json::{Value, json};
@@ -21,7 +24,8 @@ use std::{
 #[command(after_help = "\
 Opens no device, unless --adapter names one. With --json:
   {\"model\", \"params\", \"macs\", \"dispatches\", \"pipelines\", \"weight_bytes\", \"activation_bytes\",
-   \"steps\": [{\"name\", \"kernel\", \"shader\", \"entry\", \"overrides\", \"workgroups\", \"macs\", \"read_bytes\", \"write_bytes\"}]}
+   \"steps\": [{\"name\", \"kernel\", \"shader\", \"entry\", \"overrides\", \"workgroups\", \"macs\", \"read_bytes\", \"write_bytes\"}],
+   \"inputs\", \"outputs\": [{\"name\", \"type\", \"sides\"}], \"card\", \"fused\": [{\"pass\", \"matches\"}], \"nearly\": [{\"node\", \"pass\", \"why\"}]}
 
 Example:
   ghostnet inspect ghostnet_100 --batch 4 --dump-shaders wgsl/")]
@@ -62,10 +66,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         self.device.check()?;
         let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
-        let [h, w] = self.size.unwrap_or(chosen.size);
-        if h.min(w) < MIN_SIDE {
-            bail!("input: {h} x {w} pixels, at least {MIN_SIDE} x {MIN_SIDE} are needed");
-        }
+        let [h, w] = chosen.size(self.size)?;
         let choice = match self.device_class {
             Some(Class::Gpu) => Choice::new(DeviceClass::Gpu),
             Some(Class::Software) => Choice::new(DeviceClass::Software),
@@ -74,24 +75,33 @@ impl Args {
             None if self.device.names_adapter() => self.device.engine()?.choice(),
             None => Choice::new(DeviceClass::Gpu),
         };
-        let mut graph = chosen.network.graph()?;
-        passes::run(&mut graph, passes::REQUIRED);
-        passes::run(&mut graph, passes::FUSING);
+        let mut graph = chosen.network.graph().clone();
+        let mut fused = passes::run(&mut graph, passes::REQUIRED);
+        fused.extend(passes::run(&mut graph, passes::FUSING));
+        fused.retain(|(_, matches)| *matches > 0);
+        let near = passes::near(&graph);
         let options = PlanOptions { form: Form::Tensors, precision: self.device.precision(), choice, normalise: [[0.0; 3]; 2] };
-        let plan = Plan::new(&graph, Shape::new(self.batch, 3, h, w), &options, &mut ConstantCache::new())?;
+        let inputs = chosen.network.shapes(self.batch, [h, w]);
+        let plan = Plan::new(&graph, &inputs, &options, &mut ConstantCache::new())?;
         if let Some(directory) = &self.dump_shaders {
             dump(&plan, directory)?;
         }
-        let params = chosen.network.summary()?.params;
+        let params = chosen.network.graph().params();
         if self.json {
             return print_json(&json!({
                 "model": chosen.name, "params": params, "macs": plan.macs(), "dispatches": plan.steps.len(),
                 "pipelines": plan.pipelines(), "weight_bytes": plan.weight_bytes(), "activation_bytes": plan.activation_bytes(),
                 "steps": steps(&plan),
+                "inputs": ends(chosen.network.graph().inputs().iter().map(|input| (&input.name, &input.tensor))),
+                "outputs": ends(chosen.network.graph().outputs().iter().map(|output| (&output.name, &output.tensor))),
+                "card": serde_json::from_str::<Value>(&chosen.network.card().to_json())?,
+                "fused": fused.iter().map(|(pass, matches)| json!({ "pass": pass, "matches": matches })).collect::<Vec<_>>(),
+                "nearly": near.iter().map(|n| json!({ "node": n.node, "pass": n.pass, "why": n.why })).collect::<Vec<_>>(),
             }));
         }
         let title = format!("{}, batch {}, {h} x {w}", chosen.title(), self.batch);
         print(&format!("{}\n{}\n", bold(&title), totals(&plan, params)))?;
+        print(&about(&chosen.network, &fused, &near))?;
         print(&listing(&plan))
     }
 }
@@ -105,6 +115,45 @@ fn steps(plan: &Plan) -> Vec<Value> {
         })
     };
     plan.steps.iter().map(step).collect()
+}
+
+/// Names of tensors that enter or leave, with their types and sides.
+fn ends<'a>(ends: impl Iterator<Item = (&'a String, &'a TensorType)>) -> Vec<Value> {
+    let end = |(name, tensor): (&String, &TensorType)| json!({ "name": name, "type": tensor.element.name(), "sides": tensor.sides().collect::<Vec<_>>() });
+    ends.map(end).collect()
+}
+
+/// What the network takes and gives and is for, and what the passes made of it.
+fn about(network: &Network, fused: &[(&str, usize)], near: &[Near]) -> String {
+    const SHOWN: usize = 8;
+    let (graph, card) = (network.graph(), network.card());
+    let mut lines = Vec::new();
+    for input in graph.inputs() {
+        lines.push(format!("input    {} {}, {} channels", input.name, input.tensor, graph.channels(input.node)));
+    }
+    for output in graph.outputs() {
+        let what = card.outputs.iter().find(|(name, _)| *name == output.name).map(|(_, what)| format!(": {what}"));
+        lines.push(format!("result   {} {}{}", output.name, output.tensor, what.unwrap_or_default()));
+    }
+    for (name, p) in &card.inputs {
+        let [h, w] = p.size;
+        let interpolation = p.interpolation.name();
+        lines.push(format!("images   {name}: {h} x {w}, crop {}, {interpolation}, mean {:?}, std {:?}", p.crop_pct, p.mean, p.std));
+    }
+    if !card.labels.is_empty() {
+        let some: Vec<&str> = card.labels.iter().take(3).map(String::as_str).collect();
+        let more = if card.labels.len() > some.len() { ", …" } else { "" };
+        lines.push(format!("classes  {}: {}{more}", card.labels.len(), some.join(", ")));
+    }
+    lines.extend(card.source.iter().map(|source| format!("source   {source}")));
+    lines.extend(card.licence.iter().map(|licence| format!("licence  {licence}")));
+    let fused: Vec<String> = fused.iter().map(|(pass, matches)| format!("{pass} {matches}")).collect();
+    lines.push(format!("passes   {}", if fused.is_empty() { "nothing to do".into() } else { fused.join(", ") }));
+    lines.extend(near.iter().take(SHOWN).map(|near| format!("nearly   {} ({}): {}", near.node, near.pass, near.why)));
+    if near.len() > SHOWN {
+        lines.push(format!("         and {} more: --json shows all", near.len() - SHOWN));
+    }
+    lines.iter().map(|line| one_line(line)).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 fn totals(plan: &Plan, params: u64) -> String {

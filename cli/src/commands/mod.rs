@@ -3,6 +3,7 @@
 mod adapters;
 mod bench;
 mod classify;
+mod convert;
 mod eval;
 mod inspect;
 mod models;
@@ -31,7 +32,8 @@ Examples:
   ghostnet profile ghostnet_100 --chart time.svg     where the time goes
 
 A model M is an architecture (ghostnet_050, ghostnet_100, ghostnet_130), the embedded network ghostnet_050_cifar10,
-a path to weights (safetensors with timm's names, or an official .pth), or a hub repository pulled before.
+a path to weights (safetensors with timm's names, an official .pth, or a one-file network of `ghostnet convert`), or a
+hub repository pulled before.
 
 Environment: GHOSTNET_CACHE_DIR, the folder where compiled pipelines are kept for the next start (Vulkan), and what
 `ghostnet tune` chose; empty: nowhere.
@@ -42,8 +44,10 @@ Exit status: 0 done, 1 an error (one line on stderr), 2 wrong usage.";
 pub enum Command {
     /// Name what images show
     Classify(classify::Args),
-    /// Run a network on a tensor: .npy in, logits as .npy out
+    /// Run a network on tensors: .npy in, .npy out
     Run(run::Args),
+    /// Save a network with its graph and card as one file
+    Convert(convert::Args),
     /// List the networks that need no file
     Models(models::Args),
     /// Show the plan of a network: its dispatches and what each costs
@@ -71,6 +75,7 @@ impl Command {
             Command::Classify(args) => return args.run(),
             Command::Eval(args) => return args.run(),
             Command::Run(args) => args.run(),
+            Command::Convert(args) => args.run(),
             Command::Models(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Bench(args) => args.run(),

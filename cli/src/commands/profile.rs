@@ -49,7 +49,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         self.device.check()?;
         let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
-        let (title, [h, w]) = (chosen.title(), self.size.unwrap_or(chosen.size));
+        let (title, [h, w]) = (chosen.title(), chosen.size(self.size)?);
         check_input(self.batch, [h, w])?;
         let engine = self.device.engine()?;
         let model = engine.load(chosen.network)?;

@@ -2,9 +2,9 @@ use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
     output::{Align, adapter, bold, dim, number, print, print_json, progress, table},
 };
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use ghostnet::{
-    Engine, MIN_SIDE,
+    Engine,
     device::{Choice, Decision},
     graph::{Graph, Shape},
     measure::{Timed, alternate, clock_of},
@@ -64,11 +64,11 @@ struct Measured {
     taken: bool,
 }
 
-/// What is measured: plans of one graph for one input.
+/// What is measured: plans of one graph for inputs of one size.
 struct Tuner<'a> {
     engine: &'a Engine,
     graph: &'a Graph,
-    input: Shape,
+    inputs: Vec<Shape>,
     packed: ConstantCache,
     pass_ms: f64,
     rounds: usize,
@@ -92,17 +92,15 @@ impl Args {
             return print(&format!("{}: {what}", file.display()));
         }
         let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
-        let (title, name, [h, w]) = (chosen.title(), chosen.name, self.size.unwrap_or(chosen.size));
+        let (title, [h, w]) = (chosen.title(), chosen.size(self.size)?);
+        let name = chosen.name;
         check_input(self.batch, [h, w])?;
-        if h.min(w) < MIN_SIDE {
-            bail!("input: {h} x {w} pixels, at least {MIN_SIDE} x {MIN_SIDE} are needed");
-        }
 
         let start = Instant::now();
         let model = engine.load(chosen.network)?;
         let (pass_ms, rounds) = if self.quick { QUICK } else { FULL };
-        let input = Shape::new(self.batch, 3, h, w);
-        let mut tuner = Tuner { engine: &engine, graph: model.graph(), input, packed: ConstantCache::new(), pass_ms, rounds };
+        let inputs = model.network().shapes(self.batch, [h, w]);
+        let mut tuner = Tuner { engine: &engine, graph: model.graph(), inputs, packed: ConstantCache::new(), pass_ms, rounds };
         let default = Choice::new(engine.choice().class);
         let mut choice = default;
         let mut decisions = Vec::new();
@@ -180,7 +178,7 @@ impl Tuner<'_> {
     fn plan(&mut self, choice: &Choice) -> Result<Plan> {
         let precision = self.engine.precision();
         let options = PlanOptions { form: Form::Tensors, precision, choice: *choice, normalise: [[0.0; 3]; 2] };
-        Ok(Plan::new(self.graph, self.input, &options, &mut self.packed)?)
+        Ok(Plan::new(self.graph, &self.inputs, &options, &mut self.packed)?)
     }
 
     /// Measures what a decision changes, and puts a candidate that is faster into `choice`; `None`

@@ -4,15 +4,21 @@
 pub mod chart;
 pub mod text;
 
-use ghostnet::{Result, Session, Tensor};
+use ghostnet::{AnyTensor, Result, Session};
 use std::{collections::VecDeque, time::Instant};
 
 /// Milliseconds a run takes where `in_flight` runs are kept under way: from result to result, over
 /// `runs` results, each of which `tick` is told of.
-pub fn ms_in_flight(session: &mut Session, input: &Tensor, in_flight: usize, runs: usize, mut tick: impl FnMut()) -> Result<f64> {
+pub fn ms_in_flight(
+    session: &mut Session,
+    inputs: &[(&str, &AnyTensor)],
+    in_flight: usize,
+    runs: usize,
+    mut tick: impl FnMut(),
+) -> Result<f64> {
     let mut pending = VecDeque::new();
     for _ in 0..in_flight {
-        pending.push_back(session.submit(input)?);
+        pending.push_back(session.submit_named(inputs)?);
     }
     let mut start = Instant::now();
     for run in 0..=runs {
@@ -24,7 +30,7 @@ pub fn ms_in_flight(session: &mut Session, input: &Tensor, in_flight: usize, run
             _ => tick(),
         }
         if run < runs {
-            pending.push_back(session.submit(input)?);
+            pending.push_back(session.submit_named(inputs)?);
         }
     }
     Ok(start.elapsed().as_secs_f64() * 1e3 / runs.max(1) as f64)

@@ -9,6 +9,9 @@ mod fuse_pool;
 mod fuse_residual;
 mod fuse_separable;
 mod fuse_squeeze_excite;
+mod near;
+
+pub use near::{Near, near};
 
 use super::{Graph, NodeId};
 
@@ -36,8 +39,10 @@ pub const FUSING: &[Pass] = &[
     Pass { name: "fuse_pool", run: fuse_pool::run },
 ];
 
-/// Runs passes in order, dropping what becomes unused after each; returns how often each matched.
+/// Runs passes in order, dropping what becomes unused after each, and all marks first; returns how
+/// often each matched.
 pub fn run(graph: &mut Graph, passes: &[Pass]) -> Vec<(&'static str, usize)> {
+    *graph = std::mem::take(graph).unmarked();
     passes
         .iter()
         .map(|pass| {
@@ -67,8 +72,8 @@ impl Graph {
     /// As [`Graph::uses`], without the uses by nodes that nothing needs any more.
     fn uses_from_outputs(&self) -> Vec<usize> {
         let mut uses = vec![0; self.nodes().len()];
-        for (_, id) in self.outputs() {
-            uses[id.0] += 1;
+        for output in self.outputs() {
+            uses[output.node.0] += 1;
         }
         for at in (0..self.nodes().len()).rev() {
             if uses[at] > 0 {

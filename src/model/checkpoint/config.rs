@@ -7,8 +7,8 @@ use crate::json::Value;
 
 /// More classes or pixels than any network has. Numbers beyond are mistakes, and sizes computed
 /// from them would overflow.
-const MAX_CLASSES: usize = 1_000_000;
-const MAX_INPUT_SIZE: usize = 16_384;
+pub(in crate::model) const MAX_CLASSES: usize = 1_000_000;
+pub(in crate::model) const MAX_INPUT_SIZE: usize = 16_384;
 
 /// What is known about a checkpoint's network; `None` where nothing is said.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -31,7 +31,7 @@ pub struct Config {
 
 /// What one source says, each value checked by itself.
 #[derive(Default)]
-pub(super) struct Found {
+pub(in crate::model) struct Found {
     architecture: Option<String>,
     stem_stride: Option<usize>,
     num_classes: Option<usize>,
@@ -63,7 +63,7 @@ impl Found {
 
     /// Reads a `config.json`. timm keeps the preprocessing in `pretrained_cfg`, or, in older files,
     /// at the root. The root wins.
-    pub(super) fn in_json(bytes: &[u8]) -> Result<Self, String> {
+    pub(in crate::model) fn in_json(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|error| format!("not JSON: {error}"))?;
         let root = Value::parse(text).map_err(|error| format!("not JSON: {error}"))?;
         let field = |key: &str| {
@@ -119,11 +119,8 @@ impl Found {
             found.std = Some(std.ok_or_else(|| wrong("std", &value, "three numbers above 0"))?);
         }
         if let Some(value) = field("interpolation")? {
-            found.interpolation = Some(match value.text() {
-                Some("bilinear") => Interpolation::Bilinear,
-                Some("bicubic") => Interpolation::Bicubic,
-                _ => return Err(wrong("interpolation", &value, "bilinear or bicubic")),
-            });
+            let named = value.text().and_then(Interpolation::named);
+            found.interpolation = Some(named.ok_or_else(|| wrong("interpolation", &value, "bilinear or bicubic"))?);
         }
         if let Some(value) = field("crop_pct")? {
             let crop = number(&value).filter(|&crop| crop > 0.0 && crop <= 1.0);
@@ -167,7 +164,7 @@ impl Found {
     }
 
     /// The configuration, once all sources are in.
-    pub(super) fn finish(mut self) -> Result<Config, String> {
+    pub(in crate::model) fn finish(mut self) -> Result<Config, String> {
         self.fit_classes()?;
         let Self { architecture, stem_stride, num_classes, labels, size, mean, std, interpolation, crop_pct, test_top1 } = self;
         let said = size.is_some() || mean.is_some() || std.is_some() || interpolation.is_some() || crop_pct.is_some();
@@ -183,26 +180,49 @@ impl Found {
     }
 }
 
-fn wrong(key: &str, value: &Value, wanted: &str) -> String {
+/// The texts of a one-file network: its metadata beside the weights.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::model) struct OneFile {
+    pub version: String,
+    pub graph: String,
+    pub card: String,
+}
+
+impl OneFile {
+    /// What a file's `format` says where it is a one-file network.
+    pub const FORMAT: &str = "ghostnet";
+
+    /// The texts of such a file; `None` of any other.
+    pub(super) fn in_metadata(metadata: &Value) -> Result<Option<Self>, String> {
+        let text = |key: &str| metadata.get(key).and_then(Value::text);
+        if text("format") != Some(Self::FORMAT) {
+            return Ok(None);
+        }
+        let needed = |key: &str| text(key).map(str::to_string).ok_or_else(|| format!("a one-file network without `{key}`"));
+        Ok(Some(Self { version: needed("version")?, graph: needed("graph")?, card: needed("card")? }))
+    }
+}
+
+pub(in crate::model) fn wrong(key: &str, value: &Value, wanted: &str) -> String {
     format!("{key} is {}, not {wanted}", one_line(&value.to_string(), 60))
 }
 
-fn whole(key: &str, value: &Value, most: usize) -> Result<usize, String> {
+pub(in crate::model) fn whole(key: &str, value: &Value, most: usize) -> Result<usize, String> {
     let number = value.whole().filter(|number| (1..=most).contains(number));
     number.ok_or_else(|| wrong(key, value, &format!("a whole number from 1 to {most}")))
 }
 
 /// A number that f32 holds without becoming infinite.
-fn number(value: &Value) -> Option<f32> {
+pub(in crate::model) fn number(value: &Value) -> Option<f32> {
     value.number().map(|number| number as f32).filter(|number| number.is_finite())
 }
 
-fn channels(value: &Value) -> Option<[f32; 3]> {
+pub(in crate::model) fn channels(value: &Value) -> Option<[f32; 3]> {
     let items = value.list()?.iter().map(number).collect::<Option<Vec<f32>>>()?;
     items.try_into().ok()
 }
 
-fn labels(key: &str, value: &Value) -> Result<Vec<String>, String> {
+pub(in crate::model) fn labels(key: &str, value: &Value) -> Result<Vec<String>, String> {
     let names = value.list().and_then(|items| items.iter().map(|item| item.text().map(str::to_string)).collect::<Option<Vec<_>>>());
     names.filter(|names| !names.is_empty()).ok_or_else(|| wrong(key, value, "a list of names"))
 }

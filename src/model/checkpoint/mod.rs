@@ -6,13 +6,13 @@
 //! tensors mean is the network's business, and [`Checkpoint::check`] compares the two. Nothing in a
 //! file is ever executed.
 
-mod config;
+pub(super) mod config;
 mod kind;
 #[cfg(feature = "pth")]
 mod pth;
 mod safetensors;
 #[cfg(not(target_arch = "wasm32"))]
-mod write;
+pub(super) mod write;
 
 pub use config::Config;
 
@@ -21,7 +21,7 @@ use crate::{
     tensor,
     text::{Sides, decimal},
 };
-use config::Found;
+use config::{Found, OneFile};
 use half::{bf16, f16, slice::HalfFloatSliceExt as _};
 use kind::{HEAD_BYTES, Kind};
 use std::{
@@ -37,7 +37,7 @@ use std::{
 const MAX_FILE_BYTES: u64 = 2 << 30;
 
 /// The largest `config.json` that is read: the labels of ImageNet-22k take 2 MB.
-const MAX_CONFIG_BYTES: u64 = 16 << 20;
+pub(super) const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
 /// A count of training steps that PyTorch keeps beside each BatchNorm; inference has no use for it.
 const UNUSED_SUFFIX: &str = "num_batches_tracked";
@@ -54,6 +54,7 @@ pub struct Checkpoint {
     file: PathBuf,
     tensors: BTreeMap<String, Tensor>,
     config: Config,
+    one_file: Option<OneFile>,
 }
 
 impl fmt::Debug for Checkpoint {
@@ -86,17 +87,18 @@ impl Checkpoint {
         let mut file = File::open(path).map_err(|error| Error::io(path, &error))?;
         let mut bytes = Vec::new();
         file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(|error| Error::io(path, &error))?;
-        let (tensors, found) = match kind::recognise(&bytes).map_err(bad)? {
+        let (tensors, found, one_file) = match kind::recognise(&bytes).map_err(bad)? {
             Kind::Safetensors => {
                 bytes.reserve_exact(length.saturating_sub(bytes.len() as u64) as usize);
                 // The limit holds even if the file grows meanwhile.
                 file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(|error| Error::io(path, &error))?;
                 safetensors::read(&bytes).map_err(bad)?
             }
-            Kind::Pytorch => (read_pth(path, length).map_err(bad)?, Found::default()),
+            Kind::Pytorch => (read_pth(path, length).map_err(bad)?, Found::default(), None),
         };
-        let config = found.or(config_beside(path)?).finish().map_err(bad)?;
-        Ok(Self { file: path.into(), tensors, config })
+        // A one-file network says all of itself.
+        let found = if one_file.is_some() { found } else { found.or(config_beside(path)?) };
+        Ok(Self { file: path.into(), tensors, config: found.finish().map_err(bad)?, one_file })
     }
 
     /// Reads a safetensors file that is in memory already, such as an embedded or a downloaded one.
@@ -109,13 +111,13 @@ impl Checkpoint {
         let file = origin.into();
         let read = || match kind::recognise(&bytes[..bytes.len().min(HEAD_BYTES as usize)])? {
             Kind::Safetensors => {
-                let (tensors, found) = safetensors::read(bytes)?;
-                Ok((tensors, found.finish()?))
+                let (tensors, found, one_file) = safetensors::read(bytes)?;
+                Ok((tensors, found.finish()?, one_file))
             }
             Kind::Pytorch => Err("a PyTorch checkpoint, which is read from a file only; from memory, safetensors".to_string()),
         };
         match read() {
-            Ok((tensors, config)) => Ok(Self { file, tensors, config }),
+            Ok((tensors, config, one_file)) => Ok(Self { file, tensors, config, one_file }),
             Err(what) => Err(Error::Weights { file, what }),
         }
     }
@@ -125,7 +127,7 @@ impl Checkpoint {
     /// The numbers and `config` are taken as they are. [`Checkpoint::check`] compares each shape
     /// with its data.
     pub fn from_tensors(origin: impl Into<PathBuf>, tensors: impl IntoIterator<Item = (String, Tensor)>, config: Config) -> Self {
-        Self { file: origin.into(), tensors: tensors.into_iter().collect(), config }
+        Self { file: origin.into(), tensors: tensors.into_iter().collect(), config, one_file: None }
     }
 
     /// The file, or the origin given instead of one.
@@ -136,6 +138,11 @@ impl Checkpoint {
     /// What the file says about the network.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What it says beside its weights, if it is a one-file network.
+    pub(super) fn one_file(&self) -> Option<&OneFile> {
+        self.one_file.as_ref()
     }
 
     /// The names of the tensors, in alphabetical order.
@@ -185,7 +192,7 @@ impl Checkpoint {
 }
 
 /// The length of a regular file of at most `limit` bytes.
-fn regular_file(path: &Path, limit: u64) -> Result<u64> {
+pub(super) fn regular_file(path: &Path, limit: u64) -> Result<u64> {
     // Before opening: opening a pipe waits for its other end.
     let metadata = std::fs::metadata(path).map_err(|error| Error::io(path, &error))?;
     if !metadata.is_file() {
@@ -286,13 +293,13 @@ fn listed(what: &str, items: &[String]) -> String {
 }
 
 /// A name out of a file, fit for a message: in backquotes, on one line, cut where it is very long.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", one_line(name, 100))
 }
 
 /// Text out of a file or of another library, without line breaks and of at most about `limit`
 /// characters.
-fn one_line(text: &str, limit: usize) -> String {
+pub(super) fn one_line(text: &str, limit: usize) -> String {
     let mut line: String = text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(limit).is_some() {
         line.push('…');

@@ -3,10 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Float, Found, Tensor, UNUSED_SUFFIX, one_line, quoted, tensor};
+use super::{Float, Found, OneFile, Tensor, UNUSED_SUFFIX, one_line, quoted, tensor};
 use crate::json::Value;
 use crate::tensor::count;
 use crate::text::Sides;
+
+/// What a file holds: its tensors, what its metadata says of the network, and the texts of a
+/// one-file network.
+type Read = (BTreeMap<String, Tensor>, Found, Option<OneFile>);
 
 /// A tensor as the header tells of it.
 struct Entry {
@@ -18,7 +22,7 @@ struct Entry {
 }
 
 /// Reads a whole file: its tensors, and what its metadata says about the network.
-pub(super) fn read(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Found), String> {
+pub(super) fn read(bytes: &[u8]) -> Result<Read, String> {
     let header = header(bytes)?;
     let data = &bytes[8 + header.len()..];
     let damaged = |what: &str| format!("damaged safetensors header: {what}");
@@ -50,11 +54,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Found), St
         let read = tensor(&name, shape, float, &data[start..end])?;
         tensors.insert(name, read);
     }
+    let one_file = metadata.as_ref().map(OneFile::in_metadata).transpose()?.flatten();
+    if one_file.is_some() {
+        return Ok((tensors, Found::default(), one_file));
+    }
     if tensors.is_empty() {
         return Err("it holds no tensors".into());
     }
     let found = metadata.as_ref().map(Found::in_metadata).transpose()?;
-    Ok((tensors, found.unwrap_or_default()))
+    Ok((tensors, found.unwrap_or_default(), None))
 }
 
 /// A tensor of the header: its type is known, its bytes are in the file and as many as its shape

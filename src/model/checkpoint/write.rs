@@ -1,18 +1,14 @@
 //! Writes a checkpoint as a safetensors file.
 
-use super::{Checkpoint, Config, Tensor, one_line, quoted};
+use super::{Checkpoint, Config, Tensor, quoted};
 use crate::{
     error::{Error, Result},
     file,
-    image_input::{Interpolation, Preprocess},
+    image_input::Preprocess,
     json::Value,
 };
-use safetensors::tensor::{Dtype, TensorView};
-use std::{
-    collections::{BTreeMap, HashMap},
-    io::Write as _,
-    path::Path,
-};
+use half::f16;
+use std::{collections::BTreeMap, io::Write as _, path::Path};
 
 impl Checkpoint {
     /// Writes the tensors, in f32, and the configuration as a safetensors file, which
@@ -31,22 +27,18 @@ impl Checkpoint {
 
 impl Config {
     /// The metadata of a safetensors file that says the same.
-    fn to_metadata(&self) -> HashMap<String, String> {
-        let mut metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    fn to_metadata(&self) -> Vec<(String, String)> {
+        let mut metadata = vec![("format".to_string(), "pt".to_string())];
         let mut say = |key: &str, value: Option<String>| metadata.extend(value.map(|value| (key.to_string(), value)));
         say("architecture", self.architecture.clone());
         say("stem_stride", self.stem_stride.map(|stride| stride.to_string()));
         say("num_classes", self.num_classes.map(|count| count.to_string()));
         say("labels", self.labels.as_ref().map(|labels| Value::List(labels.iter().cloned().map(Value::Text).collect()).to_string()));
         if let Some(Preprocess { size: [h, w], mean, std, interpolation, crop_pct }) = &self.preprocess {
-            let interpolation = match interpolation {
-                Interpolation::Bilinear => "bilinear",
-                Interpolation::Bicubic => "bicubic",
-            };
             say("input_size", Some(format!("[3, {h}, {w}]")));
             say("mean", Some(format!("{mean:?}")));
             say("std", Some(format!("{std:?}")));
-            say("interpolation", Some(interpolation.into()));
+            say("interpolation", Some(interpolation.name().into()));
             say("crop_pct", Some(crop_pct.to_string()));
         }
         say("test_top1", self.test_top1.map(|share| share.to_string()));
@@ -59,11 +51,45 @@ fn to_bytes(tensors: &BTreeMap<String, Tensor>, config: &Config) -> Result<Vec<u
     if let Some((name, tensor)) = tensors.iter().find(|(_, tensor)| !tensor.is_sound()) {
         return Err(format!("tensor {} is {:?} and holds {} elements", quoted(name), tensor.shape, tensor.data.len()));
     }
-    let error = |error: safetensors::SafeTensorError| one_line(&error.to_string(), 200);
-    let bytes: Vec<Vec<u8>> =
-        tensors.values().map(|tensor| tensor.data.iter().flat_map(|element| element.to_le_bytes()).collect()).collect();
-    let views =
-        tensors.iter().zip(&bytes).map(|((name, tensor), bytes)| Ok((name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)));
-    let views: Vec<_> = views.collect::<Result<_, _>>().map_err(error)?;
-    safetensors::serialize(views, Some(config.to_metadata())).map_err(error)
+    let stored = tensors.iter().map(|(name, tensor)| Stored { name, dtype: "F32", shape: &tensor.shape, data: &tensor.data });
+    Ok(serialize(&stored.collect::<Vec<_>>(), config.to_metadata()))
+}
+
+/// A tensor as a file holds it.
+pub(in crate::model) struct Stored<'a> {
+    pub name: &'a str,
+    /// `F32` or `F16`.
+    pub dtype: &'static str,
+    pub shape: &'a [usize],
+    pub data: &'a [f32],
+}
+
+/// The bytes of a safetensors file, the same for the same tensors and metadata. The wider elements
+/// come first, so that all are aligned.
+pub(in crate::model) fn serialize(tensors: &[Stored<'_>], metadata: Vec<(String, String)>) -> Vec<u8> {
+    let text = |text: &str| Value::Text(text.into());
+    let whole = |number: usize| Value::Number(number.to_string());
+    let metadata = metadata.into_iter().map(|(key, value)| (key, Value::Text(value))).collect();
+    let mut fields = vec![("__metadata__".to_string(), Value::Object(metadata))];
+    let mut data = Vec::new();
+    for dtype in ["F32", "F16"] {
+        for tensor in tensors.iter().filter(|tensor| tensor.dtype == dtype) {
+            let start = data.len();
+            match dtype {
+                "F32" => data.extend(tensor.data.iter().flat_map(|value| value.to_le_bytes())),
+                _ => data.extend(tensor.data.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes())),
+            }
+            let said = [
+                ("dtype", text(dtype)),
+                ("shape", Value::List(tensor.shape.iter().map(|&side| whole(side)).collect())),
+                ("data_offsets", Value::List(vec![whole(start), whole(data.len())])),
+            ];
+            fields.push((tensor.name.into(), Value::Object(said.map(|(key, value)| (key.to_string(), value)).into())));
+        }
+    }
+    let mut header = Value::Object(fields).to_string();
+    // The data begin at a multiple of eight bytes.
+    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    let length = header.len() as u64;
+    [&length.to_le_bytes()[..], header.as_bytes(), &data].concat()
 }

@@ -3,10 +3,11 @@
 
 use crate::{
     Error, Result,
-    graph::{Activation, Graph, Node, NodeId, Op},
+    graph::{Activation, Graph, NodeId, Op},
     model::{
         builder::{Builder, Filters, Source},
         checkpoint::Checkpoint,
+        families::Family,
     },
     text::decimal,
 };
@@ -107,12 +108,6 @@ impl GhostNet {
         found.map(|(_, width)| Self::new(*width)).ok_or_else(unknown)
     }
 
-    /// The name of this width.
-    pub(in crate::model) fn name(&self) -> String {
-        let named = WIDTHS.iter().find(|(_, width)| *width == self.width);
-        named.map_or_else(|| format!("ghostnet_{:03}", (self.width * 100.0).round() as u64), |(name, _)| name.to_string())
-    }
-
     /// The one whose weights these are: of the width that the file names, or that its stem's
     /// channels tell.
     pub(in crate::model) fn of(checkpoint: &Checkpoint) -> Result<Self> {
@@ -139,12 +134,6 @@ impl GhostNet {
         }
     }
 
-    /// What distinguishes it, in words.
-    pub(in crate::model) fn description(&self) -> String {
-        let Self { width, classes, stem_stride, .. } = self;
-        format!("width {}, {classes} classes, stem stride {stem_stride}", decimal(*width))
-    }
-
     fn channels(&self, at_width_1: usize) -> usize {
         make_divisible(at_width_1 as f64 * self.width, 4)
     }
@@ -154,16 +143,16 @@ impl GhostNet {
         self.channels(STEM)
     }
 
-    /// The network's graph, weights from `source`; results `logits`, or the five feature maps.
-    pub fn graph(&self, source: &mut Source<'_>, features: bool) -> Result<Graph> {
+    /// The network's graph, weights from `source`, from `input` `[n, 3, h, w]` to `logits`
+    /// `[n, classes]`. The five maps that timm's `features_only` gives are marked: the stem's
+    /// convolution before its BatchNorm, then the outputs of stages 1, 3, 5 and 7.
+    pub fn graph(&self, source: &mut Source<'_>) -> Result<Graph> {
         let mut graph = Graph::new();
         let mut b = Builder::new(&mut graph, source);
         let input = b.input(3)?;
         let mut c = self.stem_channels();
         let stem = b.conv("conv_stem", input, Filters::new(3, c, 3).stride(self.stem_stride))?;
-        if features {
-            b.output("conv_stem", stem);
-        }
+        b.feature("conv_stem", stem);
         let stem = b.batch_norm("bn1", stem, BATCH_NORM_EPS)?;
         let mut x = b.activate("act1", stem, Activation::Relu)?;
         for (s, stage) in STAGES.iter().enumerate() {
@@ -172,14 +161,12 @@ impl GhostNet {
                 x = self.bottleneck(&mut b.scope(&format!("blocks.{s}.{at}")), x, [c, out], row)?;
                 c = out;
             }
-            if features && FEATURE_STAGES.contains(&s) {
-                b.output(&format!("blocks.{s}"), x);
+            if FEATURE_STAGES.contains(&s) {
+                b.feature(&format!("blocks.{s}"), x);
             }
         }
         let logits = self.head(&mut b, x, c)?;
-        if !features {
-            b.output("logits", logits);
-        }
+        b.vectors("logits", logits);
         Ok(graph)
     }
 
@@ -192,6 +179,7 @@ impl GhostNet {
         let x = b.add("global_pool", Op::GlobalPool, &[x])?;
         let x = b.conv("conv_head", x, Filters::new(last, HEAD, 1).bias())?;
         let x = b.activate("act2", x, Activation::Relu)?;
+        b.embedding(x);
         b.linear("classifier", x, self.classes)
     }
 
@@ -210,6 +198,25 @@ impl GhostNet {
         let is_identity = c == out && row.stride == 1;
         let shortcut = if is_identity { input } else { shortcut(&mut b.scope("shortcut"), input, [c, out], row)? };
         b.add("add", Op::Add, &[x, shortcut])
+    }
+}
+
+impl Family for GhostNet {
+    fn name(&self) -> String {
+        let named = WIDTHS.iter().find(|(_, width)| *width == self.width);
+        named.map_or_else(|| format!("ghostnet_{:03}", (self.width * 100.0).round() as u64), |(name, _)| name.to_string())
+    }
+
+    fn identity(&self) -> String {
+        format!("width {}", decimal(self.width))
+    }
+
+    fn details(&self) -> String {
+        format!("{} classes, stem stride {}", self.classes, self.stem_stride)
+    }
+
+    fn graph(&self, source: &mut Source<'_>) -> Result<Graph> {
+        self.graph(source)
     }
 }
 
@@ -313,31 +320,6 @@ impl GhostModule {
         let y = b.scope(name).batch_norm("1", y, BATCH_NORM_EPS)?;
         if self.relu { b.scope(name).activate("2", y, Activation::Relu) } else { Ok(y) }
     }
-}
-
-/// A ghost module in a graph that no pass has changed yet.
-pub(in crate::model) struct Module {
-    pub name: String,
-    /// Where all its maps are.
-    pub result: NodeId,
-    /// How many of them are intrinsic.
-    pub intrinsic: usize,
-}
-
-/// Every module that makes ghosts, in order.
-pub(in crate::model) fn modules(graph: &Graph) -> Vec<Module> {
-    let nodes = graph.nodes().iter().enumerate();
-    let concats = nodes.filter(|(_, node)| node.op == Op::Concat);
-    let module = |(at, concat): (usize, &Node)| {
-        // The cut to c_out follows at once, where there is one.
-        let cut = graph.nodes().get(at + 1).is_some_and(|next| matches!(next.op, Op::Slice { .. }) && next.inputs == [NodeId(at)]);
-        Module {
-            name: concat.name.trim_end_matches(".concat").into(),
-            result: NodeId(at + usize::from(cut)),
-            intrinsic: graph.channels(concat.inputs[0]),
-        }
-    };
-    concats.map(module).collect()
 }
 
 /// Rounds channels to a multiple of `divisor`, down by a tenth at most (the official code's

@@ -1,0 +1,156 @@
+//! Images to classes: a network on a device that tells classes apart.
+
+use super::{
+    model::Model,
+    part::{Feed, RunnerKind, Slots, slots},
+    results::Class,
+};
+use crate::{
+    Error, Result, gpu,
+    image_input::{Readable, Resize, resample},
+    kernels::resize::Rows,
+    parallel::*,
+    plan::{Form, Plan},
+};
+use image::DynamicImage;
+use std::sync::{Arc, PoisonError};
+
+/// Sizes of images that are kept.
+const MAX_RESIZES: usize = 8;
+
+pub(super) fn gpu_images<'a>(resizes: Vec<Arc<Resize>>, images: &'a [Readable<'_>]) -> Vec<gpu::Image<'a>> {
+    let pairs = resizes.into_iter().zip(images);
+    pairs.map(|(resize, image)| gpu::Image { resize: resize.problem(), source: gpu::Source::Buffer(image) }).collect()
+}
+
+impl Model {
+    /// The form of a run that gives the `top` best classes, or all where there are fewer.
+    pub(super) fn classify_form(&self, top: usize) -> Result<Form> {
+        match self.network().classes() {
+            0 => {
+                let what =
+                    format!("{} tells no classes apart: its first result is no vector, and no card names any", self.network().name());
+                Err(Error::Model(what))
+            }
+            classes => Ok(Form::Classify { k: top.clamp(1, classes) }),
+        }
+    }
+
+    /// The `top` most probable classes of an image, best first (all classes, if there are fewer).
+    pub async fn classify_async(&self, image: &DynamicImage, top: usize) -> Result<Vec<Class>> {
+        Ok(self.classify_batch_async(std::slice::from_ref(image), top).await?.remove(0))
+    }
+
+    /// As [`Model::classify_async`] for several images in one run.
+    pub async fn classify_batch_async(&self, images: &[DynamicImage], top: usize) -> Result<Vec<Vec<Class>>> {
+        let Some(resizes) = self.on_device(images)? else {
+            return self.classify_pixels_async(&self.pixels_of(images)?, images.len(), top).await;
+        };
+        let readable: Vec<_> = images.iter().map(Readable::new).collect();
+        self.classify_on_device(&gpu_images(resizes, &readable), top).await
+    }
+
+    /// The `top` most probable classes of what a browser holds, of `width` x `height` pixels: an
+    /// image, a canvas, a frame of a video. The GPU resizes it, and none of its pixels passes
+    /// through this program's memory.
+    ///
+    /// Errors: [`Error::Unsupported`] on the CPU. [`Error::Limit`] where the part that the crop
+    /// needs is larger than a texture may be. [`Error::Image`] where the browser does not copy it
+    /// to one: another site's pixels, 16 bits a channel, a canvas that nobody drew on.
+    #[cfg(target_arch = "wasm32")]
+    pub async fn classify_external_async(&self, source: &wasm_bindgen::JsValue, width: u32, height: u32, top: usize) -> Result<Vec<Class>> {
+        let image = gpu::Image { resize: self.resize(height, width)?.problem(), source: gpu::Source::External(source) };
+        Ok(self.classify_on_device(&[image], top).await?.remove(0))
+    }
+
+    /// The `top` most probable classes of images that the device resizes.
+    async fn classify_on_device(&self, images: &[gpu::Image<'_>], top: usize) -> Result<Vec<Vec<Class>>> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let request = self.request(images.len(), self.network().preprocess()?.size, self.classify_form(top)?)?;
+        let (mut runner, _) = self.runner(&request).await?;
+        let RunnerKind::Gpu(prepared) = &mut runner.kind else {
+            let what = "resizes images in memory, and none that a browser holds".into();
+            return Err(Error::Unsupported { adapter: self.engine().adapter().name.clone(), what });
+        };
+        let run = match prepared.submit_images(images).await {
+            Err(error @ Error::Image { .. }) => {
+                // Nothing was submitted.
+                self.inner.results.keep(runner);
+                return Err(error);
+            }
+            run => run?,
+        };
+        let outputs = run.wait().await?;
+        let classes = self.classes(&runner.plan, &slots(&runner.plan, outputs), images.len());
+        self.inner.results.keep(runner);
+        Ok(classes)
+    }
+
+    /// How each of the images is resized, if the device does it rather than the CPU.
+    pub(super) fn on_device(&self, images: &[DynamicImage]) -> Result<Option<Vec<Arc<Resize>>>> {
+        let Some(context) = self.engine().gpu().filter(|_| self.engine().resizes_on_device()) else { return Ok(None) };
+        let resizes = images.iter().map(|image| self.resize(image.height(), image.width())).collect::<Result<Vec<_>>>()?;
+        // One that is too large for the device's buffers, and the CPU resizes them all.
+        Ok(resizes.iter().all(|resize| context.takes(&resize.problem())).then_some(resizes))
+    }
+
+    /// How images of a size become the network's input.
+    fn resize(&self, height: u32, width: u32) -> Result<Arc<Resize>> {
+        let size = [height as usize, width as usize];
+        let lock = || self.inner.resizes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(resize) = lock().iter().find(|resize| resize.source() == size) {
+            return Ok(resize.clone());
+        }
+        let resize = Arc::new(self.network().preprocess()?.resize(size)?);
+        let mut resizes = lock();
+        resizes.push(resize.clone());
+        if resizes.len() > MAX_RESIZES {
+            resizes.remove(0);
+        }
+        Ok(resize)
+    }
+
+    /// An image resized and cropped to the network's input, one RGBA8 word a pixel (red lowest).
+    pub fn pixels(&self, image: &DynamicImage) -> Result<Vec<u32>> {
+        self.pixels_of_rows(&Readable::new(image), image.height(), image.width())
+    }
+
+    /// As [`Model::pixels`], of an image of `height` x `width` pixels in memory.
+    pub fn pixels_of_rows(&self, image: &dyn Rows, height: u32, width: u32) -> Result<Vec<u32>> {
+        let rgb = resample::resize(&*self.resize(height, width)?, image);
+        Ok(rgb.as_chunks().0.iter().map(|&[r, g, b]| u32::from_le_bytes([r, g, b, 255])).collect())
+    }
+
+    /// As [`Model::pixels`], of several images, one after the other.
+    pub(super) fn pixels_of(&self, images: &[DynamicImage]) -> Result<Vec<u32>> {
+        let pixels: Vec<Vec<u32>> = images.par_iter().map(|image| self.pixels(image)).collect::<Result<_>>()?;
+        Ok(pixels.concat())
+    }
+
+    /// Classifies `n` images that [`Model::pixels`] has made, one after the other in `pixels`.
+    pub async fn classify_pixels_async(&self, pixels: &[u32], n: usize, top: usize) -> Result<Vec<Vec<Class>>> {
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let [h, w] = self.network().preprocess()?.size;
+        let request = self.request(n, [h, w], self.classify_form(top)?)?;
+        if pixels.len() != n * h * w {
+            let what = format!("a batch of {n} at {h} x {w} has {} pixels, {} were given", n * h * w, pixels.len());
+            return Err(Error::shape("input", what));
+        }
+        let (plan, slots) = self.inner.results.run(self.engine(), &request, Feed::Pixels(pixels)).await?;
+        Ok(self.classes(&plan, &slots, n))
+    }
+
+    /// Each image's classes, of a plan that classifies.
+    pub(super) fn classes(&self, plan: &Plan, slots: &Slots, images: usize) -> Vec<Vec<Class>> {
+        let class = |pair: &[u32]| {
+            let index = pair[0] as usize;
+            Class { index, label: self.network().label(index), probability: f32::from_bits(pair[1]) }
+        };
+        let table = slots[0].chunks_exact(slots[0].len() / plan.batch());
+        table.take(images).map(|image| image.chunks_exact(2).map(class).collect()).collect()
+    }
+}

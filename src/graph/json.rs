@@ -1,0 +1,431 @@
+//! A graph as JSON, and back: what a one-file network holds beside its weights.
+//!
+//! Constants are named, and their values lie elsewhere. What is as usual is left out. Only what
+//! builders use is written: a graph that passes have changed has no JSON.
+
+use super::{
+    Activation, ConstId, Constant, Conv, Coordinates, Element, Extent, Filter, Graph, Nearest, NodeId, Op, Pool, PoolKind, Resample,
+    TensorType,
+};
+use crate::json::Value;
+use std::collections::BTreeMap;
+
+/// Names of the choices that operations have.
+const COORDINATES: [(&str, Coordinates); 4] = [
+    ("half_pixel", Coordinates::HalfPixel),
+    ("pytorch_half_pixel", Coordinates::PytorchHalfPixel),
+    ("align_corners", Coordinates::AlignCorners),
+    ("asymmetric", Coordinates::Asymmetric),
+];
+const FILTERS: [(&str, Filter); 5] = [
+    ("bilinear", Filter::Bilinear),
+    ("round_prefer_floor", Filter::Nearest(Nearest::RoundPreferFloor)),
+    ("round_prefer_ceil", Filter::Nearest(Nearest::RoundPreferCeil)),
+    ("floor", Filter::Nearest(Nearest::Floor)),
+    ("ceil", Filter::Nearest(Nearest::Ceil)),
+];
+const POOLS: [(&str, PoolKind); 3] =
+    [("max", PoolKind::Max), ("mean", PoolKind::Mean { count_pad: false }), ("mean_with_pad", PoolKind::Mean { count_pad: true })];
+
+/// Takes the constant of a name out of what a file holds.
+pub(crate) type Constants<'a> = &'a mut dyn FnMut(&str) -> Option<Constant>;
+
+impl Graph {
+    /// The graph of a JSON value that [`Graph::to_json`] has made; `constants` gives the values of
+    /// those that it names. The error is one line.
+    pub(crate) fn from_json(json: &Value, constants: Constants<'_>) -> Result<Self, String> {
+        let mut reading = Reading { graph: Self::new(), constants, known: BTreeMap::new() };
+        let mut top = Fields::new(json, "the graph")?;
+        for input in top.list("inputs")? {
+            let mut fields = Fields::new(input, "an input")?;
+            let (name, channels) = (fields.text("name")?.to_string(), fields.whole("channels")?);
+            let tensor = tensor(&mut fields)?;
+            fields.finish()?;
+            reading.graph.add_input_of(name, channels, tensor).map_err(|error| error.to_string())?;
+        }
+        for node in top.list("nodes")? {
+            reading.node(node)?;
+        }
+        for output in top.list("outputs")? {
+            let mut fields = Fields::new(output, "an output")?;
+            let (name, node) = (fields.text("name")?.to_string(), reading.node_at(&mut fields, "node")?);
+            let tensor = tensor(&mut fields)?;
+            fields.finish()?;
+            reading.graph.add_output_of(name, node, tensor);
+        }
+        for feature in top.some_list("features")? {
+            let mut fields = Fields::new(feature, "a feature")?;
+            let (name, node) = (fields.text("name")?.to_string(), reading.node_at(&mut fields, "node")?);
+            fields.finish()?;
+            reading.graph.add_feature(name, node);
+        }
+        if top.has("embedding") {
+            let node = reading.node_at(&mut top, "embedding")?;
+            reading.graph.set_embedding(node);
+        }
+        top.finish()?;
+        Ok(reading.graph)
+    }
+}
+
+/// A graph under construction.
+struct Reading<'a> {
+    graph: Graph,
+    constants: Constants<'a>,
+    /// Constants that the graph has already.
+    known: BTreeMap<String, ConstId>,
+}
+
+impl Reading<'_> {
+    fn node(&mut self, json: &Value) -> Result<(), String> {
+        let mut fields = Fields::new(json, "a node")?;
+        let name = fields.text("name")?.to_string();
+        fields.what = format!("node `{name}`");
+        let inputs = fields.list("inputs")?.iter().map(|input| self.earlier(input, &fields.what)).collect::<Result<Vec<_>, _>>()?;
+        let op = self.op(&mut fields)?;
+        fields.finish()?;
+        self.graph.add(name, op, &inputs).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    /// A node that is there already: so there are no circles.
+    fn earlier(&self, number: &Value, of: &str) -> Result<NodeId, String> {
+        let count = self.graph.nodes().len();
+        let known = number.whole().filter(|at| *at < count);
+        known.map(NodeId).ok_or_else(|| format!("{of}: {number} is no earlier node: there are {count}"))
+    }
+
+    fn node_at(&self, fields: &mut Fields<'_>, key: &'static str) -> Result<NodeId, String> {
+        let value = fields.value(key)?;
+        self.earlier(value, &fields.what)
+    }
+
+    fn op(&mut self, fields: &mut Fields<'_>) -> Result<Op, String> {
+        Ok(match fields.text("op")? {
+            "conv" => Op::Conv(Conv {
+                stride: fields.pair_or("stride", [1, 1])?,
+                pad: fields.pair_or("pad", [0, 0])?,
+                dilation: fields.pair_or("dilation", [1, 1])?,
+                groups: fields.whole_or("groups", 1)?,
+                activation: fields.activation_or_none()?,
+                bias: self.some_constant(fields, "bias")?,
+                ..Conv::new(self.constant(fields, "weight")?)
+            }),
+            "batch_norm" => Op::BatchNorm {
+                weight: self.constant(fields, "weight")?,
+                bias: self.constant(fields, "bias")?,
+                mean: self.constant(fields, "mean")?,
+                var: self.constant(fields, "var")?,
+                eps: fields.number("eps")?,
+            },
+            "linear" => Op::Linear {
+                weight: self.constant(fields, "weight")?,
+                bias: self.some_constant(fields, "bias")?,
+                activation: fields.activation_or_none()?,
+            },
+            "activate" => Op::Activate(fields.activation()?),
+            "add" => Op::Add,
+            "multiply" => Op::Multiply,
+            "concat" => Op::Concat,
+            "slice" => Op::Slice { start: fields.whole("start")?, len: fields.whole("len")? },
+            "pool" => Op::Pool(Pool {
+                kind: fields.one_of("kind", &POOLS)?,
+                kernel: fields.pair("kernel")?,
+                stride: fields.pair_or("stride", [1, 1])?,
+                pad: fields.pair_or("pad", [0, 0])?,
+            }),
+            "global_pool" => Op::GlobalPool,
+            "resample" => Op::Resample(Resample {
+                extent: match fields.has("sizes") {
+                    true => Extent::Sizes(fields.pair("sizes")?),
+                    false => Extent::Scales(fields.numbers("scales")?),
+                },
+                filter: fields.one_of("filter", &FILTERS)?,
+                coordinates: fields.one_of("coordinates", &COORDINATES)?,
+            }),
+            other => return Err(format!("{}: operation `{other}` is unknown to this version", fields.what)),
+        })
+    }
+
+    fn some_constant(&mut self, fields: &mut Fields<'_>, key: &'static str) -> Result<Option<ConstId>, String> {
+        if fields.has(key) { self.constant(fields, key).map(Some) } else { Ok(None) }
+    }
+
+    fn constant(&mut self, fields: &mut Fields<'_>, key: &'static str) -> Result<ConstId, String> {
+        let name = fields.text(key)?;
+        if let Some(id) = self.known.get(name) {
+            return Ok(*id);
+        }
+        let constant = (self.constants)(name).ok_or_else(|| format!("{}: there is no tensor `{name}`", fields.what))?;
+        let id = self.graph.push_constant(constant);
+        self.known.insert(name.into(), id);
+        Ok(id)
+    }
+}
+
+fn tensor(fields: &mut Fields<'_>) -> Result<TensorType, String> {
+    let what = fields.what.clone();
+    let element = match fields.has("type") {
+        true => {
+            let name = fields.text("type")?;
+            Element::named(name).ok_or_else(|| format!("{what}: type `{name}` is none of f32, i32, i64, bool"))?
+        }
+        false => Element::F32,
+    };
+    let sides = fields.list("sides")?.iter().map(Value::text).collect::<Option<Vec<_>>>();
+    let sides = sides.ok_or_else(|| format!("{what}: sides are texts"))?;
+    TensorType::new(element, sides).map_err(|error| format!("{what}: {error}"))
+}
+
+/// An object of a document: what it holds is asked for by name, and nothing may be left.
+struct Fields<'a> {
+    fields: &'a [(String, Value)],
+    used: Vec<&'static str>,
+    /// What it is, for messages.
+    what: String,
+}
+
+impl<'a> Fields<'a> {
+    fn new(json: &'a Value, what: &str) -> Result<Self, String> {
+        match json {
+            Value::Object(fields) => Ok(Self { fields, used: Vec::new(), what: what.into() }),
+            _ => Err(format!("{what} is no object")),
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.fields.iter().any(|(name, _)| name == key)
+    }
+
+    fn value(&mut self, key: &'static str) -> Result<&'a Value, String> {
+        self.used.push(key);
+        let found = self.fields.iter().rfind(|(name, _)| name == key).map(|(_, value)| value);
+        found.ok_or_else(|| format!("{} has no `{key}`", self.what))
+    }
+
+    /// A value that is wrong.
+    fn wrong(&self, key: &str, wanted: &str) -> String {
+        format!("{}: `{key}` is not {wanted}", self.what)
+    }
+
+    fn text(&mut self, key: &'static str) -> Result<&'a str, String> {
+        self.value(key)?.text().ok_or_else(|| self.wrong(key, "a text"))
+    }
+
+    fn list(&mut self, key: &'static str) -> Result<&'a [Value], String> {
+        self.value(key)?.list().ok_or_else(|| self.wrong(key, "a list"))
+    }
+
+    fn some_list(&mut self, key: &'static str) -> Result<&'a [Value], String> {
+        if self.has(key) { self.list(key) } else { Ok(&[]) }
+    }
+
+    fn whole(&mut self, key: &'static str) -> Result<usize, String> {
+        self.value(key)?.whole().ok_or_else(|| self.wrong(key, "a whole number"))
+    }
+
+    fn whole_or(&mut self, key: &'static str, usual: usize) -> Result<usize, String> {
+        if self.has(key) { self.whole(key) } else { Ok(usual) }
+    }
+
+    fn pair(&mut self, key: &'static str) -> Result<[usize; 2], String> {
+        match self.list(key)? {
+            [a, b] => a.whole().zip(b.whole()).map(|(a, b)| [a, b]),
+            _ => None,
+        }
+        .ok_or_else(|| self.wrong(key, "two whole numbers"))
+    }
+
+    fn pair_or(&mut self, key: &'static str, usual: [usize; 2]) -> Result<[usize; 2], String> {
+        if self.has(key) { self.pair(key) } else { Ok(usual) }
+    }
+
+    fn number(&mut self, key: &'static str) -> Result<f32, String> {
+        let number = self.value(key)?.number().map(|number| number as f32).filter(|number| number.is_finite());
+        number.ok_or_else(|| self.wrong(key, "a number"))
+    }
+
+    fn numbers(&mut self, key: &'static str) -> Result<[f32; 2], String> {
+        match self.list(key)? {
+            [a, b] => a.number().zip(b.number()).map(|(a, b)| [a as f32, b as f32]),
+            _ => None,
+        }
+        .ok_or_else(|| self.wrong(key, "two numbers"))
+    }
+
+    fn one_of<T: Copy>(&mut self, key: &'static str, names: &[(&str, T)]) -> Result<T, String> {
+        let given = self.text(key)?;
+        let found = names.iter().find(|(name, _)| *name == given);
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+            format!("{}: `{key}` is `{given}`, none of {}", self.what, known.join(", "))
+        })
+    }
+
+    fn activation(&mut self) -> Result<Activation, String> {
+        let name = self.text("activation")?;
+        Activation::named(name).ok_or_else(|| format!("{}: activation `{name}` is unknown to this version", self.what))
+    }
+
+    fn activation_or_none(&mut self) -> Result<Activation, String> {
+        if self.has("activation") { self.activation() } else { Ok(Activation::Identity) }
+    }
+
+    /// Fails if there is something that nobody asked for.
+    fn finish(self) -> Result<(), String> {
+        match self.fields.iter().find(|(name, _)| !self.used.contains(&&**name)) {
+            Some((name, _)) => Err(format!("{}: `{name}` is unknown to this version", self.what)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod write {
+    use super::*;
+    use crate::graph::Constant;
+
+    /// A graph as JSON.
+    pub(crate) struct Written {
+        /// What [`Graph::from_json`] reads.
+        pub json: Value,
+        /// The constants' names there, each once, in their order.
+        pub names: Vec<String>,
+    }
+
+    impl Graph {
+        /// The graph as JSON, and the names that its constants have there.
+        ///
+        /// The error names a node that a pass has made.
+        pub(crate) fn to_json(&self) -> Result<Written, String> {
+            let names = unique(&self.constants);
+            let nodes =
+                self.nodes.iter().skip(self.inputs.len()).map(|node| self.node_json(node, &names)).collect::<Result<Vec<_>, _>>()?;
+            let end = |name: &str, tensor: &TensorType, more: (&str, usize)| {
+                let mut fields = vec![field("name", text(name)), field(more.0, whole(more.1))];
+                if tensor.element != Element::F32 {
+                    fields.push(field("type", text(tensor.element.name())));
+                }
+                fields.push(field("sides", Value::List(tensor.sides().map(Value::Text).collect())));
+                Value::Object(fields)
+            };
+            let inputs = self.inputs.iter().map(|input| end(&input.name, &input.tensor, ("channels", self.channels(input.node))));
+            let outputs = self.outputs.iter().map(|output| end(&output.name, &output.tensor, ("node", output.node.0)));
+            let mut fields = vec![
+                field("inputs", Value::List(inputs.collect())),
+                field("nodes", Value::List(nodes)),
+                field("outputs", Value::List(outputs.collect())),
+            ];
+            let feature = |(name, node): &(String, NodeId)| Value::Object(vec![field("name", text(name)), field("node", whole(node.0))]);
+            if !self.features.is_empty() {
+                fields.push(field("features", Value::List(self.features.iter().map(feature).collect())));
+            }
+            fields.extend(self.embedding.map(|node| field("embedding", whole(node.0))));
+            Ok(Written { json: Value::Object(fields), names })
+        }
+
+        fn node_json(&self, node: &crate::graph::Node, names: &[String]) -> Result<Value, String> {
+            let inputs = Value::List(node.inputs.iter().map(|id| whole(id.0)).collect());
+            let mut fields = vec![field("name", text(&node.name)), field("op", text(node.op.name())), field("inputs", inputs)];
+            let mut say = |key: &str, value: Value| fields.push(field(key, value));
+            let constant = |id: &ConstId| text(&names[id.0]);
+            match &node.op {
+                Op::Conv(conv) if !(conv.gate || conv.residual || conv.pool) => {
+                    say("weight", constant(&conv.weight));
+                    conv.bias.iter().for_each(|bias| say("bias", constant(bias)));
+                    let usual = Conv::new(conv.weight);
+                    for (key, value, usual) in
+                        [("stride", conv.stride, usual.stride), ("pad", conv.pad, usual.pad), ("dilation", conv.dilation, usual.dilation)]
+                    {
+                        if value != usual {
+                            say(key, pair(value));
+                        }
+                    }
+                    if conv.groups != 1 {
+                        say("groups", whole(conv.groups));
+                    }
+                    activation(conv.activation).into_iter().for_each(|value| say("activation", value));
+                }
+                Op::BatchNorm { weight, bias, mean, var, eps } => {
+                    for (key, id) in [("weight", weight), ("bias", bias), ("mean", mean), ("var", var)] {
+                        say(key, constant(id));
+                    }
+                    say("eps", number(*eps));
+                }
+                Op::Linear { weight, bias, activation: then } => {
+                    say("weight", constant(weight));
+                    bias.iter().for_each(|bias| say("bias", constant(bias)));
+                    activation(*then).into_iter().for_each(|value| say("activation", value));
+                }
+                Op::Activate(activation) => say("activation", text(activation.name())),
+                Op::Slice { start, len } => {
+                    say("start", whole(*start));
+                    say("len", whole(*len));
+                }
+                Op::Pool(pool) => {
+                    say("kind", name_of(&POOLS, pool.kind));
+                    say("kernel", pair(pool.kernel));
+                    say("stride", pair(pool.stride));
+                    say("pad", pair(pool.pad));
+                }
+                Op::Resample(resample) => {
+                    match resample.extent {
+                        Extent::Sizes(sizes) => say("sizes", pair(sizes)),
+                        Extent::Scales(scales) => say("scales", Value::List(scales.map(number).into())),
+                    }
+                    say("filter", name_of(&FILTERS, resample.filter));
+                    say("coordinates", name_of(&COORDINATES, resample.coordinates));
+                }
+                Op::Add | Op::Multiply | Op::Concat | Op::GlobalPool => {}
+                Op::Input { .. } | Op::Conv(_) | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) => {
+                    return Err(format!("`{}` ({}) is made by passes only", node.name, node.op.name()));
+                }
+            }
+            Ok(Value::Object(fields))
+        }
+    }
+
+    /// The constants' names, where two are alike with a number.
+    fn unique(constants: &[Constant]) -> Vec<String> {
+        let mut taken = std::collections::BTreeSet::new();
+        let name = |constant: &Constant| {
+            let mut name = constant.name.clone();
+            let mut number = 2;
+            while !taken.insert(name.clone()) {
+                name = format!("{}.{number}", constant.name);
+                number += 1;
+            }
+            name
+        };
+        constants.iter().map(name).collect()
+    }
+
+    fn field(key: &str, value: Value) -> (String, Value) {
+        (key.into(), value)
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.into())
+    }
+
+    fn whole(number: usize) -> Value {
+        Value::Number(number.to_string())
+    }
+
+    fn number(number: f32) -> Value {
+        Value::Number(format!("{number:?}"))
+    }
+
+    fn pair(pair: [usize; 2]) -> Value {
+        Value::List(pair.map(whole).into())
+    }
+
+    fn activation(activation: Activation) -> Option<Value> {
+        (activation != Activation::Identity).then(|| text(activation.name()))
+    }
+
+    fn name_of<T: Copy + PartialEq>(names: &[(&str, T)], value: T) -> Value {
+        let (name, _) = names.iter().find(|(_, named)| *named == value).expect("every choice has a name");
+        text(name)
+    }
+}
