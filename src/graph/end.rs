@@ -92,8 +92,13 @@ impl TensorType {
     pub(crate) fn fixed(&self, axis: usize) -> Option<usize> {
         match self.of_axis(axis) {
             Some(group) => group.iter().try_fold(1, |length: usize, side| length.checked_mul(side.length?)),
-            None => Some(1),
+            // Beside others in one side it is as long as the graph makes it.
+            None => (!self.covers(axis)).then_some(1),
         }
+    }
+
+    fn covers(&self, axis: usize) -> bool {
+        self.sides.iter().any(|side| (side.axes[0]..=side.axes[1]).contains(&axis))
     }
 
     /// Whether the tensor has a side for the images, of any length and by itself.
@@ -131,8 +136,7 @@ impl TensorType {
     pub fn lengths(&self, of: Shape) -> Result<Vec<usize>, String> {
         let axes = [of.n, of.c, of.h, of.w];
         let unlike = || format!("{of} is no tensor {self}");
-        let covered = |axis: usize| self.sides.iter().any(|side| (side.axes[0]..=side.axes[1]).contains(&axis));
-        if (0..4).any(|axis| !covered(axis) && axes[axis] != 1) {
+        if (0..4).any(|axis| !self.covers(axis) && axes[axis] != 1) {
             return Err(unlike());
         }
         let mut lengths = Vec::with_capacity(self.sides.len());
@@ -173,7 +177,9 @@ impl Side {
             Some((letters, length)) => (letters, Some(length.parse().ok().filter(|&l: &usize| l > 0).ok_or_else(wrong)?)),
             None => (text, None),
         };
-        let first = AXES.find(letters).filter(|_| !letters.is_empty()).ok_or_else(wrong)?;
+        // The standard library's search is large in the browser package.
+        let first = (0..AXES.len()).find(|&first| AXES[first..].starts_with(letters) && !letters.is_empty());
+        let first = first.ok_or_else(wrong)?;
         Ok(Self { axes: [first, first + letters.len() - 1], length })
     }
 
@@ -240,6 +246,9 @@ mod tests {
         }
         assert_eq!(TensorType::vectors().lengths(Shape::new(2, 7, 1, 1)).unwrap(), [2, 7]);
         assert_eq!(TensorType::vectors().shape_of(&[2, 7]), Ok(Shape::new(2, 7, 1, 1)));
+        let fixed = |sides: &[&str]| [0, 1, 2, 3].map(|axis| tensor(sides).unwrap().fixed(axis));
+        assert_eq!(fixed(&["n", "c=3", "hw"]), [None, Some(3), None, None]);
+        assert_eq!(fixed(&["c=2", "c=3"]), [Some(1), Some(6), Some(1), Some(1)]);
         assert_eq!(tensor(&[]).unwrap().lengths(Shape::new(1, 1, 1, 1)).unwrap(), [0; 0]);
     }
 

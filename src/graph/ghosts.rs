@@ -27,7 +27,7 @@ impl Graph {
             let cut =
                 self.nodes.get(at + 1).is_some_and(|next| matches!(next.op, Op::Slice { start: 0, .. }) && next.inputs == [NodeId(at)]);
             Some(GhostMapsOf {
-                module: node.name.trim_end_matches(".concat").into(),
+                module: node.name.strip_suffix(".concat").unwrap_or(&node.name).into(),
                 node: NodeId(at + usize::from(cut)),
                 intrinsic: self.channels(intrinsic),
             })

@@ -323,6 +323,67 @@ describe('with WebGPU', () => {
     assert.ok(grown < 2 << 20, `${grown} bytes more`);
   });
 
+  test('a network of its own, of two inputs and three results, runs by their names; so do one-file networks', async () => {
+    // image * counts, whose sum over the pixels is a truth value; counts are a result too.
+    const graph = {
+      inputs: [
+        { name: 'image', channels: 2, sides: ['n', 'c', 'h', 'w'] },
+        { name: 'counts', channels: 2, type: 'i64', sides: ['n', 'c'] },
+      ],
+      nodes: [
+        { name: 'scaled', op: 'multiply', inputs: [0, 1] },
+        { name: 'mean', op: 'global_pool', inputs: [2] },
+        { name: 'positive', op: 'activate', inputs: [3], activation: 'relu' },
+      ],
+      outputs: [
+        { name: 'scaled', node: 2, sides: ['n', 'c', 'hw'] },
+        { name: 'positive', node: 4, type: 'bool', sides: ['n', 'c'] },
+        { name: 'same', node: 1, type: 'i32', sides: ['nc'] },
+      ],
+    };
+    const metadata = { format: 'ghostnet', version: '1', graph: JSON.stringify(graph), card: '{"name":"two"}' };
+    const header = Buffer.from(JSON.stringify({ __metadata__: metadata }));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    const file = Buffer.concat([length, header]).toString('base64');
+    const directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
+    const path = join(directory, 'one.safetensors');
+    native('convert', 'ghostnet_050_cifar10', path, '--f16');
+    const halves = readFileSync(path).toString('base64');
+    rmSync(directory, { recursive: true });
+    for (const backend of ['gpu', 'cpu']) {
+      const found = await page.evaluate(async ([file, halves, backend]) => {
+        const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+        const two = await GhostNet.load({ weights: bytes(file), backend });
+        const image = { data: new Float32Array([1, 2, 3, 4, 5, 6]), shape: [1, 2, 1, 3] };
+        const results = await two.run({ counts: { data: new BigInt64Array([3n, -1n]), shape: [1, 2] }, image });
+        const refused = [];
+        const all = [{ image }, { image, counts: image }, { image, counts: { data: [1, 2], shape: [1, 2] } }, {}, [1]];
+        for (const inputs of all) refused.push(await two.run(inputs).then(() => null, (error) => error.message));
+        refused.push(await two.classify(new ImageData(4, 4)).then(() => null, (error) => error.message));
+        const { model, inputs, outputs, classes, input } = two.info;
+        two.destroy();
+        const one = await GhostNet.load({ weights: bytes(halves), backend });
+        const [{ label }] = await one.classify(await (await fetch('/images/chelsea.png')).blob());
+        one.destroy();
+        const plain = Object.entries(results).map(([name, { data, shape }]) => [name, data.constructor.name, [...data].map(Number), shape]);
+        return { plain, refused, info: [model, inputs.length, outputs.map((output) => output.type), classes, input], label };
+      }, [file, halves, backend]);
+      assert.deepEqual(found.plain, [
+        ['scaled', 'Float32Array', [3, 6, 9, -4, -5, -6], [1, 2, 3]],
+        ['positive', 'Uint8Array', [1, 0], [1, 2]],
+        ['same', 'Int32Array', [3, -1], [2]],
+      ]);
+      assert.deepEqual(found.info, ['two', 2, ['f32', 'bool', 'i32'], 0, [2, 0, 0]]);
+      assert.equal(found.label, 'cat');
+      const says = [
+        'input `counts` is missing: there are image, counts', 'counts: holds f32, i64 [n, c] is needed', /no Float32Array/,
+        /run takes a Float32Array or tensors by name/, /run takes a Float32Array or tensors by name/, /two/,
+      ];
+      says.forEach((wanted, at) => (typeof wanted === 'string' ? assert.equal : assert.match)(found.refused[at], wanted));
+    }
+  });
+
   test('a net that is destroyed while a picture is decoded opens no device for it', async () => {
     const found = await page.evaluate(async () => {
       const other = await GhostNet.load({ backend: 'gpu' });

@@ -5,10 +5,9 @@ pub mod ghostnet;
 use super::{Source, checkpoint::Checkpoint};
 use crate::{Result, graph::Graph};
 use ghostnet::GhostNet;
-use std::fmt::Debug;
 
 /// A network of a family.
-pub trait Family: Debug {
+pub trait Family {
     /// Its name, such as `ghostnet_100`. It leaves open what [`Family::details`] says.
     fn name(&self) -> String;
 
