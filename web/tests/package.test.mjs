@@ -384,6 +384,72 @@ describe('with WebGPU', () => {
     }
   });
 
+  test('a graph of every operation gives what it gives natively', async () => {
+    const names = [];
+    const weights = [];
+    const tensor = (name, ...shape) => {
+      const count = shape.reduce((all, side) => all * side, 1);
+      const start = weights.length;
+      for (let at = 0; at < count; at++) weights.push(Math.sin(weights.length * 0.7) * (shape.length > 1 ? 0.4 : 0.2) + (shape.length > 1 ? 0 : 0.6));
+      names.push([name, { dtype: 'F32', shape, data_offsets: [4 * start, 4 * weights.length] }]);
+      return name;
+    };
+    const nodes = [];
+    const add = (op, inputs, more = {}) => nodes.push({ name: `${op}${nodes.length}`, op, inputs, ...more });
+    const conv = (weight, more) => add('conv', [0], { weight, ...more });
+    conv(tensor('dense', 5, 3, 3, 3), { bias: tensor('bias', 5), stride: [2, 1], pad: [1, 2], dilation: [1, 2], activation: 'hard_swish' });
+    conv(tensor('depthwise', 3, 1, 3, 3), { groups: 3, pad: [1, 1] });
+    add('batch_norm', [2], { weight: tensor('gamma', 3), bias: tensor('beta', 3), mean: tensor('mean', 3), var: tensor('var', 3), eps: 1e-5 });
+    conv(tensor('primary', 4, 3, 1, 1));
+    add('conv', [4], { weight: tensor('cheap', 4, 1, 3, 3), groups: 4, pad: [1, 1] });
+    add('concat', [4, 5]);
+    add('slice', [6], { start: 1, len: 6 });
+    for (const kind of ['max', 'mean', 'mean_with_pad']) add('pool', [7], { kind, kernel: [3, 2], stride: [2, 2], pad: [1, 0] });
+    add('resample', [7], { scales: [2, 1.5], filter: 'bilinear', coordinates: 'half_pixel' });
+    add('resample', [7], { sizes: [5, 4], filter: 'floor', coordinates: 'asymmetric' });
+    add('add', [0, 3]);
+    add('activate', [13], { activation: 'silu' });
+    add('global_pool', [7]);
+    add('multiply', [7, 15]);
+    add('linear', [15], { weight: tensor('fc', 7, 6), bias: tensor('fc.bias', 7) });
+    const results = [1, 3, 7, 8, 9, 10, 11, 12, 14, 16, 17];
+    const sides = ['n', 'c', 'h', 'w'];
+    const graph = {
+      inputs: [{ name: 'x', channels: 3, sides }],
+      nodes,
+      outputs: results.map((node) => ({ name: `y${node}`, node, sides: node === 17 ? ['n', 'c'] : sides })),
+    };
+    const metadata = { format: 'ghostnet', version: '1', graph: JSON.stringify(graph), card: '{"name":"all"}' };
+    const header = Buffer.from(JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(names) }));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    const file = Buffer.concat([length, header, Buffer.from(Float32Array.from(weights).buffer)]);
+
+    const directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
+    const [model, x] = ['all.safetensors', 'x.npy'].map((name) => join(directory, name));
+    writeFileSync(model, file);
+    const shape = [2, 3, 9, 7];
+    const values = Float32Array.from({ length: 2 * 3 * 9 * 7 }, (_, at) => Math.cos(at * 0.61) * 2);
+    writeNpy(x, shape, values);
+    native('run', '--model', model, '--backend', 'cpu', '--input', x, '--outputs', directory);
+    const wanted = Object.fromEntries(results.map((node) => [`y${node}`, [...readNpy(join(directory, `y${node}.npy`))]]));
+    rmSync(directory, { recursive: true });
+    for (const backend of ['gpu', 'cpu']) {
+      const found = await page.evaluate(async ([file, values, shape, backend]) => {
+        const all = await GhostNet.load({ weights: Uint8Array.from(atob(file), (c) => c.charCodeAt(0)), backend });
+        const results = await all.run({ x: { data: Float32Array.from(values), shape } });
+        all.destroy();
+        return Object.fromEntries(Object.entries(results).map(([name, { data }]) => [name, [...data]]));
+      }, [file.toString('base64'), [...values], shape, backend]);
+      assert.deepEqual(Object.keys(found), Object.keys(wanted));
+      for (const [name, data] of Object.entries(wanted)) {
+        const largest = Math.max(...data.map(Math.abs));
+        const off = Math.max(...data.map((value, at) => Math.abs(value - found[name][at])));
+        assert.ok(found[name].length === data.length && largest > 0 && off <= TOLERANCE * largest, `${name} on ${backend}: ${off} of ${largest}`);
+      }
+    }
+  });
+
   test('a net that is destroyed while a picture is decoded opens no device for it', async () => {
     const found = await page.evaluate(async () => {
       const other = await GhostNet.load({ backend: 'gpu' });
