@@ -3,11 +3,12 @@
 use crate::{
     Error, Result,
     graph::{
-        Activation, ConstId, Constant, Conv, Ghost, Graph, Input, NodeId, Op, Output, Resample, Separable, Shape, SqueezeExcite, TensorType,
+        Activation, ConstId, Constant, Conv, Ghost, Graph, Input, NodeId, Op, Output, Rearrange, Resample, Separable, Shape, SqueezeExcite,
+        TensorType,
     },
     kernels::{
-        conv2d, depthwise, elementwise, ghost, linear, pointwise, pool, preprocess, relayout, resample, separable, softmax_top_k,
-        squeeze_excite,
+        conv2d, depthwise, elementwise, ghost, linear, pointwise, pool, preprocess, rearrange, relayout, resample, separable, softmax,
+        softmax_top_k, squeeze_excite,
     },
     plan::{
         ConstantCache, Form, Place, Placement, Plan, PlanInput, PlanOptions, PlanOutput, Precision, check_size,
@@ -126,6 +127,8 @@ impl<'a> Compiler<'a> {
             Op::Pool(pool) => self.pool(id, Some(*pool)),
             Op::GlobalPool => self.pool(id, None),
             Op::Resample(resample) => self.resample(id, *resample),
+            Op::Rearrange(rearrange) => self.rearrange(id, rearrange),
+            Op::Softmax => self.softmax(id),
             Op::Concat => self.concat(id),
             Op::Slice { start, len } => self.slice(id, *start, *len),
         }
@@ -513,6 +516,24 @@ impl<'a> Compiler<'a> {
         let input = self.view(self.input(id, 0));
         let problem = resample::Problem { name: self.name(id).into(), owner: Owner::node(id), input, resample, output: self.output(id) };
         resample::lower(&problem, &mut self.emit);
+    }
+
+    fn rearrange(&mut self, id: NodeId, rearrange: &Rearrange) {
+        let input = self.view(self.input(id, 0));
+        let problem = rearrange::Problem {
+            name: self.name(id).into(),
+            owner: Owner::node(id),
+            input,
+            rearrange: rearrange.clone(),
+            output: self.output(id),
+        };
+        rearrange::lower(&problem, &mut self.emit);
+    }
+
+    fn softmax(&mut self, id: NodeId) {
+        let input = self.view_as(self.input(id, 0), &Layout::plain(self.shapes[id.0].c));
+        let problem = softmax::Problem { name: self.name(id).into(), input, output: self.output(id) };
+        softmax::lower(&problem, &mut self.emit);
     }
 
     /// Copies those of a concatenation's inputs that were not written to their place.

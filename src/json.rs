@@ -50,6 +50,11 @@ impl Value {
         if let Value::Number(number) = self { number.parse().ok() } else { None }
     }
 
+    /// A whole number, which may be negative.
+    pub(crate) fn step(&self) -> Option<isize> {
+        if let Value::Number(number) = self { number.parse().ok() } else { None }
+    }
+
     /// A number: the nearest, if it has up to 15 digits and an exponent up to 22, else one beside
     /// it at worst.
     pub(crate) fn number(&self) -> Option<f64> {

@@ -552,7 +552,7 @@ fn graphs_that_cannot_be_are_refused_with_both_numbers() {
     refused(Op::Linear { weight: filters, bias: None, activation: Activation::Identity }, &[x], &mut net, &["6", "[4, 3, 3, 3]"]);
     refused(Op::Slice { start: 4, len: 3 }, &[x], &mut net, &["4..7", "6"]);
     refused(Op::Slice { start: 4, len: usize::MAX }, &[x], &mut net, &["6"]);
-    let pool = Pool { kind: PoolKind::Max, kernel: [2, 2], stride: [1, 1], pad: [2, 0] };
+    let pool = Pool { kind: PoolKind::Max, kernel: [2, 2], stride: [1, 1], pad: [2, 0], pad_more: [0, 0] };
     refused(Op::Pool(pool), &[x], &mut net, &["[2, 0]", "[2, 2]"]);
     let y = net.pointwise(x, 7);
     refused(Op::Add, &[x, y], &mut net, &["6", "7"]);

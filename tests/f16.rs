@@ -161,7 +161,7 @@ fn odd_graph() -> Graph {
     let ghost = GhostModule::new(6, 19).ratio(3);
     let x = ghost.add(&mut graph, &mut source, "ghost", input).unwrap();
     let x = graph.add("slice", Op::Slice { start: 3, len: 7 }, &[x]).unwrap();
-    let max = Pool { kind: PoolKind::Max, kernel: [3, 3], stride: [2, 2], pad: [1, 1] };
+    let max = Pool { kind: PoolKind::Max, kernel: [3, 3], stride: [2, 2], pad: [1, 1], pad_more: [0, 0] };
     let x = graph.add("max", Op::Pool(max), &[x]).unwrap();
     let weight = graph.add_constant("grouped", &[14, 1, 3, 3], formula::values("grouped", 0, &[14 * 9])).unwrap();
     let x = graph.add("grouped", Op::Conv(Conv::new(weight).pad(1).groups(7)), &[x]).unwrap();

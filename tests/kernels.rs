@@ -299,7 +299,7 @@ fn dispatches_of_two_rows() {
     // One output of one invocation: 64 times as many as workgroups.
     let (mut net, input) = Net::new(1);
     let x = net.activate(input, Activation::HardSwish);
-    let y = net.add(Op::Pool(Pool { kind: PoolKind::Max, kernel: [1, 2], stride: [1, 1], pad: [0, 1] }), &[x]);
+    let y = net.add(Op::Pool(Pool { kind: PoolKind::Max, kernel: [1, 2], stride: [1, 1], pad: [0, 1], pad_more: [0, 0] }), &[x]);
     net.output(y);
     assert_eq!(second_row(&net.graph, Shape::new(1, 1, 2049, 2048), Form::Tensors), [kernels::elementwise::KERNEL, kernels::pool::KERNEL]);
 

@@ -320,7 +320,7 @@ fn pools() {
             [([3, 3], [2, 2], [1, 1]), ([2, 2], [2, 2], [0, 0]), ([1, 4], [3, 1], [0, 3]), ([5, 5], [1, 1], [4, 4])]
         {
             let (mut net, input) = Net::new(7);
-            let x = net.add(Op::Pool(Pool { kind, kernel, stride, pad }), &[input]);
+            let x = net.add(Op::Pool(Pool { kind, kernel, stride, pad, pad_more: [0, 0] }), &[input]);
             net.check(x, [2, 7, 8, 9]);
         }
     }

@@ -4,8 +4,8 @@
 //! builders use is written: a graph that passes have changed has no JSON.
 
 use super::{
-    Activation, ConstId, Constant, Conv, Coordinates, Element, Extent, Filter, Graph, Nearest, NodeId, Op, Pool, PoolKind, Resample,
-    TensorType,
+    Activation, Axis, ConstId, Constant, Conv, Coordinates, Element, Extent, Filter, Graph, Nearest, NodeId, Op, Pool, PoolKind, Rearrange,
+    Resample, TensorType,
 };
 use crate::json::Value;
 use std::collections::BTreeMap;
@@ -105,6 +105,7 @@ impl Reading<'_> {
             "conv" => Op::Conv(Conv {
                 stride: fields.pair_or("stride", [1, 1])?,
                 pad: fields.pair_or("pad", [0, 0])?,
+                pad_more: fields.steps_or_none("pad_more")?,
                 dilation: fields.pair_or("dilation", [1, 1])?,
                 groups: fields.whole_or("groups", 1)?,
                 activation: fields.activation_or_none()?,
@@ -133,6 +134,7 @@ impl Reading<'_> {
                 kernel: fields.pair("kernel")?,
                 stride: fields.pair_or("stride", [1, 1])?,
                 pad: fields.pair_or("pad", [0, 0])?,
+                pad_more: fields.steps_or_none("pad_more")?,
             }),
             "global_pool" => Op::GlobalPool,
             "resample" => Op::Resample(Resample {
@@ -142,6 +144,13 @@ impl Reading<'_> {
                 },
                 filter: fields.one_of("filter", &FILTERS)?,
                 coordinates: fields.one_of("coordinates", &COORDINATES)?,
+            }),
+            "softmax" => Op::Softmax,
+            "rearrange" => Op::Rearrange(Rearrange {
+                of: fields.whole_list("of")?,
+                start: fields.pair("start")?,
+                axes: fields.axes()?,
+                to: fields.whole_list("to")?,
             }),
             other => return Err(format!("{}: operation `{other}` is unknown to this version", fields.what)),
         })
@@ -238,6 +247,33 @@ impl<'a> Fields<'a> {
 
     fn pair_or(&mut self, key: &'static str, usual: [usize; 2]) -> Result<[usize; 2], String> {
         if self.has(key) { self.pair(key) } else { Ok(usual) }
+    }
+
+    fn whole_list<const N: usize>(&mut self, key: &'static str) -> Result<[usize; N], String> {
+        let numbers = self.list(key)?.iter().map(Value::whole).collect::<Option<Vec<_>>>();
+        numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| self.wrong(key, "a list of whole numbers"))
+    }
+
+    /// Two whole numbers that may be negative.
+    fn steps_or_none(&mut self, key: &'static str) -> Result<[isize; 2], String> {
+        if !self.has(key) {
+            return Ok([0, 0]);
+        }
+        match self.list(key)? {
+            [a, b] => a.step().zip(b.step()).map(|(a, b)| [a, b]),
+            _ => None,
+        }
+        .ok_or_else(|| self.wrong(key, "two whole numbers"))
+    }
+
+    /// Length, channels and pixels of each axis.
+    fn axes(&mut self) -> Result<Vec<Axis>, String> {
+        let axis = |json: &Value| match json.list()? {
+            [len, channels, pixels] => Some(Axis { len: len.whole()?, channels: channels.step()?, pixels: pixels.step()? }),
+            _ => None,
+        };
+        let axes = self.list("axes")?.iter().map(axis).collect::<Option<Vec<_>>>();
+        axes.ok_or_else(|| self.wrong("axes", "a list of three whole numbers each"))
     }
 
     fn number(&mut self, key: &'static str) -> Result<f32, String> {
@@ -341,6 +377,7 @@ mod write {
                             say(key, pair(value));
                         }
                     }
+                    more(conv.pad_more).into_iter().for_each(|value| say("pad_more", value));
                     if conv.groups != 1 {
                         say("groups", whole(conv.groups));
                     }
@@ -367,6 +404,7 @@ mod write {
                     say("kernel", pair(pool.kernel));
                     say("stride", pair(pool.stride));
                     say("pad", pair(pool.pad));
+                    more(pool.pad_more).into_iter().for_each(|value| say("pad_more", value));
                 }
                 Op::Resample(resample) => {
                     match resample.extent {
@@ -376,7 +414,14 @@ mod write {
                     say("filter", name_of(&FILTERS, resample.filter));
                     say("coordinates", name_of(&COORDINATES, resample.coordinates));
                 }
-                Op::Add | Op::Multiply | Op::Concat | Op::GlobalPool => {}
+                Op::Rearrange(rearrange) => {
+                    let axis = |axis: &Axis| Value::List(vec![whole(axis.len), step(axis.channels), step(axis.pixels)]);
+                    say("of", Value::List(rearrange.of.map(whole).into()));
+                    say("start", pair(rearrange.start));
+                    say("axes", Value::List(rearrange.axes.iter().map(axis).collect()));
+                    say("to", Value::List(rearrange.to.map(whole).into()));
+                }
+                Op::Add | Op::Multiply | Op::Concat | Op::GlobalPool | Op::Softmax => {}
                 Op::Input { .. } | Op::Conv(_) | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) => {
                     return Err(format!("`{}` ({}) is made by passes only", node.name, node.op.name()));
                 }
@@ -414,6 +459,14 @@ mod write {
 
     fn number(number: f32) -> Value {
         Value::Number(format!("{number:?}"))
+    }
+
+    fn step(step: isize) -> Value {
+        Value::Number(step.to_string())
+    }
+
+    fn more(more: [isize; 2]) -> Option<Value> {
+        (more != [0, 0]).then(|| Value::List(more.map(step).into()))
     }
 
     fn pair(pair: [usize; 2]) -> Value {

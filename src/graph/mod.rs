@@ -11,6 +11,7 @@ mod ghosts;
 mod json;
 mod op;
 pub mod passes;
+mod rearrange;
 #[cfg(test)]
 pub(crate) mod reference;
 mod resample;
@@ -21,6 +22,7 @@ pub use activation::Activation;
 pub use end::{Input, Output, TensorType};
 pub use ghosts::GhostMapsOf;
 pub use op::{Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite};
+pub use rearrange::{Axis, Rearrange};
 pub use resample::{Coordinates, Extent, Filter, Nearest, Resample};
 pub use shape::Shape;
 

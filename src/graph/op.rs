@@ -2,7 +2,7 @@
 //!
 //! The first group is what builders use; the second is what passes make of it.
 
-use super::{Activation, ConstId, Constant, Resample, Shape, shape::below_largest};
+use super::{Activation, ConstId, Constant, Rearrange, Resample, Shape, shape::below_largest};
 use crate::text::Sides;
 
 /// A convolution: weight `[c_out, c_in / groups, kh, kw]`, optional bias `[c_out]`. Sizes are
@@ -17,6 +17,8 @@ pub struct Conv {
     pub stride: [usize; 2],
     /// Zero rows above and below, zero columns left and right.
     pub pad: [usize; 2],
+    /// Zero rows that there are more below than above, zero columns more right than left.
+    pub pad_more: [isize; 2],
     /// Rows and columns from one filter tap to the next.
     pub dilation: [usize; 2],
     /// Input and output channels are split into this many independent groups.
@@ -39,6 +41,7 @@ impl Conv {
             bias: None,
             stride: [1, 1],
             pad: [0, 0],
+            pad_more: [0, 0],
             dilation: [1, 1],
             groups: 1,
             activation: Activation::Identity,
@@ -78,9 +81,13 @@ impl Conv {
         self
     }
 
+    fn has_no_pad(&self) -> bool {
+        self.pad == [0, 0] && self.pad_more == [0, 0]
+    }
+
     /// Kernel of one pixel, stride 1, no padding, one group.
     pub(crate) fn is_pointwise(&self, constants: &[Constant]) -> bool {
-        constants[self.weight.0].shape[2..] == [1, 1] && self.stride == [1, 1] && self.pad == [0, 0] && self.groups == 1
+        constants[self.weight.0].shape[2..] == [1, 1] && self.stride == [1, 1] && self.has_no_pad() && self.groups == 1
     }
 
     /// Channels of the output; the message says what does not fit.
@@ -100,6 +107,7 @@ impl Conv {
         }
         below_largest("stride", self.stride)?;
         below_largest("padding", self.pad)?;
+        far_pad(self.pad, self.pad_more)?;
         // The filter lies in memory, so its sides are smaller than that already.
         below_largest("dilation", self.dilation.map(|d| d.saturating_mul(kh.max(kw))))?;
         self.bias.iter().try_for_each(|b| vector(constants, *b, c_out))?;
@@ -135,6 +143,8 @@ pub struct Pool {
     pub stride: [usize; 2],
     /// Around the map; less than the window.
     pub pad: [usize; 2],
+    /// Rows more below than above, columns more right than left. With `count_pad` they count too.
+    pub pad_more: [isize; 2],
 }
 
 /// A fused ghost module with a 1x1 primary convolution: inputs `[x]`, then the gate, then the
@@ -238,6 +248,10 @@ pub enum Op {
     GlobalPool,
     /// Maps of another size.
     Resample(Resample),
+    /// Values of each image in another order.
+    Rearrange(Rearrange),
+    /// The softmax over the channels of each pixel.
+    Softmax,
     /// A linear layer on one-pixel maps: weight `[c_out, c_in]`, optional bias `[c_out]`.
     Linear {
         /// `[c_out, c_in]`.
@@ -270,13 +284,26 @@ fn vector(constants: &[Constant], id: ConstId, c: usize) -> Result<(), String> {
 }
 
 /// Output size of a window of `kernel` taps, `dilation` apart, over `size` values.
-fn windows(size: usize, kernel: usize, stride: usize, pad: usize, dilation: usize) -> Result<usize, String> {
-    // `add` keeps all of these below LARGEST, so nothing overflows.
-    let span = dilation * (kernel - 1) + 1;
-    match (size + 2 * pad).checked_sub(span) {
+fn windows(size: usize, kernel: usize, stride: usize, pad: [usize; 2], dilation: usize) -> Result<usize, String> {
+    let (span, [near, far]) = (dilation * (kernel - 1) + 1, pad);
+    // `add` keeps each of these below LARGEST, but a browser counts to twice that only.
+    let padded = size.checked_add(near).and_then(|size| size.checked_add(far)).ok_or("padded maps are too large")?;
+    match padded.checked_sub(span) {
         Some(rest) => Ok(rest / stride + 1),
-        None => Err(format!("a window of {span} does not fit on {size} pixels with padding {pad}")),
+        None if near == far => Err(format!("a window of {span} does not fit on {size} pixels with padding {near}")),
+        None => Err(format!("a window of {span} does not fit on {size} pixels with padding {near} and {far}")),
     }
+}
+
+/// Padding below and right, from that above and left.
+fn far_pad(pad: [usize; 2], more: [isize; 2]) -> Result<[usize; 2], String> {
+    let far = |axis: usize| {
+        let far = pad[axis].checked_add_signed(more[axis]);
+        far.ok_or_else(|| format!("padding of {} and {} less is below 0", pad[axis], more[axis].unsigned_abs()))
+    };
+    let far = [far(0)?, far(1)?];
+    below_largest("padding", far)?;
+    Ok(far)
 }
 
 fn same_size(inputs: &[Shape]) -> Result<[usize; 2], String> {
@@ -302,6 +329,8 @@ impl Op {
             Op::Pool(_) => "pool",
             Op::GlobalPool => "global_pool",
             Op::Resample(_) => "resample",
+            Op::Rearrange(_) => "rearrange",
+            Op::Softmax => "softmax",
             Op::Linear { .. } => "linear",
             Op::Ghost(_) => "ghost",
             Op::SqueezeExcite(_) => "squeeze_excite",
@@ -330,7 +359,7 @@ impl Op {
                 [weight, bias, mean, var].into_iter().try_for_each(|id| vector(constants, *id, inputs[0]))?;
                 Ok(inputs[0])
             }
-            Op::Activate(_) | Op::Pool(_) | Op::GlobalPool => {
+            Op::Activate(_) | Op::Pool(_) | Op::GlobalPool | Op::Softmax => {
                 arity(1)?;
                 if let Op::Pool(p) = self {
                     if p.kernel.contains(&0) || p.stride.contains(&0) {
@@ -338,7 +367,8 @@ impl Op {
                     }
                     below_largest("stride", p.stride)?;
                     below_largest("window", p.kernel)?;
-                    if p.pad[0] >= p.kernel[0] || p.pad[1] >= p.kernel[1] {
+                    let far = far_pad(p.pad, p.pad_more)?;
+                    if [p.pad, far].iter().any(|pad| pad[0] >= p.kernel[0] || pad[1] >= p.kernel[1]) {
                         return Err(format!("padding {} must be less than the window {}", Sides(&p.pad), Sides(&p.kernel)));
                     }
                 }
@@ -348,6 +378,11 @@ impl Op {
                 arity(1)?;
                 resample.check()?;
                 Ok(inputs[0])
+            }
+            Op::Rearrange(rearrange) => {
+                arity(1)?;
+                rearrange.check(inputs[0])?;
+                Ok(rearrange.to[0])
             }
             Op::Add | Op::Multiply => {
                 arity(2)?;
@@ -388,10 +423,10 @@ impl Op {
     /// Rows and columns of the output.
     pub(crate) fn map_size(&self, constants: &[Constant], inputs: &[Shape]) -> Result<[usize; 2], String> {
         let conv_size = |conv: &Conv, input: Shape| {
-            let shape = &constants[conv.weight.0].shape;
+            let (shape, far) = (&constants[conv.weight.0].shape, far_pad(conv.pad, conv.pad_more)?);
             Ok::<_, String>([
-                windows(input.h, shape[2], conv.stride[0], conv.pad[0], conv.dilation[0])?,
-                windows(input.w, shape[3], conv.stride[1], conv.pad[1], conv.dilation[1])?,
+                windows(input.h, shape[2], conv.stride[0], [conv.pad[0], far[0]], conv.dilation[0])?,
+                windows(input.w, shape[3], conv.stride[1], [conv.pad[1], far[1]], conv.dilation[1])?,
             ])
         };
         let one_pixel = |input: Shape| match (input.h, input.w) {
@@ -402,12 +437,16 @@ impl Op {
             Op::Conv(conv) if conv.pool => Ok([1, 1]),
             Op::Conv(conv) => conv_size(conv, inputs[0]),
             Op::Separable(s) => conv_size(&s.depthwise, inputs[0]),
-            Op::Pool(p) => Ok([
-                windows(inputs[0].h, p.kernel[0], p.stride[0], p.pad[0], 1)?,
-                windows(inputs[0].w, p.kernel[1], p.stride[1], p.pad[1], 1)?,
-            ]),
+            Op::Pool(p) => {
+                let far = far_pad(p.pad, p.pad_more)?;
+                Ok([
+                    windows(inputs[0].h, p.kernel[0], p.stride[0], [p.pad[0], far[0]], 1)?,
+                    windows(inputs[0].w, p.kernel[1], p.stride[1], [p.pad[1], far[1]], 1)?,
+                ])
+            }
             Op::GlobalPool | Op::SqueezeExcite(_) => Ok([1, 1]),
             Op::Resample(resample) => resample.size(inputs[0]),
+            Op::Rearrange(rearrange) => rearrange.size(inputs[0]),
             Op::Linear { .. } => one_pixel(inputs[0]),
             Op::Multiply if (inputs[1].h, inputs[1].w) == (1, 1) => Ok([inputs[0].h, inputs[0].w]),
             Op::Add | Op::Multiply | Op::Concat => same_size(inputs),

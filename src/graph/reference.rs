@@ -56,6 +56,14 @@ fn node_value(graph: &Graph, op: &Op, arguments: &[(&[f64], Shape)], out: Shape)
             map.iter().sum::<f64>() / shape.pixels() as f64
         }),
         Op::Resample(resample) => resampling(resample, x, shape, out),
+        Op::Rearrange(rearrange) => each(out, |[n, c, y, x_]| {
+            let [channel, pixel] = rearrange.source((c * out.h + y) * out.w + x_);
+            x[(n * shape.c + channel) * shape.pixels() + pixel]
+        }),
+        Op::Softmax => {
+            let total = |n: usize, y: usize, x_: usize| (0..shape.c).map(|c| x[at(shape, [n, c, y, x_])].exp()).sum::<f64>();
+            each(out, |[n, c, y, x_]| x[at(shape, [n, c, y, x_])].exp() / total(n, y, x_))
+        }
         Op::Linear { weight, bias, activation } => each(out, |[n, o, ..]| {
             let products = (0..shape.c).map(|i| constant(*weight, o * shape.c + i) * x[n * shape.c + i]);
             activate(products.sum::<f64>() + bias.map_or(0.0, |b| constant(b, o)), *activation)

@@ -70,9 +70,11 @@ rooms! {
     pointwise
     pool
     preprocess
+    rearrange
     relayout
     resample
     separable
+    softmax
     softmax_top_k
     squeeze_excite;
     in front of plans:

@@ -3,7 +3,10 @@
 use ghostnet::{
     Network, Precision,
     device::{Choice, DeviceClass},
-    graph::{Activation, ConstId, Conv, Coordinates, Filter, Graph, Nearest, NodeId, Op, Pool, PoolKind, Resample, Shape, passes},
+    graph::{
+        Activation, Axis, ConstId, Conv, Coordinates, Filter, Graph, Nearest, NodeId, Op, Pool, PoolKind, Rearrange, Resample, Shape,
+        passes,
+    },
     kernels::{self, case::Case},
     model::families::ghostnet::GhostNet,
     plan::{ConstantCache, Form, Plan, PlanOptions},
@@ -216,7 +219,7 @@ pub fn every_operation(c: usize) -> Graph {
     results.push(net.add(Op::Multiply, &[input, mean]));
     for kind in [PoolKind::Max, PoolKind::Mean { count_pad: true }, PoolKind::Mean { count_pad: false }] {
         for (kernel, stride, pad) in [([3, 3], [2, 2], [1, 1]), ([1, 1], [2, 2], [0, 0]), ([2, 4], [1, 2], [1, 3])] {
-            results.push(net.add(Op::Pool(Pool { kind, kernel, stride, pad }), &[input]));
+            results.push(net.add(Op::Pool(Pool { kind, kernel, stride, pad, pad_more: [0, 0] }), &[input]));
         }
     }
     let x = net.pointwise(input, 13);
@@ -225,6 +228,18 @@ pub fn every_operation(c: usize) -> Graph {
     let x = net.pointwise(x, 37);
     let x = net.activate(x, Activation::HardSwish);
     results.push(net.linear(x, 11));
+    // Padding that differs from side to side.
+    for (at, (pad, pad_more)) in [(1, [1, 0]), (2, [-1, -1])].into_iter().enumerate() {
+        results.push(net.conv(input, [7, c][at], [3, 3], [1, c][at], |conv| Conv { pad_more, ..conv.pad(pad).stride(2) }));
+        let kind = [PoolKind::Max, PoolKind::Mean { count_pad: false }][at];
+        results.push(net.add(Op::Pool(Pool { kind, kernel: [3, 3], stride: [2, 2], pad: [pad; 2], pad_more }), &[input]));
+    }
+    // softmax, and values in another order, of one pixel, since that fits maps of any size
+    let x = net.ghost(input, 10, 2, 3, Activation::Relu);
+    results.push(net.add(Op::Softmax, &[x]));
+    let x = net.add(Op::GlobalPool, &[x]);
+    let axes = [(5, 1), (2, 5), (3, 0)].map(|(len, channels)| Axis { len, channels, pixels: 0 });
+    results.push(net.add(Op::Rearrange(Rearrange { of: [10, 1, 1], start: [0, 0], axes: axes.into(), to: [5, 2, 3] }), &[x]));
     // resample, of maps laid out plainly and otherwise, and into a concatenation
     let x = net.ghost(input, 10, 2, 3, Activation::Relu);
     let nearest = Resample { filter: Filter::Nearest(Nearest::Ceil), coordinates: Coordinates::Asymmetric, ..Resample::to([3, 10]) };

@@ -35,7 +35,7 @@ fn ghost_module(graph: &Graph, concat: NodeId, uses: &[usize]) -> Option<(String
     let (primary_node, cheap_node) = (graph.node(primary_id), graph.node(cheap_id));
     let (Op::Conv(primary), Op::Conv(cheap)) = (&primary_node.op, &cheap_node.op) else { return None };
     let kernel = &graph.constant(cheap.weight).shape[2..];
-    let odd_square = kernel[0] == kernel[1] && kernel[0] % 2 == 1 && cheap.pad == [kernel[0] / 2; 2];
+    let odd_square = kernel[0] == kernel[1] && kernel[0] % 2 == 1 && cheap.pad == [kernel[0] / 2; 2] && cheap.pad_more == [0, 0];
     let plain = |c: &crate::graph::Conv| !c.gate && !c.residual && !c.pool;
     // The primary maps are used by the concatenation and the cheap operation only, so they need not
     // be kept by themselves.

@@ -79,7 +79,7 @@ impl Look<'_> {
             let [h, w] = self.kernel(primary);
             return Some(format!("the primary convolution `{}` is {h} x {w} or strided, not 1 x 1", self.name(first)));
         }
-        if kh != kw || kh % 2 == 0 || cheap.pad != [kh / 2; 2] {
+        if kh != kw || kh % 2 == 0 || cheap.pad != [kh / 2; 2] || cheap.pad_more != [0, 0] {
             return Some(format!("the cheap operation `{}` is {kh} x {kw}, not odd, square and padded to its size", self.name(second)));
         }
         if cheap.stride != [1, 1] || cheap.dilation != [1, 1] {

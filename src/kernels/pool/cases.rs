@@ -57,6 +57,7 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
             kernel: given.pair("window", 1, [1, 1])?,
             stride: given.pair("stride", 1, [1, 1])?,
             pad: given.pair("pad", 0, [0, 0])?,
+            pad_more: [0, 0],
         }),
     };
     let input = alone.input_in("input", shape, &layout)?;

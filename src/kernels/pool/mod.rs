@@ -57,7 +57,7 @@ fn dispatch(input: &TensorView, [h_out, w_out]: [usize; 2], window: Option<&Pool
     let (n, blocks) = (input.shape.n, input.blocks());
     let outputs = (n * blocks * h_out * w_out) as u32;
     let workgroups = if window.is_some() { outputs.div_ceil(INVOCATIONS) } else { (n * blocks) as u32 };
-    let whole = Pool { kind: PoolKind::Mean { count_pad: false }, kernel: [h_in, w_in], stride: [1, 1], pad: [0, 0] };
+    let whole = Pool { kind: PoolKind::Mean { count_pad: false }, kernel: [h_in, w_in], stride: [1, 1], pad: [0, 0], pad_more: [0, 0] };
     let pool = window.unwrap_or(&whole);
     let place = output.unwrap_or_default();
     let params = Params {
