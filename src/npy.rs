@@ -56,6 +56,15 @@ pub fn read_any(path: &Path) -> Result<AnyTensor> {
     decode(&mut file).map_err(|what| Error::Io { file: path.into(), what })
 }
 
+/// The shape of an array, by its header alone.
+///
+/// # Errors
+/// As [`read`].
+pub fn shape(path: &Path) -> Result<Vec<usize>> {
+    let mut file = File::open(path).map_err(|e| Error::io(path, &e))?;
+    Header::read(&mut file).map(|header| header.shape).map_err(|what| Error::Io { file: path.into(), what })
+}
+
 /// Writes a tensor as float32 in C order, replacing the file whole or not at all. A pipe or device
 /// is written to directly.
 ///

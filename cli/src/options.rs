@@ -140,6 +140,11 @@ pub struct CardOptions {
 }
 
 impl CardOptions {
+    /// Rows and columns of the input, where they are said.
+    pub fn size(&self) -> Option<[usize; 2]> {
+        self.input
+    }
+
     /// The network with what the options say of it.
     fn apply(&self, network: Network) -> Result<Network> {
         let Self { card, labels, mean, std, input, crop, interpolation } = self;
@@ -207,23 +212,24 @@ pub enum Unweighted {
 }
 
 /// The network of `--model` (or the positional M) and `--weights`; the embedded one without either.
-pub fn network(model: Option<&str>, weights: &WeightsOption, unweighted: Unweighted) -> Result<Chosen> {
+/// `size` are the rows and columns of an ONNX file that leaves them open.
+pub fn network(model: Option<&str>, weights: &WeightsOption, unweighted: Unweighted, size: Option<[usize; 2]>) -> Result<Chosen> {
     let named = model.unwrap_or(EMBEDDED);
     let network = match weights.weights.as_deref() {
-        Some(file) if file == Path::new("random") => find(named)?.randomised(SEED),
+        Some(file) if file == Path::new("random") => find(named, size)?.randomised(SEED),
         Some(file) => {
-            let given = Network::open(file)?;
+            let given = Network::open_sized(file, size)?;
             let origin = file.to_string_lossy();
             match model {
                 // The name leaves open the classes and the stem's stride, which the weights decide.
                 Some(name) if model::is_architecture(name) => given.check_architecture(name, &origin)?,
-                Some(name) => find(name)?.check_same(&given, &origin)?,
+                Some(name) => find(name, size)?.check_same(&given, &origin)?,
                 None => {}
             }
             given
         }
         None if model::is_architecture(named) && unweighted == Unweighted::Refuse => bail!(no_weights(named)),
-        None => find(named)?,
+        None => find(named, size)?,
     };
     // What only measures says so in its output; an error's one line on stderr stays alone.
     if network.is_random() && unweighted == Unweighted::Refuse {
@@ -233,7 +239,7 @@ pub fn network(model: Option<&str>, weights: &WeightsOption, unweighted: Unweigh
 }
 
 /// What a model's name stands for.
-fn find(model: &str) -> Result<Network> {
+fn find(model: &str, size: Option<[usize; 2]>) -> Result<Network> {
     if model == EMBEDDED {
         return Ok(Network::embedded()?);
     }
@@ -242,12 +248,12 @@ fn find(model: &str) -> Result<Network> {
     }
     let path = Path::new(model);
     if path.exists() {
-        return Ok(Network::open(path)?);
+        return Ok(Network::open_sized(path, size)?);
     }
     if let Some(path) = ghostnet::hub::cached(model) {
-        return Ok(Network::open(path)?);
+        return Ok(Network::open_sized(path, size)?);
     }
-    let is_file_name = path.extension().is_some_and(|e| ["safetensors", "pth", "pt", "bin", "tar"].iter().any(|known| e == *known));
+    let is_file_name = path.extension().is_some_and(|e| ["safetensors", "onnx", "pth", "pt", "bin", "tar"].iter().any(|known| e == *known));
     if is_file_name || path.is_absolute() || model.starts_with('.') {
         bail!("{model}: no such file");
     }

@@ -106,6 +106,11 @@ impl TensorType {
         self.of_axis(0).is_some_and(|group| group == [Side { axes: [0; 2], length: None }])
     }
 
+    /// With so many images.
+    pub(super) fn fix_batch(&mut self, images: usize) {
+        self.sides.iter_mut().filter(|side| side.axes == [0; 2]).for_each(|side| side.length = Some(images));
+    }
+
     /// What an input's sides have to be: of one axis each.
     pub(super) fn check_input(&self) -> Result<(), String> {
         match self.sides.iter().find(|side| side.axes[0] != side.axes[1]) {

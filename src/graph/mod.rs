@@ -229,27 +229,43 @@ impl Graph {
             }
         }
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
-        for (at, (node, &channels)) in self.nodes.iter().zip(&self.channels).enumerate() {
-            let sources: Vec<Shape> = node.inputs.iter().map(|id| shapes[id.0]).collect();
-            let shape = match node.op {
-                Op::Input { channels } if channels != inputs[at].c => {
-                    let what = format!("the network takes {channels} channels, the input has {}", inputs[at].c);
-                    return Err(Error::shape(&node.name, what));
-                }
-                Op::Input { .. } => inputs[at],
-                _ => {
-                    let [h, w] = node.op.map_size(&self.constants, &sources).map_err(|what| Error::shape(&node.name, what))?;
-                    Shape { n: inputs[0].n, c: channels, h, w }
-                }
-            };
-            let longest = shape.h.max(shape.w);
-            if longest >= shape::LARGEST || shape.checked_count().is_none() {
-                let what = format!("`{}` {shape}: the longest side", node.name);
-                return Err(Error::Limit { what, needed: longest as u64, limit: shape::LARGEST as u64 });
-            }
+        while shapes.len() < self.nodes.len() {
+            let shape = self.next_shape(&shapes, inputs)?;
             shapes.push(shape);
         }
         Ok(shapes)
+    }
+
+    /// The shape of the node that follows those whose shapes are known.
+    pub(crate) fn next_shape(&self, shapes: &[Shape], inputs: &[Shape]) -> Result<Shape> {
+        let at = shapes.len();
+        let (node, channels) = (&self.nodes[at], self.channels[at]);
+        let sources: Vec<Shape> = node.inputs.iter().map(|id| shapes[id.0]).collect();
+        let shape = match node.op {
+            Op::Input { channels } if channels != inputs[at].c => {
+                let what = format!("the network takes {channels} channels, the input has {}", inputs[at].c);
+                return Err(Error::shape(&node.name, what));
+            }
+            Op::Input { .. } => inputs[at],
+            _ => {
+                let [h, w] = node.op.map_size(&self.constants, &sources).map_err(|what| Error::shape(&node.name, what))?;
+                Shape { n: inputs[0].n, c: channels, h, w }
+            }
+        };
+        let longest = shape.h.max(shape.w);
+        if longest >= shape::LARGEST || shape.checked_count().is_none() {
+            let what = format!("`{}` {shape}: the longest side", node.name);
+            return Err(Error::Limit { what, needed: longest as u64, limit: shape::LARGEST as u64 });
+        }
+        Ok(shape)
+    }
+
+    /// Takes and gives so many images and no other number.
+    pub(crate) fn fix_batch(&mut self, images: usize) {
+        for tensor in self.inputs.iter_mut().map(|input| &mut input.tensor).chain(self.outputs.iter_mut().map(|output| &mut output.tensor))
+        {
+            tensor.fix_batch(images);
+        }
     }
 
     /// Trainable parameters as PyTorch counts them: all constants but the running means and

@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod families;
 pub mod formula;
 mod one_file;
+mod onnx;
 
 pub use builder::Source;
 pub use card::{Card, Task};
@@ -112,18 +113,32 @@ impl Network {
     }
 
     /// The network of a weights file: safetensors with timm's names, an official PyTorch
-    /// checkpoint (feature `pth`), or a one-file network, which holds its graph too.
+    /// checkpoint (feature `pth`), a one-file network, which holds its graph too, or an ONNX file.
     ///
     /// The architecture comes from the file's metadata, a `config.json` beside it, or the width of
     /// its stem.
     ///
     /// Errors: [`Error::Io`], [`Error::Weights`] with the tensor's name and both shapes.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::from_checkpoint(&Checkpoint::open(path.as_ref())?)
+        Self::open_sized(path, None)
     }
 
-    /// As [`Network::open`], for safetensors in memory; `origin` names them in messages.
+    /// As [`Network::open`], with the rows and columns of inputs that an ONNX file leaves open and
+    /// its graph needs to know; 224 x 224 where nobody says.
+    pub fn open_sized(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Self> {
+        let path = path.as_ref();
+        match onnx::bytes(path)? {
+            Some(bytes) => onnx::read(path, &bytes, size, Some(path.parent().unwrap_or(Path::new("")))),
+            None => Self::from_checkpoint(&Checkpoint::open(path)?),
+        }
+    }
+
+    /// As [`Network::open`], for safetensors or an ONNX file in memory; `origin` names them in
+    /// messages.
     pub fn from_bytes(origin: &str, bytes: &[u8]) -> Result<Self> {
+        if onnx::is_onnx(&bytes[..bytes.len().min(onnx::HEAD_BYTES)]) {
+            return onnx::read(Path::new(origin), bytes, None, None);
+        }
         Self::from_checkpoint(&Checkpoint::from_bytes(origin, bytes)?)
     }
 

@@ -59,7 +59,7 @@ impl Args {
         let device = ms(start);
 
         let loading = Instant::now();
-        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random, self.size)?;
         let (title, [h, w]) = (chosen.title(), chosen.size(self.size)?);
         check_input(self.batch, [h, w])?;
         let model = engine.load(chosen.network)?;

@@ -46,7 +46,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<ExitCode> {
         self.device.check()?;
-        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse)?.described(&self.card)?;
+        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse, self.card.size())?.described(&self.card)?;
         let engine = self.device.engine()?;
         let model = engine.load(chosen.network)?;
         let mut status = ExitCode::SUCCESS;

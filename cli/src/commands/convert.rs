@@ -36,7 +36,7 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        let chosen = network(Some(&self.model), &self.weights, Unweighted::Refuse)?.described(&self.card)?;
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Refuse, self.card.size())?.described(&self.card)?;
         let stored = if self.f16 { Stored::F16 } else { Stored::F32 };
         chosen.network.save(&self.out, stored)?;
         let size = std::fs::metadata(&self.out)?.len();

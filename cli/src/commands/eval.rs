@@ -55,7 +55,7 @@ type Labelled = (PathBuf, usize);
 impl Args {
     pub fn run(self) -> Result<ExitCode> {
         self.device.check()?;
-        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse)?.described(&self.card)?;
+        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse, self.card.size())?.described(&self.card)?;
         let images = spread(read_classes(&self.directory, &chosen.network)?, self.limit);
         let engine = self.device.engine()?;
         let model = engine.load(chosen.network)?;

@@ -65,7 +65,7 @@ enum Class {
 impl Args {
     pub fn run(self) -> Result<()> {
         self.device.check()?;
-        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random, self.size)?;
         let [h, w] = chosen.size(self.size)?;
         let choice = match self.device_class {
             Some(Class::Gpu) => Choice::new(DeviceClass::Gpu),

@@ -48,7 +48,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<()> {
         self.device.check()?;
-        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random, self.size)?;
         let (title, [h, w]) = (chosen.title(), chosen.size(self.size)?);
         check_input(self.batch, [h, w])?;
         let engine = self.device.engine()?;

@@ -57,7 +57,7 @@ struct Written {
 impl Args {
     pub fn run(self) -> Result<()> {
         self.device.check()?;
-        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse)?;
+        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse, self.size())?;
         let inputs = self.inputs(&chosen.network)?;
         let written = self.written(&chosen.network)?;
         let engine = self.device.engine()?;
@@ -86,6 +86,17 @@ impl Args {
         }
         let lines: Vec<String> = outputs.iter().map(|(_, shape, file)| format!("{}: {shape:?}", file.display())).collect();
         print(&format!("{} in {} ms on {}", lines.join("\n"), number(ms), device(&engine)))
+    }
+
+    /// Rows and columns of the first input that may be maps, for networks that leave them open.
+    fn size(&self) -> Option<[usize; 2]> {
+        let file = |text: &String| match text.split_once('=') {
+            Some((_, file)) if !Path::new(text).exists() => PathBuf::from(file),
+            _ => PathBuf::from(text),
+        };
+        // What is wrong with a file is said when it is read for its input.
+        let shapes = self.input.iter().filter_map(|text| npy::shape(&file(text)).ok());
+        shapes.filter(|shape| shape.len() == 4).map(|shape| [shape[2], shape[3]]).next()
     }
 
     /// The tensors of the inputs by name.

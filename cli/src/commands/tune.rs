@@ -91,7 +91,7 @@ impl Args {
             let what = if removed { "removed" } else { "nothing is stored there" };
             return print(&format!("{}: {what}", file.display()));
         }
-        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random)?;
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random, self.size)?;
         let (title, [h, w]) = (chosen.title(), chosen.size(self.size)?);
         let name = chosen.name;
         check_input(self.batch, [h, w])?;

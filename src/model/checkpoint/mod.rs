@@ -34,7 +34,7 @@ use std::{
 };
 
 /// The largest weights file that is read: GhostNet 1.3 in f64 takes 59 MB.
-const MAX_FILE_BYTES: u64 = 2 << 30;
+pub(super) const MAX_FILE_BYTES: u64 = 2 << 30;
 
 /// The largest `config.json` that is read: the labels of ImageNet-22k take 2 MB.
 pub(super) const MAX_CONFIG_BYTES: u64 = 16 << 20;

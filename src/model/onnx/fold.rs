@@ -1,0 +1,117 @@
+//! What is known while a graph is imported: constants, and the arithmetic on shapes.
+
+use super::{
+    proto::{self, Node},
+    value::{Numbers, Value, total},
+};
+
+/// More values than any tensor of a mobile network has.
+const MOST: usize = 1 << 28;
+
+/// The value of a node `Constant`.
+pub(super) fn constant(node: &Node<'_>, external: &dyn Fn(&proto::Tensor<'_>) -> Result<Vec<u8>, String>) -> Result<Value, String> {
+    if let Some(tensor) = node.tensor("value") {
+        return Value::of(tensor, external);
+    }
+    let floats = |values: &[f32]| Numbers::F32(values.into());
+    if node.has("value_float") {
+        return Ok(Value::constant(&[], floats(&[node.float("value_float", 0.0)])));
+    }
+    if node.has("value_int") {
+        return Ok(Value::constant(&[], Numbers::I64([node.whole("value_int", 0)].into())));
+    }
+    if let Some(values) = node.floats("value_floats") {
+        return Ok(Value::constant(&[values.len()], floats(values)));
+    }
+    match node.wholes("value_ints") {
+        Some(values) => Ok(Value::wholes(values.to_vec())),
+        None => Err("a constant that is neither a tensor nor numbers".into()),
+    }
+}
+
+/// The shape that two shapes broadcast to.
+pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
+    let rank = a.len().max(b.len());
+    let side = |dims: &[usize], at: usize| (at + dims.len()).checked_sub(rank).map_or(1, |at| dims[at]);
+    let both = |at: usize| match (side(a, at), side(b, at)) {
+        (1, other) | (other, 1) => Ok(other),
+        (one, other) if one == other => Ok(one),
+        _ => Err(format!("shapes {a:?} and {b:?} do not go together")),
+    };
+    let dims = (0..rank).map(both).collect::<Result<Vec<usize>, String>>()?;
+    match total(dims.iter().copied()) {
+        count if count <= MOST => Ok(dims),
+        _ => Err(format!("shapes {a:?} and {b:?} make more than {MOST} values")),
+    }
+}
+
+/// A calculation on two constants; whole numbers stay whole.
+pub(super) fn binary(op: &str, a: &Value, b: &Value) -> Result<Value, String> {
+    let dims = broadcast(&a.dims(), &b.dims())?;
+    let both = a.expanded(&dims)?.numbers().zip(b.expanded(&dims)?.numbers());
+    let (a, b) = both.ok_or("an input is no constant")?;
+    let numbers = match (&a, &b) {
+        (Numbers::I64(a), Numbers::I64(b)) => {
+            let pairs = a.iter().zip(b.iter());
+            Numbers::I64(
+                pairs
+                    .map(|(&a, &b)| whole(op, a, b).ok_or("a calculation on whole numbers that has no result"))
+                    .collect::<Result<_, _>>()?,
+            )
+        }
+        _ => Numbers::F32((0..a.len()).map(|at| float(op, a.float(at), b.float(at))).collect()),
+    };
+    Ok(Value::constant(&dims, numbers))
+}
+
+fn whole(op: &str, a: i64, b: i64) -> Option<i64> {
+    match op {
+        "Add" => a.checked_add(b),
+        "Sub" => a.checked_sub(b),
+        "Mul" => a.checked_mul(b),
+        "Div" => a.checked_div(b),
+        "Min" => Some(a.min(b)),
+        "Max" => Some(a.max(b)),
+        "Pow" => a.checked_pow(u32::try_from(b).ok()?),
+        "Equal" => Some((a == b).into()),
+        _ => None,
+    }
+}
+
+fn float(op: &str, a: f32, b: f32) -> f32 {
+    match op {
+        "Add" => a + b,
+        "Sub" => a - b,
+        "Mul" => a * b,
+        "Div" => a / b,
+        "Min" => a.min(b),
+        "Max" => a.max(b),
+        "Pow" => a.powf(b),
+        "Equal" => f32::from(u8::from(a == b)),
+        _ => f32::NAN,
+    }
+}
+
+/// Constants one behind the other along a side.
+pub(super) fn concat(values: &[Value], side: usize) -> Result<Value, String> {
+    let mut dims = values[0].dims();
+    let parts: Option<Vec<(usize, Numbers)>> =
+        values.iter().map(|value| Some((value.dims().get(side).copied()?, value.numbers()?))).collect();
+    let parts = parts.ok_or("its inputs are of different ranks")?;
+    let outer: usize = dims[..side].iter().product();
+    let inner: usize = dims[side + 1..].iter().product();
+    dims[side] = parts.iter().map(|(len, _)| len).sum();
+    if parts.iter().any(|(len, numbers)| len * outer * inner != numbers.len()) {
+        return Err("its inputs differ in another side".into());
+    }
+    let places = || {
+        (0..outer).flat_map(|at| {
+            parts.iter().flat_map(move |(len, numbers)| (at * len * inner..(at + 1) * len * inner).map(move |at| (numbers, at)))
+        })
+    };
+    let numbers = match parts.iter().all(|(_, numbers)| matches!(numbers, Numbers::I64(_))) {
+        true => Numbers::I64(places().map(|(numbers, at)| if let Numbers::I64(values) = numbers { values[at] } else { 0 }).collect()),
+        false => Numbers::F32(places().map(|(numbers, at)| numbers.float(at)).collect()),
+    };
+    Ok(Value::constant(&dims, numbers))
+}

@@ -1,0 +1,446 @@
+//! An ONNX graph on its way to one of ours.
+
+use super::{
+    fold,
+    operators::OPERATORS,
+    proto::{self, Node},
+    value::{Numbers, Source, Value, contiguous, total},
+};
+use crate::graph::{Activation, Axis, ConstId, Element, Graph, NodeId, Op, Rearrange, Shape, TensorType};
+use std::collections::BTreeMap;
+
+/// Maps of a node: channels, rows and columns.
+pub(super) type Maps = (NodeId, [usize; 3]);
+
+/// More values than any input of a mobile network has.
+const MOST: usize = 1 << 28;
+
+/// Operators that move windows over the maps of images.
+const WINDOWS: [&str; 8] =
+    ["Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "BatchNormalization", "Resize", "Upsample"];
+
+/// Rows and columns of an input that leaves them open, where nobody says.
+const USUAL_SIZE: [usize; 2] = [224, 224];
+
+pub(super) struct Import<'m> {
+    pub graph: Graph,
+    pub opset: i64,
+    shapes: Vec<Shape>,
+    inputs: Vec<Shape>,
+    values: BTreeMap<&'m str, Value>,
+    constants: BTreeMap<String, ConstId>,
+    /// The node at hand, for names.
+    title: &'m str,
+    /// Whether anything depends on the inputs' rows and columns.
+    pub is_fixed: bool,
+}
+
+/// Nodes that are not covered, by operator.
+#[derive(Default)]
+struct Refused(BTreeMap<String, Vec<(String, String)>>);
+
+/// The graph of a model. The error is one line.
+pub(super) fn graph(
+    model: &proto::Model<'_>,
+    size: Option<[usize; 2]>,
+    external: &dyn Fn(&proto::Tensor<'_>) -> Result<Vec<u8>, String>,
+) -> Result<Graph, String> {
+    let graph = import(model, size, external, false)?;
+    match graph {
+        (graph, false) => Ok(graph),
+        // What was open is not: once more, with sides that say so.
+        (_, true) => Ok(import(model, size, external, true)?.0),
+    }
+}
+
+/// The graph, and whether it needs inputs of the size that was assumed though they leave it open.
+fn import<'m>(
+    model: &proto::Model<'m>,
+    size: Option<[usize; 2]>,
+    external: &dyn Fn(&proto::Tensor<'_>) -> Result<Vec<u8>, String>,
+    fix: bool,
+) -> Result<(Graph, bool), String> {
+    let mut import = Import {
+        graph: Graph::new(),
+        opset: model.opset,
+        shapes: Vec::new(),
+        inputs: Vec::new(),
+        values: BTreeMap::new(),
+        constants: BTreeMap::new(),
+        title: "",
+        is_fixed: false,
+    };
+    for tensor in &model.graph.initializers {
+        import.values.insert(tensor.name, Value::of(tensor, external)?);
+    }
+    let mut open = false;
+    for info in &model.graph.inputs {
+        // Old files list weights among the inputs.
+        if !import.values.contains_key(info.name) {
+            open |= import.input(info, &model.graph.nodes, size.unwrap_or(USUAL_SIZE), fix)?;
+        }
+    }
+    let mut refused = Refused::default();
+    for node in &model.graph.nodes {
+        import.node(node, external, &mut refused);
+    }
+    refused.check()?;
+    let mut is_single = false;
+    for info in &model.graph.outputs {
+        is_single |= import.output(info)?;
+    }
+    if is_single {
+        // A result has no side for the images.
+        import.graph.fix_batch(1);
+    }
+    Ok((import.graph, open && import.is_fixed && !fix))
+}
+
+impl Refused {
+    fn add(&mut self, node: &Node<'_>, why: String) {
+        let op = if node.domain.is_empty() || node.domain == "ai.onnx" { node.op.into() } else { format!("{}.{}", node.domain, node.op) };
+        self.0.entry(op).or_default().push((node.title().into(), why));
+    }
+
+    fn check(self) -> Result<(), String> {
+        const SHOWN: usize = 3;
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let operator = |(op, nodes): (&String, &Vec<(String, String)>)| {
+            let names: Vec<&str> = nodes.iter().take(SHOWN).map(|(name, _)| &name[..]).collect();
+            let more = if nodes.len() > SHOWN { format!(" and {} more", nodes.len() - SHOWN) } else { String::new() };
+            format!("{op} (`{}`{more}): {}", names.join("`, `"), nodes[0].1)
+        };
+        let all: Vec<String> = self.0.iter().map(operator).collect();
+        Err(format!("operators that are not covered: {}", all.join("; ")))
+    }
+}
+
+impl<'m> Import<'m> {
+    /// Adds an input; whether its rows or columns are open.
+    fn input(&mut self, info: &proto::ValueInfo<'m>, nodes: &[Node<'m>], size: [usize; 2], fix: bool) -> Result<bool, String> {
+        let name = info.name;
+        let element = element(info.kind).ok_or_else(|| format!("input `{name}` has ONNX's type {}, which is not taken", info.kind))?;
+        if !info.has_shape || info.dims.len() > 6 {
+            return Err(format!("input `{name}` has no shape of at most six sides"));
+        }
+        // Images are counted where windows move over them; other tensors are whole as they are.
+        let has_windows = nodes.iter().any(|node| WINDOWS.contains(&node.op));
+        match info.dims.first() {
+            Some(None | Some(1)) => {}
+            Some(Some(_)) if has_windows => {}
+            _ => return self.whole_input(info, element),
+        }
+        // Channels last: some node turns them to the front.
+        let turns = |node: &&Node<'_>| node.op == "Transpose" && node.inputs.first() == Some(&name);
+        let is_maps = info.dims.len() == 4 && info.dims[1].is_some() && !nodes.iter().any(|node| turns(&node));
+        let open = info.dims[1..].iter().any(Option::is_none);
+        let mut dims: Vec<usize> = vec![1];
+        for (side, length) in info.dims.iter().enumerate().skip(1) {
+            dims.push(match length {
+                Some(length) => *length,
+                None if info.dims.len() == 4 && side == if is_maps { 2 } else { 1 } => size[0],
+                None if info.dims.len() == 4 && side == if is_maps { 3 } else { 2 } => size[1],
+                None => return Err(format!("input `{name}` leaves side {side} open")),
+            });
+        }
+        let batch = match info.dims[0] {
+            None | Some(1) => "n".to_string(),
+            Some(images) => format!("n={images}"),
+        };
+        let letters = if is_maps { ["c", "h", "w"].to_vec() } else { vec!["c"; dims.len() - 1] };
+        let side = |(at, (&length, letter)): (usize, (&usize, &str))| match is_maps && at > 0 && info.dims[at + 1].is_none() && !fix {
+            true => letter.to_string(),
+            false => format!("{letter}={length}"),
+        };
+        let sides: Vec<String> = [batch].into_iter().chain(dims[1..].iter().zip(letters).enumerate().map(side)).collect();
+        let tensor = TensorType::new(element, sides.iter().map(String::as_str))?;
+        if total(dims.iter().copied()) > MOST {
+            return Err(format!("input `{name}` has more than {MOST} values"));
+        }
+        let source = if is_maps { [dims[1], dims[2], dims[3]] } else { [dims[1..].iter().product(), 1, 1] };
+        let node = self.graph.add_input_of(name, source[0], tensor).map_err(|error| error.to_string())?;
+        let shape = Shape::new(1, source[0], source[1], source[2]);
+        self.inputs.push(shape);
+        self.shapes.push(shape);
+        let value = Value { batch: Some(0), is_whole: element != Element::F32, ..Self::view((node, source), &dims) };
+        self.values.insert(name, value);
+        self.is_fixed |= open && !is_maps;
+        Ok(open)
+    }
+
+    /// Adds an input that is no images: all its values as one vector.
+    fn whole_input(&mut self, info: &proto::ValueInfo<'m>, element: Element) -> Result<bool, String> {
+        let name = info.name;
+        let dims = info.dims.iter().copied().collect::<Option<Vec<usize>>>();
+        let dims = dims.ok_or_else(|| format!("input `{name}` leaves a side open"))?;
+        let sides: Vec<String> = dims.iter().map(|length| format!("c={length}")).collect();
+        let tensor = TensorType::new(element, sides.iter().map(String::as_str))?;
+        let count = total(dims.iter().copied());
+        let node = self.graph.add_input_of(name, count, tensor).map_err(|error| error.to_string())?;
+        let shape = Shape::new(1, count, 1, 1);
+        self.inputs.push(shape);
+        self.shapes.push(shape);
+        let value = Value { batch: None, is_whole: element != Element::F32, ..Self::view_of_vector((node, [count, 1, 1]), &dims) };
+        self.values.insert(name, value);
+        Ok(false)
+    }
+
+    /// Declares a result; whether it is of one image alone.
+    fn output(&mut self, info: &proto::ValueInfo<'m>) -> Result<bool, String> {
+        let name = info.name;
+        let value = self.values.get(name).cloned().ok_or_else(|| format!("result `{name}` is computed by no node"))?;
+        if value.is_constant() {
+            return Err(format!("result `{name}` is a constant"));
+        }
+        self.title = name;
+        let element = element(info.kind).unwrap_or(Element::F32);
+        let batched = value.batch == Some(0);
+        let sides = |named: &mut dyn Iterator<Item = String>| -> Vec<String> {
+            let batch = batched.then(|| "n".to_string());
+            batch.into_iter().chain(named).collect()
+        };
+        let rest = &value.axes[usize::from(batched)..];
+        // Maps leave as they are; anything else row by row.
+        let maps = match (&value.source, rest) {
+            (Source::Node(node, [c, h, w]), [ac, ah, aw]) if batched && [ac.len, ah.len, aw.len] == [*c, *h, *w] => {
+                self.walks_all(&value).then_some(*node)
+            }
+            _ => None,
+        };
+        let (node, sides) = match maps {
+            Some(node) => (node, sides(&mut ["c", "h", "w"].map(String::from).into_iter())),
+            None => {
+                let lengths: Vec<String> = rest.iter().map(|axis| format!("c={}", axis.len)).collect();
+                // Vectors of any length need none.
+                let named = if lengths.len() == 1 { vec!["c".into()] } else { lengths };
+                (self.vector(&value)?.0, sides(&mut named.into_iter()))
+            }
+        };
+        let tensor = TensorType::new(element, sides.iter().map(String::as_str))?;
+        self.graph.add_output_of(name, node, tensor);
+        Ok(!batched)
+    }
+
+    fn node(&mut self, node: &Node<'m>, external: &dyn Fn(&proto::Tensor<'_>) -> Result<Vec<u8>, String>, refused: &mut Refused) {
+        self.title = node.title();
+        if !matches!(node.domain, "" | "ai.onnx") {
+            return refused.add(node, "no operator of ONNX's own".into());
+        }
+        let Some((_, operator)) = OPERATORS.iter().find(|(name, _)| *name == node.op) else {
+            return refused.add(node, "no such operator here".into());
+        };
+        let mut inputs = Vec::new();
+        for name in &node.inputs {
+            match self.values.get(name) {
+                Some(value) => inputs.push(Some(value.clone())),
+                None if name.is_empty() => inputs.push(None),
+                // Of a node that was refused, or of none.
+                None => return,
+            }
+        }
+        let made = match node.op {
+            "Constant" => fold::constant(node, external).map(|value| vec![value]),
+            _ => operator(self, node, &inputs),
+        };
+        match made {
+            Ok(values) => self.values.extend(node.outputs.iter().copied().zip(values)),
+            Err(why) => refused.add(node, why),
+        }
+    }
+
+    /// Adds a node of ours.
+    pub fn add(&mut self, suffix: &str, op: Op, inputs: &[NodeId]) -> Result<Maps, String> {
+        let name = if suffix.is_empty() { self.title.to_string() } else { format!("{}.{suffix}", self.title) };
+        let node = self.graph.add(name, op, inputs).map_err(|error| error.to_string())?;
+        let shape = self.graph.next_shape(&self.shapes, &self.inputs).map_err(|error| error.to_string())?;
+        self.shapes.push(shape);
+        Ok((node, [shape.c, shape.h, shape.w]))
+    }
+
+    /// A constant of ours of a file's; one of a name is taken once.
+    pub fn weights(&mut self, name: &str, shape: &[usize], value: &Value) -> Result<ConstId, String> {
+        let key = format!("{name}:{shape:?}");
+        if let Some(id) = self.constants.get(&key) {
+            return Ok(*id);
+        }
+        let data: std::sync::Arc<[f32]> = match value.numbers() {
+            Some(Numbers::F32(values)) => values,
+            Some(numbers) => (0..numbers.len()).map(|at| numbers.float(at)).collect(),
+            None => return Err(format!("`{name}` has to be a constant")),
+        };
+        let id = self.graph.add_constant(name, shape, data).map_err(|error| error.to_string())?;
+        self.constants.insert(key, id);
+        Ok(id)
+    }
+
+    /// A matrix of ours that belongs to the node at hand.
+    pub fn matrix(&mut self, suffix: &str, shape: &[usize], data: Vec<f32>) -> Result<ConstId, String> {
+        self.graph.add_constant(format!("{}.{suffix}", self.title), shape, data).map_err(|error| error.to_string())
+    }
+
+    /// A constant of ours that belongs to the node at hand.
+    pub fn made(&mut self, suffix: &str, data: Vec<f32>) -> Result<ConstId, String> {
+        let name = format!("{}.{suffix}", self.title);
+        self.graph.add_constant(name, &[data.len()], data).map_err(|error| error.to_string())
+    }
+
+    /// The tensor `dims` that lies on a node row by row: all sides over channels, or channels, rows
+    /// and columns.
+    pub fn view((node, source): Maps, dims: &[usize]) -> Value {
+        let [c, h, w] = source;
+        let axes = match *dims {
+            [n, dc, dh, dw] if [dc, dh, dw] == source => vec![
+                Axis { len: n, channels: 0, pixels: 0 },
+                Axis { len: c, channels: 1, pixels: 0 },
+                Axis { len: h, channels: 0, pixels: w as isize },
+                Axis { len: w, channels: 0, pixels: 1 },
+            ],
+            [n, dc, pixels] if dc == c && pixels == h * w && pixels > 1 => vec![
+                Axis { len: n, channels: 0, pixels: 0 },
+                Axis { len: c, channels: 1, pixels: 0 },
+                Axis { len: pixels, channels: 0, pixels: 1 },
+            ],
+            _ => contiguous(dims),
+        };
+        Value { source: Source::Node(node, source), axes, start: [0, 0], batch: Some(0), is_whole: false }
+    }
+
+    /// Whether a view walks over all values of its node in their own order.
+    fn walks_all(&self, value: &Value) -> bool {
+        let Source::Node(_, [c, h, w]) = value.source else { return false };
+        let (mut pixels, mut channels) = (1, 1);
+        for axis in value.axes.iter().rev().filter(|axis| axis.len != 1) {
+            if pixels < h * w {
+                if (axis.channels, axis.pixels) != (0, pixels as isize) {
+                    return false;
+                }
+                pixels *= axis.len;
+            } else {
+                if (axis.channels, axis.pixels) != (channels as isize, 0) {
+                    return false;
+                }
+                channels *= axis.len;
+            }
+        }
+        value.start == [0, 0] && (channels, pixels) == (c, h * w)
+    }
+
+    /// The values as maps of these channels, rows and columns, in the order of the view's sides.
+    pub fn maps(&mut self, value: &Value, to: [usize; 3]) -> Result<Maps, String> {
+        let Source::Node(node, of) = value.source else { return Err("an input is a constant".into()) };
+        if of == to && self.walks_all(value) {
+            return Ok((node, of));
+        }
+        let sides: Vec<Axis> = value.axes.iter().copied().filter(|axis| axis.len != 1).collect();
+        // Some channels in a row of maps as they are.
+        let whole = |axis: &Axis| axis.channels == 0;
+        if of[1..] == to[1..] && value.start[1] == 0 && to[0] < of[0] {
+            let (pixel, channel): (Vec<Axis>, Vec<Axis>) = sides.iter().partition(|axis| whole(axis));
+            let runs = channel.len() == 1 && channel[0].channels == 1 || (channel.is_empty() && to[0] == 1);
+            let in_front = sides.first().is_none_or(|axis| !whole(axis)) || channel.is_empty();
+            let mut left = of[1] * of[2];
+            let all = pixel.iter().all(|axis| {
+                left /= axis.len.max(1);
+                axis.pixels == left as isize
+            });
+            if runs && in_front && all && left == 1 {
+                return self.add("slice", Op::Slice { start: value.start[0], len: to[0] }, &[node]);
+            }
+        }
+        self.is_fixed = true;
+        let rearrange = Rearrange { of, start: value.start, axes: merged(&sides), to };
+        self.add("order", Op::Rearrange(rearrange), &[node])
+    }
+
+    /// The maps of a tensor `[n, c, h, w]`, `[n, c, l]` or `[n, c]`.
+    pub fn tensor(&mut self, value: &Value) -> Result<Maps, String> {
+        let dims = value.dims();
+        match (value.batch, &dims[..]) {
+            (Some(0), &[_, c, h, w]) => self.maps(value, [c, h, w]),
+            (Some(0), &[_, c, l]) => self.maps(value, [c, 1, l]),
+            (Some(0), &[_, c]) => self.maps(value, [c, 1, 1]),
+            _ => Err(format!("a tensor of shape {dims:?} has no images in front, or more than four sides")),
+        }
+    }
+
+    /// So many channels at so many pixels, whichever rows and columns these are, in the order of the
+    /// view's sides.
+    pub fn pixels(&mut self, value: &Value, [c, pixels]: [usize; 2]) -> Result<Maps, String> {
+        if let Source::Node(node, of) = value.source
+            && of[0] == c
+            && of[1] * of[2] == pixels
+            && self.walks_all(value)
+        {
+            return Ok((node, of));
+        }
+        self.maps(value, [c, 1, pixels])
+    }
+
+    /// All values of an image as channels, row by row.
+    pub fn vector(&mut self, value: &Value) -> Result<Maps, String> {
+        self.maps(value, [value.count(), 1, 1])
+    }
+
+    /// The same tensor, so that it lies row by row.
+    pub fn in_order(&mut self, value: &Value) -> Result<Value, String> {
+        let made = self.vector(value)?;
+        Ok(Value { batch: value.batch, ..Self::view_of_vector(made, &value.dims()) })
+    }
+
+    fn view_of_vector((node, source): Maps, dims: &[usize]) -> Value {
+        Value { source: Source::Node(node, source), axes: contiguous(dims), start: [0, 0], batch: Some(0), is_whole: false }
+    }
+
+    /// A function of every value: of the node, so that the view stays.
+    pub fn each(&mut self, suffix: &str, value: &Value, op: Op) -> Result<Value, String> {
+        let Source::Node(node, _) = value.source else { return Err("its input is a constant".into()) };
+        let (node, source) = self.add(suffix, op, &[node])?;
+        Ok(Value { source: Source::Node(node, source), ..value.clone() })
+    }
+
+    pub fn activated(&mut self, suffix: &str, value: &Value, activation: Activation) -> Result<Value, String> {
+        self.each(suffix, value, Op::Activate(activation))
+    }
+
+    /// `value * scale + shift` for every value.
+    pub fn scaled(&mut self, suffix: &str, value: &Value, scale: f32, shift: f32) -> Result<Value, String> {
+        let Source::Node(_, [c, ..]) = value.source else { return Err("its input is a constant".into()) };
+        self.scaled_by(suffix, value, vec![scale; c], vec![shift; c])
+    }
+
+    /// `value * scale + shift`, with a scale and a shift for each channel of the node.
+    pub fn scaled_by(&mut self, suffix: &str, value: &Value, scale: Vec<f32>, shift: Vec<f32>) -> Result<Value, String> {
+        let (zeros, ones) = (vec![0.0; scale.len()], vec![1.0; scale.len()]);
+        let name = |part: &str| if suffix.is_empty() { part.to_string() } else { format!("{suffix}.{part}") };
+        let (weight, bias) = (self.made(&name("scale"), scale)?, self.made(&name("shift"), shift)?);
+        let (mean, var) = (self.made(&name("mean"), zeros)?, self.made(&name("var"), ones)?);
+        self.each(suffix, value, Op::BatchNorm { weight, bias, mean, var, eps: 0.0 })
+    }
+}
+
+/// Axes of which the inner walks on where the outer one steps are one.
+fn merged(axes: &[Axis]) -> Vec<Axis> {
+    let mut made: Vec<Axis> = Vec::new();
+    for &axis in axes {
+        match made.last_mut() {
+            Some(last) if last.channels == axis.channels * axis.len as isize && last.pixels == axis.pixels * axis.len as isize => {
+                *last = Axis { len: last.len * axis.len, ..axis };
+            }
+            _ => made.push(axis),
+        }
+    }
+    made
+}
+
+/// The type of an end of ONNX's type.
+fn element(kind: i64) -> Option<Element> {
+    Some(match kind {
+        1 => Element::F32,
+        6 => Element::I32,
+        7 => Element::I64,
+        9 => Element::Bool,
+        _ => return None,
+    })
+}

@@ -1,0 +1,83 @@
+//! Networks in ONNX files: their graphs become ours, operator by operator, by a table.
+//!
+//! A tensor of any rank is a view ([`value`]) of one of our nodes, whose maps are `[n, c, h, w]`.
+//! Constants and the arithmetic on shapes fold away here, since every shape is known: the first side
+//! of an input counts the images, and is 1 meanwhile. What is not covered is refused in one message
+//! that lists each operator with its nodes and why.
+//!
+//! Operators: <https://onnx.ai/onnx/operators/>.
+
+mod fold;
+mod import;
+mod operators;
+mod proto;
+mod value;
+
+use super::{
+    Card, Network,
+    checkpoint::{MAX_FILE_BYTES, regular_file},
+};
+use crate::{Error, Result};
+use std::{
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
+    path::{Component, Path},
+};
+
+/// How many first bytes tell an ONNX file.
+pub(super) const HEAD_BYTES: usize = 9;
+
+/// Whether a file of these first bytes may be an ONNX file: it begins with its version of the
+/// format, then come texts, the graph or the operators' version. A safetensors file of an unlucky
+/// length has an object in the ninth place.
+pub(super) fn is_onnx(head: &[u8]) -> bool {
+    matches!(head, [0x08, 1..=20, 0x12 | 0x1a | 0x22 | 0x32 | 0x3a | 0x42, ..]) && head.get(8) != Some(&b'{')
+}
+
+/// The bytes of a file that is an ONNX file by its first bytes.
+pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>> {
+    regular_file(path, MAX_FILE_BYTES)?;
+    let io = |error: std::io::Error| Error::io(path, &error);
+    let mut file = File::open(path).map_err(io)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut bytes).map_err(io)?;
+    if !is_onnx(&bytes) {
+        return Ok(None);
+    }
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(io)?;
+    Ok(Some(bytes))
+}
+
+/// The network of an ONNX file. Messages call it `origin`; `size` are the rows and columns of inputs
+/// that leave them open. Tensors in other files lie in `folder`.
+pub(super) fn read(origin: &Path, bytes: &[u8], size: Option<[usize; 2]>, folder: Option<&Path>) -> Result<Network> {
+    let refuse = |what: String| Error::weights(origin, what);
+    let model = proto::Model::parse(bytes).map_err(refuse)?;
+    let external = |tensor: &proto::Tensor<'_>| external(tensor, folder);
+    let graph = import::graph(&model, size, &external).map_err(refuse)?;
+    let name = origin.file_stem().map_or_else(|| "network".into(), |stem| stem.to_string_lossy().into_owned());
+    Network::new(graph, Card::named(name))
+}
+
+/// The bytes of a tensor that lies in another file of the folder.
+fn external(tensor: &proto::Tensor<'_>, folder: Option<&Path>) -> Result<Vec<u8>, String> {
+    let said = |key: &str| tensor.external.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
+    let name = said("location").unwrap_or_default();
+    let wrong = |what: &str| format!("tensor `{}` lies in `{name}`: {what}", tensor.name);
+    let folder = folder.ok_or_else(|| wrong("only this file was given"))?;
+    // A file of the folder or below it, and no other.
+    let is_below = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    if name.is_empty() || !is_below {
+        return Err(wrong("not a file beside this one"));
+    }
+    let number = |key: &str| said(key).map_or(Ok(None), |text| text.parse::<u64>().map(Some).map_err(|_| wrong("an impossible place")));
+    let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(folder.join(name))?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.take(length.unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|error| wrong(&error.to_string()))
+}
