@@ -2,7 +2,7 @@
 //! `cargo run --release --example custom_graph`.
 
 use ghostnet::{
-    Engine, EngineOptions, Tensor,
+    Card, Engine, EngineOptions, Network, Tensor,
     graph::{Activation, Conv, Graph, Op},
     model::{Source, families::ghostnet::GhostModule},
     plan::Form,
@@ -23,7 +23,7 @@ fn main() -> anyhow::Result<()> {
     graph.add_output("maps", sum);
 
     let engine = Engine::blocking(EngineOptions::default())?;
-    let model = engine.load_graph(graph)?;
+    let model = engine.load(Network::new(graph, Card::named("ghosts"))?)?;
     for step in model.plan(1, 64, 64, Form::Tensors)?.steps {
         println!("{:8} {:10} {:7} multiply-adds", step.name, step.dispatch.key.kernel, step.macs);
     }

@@ -60,7 +60,7 @@ pub mod shader;
 mod stats;
 mod tensor;
 mod text;
-#[cfg(all(target_arch = "wasm32", feature = "web"))]
+#[cfg(all(target_arch = "wasm32", any(feature = "web", feature = "web_bench")))]
 mod web;
 
 pub use cache::CacheDir;

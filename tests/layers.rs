@@ -123,7 +123,12 @@ impl Library {
 
     /// The module in which that is, to which a path leads.
     fn home(&self, path: &str) -> String {
-        let path = path.trim_start_matches("crate::");
+        let mut names: Vec<&str> = Vec::new();
+        for name in path.trim_start_matches("crate::").split("::") {
+            // As in `super::super::engine`.
+            if name == "super" { _ = names.pop() } else { names.push(name) }
+        }
+        let path = &*names.join("::");
         let ends = path.match_indices("::").map(|(at, _)| at).chain([path.len()]);
         let known = ends.map(|end| &path[..end]).take_while(|start| self.modules.contains_key(*start)).last().unwrap_or("crate");
         let rest = path.strip_prefix(known).unwrap_or(path).trim_start_matches("::");

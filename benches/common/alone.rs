@@ -16,12 +16,11 @@ use ghostnet::{
     },
     measure::{
         gb_per_s, gflops,
-        kernel::{Measured, measure},
+        kernel::{Measured, measure, options},
     },
-    plan::{Form, PlanOptions},
+    plan::PlanOptions,
 };
 use ghostnet_cli::report::text::{Align, bytes, number, write_file};
-use serde_json::json;
 use std::path::PathBuf;
 
 /// How a kernel is measured, whichever it is.
@@ -83,10 +82,9 @@ pub fn run(args: &Args, name: &str, given: &ArgMatches) -> Result<()> {
     let precision = if how.f16 { Precision::F16 } else { Precision::F32 };
     let class = CLASSES.iter().find(|(name, _)| how.class.as_deref() == Some(*name));
     let choice = class.map(|(_, class)| Choice::new(*class));
-    let options = EngineOptions::default().backend(Backend::Gpu).adapter(args.adapter.clone());
-    let engine = Engine::blocking(options.precision(precision).choice(choice))?;
-    let options = PlanOptions { form: Form::Tensors, precision, choice: engine.choice(), normalise: [[0.0; 3], [1.0; 3]] };
-    let mut case = case(cases, given, &options);
+    let wanted = EngineOptions::default().backend(Backend::Gpu).adapter(args.adapter.clone());
+    let engine = Engine::blocking(wanted.precision(precision).choice(choice))?;
+    let mut case = case(cases, given, &options(&engine));
     let shader = case.plan.steps[0].dispatch.key.source();
     if let Some(file) = &how.dump {
         write_file(file, shader.as_bytes())?;
@@ -161,12 +159,7 @@ fn findings<'a>(engine: &'a Engine, case: &Case, found: &Measured, cost: Option<
             ("workgroups", Right),
         ],
         rows: vec![Row { name: case.name.clone(), ms: *ms, json, cells }],
-        more: json!({
-            "roofline": {
-                "gflops": roof.gflops,
-                "copies": roof.copies.iter().map(|c| json!({ "bytes": c.bytes, "gb_per_s": c.gb_per_s })).collect::<Vec<_>>(),
-            },
-        }),
+        more: found.more(),
         notes,
     }
 }

@@ -78,83 +78,125 @@ impl Axis {
 /// The roof and every layer below it, on logarithmic axes.
 pub fn roofline(title: &str, subtitle: &str, roof: &Roofline, points: &[Point]) -> Result<String> {
     let height = 700;
-    let (left, right, top, bottom) = (MARGIN + 56, WIDTH - MARGIN - 8, MARGIN + 104, height - MARGIN - 64);
-    let x = Axis::new(points.iter().map(|p| p.intensity), [left, right]);
-    let y = Axis::new(points.iter().map(|p| p.gflops).chain([roof.gflops]), [bottom, top]);
+    let x = Axis::new(points.iter().map(|p| p.intensity), [MARGIN + 56, WIDTH - MARGIN - 8]);
+    let y = Axis::new(points.iter().map(|p| p.gflops).chain([roof.gflops]), [height - MARGIN - 64, MARGIN + 104]);
     document(title, subtitle, height, |area| {
-        let write = |words: String, at: (i32, i32), size: i32, ink: RGBColor, h: HPos, v: VPos| {
-            area.draw(&Text::new(words, at, text(size, ink, h, v)))
-        };
+        let mut order: Vec<&Point> = points.iter().filter(|p| p.intensity > 0.0 && p.gflops > 0.0).collect();
+        order.sort_by(|a, b| b.share.total_cmp(&a.share));
+        let mut chart = Chart { area, x, y, taken: Vec::new() };
+        chart.grid()?;
+        chart.roof(roof)?;
+        chart.circles(&order)?;
+        chart.names(&order)?;
+        chart.legend(&order)
+    })
+}
+
+/// A chart on two axes under construction.
+struct Chart<'a, 'b> {
+    area: &'a Area<'b>,
+    x: Axis,
+    y: Axis,
+    /// The boxes of what is written or drawn already, [left, right, top, bottom].
+    taken: Vec<[i32; 4]>,
+}
+
+/// Larger for a larger share of the time.
+fn radius(point: &Point) -> i32 {
+    3 + (point.share.max(0.0).sqrt() * 40.0).round() as i32
+}
+
+impl Chart<'_, '_> {
+    fn write(&self, words: String, at: (i32, i32), size: i32, ink: RGBColor, h: HPos, v: VPos) -> Drawn {
+        Ok(self.area.draw(&Text::new(words, at, text(size, ink, h, v)))?)
+    }
+
+    fn place(&self, point: &Point) -> (i32, i32) {
+        (self.x.at(point.intensity), self.y.at(point.gflops))
+    }
+
+    /// Lines at the axes' ticks, and what the axes are.
+    fn grid(&self) -> Drawn {
+        let (x, y) = (&self.x, &self.y);
+        let (left, right, top, bottom) = (x.from, x.to, y.to, y.from);
         for value in x.ticks() {
-            area.draw(&PathElement::new([(x.at(value), top), (x.at(value), bottom)], GRID))?;
-            write(trimmed(value), (x.at(value), bottom + 6), 13, FAINT, HPos::Center, VPos::Top)?;
+            self.area.draw(&PathElement::new([(x.at(value), top), (x.at(value), bottom)], GRID))?;
+            self.write(trimmed(value), (x.at(value), bottom + 6), 13, FAINT, HPos::Center, VPos::Top)?;
         }
         for value in y.ticks() {
-            area.draw(&PathElement::new([(left, y.at(value)), (right, y.at(value))], GRID))?;
-            write(trimmed(value), (left - 6, y.at(value)), 13, FAINT, HPos::Right, VPos::Center)?;
+            self.area.draw(&PathElement::new([(left, y.at(value)), (right, y.at(value))], GRID))?;
+            self.write(trimmed(value), (left - 6, y.at(value)), 13, FAINT, HPos::Right, VPos::Center)?;
         }
-        write("operations per byte read or written".into(), ((left + right) / 2, bottom + 26), 14, INK, HPos::Center, VPos::Top)?;
-        write("GFLOP/s".into(), (left - 6, top - 8), 14, INK, HPos::Right, VPos::Bottom)?;
+        self.write("operations per byte read or written".into(), ((left + right) / 2, bottom + 26), 14, INK, HPos::Center, VPos::Top)?;
+        self.write("GFLOP/s".into(), (left - 6, top - 8), 14, INK, HPos::Right, VPos::Bottom)
+    }
 
-        // The boxes of what is written or drawn already, [left, right, top, bottom].
-        let mut taken: Vec<[i32; 4]> = Vec::new();
-        let mut roof_name = |words: String, (px, py): (i32, i32), h: HPos, v: VPos| {
-            let long = words.chars().count() as i32 * CHARACTER;
-            let from = if matches!(h, HPos::Right) { px - long } else { px };
-            let above = if matches!(v, VPos::Bottom) { py - 16 } else { py };
-            taken.push([from, from + long, above, above + 16]);
-            write(words, (px, py), 13, INK, h, v)
-        };
+    /// The name of a line of the roof.
+    fn roof_name(&mut self, words: String, (px, py): (i32, i32), h: HPos, v: VPos) -> Drawn {
+        let long = words.chars().count() as i32 * CHARACTER;
+        let from = if matches!(h, HPos::Right) { px - long } else { px };
+        let above = if matches!(v, VPos::Bottom) { py - 16 } else { py };
+        self.taken.push([from, from + long, above, above + 16]);
+        self.write(words, (px, py), 13, INK, h, v)
+    }
+
+    fn roof(&mut self, roof: &Roofline) -> Drawn {
         // The roof of the largest copy and of the fastest: memory and cache.
         let largest = roof.copies.iter().max_by_key(|c| c.bytes);
         let fastest = roof.copies.iter().max_by(|a, b| a.gb_per_s.total_cmp(&b.gb_per_s));
         let mut lines: Vec<_> = fastest.into_iter().chain(largest).collect();
         lines.dedup();
         for (at, copy) in lines.into_iter().enumerate() {
-            let ridge = (roof.gflops / copy.gb_per_s).clamp(x.low, x.high);
+            let ridge = (roof.gflops / copy.gb_per_s).clamp(self.x.low, self.x.high);
             let rising = |v: f64| v * copy.gb_per_s;
-            let start = x.low.max(y.low / copy.gb_per_s).min(ridge);
-            area.draw(&PathElement::new(
-                [(x.at(start), y.at(rising(start))), (x.at(ridge), y.at(rising(ridge).min(roof.gflops)))],
+            let start = self.x.low.max(self.y.low / copy.gb_per_s).min(ridge);
+            self.area.draw(&PathElement::new(
+                [(self.x.at(start), self.y.at(rising(start))), (self.x.at(ridge), self.y.at(rising(ridge).min(roof.gflops)))],
                 INK.stroke_width(2),
             ))?;
             let words = format!("{} GB/s, {} copied", number(copy.gb_per_s), bytes(copy.bytes));
             let place = (start * ridge).sqrt();
-            let (px, py) = (x.at(place), y.at(rising(place)));
+            let (px, py) = (self.x.at(place), self.y.at(rising(place)));
             // Above the upper line, below the lower.
             match at {
-                0 => roof_name(words, (px - 6, py - 3), HPos::Right, VPos::Bottom)?,
-                _ => roof_name(words, (px + 6, py + 3), HPos::Left, VPos::Top)?,
+                0 => self.roof_name(words, (px - 6, py - 3), HPos::Right, VPos::Bottom)?,
+                _ => self.roof_name(words, (px + 6, py + 3), HPos::Left, VPos::Top)?,
             }
         }
-        let start = fastest.map_or(x.low, |c| (roof.gflops / c.gb_per_s).clamp(x.low, x.high));
-        area.draw(&PathElement::new([(x.at(start), y.at(roof.gflops)), (right, y.at(roof.gflops))], INK.stroke_width(2)))?;
+        let start = fastest.map_or(self.x.low, |c| (roof.gflops / c.gb_per_s).clamp(self.x.low, self.x.high));
+        self.area.draw(&PathElement::new(
+            [(self.x.at(start), self.y.at(roof.gflops)), (self.x.to, self.y.at(roof.gflops))],
+            INK.stroke_width(2),
+        ))?;
         let words = format!("{} GFLOP/s from registers", number(roof.gflops));
-        roof_name(words, (right, y.at(roof.gflops) - 5), HPos::Right, VPos::Bottom)?;
+        self.roof_name(words, (self.x.to, self.y.at(roof.gflops) - 5), HPos::Right, VPos::Bottom)
+    }
 
-        let mut order: Vec<&Point> = points.iter().filter(|p| p.intensity > 0.0 && p.gflops > 0.0).collect();
-        order.sort_by(|a, b| b.share.total_cmp(&a.share));
-        let radius = |p: &Point| 3 + (p.share.max(0.0).sqrt() * 40.0).round() as i32;
-        // Large points first, so that small ones are not hidden.
-        for point in &order {
-            let at = (x.at(point.intensity), y.at(point.gflops));
-            let radius = radius(point);
-            area.draw(&Circle::new(at, radius, colour(point.kernel).mix(0.75).filled()))?;
-            area.draw(&Circle::new(at, radius, WHITE))?;
+    /// The points, large ones first, so that small ones are not hidden.
+    fn circles(&mut self, order: &[&Point]) -> Drawn {
+        for point in order {
+            let (at, radius) = (self.place(point), radius(point));
+            self.area.draw(&Circle::new(at, radius, colour(point.kernel).mix(0.75).filled()))?;
+            self.area.draw(&Circle::new(at, radius, WHITE))?;
+            self.taken.push([at.0 - radius, at.0 + radius, at.1 - radius, at.1 + radius]);
         }
-        // A name stands where it hides neither a point nor another name, or not at all.
-        let circles = order.iter().map(|p| (x.at(p.intensity), y.at(p.gflops), radius(p)));
-        taken.extend(circles.map(|(px, py, r)| [px - r, px + r, py - r, py + r]));
+        Ok(())
+    }
+
+    /// Names of the points that take most of the time. A name stands where it hides neither a point
+    /// nor another name, or not at all.
+    fn names(&mut self, order: &[&Point]) -> Drawn {
+        let (left, right, top, bottom) = (self.x.from, self.x.to, self.y.to, self.y.from);
         let mut names: Vec<[i32; 4]> = Vec::new();
         for point in order.iter().take(NAMED) {
-            let (px, py, r) = (x.at(point.intensity), y.at(point.gflops), radius(point));
+            let ((px, py), r) = (self.place(point), radius(point));
             let long = point.name.chars().count() as i32 * CHARACTER;
             let free = |[from, to, up, down]: [i32; 4]| {
                 from > left
                     && to < right
                     && up > top
                     && down < bottom
-                    && taken.iter().all(|t| from > t[1] || to < t[0] || up > t[3] || down < t[2])
+                    && self.taken.iter().all(|t| from > t[1] || to < t[0] || up > t[3] || down < t[2])
             };
             let beside = [px + r + 4, px - r - 4 - long].map(|from| (from, py));
             let around = [24, 44, 64, 84, 104].into_iter().flat_map(|d| [-d, d].map(|d| (px - long / 2, py + d)));
@@ -163,17 +205,21 @@ pub fn roofline(title: &str, subtitle: &str, roof: &Roofline, points: &[Point]) 
             let clear = |middle: i32| names.iter().all(|t| px < t[0] || px > t[1] || middle.max(py) < t[2] || middle.min(py) > t[3]);
             let fits = |(label, middle): &([i32; 4], i32)| free(*label) && clear(*middle);
             let Some((label, middle)) = beside.into_iter().chain(around).map(boxed).find(fits) else { continue };
-            taken.push(label);
+            self.taken.push(label);
             names.push(label);
             if middle != py {
                 let toward = (py - middle).signum();
-                area.draw(&PathElement::new([(px, middle + 8 * toward), (px, py - r * toward)], FAINT))?;
+                self.area.draw(&PathElement::new([(px, middle + 8 * toward), (px, py - r * toward)], FAINT))?;
             }
-            write(point.name.clone(), (label[0], middle), 13, INK, HPos::Left, VPos::Center)?;
+            self.write(point.name.clone(), (label[0], middle), 13, INK, HPos::Left, VPos::Center)?;
         }
+        Ok(())
+    }
 
+    /// The kernels' colours.
+    fn legend(&self, order: &[&Point]) -> Drawn {
         let mut kernels: Vec<Kernel> = Vec::new();
-        for point in &order {
+        for point in order {
             if !kernels.contains(&point.kernel) {
                 kernels.push(point.kernel);
             }
@@ -181,14 +227,13 @@ pub fn roofline(title: &str, subtitle: &str, roof: &Roofline, points: &[Point]) 
         let mut at = MARGIN;
         for kernel in kernels {
             let label = kernel.to_string();
-            area.draw(&Circle::new((at + 6, MARGIN + 66), 6, colour(kernel).filled()))?;
+            self.area.draw(&Circle::new((at + 6, MARGIN + 66), 6, colour(kernel).filled()))?;
             let long = label.chars().count() as i32 * CHARACTER;
-            write(label, (at + 18, MARGIN + 66), 14, INK, HPos::Left, VPos::Center)?;
+            self.write(label, (at + 18, MARGIN + 66), 14, INK, HPos::Left, VPos::Center)?;
             at += 18 + long + 18;
         }
-        write("area: share of a run's time".into(), (WIDTH - MARGIN, MARGIN + 66), 13, FAINT, HPos::Right, VPos::Center)?;
-        Ok(())
-    })
+        self.write("area: share of a run's time".into(), (WIDTH - MARGIN, MARGIN + 66), 13, FAINT, HPos::Right, VPos::Center)
+    }
 }
 
 /// A ghost module against the plain convolution.

@@ -9,6 +9,7 @@ use crate::{
     Error, Result,
     shader::{self, shader_text},
 };
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The two shaders: stem and template.
@@ -45,6 +46,12 @@ impl Roofline {
     pub fn gb_per_s(&self, bytes: u64) -> f64 {
         let fits = |c: &&Bandwidth| c.bytes >= bytes || self.copies.iter().all(|other| other.bytes <= c.bytes);
         self.copies.iter().filter(fits).map(|c| c.gb_per_s).fold(0.0, f64::max)
+    }
+
+    /// What the benches' JSON says of it.
+    pub fn json(&self) -> Value {
+        let copies: Value = self.copies.iter().map(|c| json!({ "bytes": c.bytes, "gb_per_s": c.gb_per_s })).collect();
+        json!({ "gflops": self.gflops, "copies": copies })
     }
 
     /// Milliseconds that `macs` multiply-adds and `bytes` read and written take at least.

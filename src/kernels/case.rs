@@ -9,6 +9,7 @@ use crate::{
     Error, Result,
     device::{Choice, Tile},
     graph::{Activation, ConstId, Constant, Graph, Op, Shape},
+    json::Value,
     plan::{
         ConstantCache, Kernel, Plan, PlanInput, PlanOptions, PlanOutput, Precision, check_size,
         emit::{Emitter, Gate, TensorView},
@@ -279,6 +280,13 @@ impl Cases {
         self.options.iter().copied().chain(self.tile.map(|_| TILE)).chain(COMMON)
     }
 
+    /// What a text has to say, such as `NxCxHxW [--out C]`.
+    pub fn usage(&self) -> String {
+        let option = |option: CaseOption| format!("[--{}]", format!("{} {}", option.name, option.value).trim_end());
+        let options: Vec<String> = self.options().map(option).collect();
+        format!("{} {}", self.shape, options.join(" "))
+    }
+
     /// The case that `text` says, such as `1x80x14x14 --out 184`.
     ///
     /// # Errors
@@ -300,11 +308,7 @@ impl Cases {
     }
 
     fn parse<'t>(&self, text: &'t str) -> Result<Given<'t>, String> {
-        let usage = || {
-            let option = |option: CaseOption| format!("[--{}]", format!("{} {}", option.name, option.value).trim_end());
-            let options: Vec<String> = self.options().map(option).collect();
-            format!("a case is {} {}", self.shape, options.join(" "))
-        };
+        let usage = || format!("a case is {}", self.usage());
         let mut words = text.split_whitespace();
         let shape = words.next().filter(|word| !word.starts_with('-')).ok_or_else(|| format!("no shape: {}", usage()))?;
         let sides = self.shape.split('x').count();
@@ -400,7 +404,9 @@ impl<'t> Given<'t> {
     /// sense the operation says.
     pub fn reals(&self, name: &str) -> Result<Option<[f32; 2]>> {
         let Some(word) = self.word(name) else { return Ok(None) };
-        let numbers: Option<Vec<f32>> = word.split('x').map(|number| number.parse().ok()).collect();
+        // Std's reader of floats would bring tables into the browser's module, which compress badly.
+        let number = |text| Value::parse(text).ok()?.number().map(|number| number as f32);
+        let numbers: Option<Vec<f32>> = word.split('x').map(number).collect();
         match numbers.as_deref() {
             Some(&[both]) => Ok(Some([both; 2])),
             Some(&[rows, columns]) => Ok(Some([rows, columns])),
@@ -527,7 +533,8 @@ mod tests {
             (conv2d::KERNEL, "1x8x3x3 --kernel 5 --pad 0", "a window of 5 does not fit on 3 pixels with padding 0"),
             (resample::KERNEL, "1x8x3x3 --scale 2x2x2", "--scale needs one number or two with an `x` between them, `2x2x2` is none"),
             (resample::KERNEL, "1x8x3x3 --scale 0.1", "3 rows times 0.1 are none"),
-            (resample::KERNEL, "1x8x3x3 --scale inf", "a scale of inf is not above 0 and finite"),
+            (resample::KERNEL, "1x8x3x3 --scale 1e99", "a scale of inf is not above 0 and finite"),
+            (resample::KERNEL, "1x8x3x3 --scale inf", "--scale needs one number or two with an `x` between them, `inf` is none"),
             (conv2d::KERNEL, "1x8x3x3 --out 9 --groups 3", "cannot be split into 3 groups"),
             (squeeze_excite::KERNEL, "1x4096x1x1", "4096 channels and 1024 reduced ones, the kernel has room for 2048 and 512"),
         ] {

@@ -1,11 +1,11 @@
 //! A kernel alone: time of its dispatch, and how close it comes to what the device can do.
 
-use super::{Timed, clock_of, gb_per_s, gflops};
+use super::{Timed, clock_of, document, gb_per_s, gflops};
 use crate::{
     Engine, Error, Result,
     gpu::roofline::{self, Roofline},
     kernels::case::Case,
-    plan::Step,
+    plan::{Form, PlanOptions, Step},
 };
 use serde_json::{Value, json};
 
@@ -29,6 +29,11 @@ pub struct Measured {
     pub roof: Roofline,
     /// What was measured and how.
     pub method: String,
+}
+
+/// How a case is made that `engine` is to measure.
+pub fn options(engine: &Engine) -> PlanOptions {
+    PlanOptions { form: Form::Tensors, precision: engine.precision(), choice: engine.choice(), normalise: [[0.0; 3], [1.0; 3]] }
 }
 
 /// Measures the launch of a case.
@@ -59,6 +64,16 @@ pub async fn measure(engine: &Engine, case: &Case, quick: bool) -> Result<Measur
 }
 
 impl Measured {
+    /// What the JSON holds beside its row.
+    pub fn more(&self) -> Value {
+        json!({ "roofline": self.roof.json() })
+    }
+
+    /// All of it; `name` is the case's.
+    pub fn document(&self, engine: &Engine, name: String, quick: bool) -> Value {
+        document("kernel", engine.adapter(), &self.method, quick, self.more(), vec![(name, self.ms, self.json())])
+    }
+
     /// What its row holds beside name and milliseconds.
     pub fn json(&self) -> Value {
         let Self { step, ms, spread: [p10, p90], .. } = self;

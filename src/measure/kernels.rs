@@ -102,13 +102,7 @@ pub async fn measure(
 impl Kernels {
     /// What the JSON holds beside its rows.
     pub fn more(&self) -> Value {
-        json!({
-            "roofline": {
-                "gflops": self.roof.gflops,
-                "copies": self.roof.copies.iter().map(|c| json!({ "bytes": c.bytes, "gb_per_s": c.gb_per_s })).collect::<Vec<_>>(),
-            },
-            "pass_ms": self.pass_ms, "rounds": self.rounds, "total_ms": self.total,
-        })
+        json!({ "roofline": self.roof.json(), "pass_ms": self.pass_ms, "rounds": self.rounds, "total_ms": self.total })
     }
 
     /// All of it.

@@ -1,16 +1,20 @@
 // Runs the benchmark of the kernels and shows what it found.
 
 import { benchKernels } from '../bench.js';
-import { $, bar, element } from './dom.js';
+import { $, element } from './dom.js';
+import { head, kernel, rates, right, times } from './findings.js';
 import { bytes, count, ms, number, percent } from './format.js';
 import { roofline } from './roofline.js';
+
+/** What waits until the measurement is over. */
+const CONTROLS = ['run', 'model', 'rounds', 'measure'];
 
 let found;
 let controller;
 
 async function run() {
   controller = new AbortController();
-  for (const id of ['run', 'model', 'rounds']) $(id).disabled = true;
+  for (const id of CONTROLS) $(id).disabled = true;
   for (const id of ['stop', 'running']) $(id).hidden = false;
   for (const id of ['error', 'results']) $(id).hidden = true;
   $('what').textContent = 'Starting…';
@@ -31,7 +35,7 @@ async function run() {
     $('error').querySelector('p').textContent = error.message;
     $('error').hidden = stopped;
   } finally {
-    for (const id of ['run', 'model', 'rounds']) $(id).disabled = false;
+    for (const id of CONTROLS) $(id).disabled = false;
     for (const id of ['stop', 'running']) $(id).hidden = true;
     $('run').textContent = 'Run again';
   }
@@ -53,24 +57,17 @@ function show(date) {
   $('method').textContent = found.method;
   const subtitle = `${title()}, batch 1, 224 × 224, f32, on ${found.adapter}`;
   $('chart').replaceChildren(roofline(subtitle, roof, rows));
-  const micro = (time) => number(1000 * time);
-  const head = ['Layer', 'Kernel', 'Shape', 'Times', 'µs', 'p10 to p90', 'Share', 'GFLOP/s', 'GB/s', 'Of roof'];
   $('table').replaceChildren(
-    element('thead', {}, element('tr', {}, ...head.map((name, at) => element('th', { scope: 'col', class: at > 2 ? 'right' : '' }, name)))),
-    element('tbody', {}, ...rows.map((row) => {
-      const right = (...children) => element('td', { class: 'right' }, ...children);
-      return element('tr', { 'data-kernel': row.kernel },
+    head('Layer', 'Kernel', 'Shape', 'Times', 'µs', 'p10 to p90', 'Share', 'GFLOP/s', 'GB/s', 'Of roof'),
+    element('tbody', {}, ...rows.map((row) =>
+      element('tr', { 'data-kernel': row.kernel },
         element('th', { scope: 'row' }, row.name),
-        element('td', {}, element('span', { class: 'dot' }), row.kernel),
+        kernel(row),
         element('td', {}, row.shape.replaceAll('x', ' × ').replace('->', '→')),
         right(count(row.count)),
-        right(micro(row.ms)),
-        right(`${micro(row.p10_ms)} to ${micro(row.p90_ms)}`),
+        ...times(row),
         right(percent(row.share)),
-        right(row.macs ? number(row.gflops) : '–'),
-        right(number(row.gb_per_s)),
-        right(element('span', { class: 'meter', 'aria-hidden': 'true' }, bar(Math.min(1, row.of_roof))), percent(row.of_roof, 0)));
-    })));
+        ...rates(row)))));
   $('results').hidden = false;
 }
 

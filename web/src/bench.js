@@ -1,6 +1,12 @@
-// The benchmark of the kernels. Types and what everything does: bench.d.ts.
+// The benchmarks of the kernels. Types and what everything does: bench.d.ts. They are in a module of
+// WebAssembly of their own, so that whoever only runs networks does not load them.
 
-import { start } from './start.js';
+import { engine } from './bench_engine.js';
+import { starter } from './start.js';
+
+export { GhostNetCrashed } from './start.js';
+
+const start = starter(engine, new URL('./bench_engine_bg.wasm', import.meta.url));
 
 export async function benchKernels({ model = 'ghostnet_100', quick = false, onProgress, signal } = {}) {
   signal?.throwIfAborted();
@@ -10,4 +16,14 @@ export async function benchKernels({ model = 'ghostnet_100', quick = false, onPr
     onProgress?.(done, total, what);
   };
   return engine.call(() => engine.bench_kernels(model, quick, progress));
+}
+
+export async function benchKernel(kernel, shapeAndOptions, { precision = 'f32', quick = false } = {}) {
+  const engine = await start();
+  return engine.call(() => engine.bench_kernel(`${kernel}`, `${shapeAndOptions}`, precision, quick));
+}
+
+export async function kernels() {
+  const engine = await start();
+  return engine.call(() => engine.kernels_alone());
 }

@@ -1,10 +1,12 @@
 // GhostNet in the browser. Types and what everything does: ghostnet.d.ts. The engine itself is
 // ../../src, compiled to engine_bg.wasm.
 
-import { fetched, start } from './start.js';
+import { engine } from './engine.js';
+import { fetched, starter } from './start.js';
 
 export { GhostNetCrashed } from './start.js';
 
+const start = starter(engine, new URL('./engine_bg.wasm', import.meta.url));
 const EMBEDDED = 'ghostnet_050_cifar10';
 const CACHE = 'ghostnet-weights';
 

@@ -1,6 +1,4 @@
-// Fetches the module and runs its engine, which the package and the benchmark share.
-
-import { engine } from './engine.js';
+// Fetches a module and runs its engine: that of the networks, or that of the benchmarks.
 
 /**
  * The engine crashed. A module of WebAssembly that stopped in the middle of something cannot be
@@ -10,29 +8,32 @@ export class GhostNetCrashed extends Error {
   name = 'GhostNetCrashed';
 }
 
-let compiled;
-let running;
-
 /**
- * The engine that runs. One is started where there is none, of a module that is fetched and
- * compiled once.
+ * Gives `start` for the module at an address: the engine that runs. One is started where there is
+ * none, of a module that is fetched and compiled once. `factory` is what tools/build.mjs makes of
+ * the module's JavaScript.
  */
-export function start() {
-  running ??= (async () => {
-    compiled ??= fetched(new URL('./engine_bg.wasm', import.meta.url))
-      .then((response) => response.arrayBuffer())
-      .then(async (bytes) => ({ module: await WebAssembly.compile(bytes), bytes: bytes.byteLength }));
-    return new Engine(await compiled);
-  })().catch((error) => {
-    // The next call may have better luck.
-    running = compiled = undefined;
-    throw error;
-  });
-  return running;
+export function starter(factory, url) {
+  let compiled;
+  let running;
+  const stop = () => (running = undefined);
+  return () => {
+    running ??= (async () => {
+      compiled ??= fetched(url)
+        .then((response) => response.arrayBuffer())
+        .then(async (bytes) => ({ module: await WebAssembly.compile(bytes), bytes: bytes.byteLength }));
+      return new Engine(factory, await compiled, stop);
+    })().catch((error) => {
+      // The next call may have better luck.
+      running = compiled = undefined;
+      throw error;
+    });
+    return running;
+  };
 }
 
 /**
- * What ../../src/web.rs exports, in an instance of the module that nothing else uses. Calls of it
+ * What ../../src/web exports, in an instance of the module that nothing else uses. Calls of it
  * go through `call`.
  */
 class Engine {
@@ -43,10 +44,12 @@ class Engine {
   /** Rejects the calls under way. */
   #rejects = new Set();
   #tables;
+  #stop;
 
-  constructor({ module, bytes }) {
+  constructor(factory, { module, bytes }, stop) {
     this.bytes = bytes;
-    Object.assign(this, engine((imports) => {
+    this.#stop = stop;
+    Object.assign(this, factory((imports) => {
       const { exports } = new WebAssembly.Instance(module, imports);
       this.#tables = Object.values(exports).filter((value) => value instanceof WebAssembly.Table);
       return Object.fromEntries(Object.entries(exports).map(([name, value]) => [name, typeof value === 'function' ? this.#entry(value) : value]));
@@ -101,7 +104,7 @@ class Engine {
     if (this.crashed) return;
     const [reason] = String(cause?.message ?? cause).split('\n');
     this.crashed = new GhostNetCrashed(`the engine crashed (${reason}): networks have to be loaded again`, { cause });
-    running = undefined;
+    this.#stop();
     for (const reject of this.#rejects) reject(this.crashed);
     // Their memory must not wait for the garbage collector.
     for (const table of this.#tables) {

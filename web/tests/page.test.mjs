@@ -56,7 +56,7 @@ async function violations(page) {
 
 /** What is narrower or lower than a finger. */
 const small = (page) => page.evaluate(() =>
-  [...document.querySelectorAll('button, select, nav a, .brand')]
+  [...document.querySelectorAll('button, select, input[type="text"], nav a, .brand')]
     .filter((node) => node.checkVisibility())
     .filter((node) => Math.min(node.getBoundingClientRect().width, node.getBoundingClientRect().height) < 44)
     .map((node) => node.outerHTML));
@@ -409,5 +409,52 @@ describe('the benchmark', () => {
     await page.setViewportSize({ width: 360, height: 740 });
     assert.equal(await overflow(page), 0);
     assert.deepEqual(await small(page), []);
+  });
+
+  test('one kernel on any shape, by keyboard, and its JSON', async () => {
+    await page.setViewportSize({ width: 1200, height: 900 });
+    const rows = () => page.locator('#alone-table tbody th').allTextContents();
+    const measure = async (text) => {
+      await page.locator('#case').fill(text);
+      await page.keyboard.press('Enter');
+      await page.locator('#measure:enabled').waitFor();
+    };
+    assert.equal(await page.locator('#kernel').inputValue(), 'ghost');
+    assert.match(await page.locator('#case').inputValue(), /^1x16x112x112 --out 16/);
+    await page.locator('#kernel').selectOption('pointwise');
+    assert.match(await page.locator('#usage').textContent(), /^NxCxHxW \[--out C\] .*\[--inside N\]$/);
+    await measure('1x8x7x7 --out 12');
+    assert.deepEqual(await rows(), ['pointwise 1x8x7x7 --out 12']);
+    assert.match(await page.locator('#alone-status').textContent(), /^Done: [\d.,]+ microseconds$/);
+    assert.match(await page.locator('#alone-method').textContent(), /^On .*swiftshader.*: the dispatch repeated/i);
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'case', 'the focus stays');
+    await page.locator('#precision').selectOption('f16');
+    await measure('  1x8x7x7   --gate');
+    assert.deepEqual(await rows(), ['pointwise 1x8x7x7 --gate --f16', 'pointwise 1x8x7x7 --out 12']);
+
+    await measure('1x8x7 --out 12');
+    const text = await page.locator('#alone-error p').textContent();
+    assert.equal(text, 'pointwise 1x8x7 --out 12: the shape should be NxCxHxW, 4 whole numbers from 1');
+    assert.equal((await rows()).length, 2);
+    for (const colorScheme of ['dark', 'light']) {
+      await page.emulateMedia({ colorScheme });
+      assert.deepEqual(await violations(page), [], colorScheme);
+    }
+    await page.setViewportSize({ width: 360, height: 740 });
+    assert.equal(await overflow(page), 0);
+    assert.deepEqual(await small(page), []);
+
+    const found = await page.evaluate(async () => (await import('./bench.js')).benchKernel('linear', '1x32 --out 8', { quick: true }));
+    // The keys of `cargo bench --bench kernels -- linear 1x32 --out 8 --json`.
+    const keys = ['adapter', 'backend', 'bench', 'driver', 'method', 'quick', 'roofline', 'rows', 'version'];
+    assert.deepEqual(Object.keys(found).toSorted(), keys);
+    assert.deepEqual([found.bench, found.quick, found.rows.length, found.roofline.copies.length], ['kernel', true, 1, 4]);
+    const [row] = found.rows;
+    const columns = ['bytes', 'gb_per_s', 'gflops', 'kernel', 'macs', 'ms', 'name', 'of_roof', 'p10_ms', 'p90_ms', 'repeats', 'shader', 'workgroups'];
+    assert.deepEqual(Object.keys(row).toSorted(), columns);
+    assert.deepEqual([row.name, row.kernel, row.macs], ['linear 1x32 --out 8', 'linear', 256]);
+    assert.ok(row.ms > 0 && row.p10_ms <= row.ms && row.ms <= row.p90_ms && row.workgroups >= 1, JSON.stringify(row));
+    const refused = page.evaluate(async () => (await import('./bench.js')).benchKernel('nothing', '1x32'));
+    await assert.rejects(refused, /no kernel is called `nothing`: there are conv2d, depthwise, /);
   });
 });

@@ -48,8 +48,8 @@ const SMALLER = [
   '--debuginfo', '--reorder-functions-by-name',
 ];
 
-/** Compiles the library to `directory/engine.js` and `directory/engine_bg.wasm`. */
-function compile(directory) {
+/** Compiles the library with a feature to `directory/NAME.js` and `directory/NAME_bg.wasm`. */
+function compile(directory, name, feature) {
   const chosen = toolchain();
   const env = { ...process.env, ...(chosen && { RUSTUP_TOOLCHAIN: chosen }) };
   // Paths of this machine do not belong in the module.
@@ -61,16 +61,17 @@ function compile(directory) {
   if (!plain) env.CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER = join(target, 'bindgen/release/linker');
   run('cargo', [
     'rustc', '--locked', '-p', 'ghostnet', '--lib', '--crate-type', 'cdylib', '--profile', 'web', '--target', wasm, '--target-dir', join(target, 'wasm'),
-    '--no-default-features', '--features', 'web',
+    '--no-default-features', '--features', feature,
   ], { env });
-  run(join(target, 'bindgen/release/bindgen'), [join(target, 'wasm', wasm, 'web/ghostnet.wasm'), directory, 'engine']);
-  const module = join(directory, 'engine_bg.wasm');
+  run(join(target, 'bindgen/release/bindgen'), [join(target, 'wasm', wasm, 'web/ghostnet.wasm'), directory, name]);
+  const module = join(directory, `${name}_bg.wasm`);
   const features = WASM_FEATURES.map((feature) => `--enable-${feature}`);
   const capture = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] };
   const optimise = (passes) => execFileSync(join(web, 'node_modules/.bin/wasm-opt'), [...features, ...passes, module, '-o', module], capture);
   optimise(SMALLER);
-  makeFactory(join(directory, 'engine.js'));
-  shortenNames(join(directory, 'engine.js'), JSON.parse(optimise(['--strip-debug', '--strip-producers', '--strip-target-features', '--minify-imports-and-exports-and-modules'])));
+  const script = join(directory, `${name}.js`);
+  makeFactory(script);
+  shortenNames(script, JSON.parse(optimise(['--strip-debug', '--strip-producers', '--strip-target-features', '--minify-imports-and-exports-and-modules'])));
 }
 
 /**
@@ -132,7 +133,8 @@ if (!existsSync(join(web, 'node_modules/terser'))) run('npm', ['ci', '--no-audit
 const { minify: terser } = await import('terser');
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
-compile(dist);
+compile(dist, 'engine', 'web');
+compile(dist, 'bench_engine', 'web_bench');
 cpSync(join(web, 'src'), dist, { recursive: true });
 await minify(dist);
 cpSync(join(root, 'assets/ghostnet_050_cifar10.safetensors'), join(dist, 'ghostnet_050_cifar10.safetensors'));

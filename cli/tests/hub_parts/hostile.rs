@@ -263,7 +263,12 @@ fn files_that_are_not_what_they_are_said_to_be() {
         ("another digest of git", answer(200, &[&format!("ETag: \"{}\"", "0".repeat(40)), &commit], WEIGHTS), Say("its SHA-1 in git is ")),
     ];
     all(cases, |request| !request.is_list());
+}
 
+#[test]
+fn etags_that_are_no_names() {
+    let not_a_hub = Say("ENDPOINT does not answer like a model hub: ");
+    let commit = format!("X-Repo-Commit: {COMMIT}");
     let etags = [
         "",
         ".",

@@ -1,36 +1,21 @@
-//! What the browser package calls (feature `web`). `web/src/ghostnet.js` is the interface that
-//! people see, and does whatever needs no Rust.
-//!
-//! Structured results cross as JavaScript objects, numbers as typed arrays. Errors are JavaScript
-//! `Error`s with this library's messages. That of a lost device is named `GhostNetDeviceLost`.
+//! Networks on devices: `Device` opens one, and `Net` is what `GhostNet` of the package holds.
 
+use super::{list, object, precision_named};
 use crate::{
-    AnyTensor, Backend, Class, Engine, EngineOptions, Error, Model, Network, Precision, Result, Tensor, Values, cpu,
+    AnyTensor, Backend, Class, Engine, EngineOptions, Error, Model, Network, Result, Tensor, Values, cpu,
     device::{Choice, DeviceClass},
     graph::TensorType,
     kernels::resize::Rows,
-    measure::kernels,
     model::{card::IMAGENET_CLASSES, families},
     plan::Form,
 };
 use bytemuck::Zeroable;
-use js_sys::{Array, BigInt64Array, Float32Array, Function, Int32Array, Object, Reflect, Uint8Array};
-use serde_json::Value;
+use js_sys::{Array, BigInt64Array, Float32Array, Int32Array, Object, Uint8Array};
 use std::{cell::RefCell, ops::Range};
 use wasm_bindgen::prelude::*;
 
 /// The seed of made-up weights; the command's.
 const SEED: u64 = 0;
-
-impl From<Error> for JsValue {
-    fn from(error: Error) -> Self {
-        let js = js_sys::Error::new(&error.to_string());
-        if let Error::DeviceLost(_) = error {
-            js.set_name("GhostNetDeviceLost");
-        }
-        js.into()
-    }
-}
 
 /// An open device.
 #[wasm_bindgen]
@@ -44,11 +29,7 @@ impl Device {
     /// Opens a device: `backend` is `auto`, `gpu` or `cpu`, `precision` is `f32` or `f16`. With
     /// `as_gpu`, which is for tests, it runs the kernels of a GPU whatever it is.
     pub async fn open(backend: String, precision: String, as_gpu: bool) -> Result<Device, JsValue> {
-        let precision = match &precision[..] {
-            "f32" => Precision::F32,
-            "f16" => Precision::F16,
-            other => return Err(Error::Model(format!("precision `{other}` is neither f32 nor f16")).into()),
-        };
+        let precision = precision_named(&precision)?;
         let backend = match &backend[..] {
             "auto" => Backend::Auto,
             "gpu" => Backend::Gpu,
@@ -76,23 +57,6 @@ pub fn no_weights(name: &str) -> JsValue {
         Ok(_) => Error::Model(format!("{name} has no weights: give some with `weights`")).into(),
         Err(unknown) => unknown.into(),
     }
-}
-
-/// `cargo bench --bench kernels` for the network `name`: what its JSON says. `progress` is called
-/// with how many of how many parts are done and what comes next. What it throws ends the
-/// measurement.
-#[wasm_bindgen]
-pub async fn bench_kernels(name: String, quick: bool, progress: Function) -> Result<JsValue, JsValue> {
-    let engine = Engine::new(EngineOptions { backend: Backend::Gpu, ..Default::default() }).await?;
-    let mut thrown = JsValue::UNDEFINED;
-    let go_on = |done: usize, total: usize, what: &str| {
-        let called = progress.call3(&JsValue::UNDEFINED, &done.into(), &total.into(), &what.into());
-        called.map_err(|error| thrown = error).is_ok()
-    };
-    let found = kernels::measure(&engine, &name, quick, go_on).await;
-    let found = found.map(|found| found.map(|found| js(&found.json(&engine, quick))));
-    engine.lose_device();
-    found?.ok_or(thrown)
 }
 
 /// A network on a device.
@@ -329,18 +293,6 @@ impl Rows for Rgba<'_> {
     }
 }
 
-fn object(fields: &[(&str, JsValue)]) -> Object {
-    let object = Object::new();
-    for (key, value) in fields {
-        Reflect::set(&object, &JsValue::from(*key), value).expect("an object of ours takes any key");
-    }
-    object
-}
-
-fn list<T>(items: &[T], item: impl Fn(&T) -> JsValue) -> JsValue {
-    items.iter().map(item).collect::<Array>().into()
-}
-
 /// JavaScript's numbers are exact up to 2^53: more multiply-adds than any run has.
 fn number(count: u64) -> JsValue {
     JsValue::from_f64(count as f64)
@@ -348,24 +300,6 @@ fn number(count: u64) -> JsValue {
 
 fn class(Class { index, label, probability }: &Class) -> JsValue {
     object(&[("index", number(*index as u64)), ("label", label.into()), ("probability", (*probability).into())]).into()
-}
-
-/// What JSON would say, without its text.
-fn js(value: &Value) -> JsValue {
-    match value {
-        Value::Null => JsValue::NULL,
-        Value::Bool(value) => (*value).into(),
-        Value::Number(value) => value.as_f64().into(),
-        Value::String(text) => text.into(),
-        Value::Array(items) => list(items, js),
-        Value::Object(fields) => {
-            let object = Object::new();
-            for (key, value) in fields {
-                Reflect::set(&object, &key.into(), &js(value)).expect("an object of ours takes any key");
-            }
-            object.into()
-        }
-    }
 }
 
 fn array(tensor: &Tensor) -> Array {
