@@ -2,7 +2,6 @@
 
 use super::{
     fold,
-    operators::OPERATORS,
     proto::{self, Node},
     value::{Numbers, Source, Value, contiguous, total},
 };
@@ -22,6 +21,19 @@ const WINDOWS: [&str; 8] =
 /// Rows and columns of an input that leaves them open, where nobody says.
 const USUAL_SIZE: [usize; 2] = [224, 224];
 
+/// Makes what a node computes of its inputs, of which some may be left out.
+pub(super) type Operator = fn(&mut Import<'_>, &Node<'_>, &[Option<Value>]) -> Result<Vec<Value>, String>;
+
+/// What surrounds a graph.
+pub(super) struct Around<'a> {
+    /// Operators by their names.
+    pub operators: &'a [(&'a str, Operator)],
+    /// Rows and columns of inputs that leave them open.
+    pub size: Option<[usize; 2]>,
+    /// The bytes of a tensor that lies in another file.
+    pub external: &'a dyn Fn(&proto::Tensor<'_>) -> Result<Vec<u8>, String>,
+}
+
 pub(super) struct Import<'m> {
     pub graph: Graph,
     pub opset: i64,
@@ -40,26 +52,16 @@ pub(super) struct Import<'m> {
 struct Refused(BTreeMap<String, Vec<(String, String)>>);
 
 /// The graph of a model. The error is one line.
-pub(super) fn graph(
-    model: &proto::Model<'_>,
-    size: Option<[usize; 2]>,
-    external: &dyn Fn(&proto::Tensor<'_>) -> Result<Vec<u8>, String>,
-) -> Result<Graph, String> {
-    let graph = import(model, size, external, false)?;
-    match graph {
+pub(super) fn graph(model: &proto::Model<'_>, around: &Around<'_>) -> Result<Graph, String> {
+    match import(model, around, false)? {
         (graph, false) => Ok(graph),
         // What was open is not: once more, with sides that say so.
-        (_, true) => Ok(import(model, size, external, true)?.0),
+        (_, true) => Ok(import(model, around, true)?.0),
     }
 }
 
 /// The graph, and whether it needs inputs of the size that was assumed though they leave it open.
-fn import<'m>(
-    model: &proto::Model<'m>,
-    size: Option<[usize; 2]>,
-    external: &dyn Fn(&proto::Tensor<'_>) -> Result<Vec<u8>, String>,
-    fix: bool,
-) -> Result<(Graph, bool), String> {
+fn import<'m>(model: &proto::Model<'m>, around: &Around<'_>, fix: bool) -> Result<(Graph, bool), String> {
     let mut import = Import {
         graph: Graph::new(),
         opset: model.opset,
@@ -71,18 +73,18 @@ fn import<'m>(
         is_fixed: false,
     };
     for tensor in &model.graph.initializers {
-        import.values.insert(tensor.name, Value::of(tensor, external)?);
+        import.values.insert(tensor.name, Value::of(tensor, around.external)?);
     }
     let mut open = false;
     for info in &model.graph.inputs {
         // Old files list weights among the inputs.
         if !import.values.contains_key(info.name) {
-            open |= import.input(info, &model.graph.nodes, size.unwrap_or(USUAL_SIZE), fix)?;
+            open |= import.input(info, &model.graph.nodes, around.size.unwrap_or(USUAL_SIZE), fix)?;
         }
     }
     let mut refused = Refused::default();
     for node in &model.graph.nodes {
-        import.node(node, external, &mut refused);
+        import.node(node, around, &mut refused);
     }
     refused.check()?;
     let mut is_single = false;
@@ -223,12 +225,12 @@ impl<'m> Import<'m> {
         Ok(!batched)
     }
 
-    fn node(&mut self, node: &Node<'m>, external: &dyn Fn(&proto::Tensor<'_>) -> Result<Vec<u8>, String>, refused: &mut Refused) {
+    fn node(&mut self, node: &Node<'m>, around: &Around<'_>, refused: &mut Refused) {
         self.title = node.title();
         if !matches!(node.domain, "" | "ai.onnx") {
             return refused.add(node, "no operator of ONNX's own".into());
         }
-        let Some((_, operator)) = OPERATORS.iter().find(|(name, _)| *name == node.op) else {
+        let Some((_, operator)) = around.operators.iter().find(|(name, _)| *name == node.op) else {
             return refused.add(node, "no such operator here".into());
         };
         let mut inputs = Vec::new();
@@ -241,7 +243,7 @@ impl<'m> Import<'m> {
             }
         }
         let made = match node.op {
-            "Constant" => fold::constant(node, external).map(|value| vec![value]),
+            "Constant" => fold::constant(node, around.external).map(|value| vec![value]),
             _ => operator(self, node, &inputs),
         };
         match made {

@@ -54,7 +54,8 @@ pub(super) fn read(origin: &Path, bytes: &[u8], size: Option<[usize; 2]>, folder
     let refuse = |what: String| Error::weights(origin, what);
     let model = proto::Model::parse(bytes).map_err(refuse)?;
     let external = |tensor: &proto::Tensor<'_>| external(tensor, folder);
-    let graph = import::graph(&model, size, &external).map_err(refuse)?;
+    let around = import::Around { operators: operators::OPERATORS, size, external: &external };
+    let graph = import::graph(&model, &around).map_err(refuse)?;
     let name = origin.file_stem().map_or_else(|| "network".into(), |stem| stem.to_string_lossy().into_owned());
     Network::new(graph, Card::named(name))
 }
