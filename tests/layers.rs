@@ -121,14 +121,20 @@ impl Library {
         library
     }
 
-    /// The module in which that is, to which a path leads.
-    fn home(&self, path: &str) -> String {
+    /// A path such as `graph::super::engine` as it is meant.
+    fn without_super(&self, path: &str) -> String {
         let mut names: Vec<&str> = Vec::new();
-        for name in path.trim_start_matches("crate::").split("::") {
-            // As in `super::super::engine`.
+        for name in path.split("::") {
             if name == "super" { _ = names.pop() } else { names.push(name) }
         }
-        let path = &*names.join("::");
+        let known = names.first().is_some_and(|name| self.modules.contains_key(*name));
+        // A module inside a file is one deeper than the file, and means the file's folder.
+        if known { names.join("::") } else { path.replace("super::", "") }
+    }
+
+    /// The module in which that is, to which a path leads.
+    fn home(&self, path: &str) -> String {
+        let path = &self.without_super(path.trim_start_matches("crate::"));
         let ends = path.match_indices("::").map(|(at, _)| at).chain([path.len()]);
         let known = ends.map(|end| &path[..end]).take_while(|start| self.modules.contains_key(*start)).last().unwrap_or("crate");
         let rest = path.strip_prefix(known).unwrap_or(path).trim_start_matches("::");
