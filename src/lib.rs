@@ -55,6 +55,7 @@ mod parallel;
 pub mod plan;
 #[doc(hidden)]
 pub mod shader;
+mod simd;
 mod stats;
 mod tensor;
 mod text;
