@@ -57,6 +57,7 @@ mod parallel;
 pub mod plan;
 #[doc(hidden)]
 pub mod shader;
+mod simd;
 mod stats;
 mod tensor;
 mod text;

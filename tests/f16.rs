@@ -5,7 +5,7 @@
 mod common;
 
 use common::{
-    net::{self, CLASSES},
+    net::{self, GPU_CLASSES},
     relative_difference, tolerance,
 };
 use ghostnet::{
@@ -112,7 +112,7 @@ fn plans_match(context: &Arc<gpu::Context>, [full, half]: &[Plan; 2], seen: &mut
                 Resource::Constant(_) => None,
             })
             .collect();
-        let mut on_cpu = cpu::Prepared::new(Arc::new(full.clone())).unwrap();
+        let mut on_cpu = cpu::Prepared::with(Arc::new(full.clone()), &cpu::Options::plain()).unwrap();
         let mut slots = Vec::new();
         for (slot, (name, element)) in &elements {
             let values = halved(&formula::values(name, 1, &[on_cpu.slot(*slot).len()]));
@@ -176,7 +176,7 @@ fn kernels_on_halves_match_the_cpu() {
     let mut seen = BTreeSet::new();
     let shape = Shape::new(2, 3, 64, 96);
     let network = Network::random_of(&GhostNet::new(1.3).classes(30), 0).unwrap();
-    let ways = CLASSES.into_iter().flat_map(|class| arithmetics().map(move |multiplies_halves| (class, multiplies_halves)));
+    let ways = GPU_CLASSES.into_iter().flat_map(|class| arithmetics().map(move |multiplies_halves| (class, multiplies_halves)));
     for (class, multiplies_halves) in ways {
         let mut graph = network.graph().clone();
         passes::run(&mut graph, passes::REQUIRED);
@@ -204,7 +204,7 @@ fn kernels_on_halves_match_the_cpu() {
 fn kernels_that_multiply_halves_match_the_cpu() {
     let Some(context) = context().filter(|_| arithmetics().any(|multiplies_halves| multiplies_halves)) else { return };
     let mut seen = BTreeSet::new();
-    for class in CLASSES {
+    for class in GPU_CLASSES {
         let choice = Choice { multiplies_halves: true, ..Choice::new(class) };
         let apart = Choice { fuse_ghost: false, fuse_separable: false, ..choice };
         let mut layers = |graph: Graph, shape, fusing: bool| {

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{
-    net::{self, CLASSES, FUSINGS, Fusing, Net, Random},
+    net::{self, FUSINGS, Fusing, GPU_CLASSES, Net, Random},
     tolerance,
 };
 use ghostnet::{
@@ -81,7 +81,7 @@ fn difference(context: &Arc<gpu::Context>, only: &Arc<Plan>) -> f32 {
         })
         .collect();
 
-    let mut on_cpu = cpu::Prepared::new(only.clone()).unwrap();
+    let mut on_cpu = cpu::Prepared::with(only.clone(), &cpu::Options::plain()).unwrap();
     for (slot, values) in before.iter().enumerate() {
         bytemuck::cast_slice_mut(on_cpu.slot_mut(slot))[..values.len()].copy_from_slice(values);
     }
@@ -126,7 +126,7 @@ fn difference(context: &Arc<gpu::Context>, only: &Arc<Plan>) -> f32 {
 fn every_case_of_every_kernel() {
     let Some(context) = common::context() else { return };
     let mut compared = Compared::default();
-    for choice in CLASSES.map(Choice::new) {
+    for choice in GPU_CLASSES.map(Choice::new) {
         for case in net::cases(choice, Precision::F32) {
             compared.plan(context, &case.plan);
         }
@@ -141,7 +141,7 @@ fn networks_match(fusing: Fusing) {
     let mut compared = Compared::default();
     for (network, shape) in net::networks() {
         let graph = network.graph().clone();
-        for class in CLASSES {
+        for class in GPU_CLASSES {
             compared.plan(context, &net::plan(&graph, shape, class, fusing, Form::Tensors, Precision::F32));
         }
     }
@@ -213,7 +213,7 @@ fn wide_cheap_operations() {
     let mut compared = Compared::default();
     for shape in net::SHAPES {
         let graph = net::wide_ghosts(shape.c);
-        for class in CLASSES {
+        for class in GPU_CLASSES {
             let plan = net::plan(&graph, shape, class, Fusing::All, Form::Tensors, Precision::F32);
             for at in 0..plan.steps.len() {
                 compared.step(context, &plan, at);
@@ -343,5 +343,5 @@ fn the_cases_cover_every_kernel_and_fusing() {
     used.extend([kernels::preprocess::KERNEL, kernels::softmax_top_k::KERNEL]);
     used.insert(kernels::resize::KERNEL); // tests/resize.rs
     assert_eq!(used.len(), kernels::ALL.len(), "{used:?}");
-    assert_eq!(FUSINGS.len() * CLASSES.len(), 9);
+    assert_eq!(FUSINGS.len() * GPU_CLASSES.len(), 6);
 }

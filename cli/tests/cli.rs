@@ -116,9 +116,14 @@ fn list(value: &Value) -> &Vec<Value> {
 }
 
 /// What `adapters` lists. Asked of the command, which keeps Mesa's Vulkan layer quiet.
-fn adapters() -> &'static [Value] {
+fn all_adapters() -> &'static [Value] {
     static ADAPTERS: OnceLock<Value> = OnceLock::new();
     list(ADAPTERS.get_or_init(|| value(&["adapters", "--json"])))
+}
+
+/// Those for `--backend gpu`: all but the last, which is the CPU.
+fn adapters() -> &'static [Value] {
+    all_adapters().split_last().expect("the CPU").1
 }
 
 /// Whether there is anything for `--backend gpu`.
@@ -575,7 +580,16 @@ fn eval_counts_what_is_right() {
 #[test]
 fn adapters_are_listed() {
     let texts = ["name", "backend", "type"].map(|name| (name, Is::Text));
-    for adapter in adapters() {
+    let cpu = all_adapters().last().unwrap();
+    assert_eq!((&cpu["backend"], &cpu["type"]), (&json!("cpu"), &json!("cpu")));
+    assert!(cpu["name"].as_str().unwrap().starts_with("CPU ("), "{cpu}");
+    // The plain loops are everywhere, and may be asked for.
+    let features = cpu["features"].as_array().unwrap();
+    assert_eq!(features.last(), Some(&json!("plain")));
+    let plain = Command::new(env!("CARGO_BIN_EXE_ghostnet")).args(["adapters", "--json"]).env("GHOSTNET_CPU", "plain").output().unwrap();
+    let plain: Value = serde_json::from_slice(&plain.stdout).unwrap();
+    assert_eq!(plain.as_array().unwrap().last().unwrap()["features"][0], "plain");
+    for adapter in all_adapters() {
         let mut adapter = adapter.clone();
         assert!(adapter["driver"].is_string(), "{adapter}");
         adapter.as_object_mut().unwrap().remove("driver");

@@ -9,6 +9,9 @@
 #[cfg_attr(target_feature = "simd128", path = "simd128.rs")]
 mod lanes;
 
+mod buffer;
+
+pub(crate) use buffer::Buffer;
 pub(crate) use lanes::{add, multiply, multiply_add};
 
 use crate::parallel::*;
@@ -45,29 +48,50 @@ pub(crate) fn scale(a: Block, by: f32) -> Block {
 macro_rules! each {
     ($i:ident < $n:expr, $body:expr) => {{
         const { assert!($n <= 5) };
-        each!(@ 0, $i < $n, $body);
-        each!(@ 1, $i < $n, $body);
-        each!(@ 2, $i < $n, $body);
-        each!(@ 3, $i < $n, $body);
-        each!(@ 4, $i < $n, $body);
+        each!(@ $i < $n, $body, 0 1 2 3 4);
     }};
-    (@ $at:literal, $i:ident < $n:expr, $body:expr) => {
-        if $at < $n {
-            let $i = $at;
-            $body
-        }
+    // As many as a tile has pixels: at most 16.
+    (pixel $i:ident < $n:expr, $body:expr) => {{
+        const { assert!($n <= 16) };
+        each!(@ $i < $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    }};
+    (@ $i:ident < $n:expr, $body:expr, $($at:literal)*) => {
+        // In a block of its own the condition is known before there is code to be made, but not
+        // before lints look at it.
+        $(if const { $at < $n } {
+            #[allow(unconditional_panic)]
+            {
+                let $i = $at;
+                $body;
+            }
+        })*
     };
 }
 pub(crate) use each;
 
+/// Where the weights of a tile's input block lie, as rows of four output lanes.
+#[derive(Clone, Copy)]
+pub(crate) struct Steps {
+    /// From one input lane to the next.
+    pub lane: usize,
+    /// From one output block to the next.
+    pub block: usize,
+}
+
+impl Steps {
+    /// Of tiles of so many output blocks, packed in rows of all their lanes or by matrices.
+    pub(crate) fn new(tile: usize, rows: bool) -> Self {
+        if rows { Self { lane: tile, block: 1 } } else { Self { lane: 1, block: 4 } }
+    }
+}
+
 /// Adds the products of `P` pixels' input blocks and `B` 4 x 4 matrices, given as rows of four
-/// output lanes, an input lane each.
+/// output lanes.
 #[inline(always)]
-pub(crate) fn matrices<const P: usize, const B: usize>(sums: &mut [[Block; B]; P], x: [Block; P], weight: &[Block]) {
-    let weight = &weight[..B * 4];
+pub(crate) fn matrices<const P: usize, const B: usize>(sums: &mut [[Block; B]; P], x: [Block; P], weight: &[Block], steps: Steps) {
     each!(lane < 4, {
         each!(b < B, {
-            let row = weight[b * 4 + lane];
+            let row = weight[b * steps.block + lane * steps.lane];
             each!(p < P, sums[p][b] = multiply_add(splat(x[p][lane]), row, sums[p][b]));
         });
     });
@@ -118,6 +142,12 @@ impl View {
     /// Image `n`, and what follows it.
     pub(crate) fn image(self, buffer: &[Block], n: usize) -> &[Block] {
         &buffer[self.offset + n * self.stride..]
+    }
+
+    /// The images, cut for threads: of so many planes of `pixels` pixels, `tile` planes a part.
+    pub(crate) fn split(self, images: usize, planes: usize, pixels: usize, tile: usize) -> Split {
+        let Self { offset, stride } = self;
+        Split { offset, stride, images, groups: 1, group: planes * pixels, planes, pixels, tile, run: pixels }
     }
 
     /// The images, of `len` blocks each.

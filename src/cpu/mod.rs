@@ -9,21 +9,42 @@
 #[cfg(test)]
 mod tests;
 
+pub use crate::simd::Level;
 use crate::{
     Error, Result,
-    block::Block,
+    block::{Block, Buffer},
     clock, parallel,
+    parallel::Team,
     plan::{Call, Inputs, Plan, Precision, Resource},
 };
 use bytemuck::Zeroable;
 use std::sync::Arc;
 
+/// How plans run on the CPU.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// The instructions: by default what the environment variable GHOSTNET_CPU names, else the best
+    /// that the processor has.
+    pub level: Option<Level>,
+    /// The most threads that share a step's work: by default as many as the machine grants.
+    pub threads: Option<usize>,
+}
+
+impl Options {
+    /// The plain loops, for what is compared with them.
+    pub fn plain() -> Self {
+        Self { level: Level::named("plain"), ..Self::default() }
+    }
+}
+
 /// A plan with its buffers, ready to run on the CPU.
 pub struct Prepared {
     plan: Arc<Plan>,
-    slots: Vec<Vec<Block>>,
+    level: Level,
+    team: Team,
+    slots: Vec<Buffer>,
     /// What some kernels keep in between.
-    scratch: Vec<Block>,
+    scratch: Buffer,
 }
 
 impl Prepared {
@@ -36,6 +57,14 @@ impl Prepared {
     ///
     /// If the plan's precision is not [`Precision::F32`].
     pub fn new(plan: Arc<Plan>) -> Result<Self> {
+        Self::with(plan, &Options::default())
+    }
+
+    /// As [`Prepared::new`], with other instructions or fewer threads.
+    ///
+    /// Errors: as there, and [`Error::Unsupported`] where GHOSTNET_CPU names no instructions that
+    /// the processor has.
+    pub fn with(plan: Arc<Plan>, options: &Options) -> Result<Self> {
         assert_eq!(plan.precision, Precision::F32, "the CPU computes in f32");
         let scratch = plan.steps.iter().map(|step| (step.dispatch.key.kernel.spec().scratch)(&step.dispatch)).max().unwrap_or(0);
         let lengths: Vec<usize> = plan.slots.iter().map(|bytes| bytes.div_ceil(size_of::<Block>())).collect();
@@ -48,8 +77,11 @@ impl Prepared {
         if needed > limit {
             return Err(Error::Limit { what: format!("{what}: bytes of memory"), needed, limit });
         }
-        let slots = lengths.into_iter().map(|len| zeroed(&what, len)).collect::<Result<_>>()?;
-        Ok(Self { slots, scratch: zeroed(&what, scratch)?, plan })
+        let buffer = |len| Ok(Buffer::new(zeroed(&what, Buffer::lines(len))?, len));
+        let slots = lengths.into_iter().map(buffer).collect::<Result<_>>()?;
+        let level = options.level.map_or_else(wanted_level, Ok)?;
+        let team = options.threads.map_or_else(Team::all, Team::of);
+        Ok(Self { level, team, slots, scratch: buffer(scratch)?, plan })
     }
 
     /// The plan.
@@ -82,27 +114,37 @@ impl Prepared {
     /// [`crate::gpu::Prepared::run_slots`] does: for single kernels.
     pub fn run_slots(&mut self, slots: &[Vec<u8>]) -> Vec<Vec<u8>> {
         for (blocks, bytes) in self.slots.iter_mut().zip(slots) {
-            bytemuck::cast_slice_mut(blocks)[..bytes.len()].copy_from_slice(bytes);
+            bytemuck::cast_slice_mut::<Block, u8>(blocks)[..bytes.len()].copy_from_slice(bytes);
         }
         self.run();
-        self.slots.iter().zip(&self.plan.slots).map(|(blocks, &bytes)| bytemuck::cast_slice(blocks)[..bytes].to_vec()).collect()
+        self.slots
+            .iter()
+            .zip(&self.plan.slots)
+            .map(|(blocks, &bytes)| bytemuck::cast_slice::<Block, u8>(blocks)[..bytes].to_vec())
+            .collect()
     }
 
     /// Runs every step.
     pub fn run(&mut self) {
-        // One entry into the thread pool, not one for each loop of each kernel.
-        parallel::scope(|_| (0..self.plan.steps.len()).for_each(|at| self.step(at)));
+        let steps = 0..self.plan.steps.len();
+        if self.level.is_plain() {
+            // One entry into rayon's threads, not one for each loop of each kernel.
+            parallel::scope(|_| steps.for_each(|at| self.step(at)));
+        } else {
+            steps.for_each(|at| self.step(at));
+        }
     }
 
     /// As [`Prepared::run`]; returns each step's milliseconds.
     pub fn run_timed(&mut self) -> Vec<f64> {
         let steps = 0..self.plan.steps.len();
+        let plain = self.level.is_plain();
         let time = |at| {
             let start = clock::now();
             self.step(at);
             clock::now() - start
         };
-        parallel::scope(|_| steps.map(time).collect())
+        if plain { parallel::scope(|_| steps.map(time).collect()) } else { steps.map(time).collect() }
     }
 
     fn step(&mut self, at: usize) {
@@ -118,18 +160,37 @@ impl Prepared {
         let sums_slot = slot_of(kernel.writes.get(1));
         let mut output = std::mem::take(&mut self.slots[output_slot]);
         let mut sums = sums_slot.map(|slot| std::mem::take(&mut self.slots[slot]));
-        (kernel.twin)(Call {
+        let twin = if self.level.is_plain() { kernel.twin } else { kernel.vector };
+        twin(Call {
             dispatch: &step.dispatch,
             inputs: Inputs::new(&plan, step, &self.slots),
             output: &mut output,
             sums: sums.as_deref_mut(),
             scratch: &mut self.scratch,
+            level: self.level,
+            team: self.team,
         });
         self.slots[output_slot] = output;
         if let (Some(slot), Some(sums)) = (sums_slot, sums) {
             self.slots[slot] = sums;
         }
     }
+}
+
+/// The names of the instruction sets that this processor has, first the one that is used.
+pub fn instructions() -> Vec<String> {
+    let used = wanted_level().unwrap_or_else(|_| Level::best());
+    let others = Level::all().filter(|level| *level != used);
+    std::iter::once(used).chain(others).map(|level| level.name().to_string()).collect()
+}
+
+/// What GHOSTNET_CPU names, or the best.
+fn wanted_level() -> Result<Level> {
+    let Ok(name) = std::env::var("GHOSTNET_CPU") else { return Ok(Level::best()) };
+    Level::named(&name).ok_or_else(|| {
+        let has: Vec<&str> = Level::all().map(Level::name).collect();
+        Error::Unsupported { adapter: "CPU".into(), what: format!("GHOSTNET_CPU is `{name}`, the processor has {}", has.join(", ")) }
+    })
 }
 
 /// Room for `len` values of `what`. In a browser there may be none, and an allocation that fails

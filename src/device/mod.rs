@@ -61,6 +61,9 @@ impl fmt::Display for Tile {
 /// larger.
 const REGIONS: [usize; 2] = [64, 128];
 
+/// Output blocks of a tile on the CPU: a row of sixteen lanes.
+pub(crate) const CPU_BLOCKS: u32 = 4;
+
 /// What WebGPU grants a workgroup by default, in bytes.
 const WORKGROUP_MEMORY: usize = 16384;
 
@@ -148,7 +151,8 @@ impl Choice {
                 let tiles = if pool { n } else { n * pixels.div_ceil(64 * each) };
                 Self::gpu_tile([64, each as u32], tiles, blocks, gate)
             }
-            DeviceClass::Software | DeviceClass::Cpu => Tile::new(8, 8, 2, 1),
+            DeviceClass::Software => Tile::new(8, 8, 2, 1),
+            DeviceClass::Cpu => Tile::new(8, 8, CPU_BLOCKS, 1),
         })
     }
 
@@ -175,7 +179,8 @@ impl Choice {
                 };
                 Self::gpu_tile(size, tiles, blocks, gate)
             }
-            DeviceClass::Software | DeviceClass::Cpu => Tile::new(8, region.div_ceil(8).min(8) as u32, 2, 1),
+            DeviceClass::Software => Tile::new(8, region.div_ceil(8).min(8) as u32, 2, 1),
+            DeviceClass::Cpu => Tile::new(8, region.div_ceil(8).min(8) as u32, CPU_BLOCKS, 1),
         }
     }
 
@@ -185,7 +190,8 @@ impl Choice {
     pub fn ghost_cells(&self) -> usize {
         match self.class {
             DeviceClass::Gpu => 256,
-            DeviceClass::Software | DeviceClass::Cpu => 480,
+            DeviceClass::Software => 480,
+            DeviceClass::Cpu => 224,
         }
     }
 
@@ -193,14 +199,16 @@ impl Choice {
     pub fn conv2d(&self, blocks_out: usize) -> Tile {
         let tile = self.conv2d.unwrap_or(match self.class {
             DeviceClass::Gpu => Tile::new(64, 1, 4, 1),
-            DeviceClass::Software | DeviceClass::Cpu => Tile::new(8, 8, 4, 1),
+            DeviceClass::Software => Tile::new(8, 8, 4, 1),
+            DeviceClass::Cpu => return Tile::new(8, 8, CPU_BLOCKS, 1),
         });
         Tile { blocks: tile.blocks.min(blocks_out.next_power_of_two() as u32), ..tile }
     }
 
     /// For `separable`.
     pub fn separable(&self, blocks_out: usize) -> Tile {
-        Tile::new(64, 1, (blocks_out.next_power_of_two() as u32).min(4), 1)
+        let most = blocks_out.next_power_of_two() as u32;
+        Tile::new(64, 1, if self.class == DeviceClass::Cpu { CPU_BLOCKS } else { most.min(4) }, 1)
     }
 
     /// For `depthwise` of `taps` taps on maps of `width` columns, of the output.

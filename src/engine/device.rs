@@ -5,7 +5,7 @@ use super::{
     tuned,
 };
 use crate::{
-    Error, Result,
+    Error, Result, cpu,
     device::{Choice, DeviceClass},
     gpu::{self, AdapterInfo},
     parallel::current_num_threads,
@@ -167,13 +167,15 @@ async fn open(options: &EngineOptions, gpu_only: bool) -> Result<gpu::Context> {
     Ok(gpu::Context::new(&wanted).await?.with_cache(&options.cache).await)
 }
 
-fn cpu_info() -> AdapterInfo {
+/// The CPU as an adapter: its features are its instruction sets, first the one that is used.
+pub fn cpu_info() -> AdapterInfo {
     let threads = current_num_threads();
+    let processor = cpu::Level::processor().unwrap_or_else(|| std::env::consts::ARCH.into());
     AdapterInfo {
-        name: format!("CPU ({}, {threads} thread{})", std::env::consts::ARCH, if threads == 1 { "" } else { "s" }),
+        name: format!("CPU ({processor}, {threads} thread{})", if threads == 1 { "" } else { "s" }),
         backend: "cpu".into(),
         driver: format!("ghostnet {}", env!("CARGO_PKG_VERSION")),
         device_type: "cpu".into(),
-        features: Vec::new(),
+        features: cpu::instructions(),
     }
 }

@@ -2,7 +2,7 @@
 //! calling thread, and the stored choice.
 
 use super::{
-    device::Engine,
+    device::{Engine, cpu_info},
     model::Model,
     options::EngineOptions,
     results::{Class, Feature, GhostMaps},
@@ -21,9 +21,11 @@ use image::DynamicImage;
 use pollster::block_on;
 use std::{io, path::PathBuf, sync::Arc};
 
-/// Every GPU adapter of this machine, best first.
+/// Every GPU adapter of this machine, best first, and last the CPU.
 pub fn adapters() -> Vec<AdapterInfo> {
-    block_on(gpu::adapters())
+    let mut adapters = block_on(gpu::adapters());
+    adapters.push(cpu_info());
+    adapters
 }
 
 impl Engine {

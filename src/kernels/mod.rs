@@ -23,19 +23,20 @@ macro_rules! params {
     };
 }
 
-/// Declares a room's `KERNEL`: its name, the variables that it writes, its twin, and how much the
-/// twin keeps in between.
+/// Declares a room's `KERNEL`: its name, the variables that it writes, its twin in plain loops and by
+/// vectors, and how much a twin keeps in between.
 macro_rules! kernel {
-    ($name:literal, writes $writes:expr, twin $twin:path) => {
-        kernel!($name, writes $writes, twin $twin, scratch |_| 0);
+    ($name:literal, writes $writes:expr, twin $twin:path, vector $vector:path) => {
+        kernel!($name, writes $writes, twin $twin, vector $vector, scratch |_| 0);
     };
-    ($name:literal, writes $writes:expr, twin $twin:path, scratch $scratch:expr) => {
+    ($name:literal, writes $writes:expr, twin $twin:path, vector $vector:path, scratch $scratch:expr) => {
         static SPEC: crate::plan::KernelSpec = crate::plan::KernelSpec {
             name: $name,
             template: crate::shader::shader_text!(concat!($name, ".wgsl")),
             params: Params::FIELDS,
             writes: &$writes,
-            twin: $twin,
+            twin: if crate::simd::IS_ALL { $vector } else { $twin },
+            vector: $vector,
             scratch: $scratch,
         };
 

@@ -1,7 +1,12 @@
 //! Launches of kernels, and what a plan, a GPU and the CPU need to know of a kernel.
 
 use super::{Plan, Resource, Step};
-use crate::{block::Block, shader};
+use crate::{
+    block::{Block, Buffer, Steps},
+    parallel::Team,
+    shader,
+    simd::Level,
+};
 use std::{cmp::Ordering, fmt, fmt::Write as _, hash};
 
 /// A kernel: a shader template and its CPU twin. `src/kernels/mod.rs` says which there are.
@@ -14,8 +19,10 @@ pub struct KernelSpec {
     pub params: &'static [&'static str],
     /// The variables that it writes. The first is always bound.
     pub writes: &'static [&'static str],
-    /// The same on the CPU.
+    /// The same on the CPU, in plain loops: what the others are tested against.
     pub twin: fn(Call<'_>),
+    /// The same by vectors, which takes weights in rows ([`Dispatch::rows`]).
+    pub vector: fn(Call<'_>),
     /// Blocks that the twin keeps in between, for all images of a launch.
     pub scratch: fn(&Dispatch) -> usize,
 }
@@ -123,6 +130,9 @@ impl PipelineKey {
     }
 }
 
+/// The constant that tells how weights are packed: see [`Dispatch::with_rows`].
+const ROWS: &str = "ROWS";
+
 /// One launch of a kernel, buffers aside.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dispatch {
@@ -138,6 +148,22 @@ impl Dispatch {
     /// A launch of `workgroups` workgroups.
     pub fn new(kernel: Kernel, defines: &[(&'static str, i64)], params: &impl bytemuck::Pod, workgroups: u32) -> Self {
         Self { key: PipelineKey::new(kernel, defines), params: bytemuck::bytes_of(params).to_vec(), workgroups }
+    }
+
+    /// The same, with weights packed in rows of all output lanes of a tile, if `rows` says so: as
+    /// the CPU's vectors want them, and no shader.
+    #[must_use]
+    pub fn with_rows(mut self, rows: bool) -> Self {
+        if rows {
+            self.key.defines.push((ROWS, 1));
+            self.key.defines.sort_unstable();
+        }
+        self
+    }
+
+    /// Whether weights are packed in rows of all output lanes of a tile.
+    pub fn rows(&self) -> bool {
+        self.key.define(ROWS) == Some(1)
     }
 
     /// The parameters as their type.
@@ -159,6 +185,10 @@ pub struct Call<'a> {
     pub sums: Option<&'a mut [Block]>,
     /// Room for what the twin keeps in between.
     pub scratch: &'a mut [Block],
+    /// The instructions to use.
+    pub(crate) level: Level,
+    /// The threads to use.
+    pub(crate) team: Team,
 }
 
 impl<'a> Call<'a> {
@@ -177,6 +207,11 @@ impl<'a> Call<'a> {
         self.define(name) as u32
     }
 
+    /// Where weights in tiles of `BLOCKS` output blocks lie.
+    pub(crate) fn steps(&self) -> Steps {
+        Steps::new(self.define("BLOCKS"), self.dispatch.rows())
+    }
+
     /// The variable `name`, which is bound.
     pub fn read(&self, name: &str) -> &'a [Block] {
         self.inputs.get(name)
@@ -193,12 +228,12 @@ impl<'a> Call<'a> {
 pub struct Inputs<'a> {
     plan: &'a Plan,
     step: &'a Step,
-    slots: &'a [Vec<Block>],
+    slots: &'a [Buffer],
 }
 
 impl<'a> Inputs<'a> {
     /// Of a step, where what it writes has been taken out of `slots`.
-    pub(crate) fn new(plan: &'a Plan, step: &'a Step, slots: &'a [Vec<Block>]) -> Self {
+    pub(crate) fn new(plan: &'a Plan, step: &'a Step, slots: &'a [Buffer]) -> Self {
         Self { plan, step, slots }
     }
 

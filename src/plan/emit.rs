@@ -6,10 +6,11 @@ use super::{
     Step,
     dispatch::Dispatch,
     layout::Layout,
+    pack::Tiling,
     slots::{Lifetime, assign_slots},
 };
 use crate::{
-    device::Choice,
+    device::{CPU_BLOCKS, Choice, DeviceClass},
     graph::{NodeId, Shape, TensorType},
 };
 
@@ -205,6 +206,17 @@ impl<'a> Emitter<'a> {
     /// What may differ between devices.
     pub fn choice(&self) -> &'a Choice {
         &self.options.choice
+    }
+
+    /// How weights in tiles of so many output blocks are packed.
+    pub(crate) fn tiling(&self, blocks: u32) -> Tiling {
+        Tiling { blocks: blocks as usize, rows: self.options.choice.class == DeviceClass::Cpu && blocks == CPU_BLOCKS }
+    }
+
+    /// How matrices are packed that are multiplied by vectors: by single blocks, but in rows.
+    pub(crate) fn matrix_tiling(&self) -> Tiling {
+        let rows = self.tiling(CPU_BLOCKS);
+        if rows.rows { rows } else { self.tiling(1) }
     }
 
     /// How values are stored.

@@ -9,6 +9,22 @@ pub(crate) const fn padded(blocks_in: usize) -> usize {
     blocks_in.next_multiple_of(4)
 }
 
+/// How weights are packed by tiles of output blocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tiling {
+    /// Blocks of a tile.
+    pub blocks: usize,
+    /// In rows of all output lanes of a tile, as the CPU's vectors want them.
+    pub rows: bool,
+}
+
+impl Tiling {
+    /// What tells it from others in a constant's key.
+    pub(crate) fn variant(self) -> usize {
+        self.blocks + if self.rows { 32 } else { 0 }
+    }
+}
+
 /// Filters of a convolution, row-major.
 pub(crate) struct Filters<'a> {
     /// `[c_out][c_in / groups][taps]`.
@@ -30,14 +46,15 @@ impl<'a> Filters<'a> {
 
 /// A matrix `[c_out][c_in]`: `[output block][input block][input lane][output lane]`.
 pub(crate) fn matrix(values: &[f32], input: &Layout, output: &Layout, c_in: usize) -> Vec<f32> {
-    conv2d(&Filters::matrix(values, c_in), input, output, 1, &Windows::whole(input.blocks(), output.blocks()))
+    let tile = Tiling { blocks: 1, rows: false };
+    conv2d(&Filters::matrix(values, c_in), input, output, tile, &Windows::whole(input.blocks(), output.blocks()))
 }
 
 /// A matrix `[c_out][c_in]` by tiles:
-/// `[tile][input block][block of tile][input lane][output lane]`.
+/// `[tile][input block][block of tile][input lane][output lane]`, or in rows.
 /// Input blocks are padded as [`padded`] says.
-pub(crate) fn tiled_matrix(values: &[f32], input: &Layout, output: &Layout, tile: usize, c_in: usize) -> Vec<f32> {
-    let windows = Windows::whole(padded(input.blocks()), output.blocks().div_ceil(tile));
+pub(crate) fn tiled_matrix(values: &[f32], input: &Layout, output: &Layout, tile: Tiling, c_in: usize) -> Vec<f32> {
+    let windows = Windows::whole(padded(input.blocks()), output.blocks().div_ceil(tile.blocks));
     conv2d(&Filters::matrix(values, c_in), input, output, tile, &windows)
 }
 
@@ -88,19 +105,22 @@ impl Windows {
     }
 }
 
-/// Filters by tiles of `tile` output blocks:
-/// `[tile][block of window][tap][block of tile][input lane][output lane]`.
-pub(crate) fn conv2d(filters: &Filters<'_>, input: &Layout, output: &Layout, tile: usize, windows: &Windows) -> Vec<f32> {
+/// Filters by tiles of output blocks:
+/// `[tile][block of window][tap][block of tile][input lane][output lane]`, or in rows
+/// `[tile][block of window][tap][input lane][block of tile][output lane]`.
+pub(crate) fn conv2d(filters: &Filters<'_>, input: &Layout, output: &Layout, tile: Tiling, windows: &Windows) -> Vec<f32> {
     let &Filters { values, c_in, groups, taps } = filters;
     let c_out = values.len() * groups / (c_in * taps);
     let (in_group, out_group) = (c_in / groups, c_out / groups);
-    let mut packed = vec![0.0; windows.first.len() * windows.blocks * taps * tile * 16];
+    let mut packed = vec![0.0; windows.first.len() * windows.blocks * taps * tile.blocks * 16];
     for (lane_out, &o) in output.lanes().iter().enumerate() {
         if o == PAD {
             continue;
         }
         let o = o as usize;
-        let (tile_at, block) = (lane_out / 4 / tile, lane_out / 4 % tile);
+        let (tile_at, block) = (lane_out / 4 / tile.blocks, lane_out / 4 % tile.blocks);
+        // From one input lane to the next, and from one block of a tile to the next.
+        let [lane_step, block_step] = if tile.rows { [tile.blocks * 4, 4] } else { [4, 16] };
         let group = o / out_group;
         let first = windows.first[tile_at] * 4;
         for (lane_in, &i) in input.lanes().iter().enumerate().skip(first).take(windows.blocks * 4) {
@@ -109,7 +129,8 @@ pub(crate) fn conv2d(filters: &Filters<'_>, input: &Layout, output: &Layout, til
             }
             let window_block = (lane_in - first) / 4;
             for tap in 0..taps {
-                let at = (((tile_at * windows.blocks + window_block) * taps + tap) * tile + block) * 16 + lane_in % 4 * 4 + lane_out % 4;
+                let matrix = ((tile_at * windows.blocks + window_block) * taps + tap) * tile.blocks * 16;
+                let at = matrix + lane_in % 4 * lane_step + block * block_step + lane_out % 4;
                 packed[at] = values[(o * in_group + i as usize % in_group) * taps + tap];
             }
         }

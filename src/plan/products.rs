@@ -1,5 +1,6 @@
 //! Which numbers a convolution multiplies.
 
+use super::pack::Tiling;
 use std::borrow::Cow;
 
 /// Which numbers a kernel holds in memory and which it multiplies: the constant `F16` of its
@@ -64,10 +65,9 @@ impl Products {
         }
     }
 
-    /// How a convolution's weights in tiles of `blocks` output blocks are packed, as
-    /// [`ConstantKey`](super::ConstantKey) has it.
-    pub fn variant(self, blocks: usize) -> usize {
-        blocks * 2 + usize::from(self.halves == Halves::Multiplied)
+    /// How a convolution's weights are packed, as [`ConstantKey`](super::ConstantKey) has it.
+    pub(crate) fn variant(self, tile: Tiling) -> usize {
+        tile.variant() * 2 + usize::from(self.halves == Halves::Multiplied)
     }
 }
 

@@ -51,6 +51,9 @@ pub const ACTIVATIONS: [Activation; 7] = [
 
 pub const CLASSES: [DeviceClass; 3] = DeviceClass::ALL;
 
+/// Those whose plans run on GPUs. The CPU's have weights in rows, which no shader reads.
+pub const GPU_CLASSES: [DeviceClass; 2] = [DeviceClass::Gpu, DeviceClass::Software];
+
 /// A graph under construction, with random weights.
 pub struct Net {
     pub graph: Graph,
@@ -375,9 +378,9 @@ pub fn plan(graph: &Graph, shape: Shape, class: DeviceClass, fusing: Fusing, for
     Plan::new(&graph, &[shape], &options(class, fusing, form, precision), &mut ConstantCache::new()).unwrap()
 }
 
-/// Every plan of a graph in f32 and of one form.
+/// Every plan of a graph for GPUs, in f32 and of one form.
 pub fn plans<'a>(graph: &'a Graph, shape: Shape, form: &'a Form) -> impl Iterator<Item = Plan> + 'a {
-    let ways = CLASSES.into_iter().flat_map(|class| FUSINGS.map(|fusing| (class, fusing)));
+    let ways = GPU_CLASSES.into_iter().flat_map(|class| FUSINGS.map(|fusing| (class, fusing)));
     ways.map(move |(class, fusing)| plan(graph, shape, class, fusing, form.clone(), Precision::F32))
 }
 

@@ -18,17 +18,18 @@ impl Args {
             );
             return print_json(&list.collect());
         }
-        if adapters.is_empty() {
+        if adapters.iter().all(|adapter| adapter.backend == "cpu") {
             let remedy = match std::env::consts::OS {
                 "linux" => "; install a Vulkan driver (mesa-vulkan-drivers has one for most GPUs, and one that needs no GPU)",
                 "macos" => "; Metal is needed",
                 _ => "; install the graphics card's driver",
             };
-            return print(&format!("no GPU adapter: networks run on the CPU{remedy}"));
+            print(&format!("no GPU adapter: networks run on the CPU{remedy}"))?;
         }
         for adapter in adapters {
             let features = if adapter.features.is_empty() { "no optional features".into() } else { adapter.features.join(", ") };
             let kind = match adapter.device_type.as_str() {
+                "cpu" if adapter.backend == "cpu" => "taken where there is no GPU, or --backend cpu asks for it".to_string(),
                 "cpu" => "runs shaders on the CPU; taken where --backend gpu or --adapter asks for it".to_string(),
                 other => other.to_string(),
             };

@@ -61,7 +61,7 @@ pub enum Command {
     Tune(tune::Args),
     /// Measure accuracy on a directory of labelled images
     Eval(eval::Args),
-    /// List the GPU adapters
+    /// List the GPU adapters, and the CPU
     Adapters(adapters::Args),
     /// Download a model's weights from a Hugging Face hub
     Pull(pull::Args),

@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::{
     graph::{Activation, Constant},
@@ -18,7 +19,7 @@ params! {
     blocks_out, first_offset, tiles_pixel, tiles_channel, workgroups, input_offset, input_stride, output_offset, output_stride, unscale,
 }
 
-kernel!("conv2d", writes ["output"], twin twin::conv2d);
+kernel!("conv2d", writes ["output"], twin twin::conv2d, vector vector::conv2d);
 
 /// A convolution: `activate(weight * input + bias)`; pairs are (rows, columns).
 #[derive(Clone)]
@@ -51,14 +52,15 @@ pub struct Problem<'a> {
 pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let Problem { input, output, weight, groups, .. } = problem;
     let tile = emit.choice().conv2d(output.blocks());
-    let blocks = tile.blocks as usize;
+    let tiling = emit.tiling(tile.blocks);
+    let blocks = tiling.blocks;
     let [c_in, c_out] = [input.shape.c, output.shape.c];
     let kernel = [weight.shape[2], weight.shape[3]];
     let windows = pack::Windows::new(&input.layout, &output.layout, blocks, c_in, c_out, *groups);
     let products = emit.products(&weight.data, None);
-    let filters = emit.weights(problem.owner, KERNEL, products.variant(blocks), &|| {
+    let filters = emit.weights(problem.owner, KERNEL, products.variant(tiling), &|| {
         let filters = pack::Filters { values: &products.scaled(&weight.data), c_in, groups: *groups, taps: kernel[0] * kernel[1] };
-        pack::conv2d(&filters, &input.layout, &output.layout, blocks, &windows)
+        pack::conv2d(&filters, &input.layout, &output.layout, tiling, &windows)
     });
     let bias = emit.values(problem.owner, KERNEL, "bias", blocks, &|| {
         let mut bias = pack::vector(problem.bias, output.layout.lanes(), blocks);
@@ -103,7 +105,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         ("ACTIVATION", problem.activation as i64),
         ("F16", products.halves as i64),
     ];
-    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups))
+    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))
         .macs(weight.data.len() * output.shape.n * output.shape.pixels())
         .reads("input", input)
         .constant("weight", filters)

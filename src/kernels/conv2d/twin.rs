@@ -2,21 +2,21 @@
 
 use super::Params;
 use crate::{
-    block::{Block, PIXELS, View, ZERO, activate, for_each_run, matrices},
+    block::{Block, PIXELS, Steps, View, ZERO, activate, for_each_run, matrices},
     parallel::*,
     plan::Call,
 };
 
 pub(crate) fn conv2d(call: Call<'_>) {
     let params: Params = call.params();
-    let (activation, tile) = (call.activation("ACTIVATION"), call.define("BLOCKS"));
+    let (activation, tile, steps) = (call.activation("ACTIVATION"), call.define("BLOCKS"), call.steps());
     let [input, weight, bias] = ["input", "weight", "bias"].map(|name| call.read(name));
     let [pixels, blocks_out] = [params.pixels_out, params.blocks_out].map(|v| v as usize);
     let count = (params.workgroups / (params.tiles_pixel * params.tiles_channel)) as usize;
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
     to.images(call.output, count, blocks_out * pixels).enumerate().for_each(|(n, image)| {
-        let layer = Layer { params: &params, activation, tile, input: from.image(input, n), weight, bias };
+        let layer = Layer { params: &params, activation, tile, steps, input: from.image(input, n), weight, bias };
         for_each_run(image, pixels, tile, |block, first, planes| match planes {
             [one] => layer.planes::<1>(block, first, [one]),
             [one, two] => layer.planes::<2>(block, first, [one, two]),
@@ -30,6 +30,7 @@ struct Layer<'a> {
     params: &'a Params,
     activation: u32,
     tile: usize,
+    steps: Steps,
     input: &'a [Block],
     weight: &'a [Block],
     bias: &'a [Block],
@@ -67,7 +68,7 @@ impl Layer<'_> {
         let rows = self.tile * 4;
         let taps = (kernel_y * kernel_x) as usize;
         let weight = &self.weight[tile * blocks_window as usize * taps * rows..];
-        let mut weight = weight.chunks_exact(rows).map(|tap| &tap[block % self.tile * 4..]);
+        let mut weight = weight.chunks_exact(rows).map(|tap| &tap[block % self.tile * self.steps.block..]);
         for map in self.input[first * pixels_in..].chunks_exact(pixels_in).take(blocks_window as usize) {
             for ky in 0..kernel_y {
                 for kx in 0..kernel_x {
@@ -77,7 +78,7 @@ impl Layer<'_> {
                         let x = (corner[p][1] + kx * dilation_x).wrapping_sub(pad_x);
                         if y < height_in && x < width_in { map[(y * width_in + x) as usize] } else { ZERO }
                     });
-                    matrices(&mut sums, x, weight.next().expect("weights for each tap"));
+                    matrices(&mut sums, x, weight.next().expect("weights for each tap"), self.steps);
                 }
             }
         }

@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::{
     graph::{Activation, Constant},
@@ -18,7 +19,7 @@ params! {
     output_offset, output_stride,
 }
 
-kernel!("depthwise", writes ["output", "sums"], twin twin::depthwise);
+kernel!("depthwise", writes ["output", "sums"], twin twin::depthwise, vector vector::depthwise);
 
 /// A depthwise convolution: `activate(weight * input + bias)`, channel by channel; pairs are (rows,
 /// columns).

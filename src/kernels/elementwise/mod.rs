@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::{
     graph::Activation,
@@ -14,7 +15,7 @@ use crate::{
 
 params! { pixels, blocks, outputs, workgroups, a_offset, a_stride, b_offset, b_stride, output_offset, output_stride, b_is_gate }
 
-kernel!("elementwise", writes ["output"], twin twin::elementwise);
+kernel!("elementwise", writes ["output"], twin twin::elementwise, vector vector::elementwise);
 
 /// How the second operand is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,9 @@
 
 #[doc(hidden)]
 pub mod cases;
+mod tile;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::{
     device::{Choice, Tile},
@@ -20,7 +22,7 @@ params! {
     input_stride, output_offset, output_stride, residual_offset, residual_stride, unscale, cheap_offset, cheap_bias_offset, ghost_groups,
 }
 
-kernel!("ghost", writes ["output", "sums"], twin twin::ghost);
+kernel!("ghost", writes ["output", "sums"], twin twin::ghost, vector vector::ghost);
 
 /// One of a module's two convolutions.
 #[derive(Clone, Copy)]
@@ -152,13 +154,14 @@ pub fn lower(problem: &Problem<'_>, Cut { tiles, tile }: Cut, emit: &mut Emitter
     let shape = input.shape;
     let (m, d) = (primary.weight.shape[0], cheap.weight.shape[2]);
     let intrinsic = Layout::plain(m);
-    let blocks = tile.blocks as usize;
+    let tiling = emit.tiling(tile.blocks);
+    let blocks = tiling.blocks;
     let products = emit.products(&primary.weight.data, problem.gate.as_ref());
     // The cheap operation's own channels are numbered from 0.
     let ghosts: Vec<u32> =
         output.layout.lanes()[intrinsic.lanes().len()..].iter().map(|&c| if c == PAD { PAD } else { c - m as u32 }).collect();
-    let weights = emit.weights(problem.owner, KERNEL, products.variant(blocks), &|| {
-        let mut weights = pack::tiled_matrix(&products.scaled(&primary.weight.data), &input.layout, &intrinsic, blocks, shape.c);
+    let weights = emit.weights(problem.owner, KERNEL, products.variant(tiling), &|| {
+        let mut weights = pack::tiled_matrix(&products.scaled(&primary.weight.data), &input.layout, &intrinsic, tiling, shape.c);
         weights.extend(pack::depthwise(&cheap.weight.data, &ghosts, d * d));
         weights
     });
@@ -211,7 +214,7 @@ pub fn lower(problem: &Problem<'_>, Cut { tiles, tile }: Cut, emit: &mut Emitter
         ("SUMS_PER_LANE", if problem.sums { 2 * i64::from(tile.blocks) } else { 0 }),
     ];
     let sums = problem.sums.then(|| emit.sums(output, count));
-    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups))
+    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))
         .macs(shape.n * shape.pixels() * (primary.weight.data.len() + cheap.weight.data.len()))
         .reads("input", input)
         .constant("weight", weights)

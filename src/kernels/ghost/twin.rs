@@ -26,7 +26,7 @@ pub(crate) fn ghost(call: Call<'_>) {
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
     let residual_at = View::new(params.residual_offset, params.residual_stride);
-    let layer = Layer { blocks_in, tile, weight, bias, activation: call.activation("ACTIVATION") };
+    let layer = Layer { blocks_in, tile, steps: call.steps(), weight, bias, activation: call.activation("ACTIVATION") };
     let cheap = Filters {
         blocks_in: primary,
         weight: &weight[params.cheap_offset as usize..],

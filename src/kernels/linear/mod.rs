@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::{
     graph::{Activation, Constant},
@@ -15,7 +16,7 @@ use crate::{
 
 params! { blocks_in, blocks_out, workgroups, input_offset, input_stride, output_offset, output_stride }
 
-kernel!("linear", writes ["output"], twin twin::linear);
+kernel!("linear", writes ["output"], twin twin::linear, vector vector::linear);
 
 /// A linear layer on one-pixel maps: `activate(weight * input + bias)`.
 #[derive(Clone)]
@@ -42,8 +43,13 @@ const INVOCATIONS: u32 = 64;
 /// Adds the step that solves the problem.
 pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let Problem { input, output, weight, .. } = problem;
-    let matrix = emit.weights(problem.owner, KERNEL, 1, &|| pack::matrix(&weight.data, &input.layout, &output.layout, input.shape.c));
-    let bias = emit.values(problem.owner, KERNEL, "bias", 1, &|| pack::vector(problem.bias, output.layout.lanes(), 1));
+    let tiling = emit.matrix_tiling();
+    let matrix = emit.weights(problem.owner, KERNEL, tiling.variant(), &|| match tiling.rows {
+        true => pack::tiled_matrix(&weight.data, &input.layout, &output.layout, tiling, input.shape.c),
+        false => pack::matrix(&weight.data, &input.layout, &output.layout, input.shape.c),
+    });
+    let bias =
+        emit.values(problem.owner, KERNEL, "bias", tiling.blocks, &|| pack::vector(problem.bias, output.layout.lanes(), tiling.blocks));
     let workgroups = (output.shape.n * output.blocks()) as u32;
     let params = Params {
         blocks_in: input.blocks() as u32,
@@ -54,9 +60,8 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         output_offset: output.place.offset,
         output_stride: output.place.stride,
     };
-    let defines =
-        [("WG", INVOCATIONS.into()), ("SUMS_PER_LANE", 1), ("ACTIVATION", problem.activation as i64), ("F16", emit.f16().into())];
-    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups))
+    let defines = [("WG", INVOCATIONS.into()), ("SUMS_PER_LANE", 1), ("ACTIVATION", problem.activation as i64), ("F16", emit.f16().into())];
+    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))
         .macs(output.shape.n * weight.data.len())
         .reads("input", input)
         .constant("weight", matrix)

@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::{
     graph::{Activation, Constant},
@@ -18,7 +19,7 @@ params! {
     residual_offset, residual_stride, unscale,
 }
 
-kernel!("pointwise", writes ["output"], twin twin::pointwise);
+kernel!("pointwise", writes ["output"], twin twin::pointwise, vector vector::pointwise);
 
 /// A 1x1 convolution: `activate(weight * (input * gate) + bias) + residual`, or the mean of that
 /// over each map.
@@ -53,10 +54,11 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let pixels = shape.pixels();
     let [blocks_in, blocks_out] = [input.blocks(), output.blocks()];
     let tile = emit.choice().pointwise(shape.n, pixels, [blocks_in, blocks_out], (problem.gate.is_some(), problem.mean));
-    let blocks = tile.blocks as usize;
+    let tiling = emit.tiling(tile.blocks);
+    let blocks = tiling.blocks;
     let products = emit.products(&weight.data, problem.gate.as_ref());
-    let weights = emit.weights(problem.owner, KERNEL, products.variant(blocks), &|| {
-        pack::tiled_matrix(&products.scaled(&weight.data), &input.layout, &output.layout, blocks, shape.c)
+    let weights = emit.weights(problem.owner, KERNEL, products.variant(tiling), &|| {
+        pack::tiled_matrix(&products.scaled(&weight.data), &input.layout, &output.layout, tiling, shape.c)
     });
     let bias = emit.values(problem.owner, KERNEL, "bias", blocks, &|| pack::vector(problem.bias, output.layout.lanes(), blocks));
 
@@ -90,7 +92,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         ("ACTIVATION", problem.activation as i64),
         ("F16", products.halves as i64),
     ];
-    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups))
+    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))
         .macs(weight.data.len() * shape.n * pixels)
         .reads("input", input)
         .constant("weight", weights)

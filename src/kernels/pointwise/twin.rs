@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Block, PIXELS, View, ZERO, activate, add, each, for_each_run, matrices, multiply, scale},
+    block::{Block, PIXELS, Steps, View, ZERO, activate, add, each, for_each_run, matrices, multiply, scale},
     parallel::*,
     plan::{Call, pack::padded},
 };
@@ -18,7 +18,8 @@ pub(crate) fn pointwise(call: Call<'_>) {
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
     let residual_at = View::new(params.residual_offset, params.residual_stride);
-    let layer = Layer { blocks_in, tile: call.define("BLOCKS"), weight, bias, activation: call.activation("ACTIVATION") };
+    let layer =
+        Layer { blocks_in, tile: call.define("BLOCKS"), steps: call.steps(), weight, bias, activation: call.activation("ACTIVATION") };
     to.images(call.output, count, blocks_out * if mean { 1 } else { pixels }).enumerate().for_each(|(n, image)| {
         let gate = gate.map(|gate| &gate[n * blocks_in..][..blocks_in]);
         let maps = Maps { input: from.image(input, n), pixels, gate };
@@ -34,6 +35,7 @@ pub(crate) fn pointwise(call: Call<'_>) {
 pub(crate) struct Layer<'a> {
     pub blocks_in: usize,
     pub tile: usize,
+    pub steps: Steps,
     pub weight: &'a [Block],
     pub bias: &'a [Block],
     pub activation: u32,
@@ -111,7 +113,7 @@ impl Layer<'_> {
                 let gate = gate[i];
                 each!(p < P, x[p] = multiply(x[p], gate));
             }
-            matrices(&mut sums, x, &weight[block % self.tile * 4..]);
+            matrices(&mut sums, x, &weight[block % self.tile * self.steps.block..], self.steps);
         }
         sums
     }

@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::{
     graph::{Pool, PoolKind},
@@ -17,7 +18,7 @@ params! {
     input_offset, input_stride, output_offset, output_stride, maximum, count_pad,
 }
 
-kernel!("pool", writes ["output"], twin twin::pool);
+kernel!("pool", writes ["output"], twin twin::pool, vector vector::pool);
 
 /// Pooling.
 #[derive(Clone)]

@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::plan::{
     Dispatch,
@@ -11,7 +12,7 @@ use crate::plan::{
 
 params! { outputs, workgroups, pixels, output_offset, output_stride }
 
-kernel!("preprocess", writes ["output"], twin twin::preprocess);
+kernel!("preprocess", writes ["output"], twin twin::preprocess, vector vector::preprocess);
 
 /// Normalisation of pixels: `(pixel / 255 - mean) / std`, channel by channel.
 #[derive(Clone)]
@@ -38,13 +39,8 @@ pub fn lower(problem: &Problem, emit: &mut Emitter<'_>) -> Storage {
     let words = emit.storage(n * pixels * 4);
     let outputs = (n * pixels) as u32;
     let workgroups = outputs.div_ceil(INVOCATIONS);
-    let params = Params {
-        outputs,
-        workgroups,
-        pixels: pixels as u32,
-        output_offset: output.place.offset,
-        output_stride: output.place.stride,
-    };
+    let params =
+        Params { outputs, workgroups, pixels: pixels as u32, output_offset: output.place.offset, output_stride: output.place.stride };
     let dispatch = Dispatch::new(KERNEL, &[("WG", INVOCATIONS.into()), ("F16", emit.f16().into())], &params, workgroups);
     let launch = Launch::new("preprocess", dispatch)
         .binds("pixels", words)

@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::{
     graph::{Axis, Rearrange},
@@ -20,7 +21,7 @@ params! {
     pixels_0, pixels_1, pixels_2, pixels_3, pixels_4, pixels_5,
 }
 
-kernel!("rearrange", writes ["output"], twin twin::rearrange);
+kernel!("rearrange", writes ["output"], twin twin::rearrange, vector vector::rearrange);
 
 /// A tensor in another order.
 #[derive(Clone)]

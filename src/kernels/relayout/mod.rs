@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::{
     graph::NodeId,
@@ -15,7 +16,7 @@ use crate::{
 
 params! { pixels, blocks_out, outputs, workgroups, input_offset, input_stride, output_offset, output_stride }
 
-kernel!("relayout", writes ["output"], twin twin::relayout);
+kernel!("relayout", writes ["output"], twin twin::relayout, vector vector::relayout);
 
 /// A copy of a node's result.
 #[derive(Clone)]

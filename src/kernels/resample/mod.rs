@@ -4,6 +4,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::{
     graph::{Coordinates, Extent, Filter, Nearest, Resample},
@@ -17,7 +18,7 @@ params! {
     width_in, pixels_in, width_out, height_out, blocks, outputs, workgroups, input_offset, input_stride, output_offset, output_stride,
 }
 
-kernel!("resample", writes ["output"], twin twin::resample);
+kernel!("resample", writes ["output"], twin twin::resample, vector vector::resample);
 
 /// A map of another size.
 #[derive(Clone)]

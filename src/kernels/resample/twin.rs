@@ -37,6 +37,7 @@ pub(crate) fn resample(call: Call<'_>) {
     });
 }
 
-fn blend(first: Block, second: Block, weight: f32) -> Block {
+#[inline(always)]
+pub(super) fn blend(first: Block, second: Block, weight: f32) -> Block {
     multiply_add(second, splat(weight), scale(first, 1.0 - weight))
 }

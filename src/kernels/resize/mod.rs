@@ -6,7 +6,7 @@ use std::ops::Range;
 
 params! { workgroups, tiles_first, width, height, source_width, across_first, output_offset }
 
-kernel!("resize", writes ["output"], twin in_no_plan);
+kernel!("resize", writes ["output"], twin in_no_plan, vector in_no_plan);
 
 fn in_no_plan(_: Call<'_>) {
     unreachable!("no plan resizes: how depends on each image");

@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::{
     graph::{Activation, Constant},
@@ -18,7 +19,7 @@ params! {
     depthwise_bias_offset, tiles_pixel, tiles_channel, workgroups, input_offset, input_stride, output_offset, output_stride,
 }
 
-kernel!("separable", writes ["output"], twin twin::separable, scratch |dispatch| {
+kernel!("separable", writes ["output"], twin twin::separable, vector vector::separable, scratch |dispatch| {
     let params: Params = dispatch.params();
     params.images() * params.middle_len()
 });
@@ -73,9 +74,10 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let kernel = [depthwise.weight.shape[2], depthwise.weight.shape[3]];
     let taps = kernel[0] * kernel[1];
     let tile = emit.choice().separable(output.blocks());
-    let blocks = tile.blocks as usize;
-    let weights = emit.weights(problem.owner, KERNEL, blocks, &|| {
-        let mut weights = pack::tiled_matrix(&pointwise.weight.data, &input.layout, &output.layout, blocks, input.shape.c);
+    let tiling = emit.tiling(tile.blocks);
+    let blocks = tiling.blocks;
+    let weights = emit.weights(problem.owner, KERNEL, tiling.variant(), &|| {
+        let mut weights = pack::tiled_matrix(&pointwise.weight.data, &input.layout, &output.layout, tiling, input.shape.c);
         weights.extend(pack::depthwise(&depthwise.weight.data, input.layout.lanes(), taps));
         weights
     });
@@ -120,7 +122,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         ("F16", emit.f16().into()),
     ];
     let pixels = output.shape.n * output.shape.pixels();
-    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups))
+    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))
         .macs(pixels * (depthwise.weight.data.len() + pointwise.weight.data.len()))
         .reads("input", input)
         .constant("weight", weights)

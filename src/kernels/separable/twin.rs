@@ -30,7 +30,8 @@ pub(crate) fn separable(call: Call<'_>) {
         bias: &bias[params.depthwise_bias_offset as usize..],
         activation: call.activation("DEPTHWISE_ACTIVATION"),
     };
-    let pointwise = Layer { blocks_in, tile: call.define("BLOCKS"), weight, bias, activation: call.activation("ACTIVATION") };
+    let pointwise =
+        Layer { blocks_in, tile: call.define("BLOCKS"), steps: call.steps(), weight, bias, activation: call.activation("ACTIVATION") };
     let images = to.images(call.output, params.images(), blocks_out * pixels);
     images.zip(call.scratch.par_chunks_mut(params.middle_len())).enumerate().for_each(|(n, (image, middle))| {
         depthwise.run(&window, from.image(input, n), middle);

@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::plan::{
     Dispatch,
@@ -11,7 +12,7 @@ use crate::plan::{
 
 params! { channels, blocks, pixels, outputs, workgroups, input_offset, input_stride, output_offset, output_stride }
 
-kernel!("softmax", writes ["output"], twin twin::softmax);
+kernel!("softmax", writes ["output"], twin twin::softmax, vector vector::softmax);
 
 /// The softmax over the channels of each pixel.
 #[derive(Clone)]

@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::plan::{
     Dispatch,
@@ -11,7 +12,7 @@ use crate::plan::{
 
 params! { classes, k, workgroups, input_offset, input_stride }
 
-kernel!("softmax_top_k", writes ["output"], twin twin::softmax_top_k);
+kernel!("softmax_top_k", writes ["output"], twin twin::softmax_top_k, vector vector::softmax_top_k);
 
 /// The `k` best of all classes of each image.
 #[derive(Clone)]

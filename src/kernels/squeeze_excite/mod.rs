@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cases;
 pub(crate) mod twin;
+pub(crate) mod vector;
 
 use crate::{
     graph::{Activation, Constant, SqueezeExcite},
@@ -10,13 +11,13 @@ use crate::{
         Dispatch,
         emit::{Emitter, Launch, Owner, Sums, TensorView},
         layout::Layout,
-        pack,
+        pack::{self, padded},
     },
 };
 
 params! { blocks, blocks_reduced, tiles, pixels, slices, gate_slices, expand_offset, expand_bias_offset, parts, part, workgroups }
 
-kernel!("squeeze_excite", writes ["gate"], twin twin::squeeze_excite, scratch |dispatch| {
+kernel!("squeeze_excite", writes ["gate"], twin twin::squeeze_excite, vector vector::squeeze_excite, scratch |dispatch| {
     let params: Params = dispatch.params();
     params.images() * params.hidden_len()
 });
@@ -82,19 +83,28 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let Problem { input, output, reduce, expand, sums, .. } = problem;
     let layout = &input.layout;
     let reduced = Layout::plain(reduce.weight.shape[0]);
-    let weights = emit.weights(problem.owner, KERNEL, 1, &|| {
-        let mut weights = pack::matrix(&reduce.weight.data, layout, &reduced, input.shape.c);
-        weights.extend(pack::matrix_by_input(&expand.weight.data, &reduced, layout, reduce.weight.shape[0]));
+    let tiling = emit.matrix_tiling();
+    let weights = emit.weights(problem.owner, KERNEL, tiling.variant(), &|| {
+        let (first, second) = (&reduce.weight.data, &expand.weight.data);
+        let [c, c_reduced] = [input.shape.c, reduce.weight.shape[0]];
+        if tiling.rows {
+            let mut weights = pack::tiled_matrix(first, layout, &reduced, tiling, c);
+            weights.extend(pack::tiled_matrix(second, &reduced, layout, tiling, c_reduced));
+            return weights;
+        }
+        let mut weights = pack::matrix(first, layout, &reduced, c);
+        weights.extend(pack::matrix_by_input(second, &reduced, layout, c_reduced));
         weights
     });
-    let bias = emit.values(problem.owner, KERNEL, "bias", 1, &|| {
-        let mut bias = pack::vector(reduce.bias, reduced.lanes(), 1);
-        bias.extend(pack::vector(expand.bias, layout.lanes(), 1));
+    let bias = emit.values(problem.owner, KERNEL, "bias", tiling.blocks, &|| {
+        let mut bias = pack::vector(reduce.bias, reduced.lanes(), tiling.blocks);
+        bias.extend(pack::vector(expand.bias, layout.lanes(), tiling.blocks));
         bias
     });
 
     let n = input.shape.n;
     let [blocks, blocks_reduced] = [layout.blocks(), reduced.blocks()];
+    let tiles_reduced = blocks_reduced.div_ceil(tiling.blocks);
     // No part is empty.
     let part = blocks.div_ceil((WORKGROUPS / n).max(1)) as u32;
     let parts = (blocks as u32).div_ceil(part);
@@ -112,8 +122,8 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         pixels: input.shape.pixels() as u32,
         slices: slices(blocks_reduced, blocks),
         gate_slices: slices(part as usize, blocks_reduced),
-        expand_offset: (blocks * blocks_reduced * 4) as u32,
-        expand_bias_offset: blocks_reduced as u32,
+        expand_offset: (if tiling.rows { tiles_reduced * tiling.blocks * padded(blocks) } else { blocks * blocks_reduced } * 4) as u32,
+        expand_bias_offset: (tiles_reduced * tiling.blocks) as u32,
         parts,
         part,
         workgroups,
@@ -129,7 +139,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         ("GATE_ACTIVATION", expand.activation as i64),
         ("F16", emit.f16().into()),
     ];
-    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups))
+    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))
         .macs(n * (reduce.weight.data.len() + expand.weight.data.len()))
         .binds("sums", sums.storage)
         .bytes(sums.tiles * n * blocks * 16, 0)

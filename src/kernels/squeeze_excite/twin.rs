@@ -2,8 +2,8 @@
 
 use super::Params;
 use crate::{
-    block::{ZERO, activate, add, matrices, scale},
-    kernels::linear::twin::row,
+    block::{ZERO, activate, add, scale},
+    kernels::linear::twin::{Column, row},
     parallel::*,
     plan::Call,
 };
@@ -12,6 +12,7 @@ pub(crate) fn squeeze_excite(call: Call<'_>) {
     let params: Params = call.params();
     let [reduce_activation, gate_activation] = ["REDUCE_ACTIVATION", "GATE_ACTIVATION"].map(|name| call.activation(name));
     let [sums, weight, bias] = ["sums", "weight", "bias"].map(|name| call.read(name));
+    let rows = call.dispatch.rows();
     let [blocks, tiles] = [params.blocks, params.tiles].map(|v| v as usize);
     let (weight, expand_weight) = weight.split_at(params.expand_offset as usize);
     let (bias, expand_bias) = bias.split_at(params.expand_bias_offset as usize);
@@ -26,15 +27,13 @@ pub(crate) fn squeeze_excite(call: Call<'_>) {
         mean.iter_mut().for_each(|mean| *mean = scale(*mean, 1.0 / params.pixels as f32));
         let mean = &*mean;
         reduced.par_iter_mut().enumerate().for_each(|(r, out)| {
-            *out = activate(add(row(mean, &weight[r * blocks * 4..]), bias[r]), reduce_activation);
+            *out = activate(add(row(mean, weight, Column::new(r, blocks, rows)), bias[r]), reduce_activation);
         });
         let reduced = &*reduced;
         gate.par_iter_mut().enumerate().for_each(|(block, out)| {
-            let mut sum = [[expand_bias[block]]];
-            for (r, &x) in reduced.iter().enumerate() {
-                matrices(&mut sum, [x], &expand_weight[(r * blocks + block) * 4..]);
-            }
-            *out = activate(sum[0][0], gate_activation);
+            let column =
+                if rows { Column::new(block, reduced.len(), rows) } else { Column { start: block * 4, input: blocks * 4, lane: 1 } };
+            *out = activate(add(row(reduced, expand_weight, column), expand_bias[block]), gate_activation);
         });
     });
 }

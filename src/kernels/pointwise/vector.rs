@@ -1,0 +1,173 @@
+//! `twin.rs` in rows of sixteen output channels, over weights that are packed so.
+
+use super::Params;
+use crate::{
+    block::{Block, View, ZERO, each},
+    parallel::Part,
+    plan::{Call, pack::padded},
+    simd::{
+        self, Simd, Work,
+        rows::{Bounds, Half, TILE, Target, WEIGHTS, Weights, Whole, Width, sums, tiles, with_pixels},
+    },
+};
+use std::{marker::PhantomData, ops::Range};
+
+pub(crate) fn pointwise(call: Call<'_>) {
+    if !simd::IS_ALL && !call.dispatch.rows() {
+        return super::twin::pointwise(call);
+    }
+    let params: Params = call.params();
+    let mean = call.define("POOL") != 0;
+    let [input, weight, bias] = ["input", "weight", "bias"].map(|name| call.read(name));
+    let (gate, residual) = (call.maybe("gate"), call.maybe("residual"));
+    let [pixels, blocks_in, blocks_out] = [params.pixels, params.blocks_in, params.blocks_out].map(|v| v as usize);
+    let tiles = params.tiles_channel * if mean { 1 } else { params.tiles_pixel };
+    let count = (params.workgroups / tiles) as usize;
+    let from = View::new(params.input_offset, params.input_stride);
+    let residual_at = View::new(params.residual_offset, params.residual_stride);
+    let (activation, tiles) = (call.activation("ACTIVATION"), blocks_out.div_ceil(TILE));
+    let layer = Layer { blocks_in, weight, bias, activation, tiles, stride: call.team.threads() };
+    let (level, team) = (call.level, call.team);
+    let to = View::new(params.output_offset, params.output_stride);
+    let split = to.split(count, blocks_out, if mean { 1 } else { pixels }, TILE);
+    let split = if mean { split } else { split.shared_by(team, TILE) };
+    split.each(team, call.output, |part| {
+        let n = part.image;
+        let maps = Maps { input: from.image(input, n), pixels, gate: gate.map(|gate| &gate[n * blocks_in..][..blocks_in]) };
+        let residual = residual.map(|residual| residual_at.image(residual, n));
+        level.run(Run { layer: &layer, maps, residual, mean, part });
+    });
+}
+
+/// One part's work.
+pub(crate) struct Run<'a> {
+    pub layer: &'a Layer<'a>,
+    pub maps: Maps<'a>,
+    pub residual: Option<&'a [Block]>,
+    pub mean: bool,
+    pub part: Part<'a, Block>,
+}
+
+impl Work for Run<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { layer, maps, residual, mean, mut part } = self;
+        if mean {
+            let blocks = layer.mean(s, &maps, part.plane);
+            (0..part.planes).for_each(|b| part.plane(0, b)[0] = blocks[b]);
+        } else {
+            let pixels = part.pixels;
+            layer.tile(s, &maps, residual, &mut part, 0..pixels);
+        }
+    }
+}
+
+/// The convolution's constants, packed as rows of sixteen output lanes.
+pub(crate) struct Layer<'a> {
+    pub blocks_in: usize,
+    pub weight: &'a [Block],
+    pub bias: &'a [Block],
+    pub activation: u32,
+    /// Tiles of output blocks.
+    pub tiles: usize,
+    /// From one tile to that which the same thread is likely to take next.
+    pub stride: usize,
+}
+
+/// The input maps of one image.
+#[derive(Clone, Copy)]
+pub(crate) struct Maps<'a> {
+    pub input: &'a [Block],
+    pub pixels: usize,
+    pub gate: Option<&'a [Block]>,
+}
+
+impl Layer<'_> {
+    /// Some of a part's pixels.
+    #[inline(always)]
+    pub(crate) fn tile<S: Simd>(&self, s: S, maps: &Maps, residual: Option<&[Block]>, part: &mut Part<'_, Block>, pixels: Range<usize>) {
+        let (block, first, planes) = (part.plane, part.first + pixels.start, part.planes);
+        let count = pixels.len();
+        let residual = residual
+            .map(|all| std::array::from_fn(|b| if b < planes { &all[(block + b) * maps.pixels + first..][..count] } else { &all[..0] }));
+        let mut target = Target::new(part.quad(pixels), residual, self.activation);
+        for (at, count) in tiles::<S>(count) {
+            let (pixel, target) = (first + at, &mut target);
+            with_pixels!(S, count, P => if planes > 2 {
+                s.call(Pixels::<Whole, P> { layer: self, maps, block, pixel, at, target, width: PhantomData });
+            } else {
+                s.call(Pixels::<Half, P> { layer: self, maps, block, pixel, at, target, width: PhantomData });
+            });
+        }
+        target.finish();
+    }
+
+    /// The means of four output blocks over the map.
+    #[inline(always)]
+    fn mean<S: Simd>(&self, s: S, maps: &Maps, block: usize) -> [Block; 4] {
+        // Several sums, so that additions do not wait for each other.
+        let mut totals = [[ZERO; 4]; 4];
+        for (pixel, count) in tiles::<S>(maps.pixels) {
+            with_pixels!(S, count, P => s.call(Total::<P> { layer: self, maps, block, pixel, totals: &mut totals }));
+        }
+        let [a, b, c, d] = &totals;
+        let total = s.add(s.add(s.load(a), s.load(b)), s.add(s.load(c), s.load(d)));
+        s.blocks(s.mul(total, s.splat(1.0 / maps.pixels as f32)))
+    }
+
+    /// `P` neighbouring pixels of the tile from output block `block` on, before the activation.
+    #[inline(always)]
+    pub(crate) fn sums<S: Simd, W: Width, const P: usize>(&self, s: S, maps: &Maps, block: usize, pixel: usize) -> [W::Row<S>; P] {
+        let len = padded(self.blocks_in) * WEIGHTS;
+        let (tile, used) = (block / TILE, self.blocks_in * WEIGHTS);
+        let next = (tile + self.stride) * len;
+        let next = if next + used <= self.tiles * len { &self.weight[next..][..used] } else { &[] };
+        let weights = Weights { bias: &self.bias[block..], weight: &self.weight[tile * len..][..used], next, row: pixel / P };
+        sums::<S, W, P>(s, weights, maps.gate, |i| {
+            let x: &[Block; P] = maps.input[i * maps.pixels + pixel..].first_chunk().expect("as many pixels");
+            x.each_ref()
+        })
+    }
+}
+
+/// `P` pixels of a tile, to be stored.
+struct Pixels<'a, 't, W, const P: usize> {
+    layer: &'a Layer<'a>,
+    maps: &'a Maps<'a>,
+    block: usize,
+    pixel: usize,
+    at: usize,
+    target: &'a mut Target<'t>,
+    width: PhantomData<W>,
+}
+
+impl<W: Width, const P: usize> Work for Pixels<'_, '_, W, P> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let sums = self.layer.sums::<S, W, P>(s, self.maps, self.block, self.pixel);
+        self.target.store::<S, W, P>(s, self.at, sums);
+    }
+}
+
+/// `P` pixels of a tile, to be added up.
+struct Total<'a, const P: usize> {
+    layer: &'a Layer<'a>,
+    maps: &'a Maps<'a>,
+    block: usize,
+    pixel: usize,
+    totals: &'a mut [[Block; 4]; 4],
+}
+
+impl<const P: usize> Work for Total<'_, P> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let sums = self.layer.sums::<S, Whole, P>(s, self.maps, self.block, self.pixel);
+        let bounds = Bounds::new(self.layer.activation);
+        each!(pixel p < P, {
+            let mut blocks = s.blocks(bounds.of(s, sums[p]));
+            bounds.finish(&mut blocks, None);
+            let total = &mut self.totals[p % 4];
+            s.store(s.add(s.load(total), s.load(&blocks)), total);
+        });
+    }
+}

@@ -1,0 +1,365 @@
+//! Inner loops over rows of sixteen lanes that several kernels share: sums of sixteen output
+//! channels of a few pixels, and how they are stored.
+
+use super::Simd;
+use crate::block::{Block, ZERO, activate, add, each};
+
+/// Output blocks of a tile: the lanes of a row.
+pub(crate) const TILE: usize = 4;
+
+/// Blocks of weights that a tile has for an input block: a row for each of its lanes.
+pub(crate) const WEIGHTS: usize = 4 * TILE;
+
+/// Four blocks from `at` on.
+#[inline(always)]
+pub(crate) fn quad(blocks: &[Block], at: usize) -> &[Block; 4] {
+    blocks[at..at + 4].first_chunk().expect("four of four")
+}
+
+/// As [`quad`], to be written.
+#[inline(always)]
+pub(crate) fn quad_mut(blocks: &mut [Block], at: usize) -> &mut [Block; 4] {
+    blocks[at..at + 4].first_chunk_mut().expect("four of four")
+}
+
+/// `$body` with a constant `$n`, which is `$count`: from 1 to the level's pixels.
+macro_rules! with_pixels {
+    ($s:ty, $count:expr, $n:ident => $body:expr) => {
+        with_pixels!(@ $s, $count, $n => $body, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+    };
+    (@ $s:ty, $count:expr, $n:ident => $body:expr, $($number:literal)*) => {
+        match $count {
+            $($number if const { $number <= <$s>::PIXELS } => {
+                const $n: usize = $number;
+                $body
+            })*
+            _ => unreachable!("more pixels than a tile has"),
+        }
+    };
+}
+pub(crate) use with_pixels;
+
+/// Cuts pixels into tiles that are nearly equal, so that none is left with few sums, each of which
+/// waits for the last. Whole quads of pixels are stored faster.
+#[inline(always)]
+pub(crate) fn tiles<S: Simd>(pixels: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = pixels.div_ceil(S::PIXELS);
+    let border = move |at: usize| {
+        let even = pixels * at / count;
+        if at < count && S::PIXELS.is_multiple_of(4) { even.next_multiple_of(4) } else { even }
+    };
+    (0..count).map(move |at| (border(at), border(at + 1) - border(at)))
+}
+
+/// How many of a tile's channels are summed up: a tile's second half may not be there.
+pub(crate) trait Width {
+    type Row<S: Simd>: Copy;
+    fn splat<S: Simd>(s: S, value: f32) -> Self::Row<S>;
+    fn load<S: Simd>(s: S, from: &[Block; 4]) -> Self::Row<S>;
+    fn mul<S: Simd>(s: S, a: Self::Row<S>, b: Self::Row<S>) -> Self::Row<S>;
+    fn mul_add<S: Simd>(s: S, a: Self::Row<S>, b: Self::Row<S>, sum: Self::Row<S>) -> Self::Row<S>;
+    /// The row, with anything in the places of blocks that are not there.
+    fn whole<S: Simd>(s: S, row: Self::Row<S>) -> S::Row;
+    /// Four pixels of each block, as [`Simd::transpose`].
+    fn planes<S: Simd>(s: S, rows: [Self::Row<S>; 4]) -> [S::Row; 4];
+}
+
+/// All sixteen channels.
+pub(crate) struct Whole;
+
+impl Width for Whole {
+    type Row<S: Simd> = S::Row;
+
+    #[inline(always)]
+    fn splat<S: Simd>(s: S, value: f32) -> S::Row {
+        s.splat(value)
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(s: S, from: &[Block; 4]) -> S::Row {
+        s.load(from)
+    }
+
+    #[inline(always)]
+    fn mul<S: Simd>(s: S, a: S::Row, b: S::Row) -> S::Row {
+        s.mul(a, b)
+    }
+
+    #[inline(always)]
+    fn mul_add<S: Simd>(s: S, a: S::Row, b: S::Row, sum: S::Row) -> S::Row {
+        s.mul_add(a, b, sum)
+    }
+
+    #[inline(always)]
+    fn whole<S: Simd>(_: S, row: S::Row) -> S::Row {
+        row
+    }
+
+    #[inline(always)]
+    fn planes<S: Simd>(s: S, rows: [S::Row; 4]) -> [S::Row; 4] {
+        s.transpose(rows)
+    }
+}
+
+/// The first eight channels.
+pub(crate) struct Half;
+
+impl Width for Half {
+    type Row<S: Simd> = S::Half;
+
+    #[inline(always)]
+    fn splat<S: Simd>(s: S, value: f32) -> S::Half {
+        s.splat_half(value)
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(s: S, from: &[Block; 4]) -> S::Half {
+        s.load_half(from)
+    }
+
+    #[inline(always)]
+    fn mul<S: Simd>(s: S, a: S::Half, b: S::Half) -> S::Half {
+        s.mul_half(a, b)
+    }
+
+    #[inline(always)]
+    fn mul_add<S: Simd>(s: S, a: S::Half, b: S::Half, sum: S::Half) -> S::Half {
+        s.mul_add_half(a, b, sum)
+    }
+
+    #[inline(always)]
+    fn whole<S: Simd>(s: S, row: S::Half) -> S::Row {
+        s.join(row, row)
+    }
+
+    #[inline(always)]
+    fn planes<S: Simd>(s: S, [a, b, c, d]: [S::Half; 4]) -> [S::Row; 4] {
+        let [first, second] = s.parted(s.join(a, b), s.join(c, d));
+        [first, second, first, second]
+    }
+}
+
+/// Adds the products of `P` pixels' input blocks and the weights of one input block, of which the
+/// first `depth` lanes are in use.
+#[inline(always)]
+pub(crate) fn accumulate<S: Simd, W: Width, const P: usize>(
+    s: S,
+    sums: &mut [W::Row<S>; P],
+    x: [&Block; P],
+    weight: &[Block; WEIGHTS],
+    gate: Option<&Block>,
+    depth: usize,
+) {
+    each!(lane < 4, {
+        if lane < depth {
+            let mut row = W::load(s, quad(weight, lane * TILE));
+            if let Some(gate) = gate {
+                row = W::mul(s, row, W::splat(s, gate[lane]));
+            }
+            each!(pixel p < P, sums[p] = W::mul_add(s, W::splat(s, x[p][lane]), row, sums[p]));
+        }
+    });
+}
+
+/// A tile's weights.
+#[derive(Clone, Copy)]
+pub(crate) struct Weights<'a> {
+    pub bias: &'a [Block],
+    pub weight: &'a [Block],
+    /// Those that are read next, or none. They come from far away, so each turn of the loop calls
+    /// for some.
+    pub next: &'a [Block],
+    /// Which of four rows a turn calls for: another for each few pixels.
+    pub row: usize,
+}
+
+/// The sums of `P` pixels over all input blocks: `x` gives the pixels of an input block.
+#[inline(always)]
+pub(crate) fn sums<'x, S: Simd, W: Width, const P: usize>(
+    s: S,
+    weights: Weights<'_>,
+    gate: Option<&[Block]>,
+    x: impl Fn(usize) -> [&'x Block; P],
+) -> [W::Row<S>; P] {
+    let Weights { bias, weight, next, row } = weights;
+    let mut sums = [W::load(s, quad(bias, 0)); P];
+    let (weight, _) = weight.as_chunks::<WEIGHTS>();
+    match gate {
+        Some(gate) => {
+            for (i, (weight, gate)) in weight.iter().zip(gate).enumerate() {
+                if let Some(next) = next.get(i * WEIGHTS + row % 4 * TILE) {
+                    s.prefetch(next);
+                }
+                accumulate::<S, W, P>(s, &mut sums, x(i), weight, Some(gate), 4);
+            }
+        }
+        None => {
+            for (i, weight) in weight.iter().enumerate() {
+                if let Some(next) = next.get(i * WEIGHTS + row % 4 * TILE) {
+                    s.prefetch(next);
+                }
+                accumulate::<S, W, P>(s, &mut sums, x(i), weight, None, 4);
+            }
+        }
+    }
+    sums
+}
+
+/// What an activation does to rows. Most only bound them.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    low: f32,
+    high: f32,
+    /// An activation that is applied afterwards, in plain code: a call among sums in registers would
+    /// have all of them stored.
+    later: Option<u32>,
+}
+
+impl Bounds {
+    /// Of an activation by its number, as [`activate`].
+    pub(crate) fn new(activation: u32) -> Self {
+        let (low, high, later) = match activation {
+            0 => (f32::NEG_INFINITY, f32::INFINITY, None),
+            1 => (0.0, f32::INFINITY, None),
+            2 => (0.0, 6.0, None),
+            _ => (f32::NEG_INFINITY, f32::INFINITY, Some(activation)),
+        };
+        Self { low, high, later }
+    }
+
+    /// The row between the bounds.
+    #[inline(always)]
+    pub(crate) fn of<S: Simd>(self, s: S, row: S::Row) -> S::Row {
+        s.min(s.splat(self.high), s.max(s.splat(self.low), row))
+    }
+
+    /// Whether more is to be done, and then the tensor to be added after it.
+    pub(crate) fn is_all(self) -> bool {
+        self.later.is_none()
+    }
+
+    /// Does it.
+    #[inline(never)]
+    pub(crate) fn finish(self, blocks: &mut [Block], residual: Option<&[Block]>) {
+        let Some(kind) = self.later else { return };
+        blocks.iter_mut().for_each(|block| *block = activate(*block, kind));
+        if let Some(residual) = residual {
+            blocks.iter_mut().zip(residual).for_each(|(block, &other)| *block = add(*block, other));
+        }
+    }
+}
+
+/// Where sums are stored: a run of pixels of up to four planes, and what is added to them.
+pub(crate) struct Target<'a> {
+    planes: [&'a mut [Block]; 4],
+    residual: Option<[&'a [Block]; 4]>,
+    bounds: Bounds,
+}
+
+impl<'a> Target<'a> {
+    /// Planes that are not there are empty. The residual has the same pixels of the same planes.
+    pub(crate) fn new(planes: [&'a mut [Block]; 4], residual: Option<[&'a [Block]; 4]>, activation: u32) -> Self {
+        Self { planes, residual, bounds: Bounds::new(activation) }
+    }
+
+    /// Stores the sums of `P` pixels from `at` on.
+    #[inline(always)]
+    pub(crate) fn store<S: Simd, W: Width, const P: usize>(&mut self, s: S, at: usize, sums: [W::Row<S>; P]) {
+        let Self { planes, residual, bounds } = self;
+        // Four of each are in use; `each!` writes out five.
+        let mut pixels = [[ZERO; 4]; 5];
+        let mut quads = [[s.splat(0.0); 4]; 5];
+        each!(q < P / 4, quads[q] = W::planes(s, [sums[q * 4], sums[q * 4 + 1], sums[q * 4 + 2], sums[q * 4 + 3]]));
+        each!(r < P % 4, pixels[r] = s.blocks(bounds.of(s, W::whole(s, sums[P / 4 * 4 + r]))));
+        let residual = if bounds.is_all() { residual.as_ref() } else { None };
+        each!(b < 4, {
+            if !planes[b].is_empty() {
+                let plane: &mut [Block; P] = planes[b][at..].first_chunk_mut().expect("as many pixels");
+                let residual: Option<&[Block; P]> = match residual {
+                    Some(residual) => Some(residual[b][at..].first_chunk().expect("as many pixels")),
+                    None => None,
+                };
+                each!(q < P / 4, {
+                    let mut row = bounds.of(s, quads[q][b]);
+                    if let Some(residual) = residual {
+                        row = s.add(row, s.load(quad(residual, q * 4)));
+                    }
+                    s.store(row, quad_mut(plane, q * 4));
+                });
+                each!(r < P % 4, {
+                    let p = P / 4 * 4 + r;
+                    plane[p] = match residual {
+                        Some(residual) => add(pixels[r][b], residual[p]),
+                        None => pixels[r][b],
+                    };
+                });
+            }
+        });
+    }
+
+    /// Does what is left to do once all is stored.
+    pub(crate) fn finish(self) {
+        if !self.bounds.is_all() {
+            for (b, plane) in self.planes.into_iter().enumerate() {
+                self.bounds.finish(plane, self.residual.map(|residual| residual[b]));
+            }
+        }
+    }
+}
+
+/// The sum of all blocks.
+#[inline(always)]
+pub(crate) fn total<S: Simd>(s: S, blocks: &[Block]) -> Block {
+    let (quads, rest) = blocks.as_chunks::<4>();
+    let mut sum = s.splat(0.0);
+    for quad in quads {
+        sum = s.add(sum, s.load(quad));
+    }
+    s.blocks(sum).iter().chain(rest).fold(ZERO, |sum, &block| add(sum, block))
+}
+
+/// Copies a run of blocks. The last four overlap others rather than to be fewer.
+#[inline(always)]
+pub(crate) fn copy<S: Simd>(s: S, from: &[Block], to: &mut [Block]) {
+    let len = from.len().min(to.len());
+    let (from, to) = (&from[..len], &mut to[..len]);
+    if len < 4 {
+        to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+        return;
+    }
+    let (quads, _) = from.as_chunks::<4>();
+    let (places, _) = to.as_chunks_mut::<4>();
+    for (place, quad) in places.iter_mut().zip(quads) {
+        s.store(s.load(quad), place);
+    }
+    s.store(s.load(quad(from, len - 4)), quad_mut(to, len - 4));
+}
+
+/// Adds one run of blocks to another.
+#[inline(always)]
+pub(crate) fn add_to<S: Simd>(s: S, to: &mut [Block], other: &[Block]) {
+    let (quads, rest) = to.as_chunks_mut::<4>();
+    let (others, other_rest) = other.as_chunks::<4>();
+    for (quad, other) in quads.iter_mut().zip(others) {
+        s.store(s.add(s.load(quad), s.load(other)), quad);
+    }
+    for (block, &other) in rest.iter_mut().zip(other_rest) {
+        *block = add(*block, other);
+    }
+}
+
+/// One pixel's sums of a tile, of a matrix that is read once: each lane of the input has a sum of
+/// its own, so that none waits for another.
+#[inline(always)]
+pub(crate) fn row<S: Simd>(s: S, bias: &[Block], weight: &[Block], x: &[Block]) -> S::Row {
+    let mut sums = [s.splat(0.0); 4];
+    let (weight, _) = weight.as_chunks::<WEIGHTS>();
+    for (i, (rows, x)) in weight.iter().zip(x).enumerate() {
+        // A memory page ahead, which the processor itself does not look across.
+        if let Some(ahead) = weight.get(i + 16) {
+            each!(row < 4, s.prefetch(&ahead[row * TILE]));
+        }
+        each!(lane < 4, sums[lane] = s.mul_add(s.splat(x[lane]), s.load(quad(rows, lane * TILE)), sums[lane]));
+    }
+    s.add(s.load(quad(bias, 0)), s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
+}
