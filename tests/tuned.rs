@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::net::{self, CLASSES};
+use common::net::{self, CLASSES, GPU_CLASSES};
 use ghostnet::{
     CacheDir, Engine, Network, Precision, Tensor,
     device::{Choice, Decision, DeviceClass, Tile},
@@ -31,7 +31,7 @@ fn engine(folder: &tempfile::TempDir, precision: Precision) -> Option<Engine> {
 fn candidates_are_sound_and_change_a_plan() {
     let (network, shape) = net::networks().swap_remove(1);
     let graph = net::after_passes(network.graph().clone(), true);
-    for class in CLASSES {
+    for class in GPU_CLASSES {
         for decision in Decision::ALL {
             let precision = if decision == Decision::Halves { Precision::F16 } else { Precision::F32 };
             let plan = |choice: Choice| {

@@ -39,6 +39,11 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Rows of a map whose sums a depthwise convolution keeps in registers, at most 4.
     const ROWS: usize;
 
+    /// Rows of zeros. A loop that fills an array would keep it in memory in the browser package,
+    /// which is compiled for size.
+    fn zeros<const N: usize>(self) -> [Self::Row; N];
+    /// As [`Simd::zeros`].
+    fn zeros_half<const N: usize>(self) -> [Self::Half; N];
     /// One value in all lanes.
     fn splat(self, value: f32) -> Self::Row;
     /// One block in all four places.
@@ -77,6 +82,13 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Does the work in a function of its own. What a loop keeps in registers is then what it needs,
     /// however many such loops there are; and two that are alike are one.
     fn call(self, work: impl Work);
+
+    /// Does the work in a function of its own, as [`Simd::call`], but where that costs more than it
+    /// gains: an engine that compiles WebAssembly does not see across calls.
+    #[inline(always)]
+    fn call_apart(self, work: impl Work) {
+        if IS_ALL { work.run(self) } else { self.call(work) }
+    }
 
     /// The four blocks.
     #[inline(always)]

@@ -36,6 +36,16 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn zeros<const N: usize>(self) -> [Self::Row; N] {
+        [self.splat(0.0); N]
+    }
+
+    #[inline(always)]
+    fn zeros_half<const N: usize>(self) -> [Self::Half; N] {
+        [self.splat_half(0.0); N]
+    }
+
+    #[inline(always)]
     fn splat(self, value: f32) -> Self::Row {
         unsafe { [vdupq_n_f32(value); 4] }
     }

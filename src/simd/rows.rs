@@ -1,7 +1,7 @@
 //! Inner loops over rows of sixteen lanes that several kernels share: sums of sixteen output
 //! channels of a few pixels, and how they are stored.
 
-use super::Simd;
+use super::{IS_ALL, Simd};
 use crate::block::{Block, ZERO, activate, add, each};
 
 /// Output blocks of a tile: the lanes of a row.
@@ -39,21 +39,43 @@ macro_rules! with_pixels {
 }
 pub(crate) use with_pixels;
 
+/// Tiles of equal size, side by side.
+#[derive(Clone, Copy)]
+pub(crate) struct Tiles {
+    /// The first pixel.
+    pub first: usize,
+    /// Pixels of each.
+    pub pixels: usize,
+    /// How many tiles.
+    pub count: usize,
+}
+
 /// Cuts pixels into tiles that are nearly equal, so that none is left with few sums, each of which
-/// waits for the last. Whole quads of pixels are stored faster.
+/// waits for the last. They are of whole quads, which are stored faster, where a level has so many
+/// pixels.
 #[inline(always)]
-pub(crate) fn tiles<S: Simd>(pixels: usize) -> impl Iterator<Item = (usize, usize)> {
-    let count = pixels.div_ceil(S::PIXELS);
-    let border = move |at: usize| {
-        let even = pixels * at / count;
-        if at < count && S::PIXELS.is_multiple_of(4) { even.next_multiple_of(4) } else { even }
-    };
-    (0..count).map(move |at| (border(at), border(at + 1) - border(at)))
+pub(crate) fn tiles<S: Simd>(pixels: usize) -> impl Iterator<Item = Tiles> {
+    let unit = if S::PIXELS.is_multiple_of(4) { 4 } else { 1 };
+    let units = pixels.div_ceil(unit);
+    let count = units.div_ceil(S::PIXELS / unit);
+    let (each, more) = (units / count, units % count);
+    // Some have a unit more; the last may lack some pixels of its last unit.
+    let lacking = usize::from(units * unit > pixels);
+    let sizes = [(more.min(count - lacking), each + 1), ((count - lacking).saturating_sub(more), each)];
+    let mut first = 0;
+    let whole = sizes.map(|(count, units)| {
+        let tiles = Tiles { first, pixels: units * unit, count };
+        first += count * units * unit;
+        tiles
+    });
+    let last = Tiles { first, pixels: pixels - first, count: lacking };
+    whole.into_iter().chain([last]).filter(|tiles| tiles.count > 0)
 }
 
 /// How many of a tile's channels are summed up: a tile's second half may not be there.
 pub(crate) trait Width {
     type Row<S: Simd>: Copy;
+    fn zeros<S: Simd, const N: usize>(s: S) -> [Self::Row<S>; N];
     fn splat<S: Simd>(s: S, value: f32) -> Self::Row<S>;
     fn load<S: Simd>(s: S, from: &[Block; 4]) -> Self::Row<S>;
     fn mul<S: Simd>(s: S, a: Self::Row<S>, b: Self::Row<S>) -> Self::Row<S>;
@@ -69,6 +91,11 @@ pub(crate) struct Whole;
 
 impl Width for Whole {
     type Row<S: Simd> = S::Row;
+
+    #[inline(always)]
+    fn zeros<S: Simd, const N: usize>(s: S) -> [S::Row; N] {
+        s.zeros()
+    }
 
     #[inline(always)]
     fn splat<S: Simd>(s: S, value: f32) -> S::Row {
@@ -108,6 +135,11 @@ impl Width for Half {
     type Row<S: Simd> = S::Half;
 
     #[inline(always)]
+    fn zeros<S: Simd, const N: usize>(s: S) -> [S::Half; N] {
+        s.zeros_half()
+    }
+
+    #[inline(always)]
     fn splat<S: Simd>(s: S, value: f32) -> S::Half {
         s.splat_half(value)
     }
@@ -145,20 +177,39 @@ impl Width for Half {
 pub(crate) fn accumulate<S: Simd, W: Width, const P: usize>(
     s: S,
     sums: &mut [W::Row<S>; P],
-    x: [&Block; P],
+    x: &[Block; P],
     weight: &[Block; WEIGHTS],
     gate: Option<&Block>,
     depth: usize,
 ) {
-    each!(lane < 4, {
-        if lane < depth {
-            let mut row = W::load(s, quad(weight, lane * TILE));
-            if let Some(gate) = gate {
-                row = W::mul(s, row, W::splat(s, gate[lane]));
-            }
-            each!(pixel p < P, sums[p] = W::mul_add(s, W::splat(s, x[p][lane]), row, sums[p]));
+    if IS_ALL {
+        // A loop, so that the engine's compiler has one lane's numbers in registers at a time.
+        for lane in 0..depth.min(4) {
+            add_lane::<S, W, P>(s, sums, x, weight, gate, lane);
         }
-    });
+    } else {
+        each!(lane < 4, {
+            if lane < depth {
+                add_lane::<S, W, P>(s, sums, x, weight, gate, lane);
+            }
+        });
+    }
+}
+
+#[inline(always)]
+fn add_lane<S: Simd, W: Width, const P: usize>(
+    s: S,
+    sums: &mut [W::Row<S>; P],
+    x: &[Block; P],
+    weight: &[Block; WEIGHTS],
+    gate: Option<&Block>,
+    lane: usize,
+) {
+    let mut row = W::load(s, quad(weight, lane * TILE));
+    if let Some(gate) = gate {
+        row = W::mul(s, row, W::splat(s, gate[lane]));
+    }
+    each!(pixel p < P, sums[p] = W::mul_add(s, W::splat(s, x[p][lane]), row, sums[p]));
 }
 
 /// A tile's weights.
@@ -173,16 +224,24 @@ pub(crate) struct Weights<'a> {
     pub row: usize,
 }
 
-/// The sums of `P` pixels over all input blocks: `x` gives the pixels of an input block.
+/// Where sums come from.
+pub(crate) trait Source<const P: usize> {
+    /// The `P` pixels of the next input block; `aside` is room for those that do not lie side by
+    /// side.
+    fn next<'a>(&'a mut self, aside: &'a mut [Block; P]) -> &'a [Block; P];
+}
+
+/// The sums of `P` pixels over all input blocks.
 #[inline(always)]
-pub(crate) fn sums<'x, S: Simd, W: Width, const P: usize>(
+pub(crate) fn sums<S: Simd, W: Width, const P: usize>(
     s: S,
     weights: Weights<'_>,
     gate: Option<&[Block]>,
-    x: impl Fn(usize) -> [&'x Block; P],
+    mut source: impl Source<P>,
 ) -> [W::Row<S>; P] {
     let Weights { bias, weight, next, row } = weights;
-    let mut sums = [W::load(s, quad(bias, 0)); P];
+    let mut sums = filled::<S, W, P>(s, W::load(s, quad(bias, 0)));
+    let mut aside = [ZERO; P];
     let (weight, _) = weight.as_chunks::<WEIGHTS>();
     match gate {
         Some(gate) => {
@@ -190,7 +249,7 @@ pub(crate) fn sums<'x, S: Simd, W: Width, const P: usize>(
                 if let Some(next) = next.get(i * WEIGHTS + row % 4 * TILE) {
                     s.prefetch(next);
                 }
-                accumulate::<S, W, P>(s, &mut sums, x(i), weight, Some(gate), 4);
+                accumulate::<S, W, P>(s, &mut sums, source.next(&mut aside), weight, Some(gate), 4);
             }
         }
         None => {
@@ -198,11 +257,19 @@ pub(crate) fn sums<'x, S: Simd, W: Width, const P: usize>(
                 if let Some(next) = next.get(i * WEIGHTS + row % 4 * TILE) {
                     s.prefetch(next);
                 }
-                accumulate::<S, W, P>(s, &mut sums, x(i), weight, None, 4);
+                accumulate::<S, W, P>(s, &mut sums, source.next(&mut aside), weight, None, 4);
             }
         }
     }
     sums
+}
+
+/// The same row `P` times.
+#[inline(always)]
+pub(crate) fn filled<S: Simd, W: Width, const P: usize>(s: S, row: W::Row<S>) -> [W::Row<S>; P] {
+    let mut rows = W::zeros::<S, P>(s);
+    each!(pixel p < P, rows[p] = row);
+    rows
 }
 
 /// What an activation does to rows. Most only bound them.
@@ -265,36 +332,44 @@ impl<'a> Target<'a> {
     /// Stores the sums of `P` pixels from `at` on.
     #[inline(always)]
     pub(crate) fn store<S: Simd, W: Width, const P: usize>(&mut self, s: S, at: usize, sums: [W::Row<S>; P]) {
-        let Self { planes, residual, bounds } = self;
-        // Four of each are in use; `each!` writes out five.
-        let mut pixels = [[ZERO; 4]; 5];
-        let mut quads = [[s.splat(0.0); 4]; 5];
-        each!(q < P / 4, quads[q] = W::planes(s, [sums[q * 4], sums[q * 4 + 1], sums[q * 4 + 2], sums[q * 4 + 3]]));
-        each!(r < P % 4, pixels[r] = s.blocks(bounds.of(s, W::whole(s, sums[P / 4 * 4 + r]))));
-        let residual = if bounds.is_all() { residual.as_ref() } else { None };
-        each!(b < 4, {
-            if !planes[b].is_empty() {
-                let plane: &mut [Block; P] = planes[b][at..].first_chunk_mut().expect("as many pixels");
-                let residual: Option<&[Block; P]> = match residual {
-                    Some(residual) => Some(residual[b][at..].first_chunk().expect("as many pixels")),
-                    None => None,
-                };
-                each!(q < P / 4, {
-                    let mut row = bounds.of(s, quads[q][b]);
-                    if let Some(residual) = residual {
-                        row = s.add(row, s.load(quad(residual, q * 4)));
-                    }
-                    s.store(row, quad_mut(plane, q * 4));
-                });
-                each!(r < P % 4, {
-                    let p = P / 4 * 4 + r;
-                    plane[p] = match residual {
-                        Some(residual) => add(pixels[r][b], residual[p]),
-                        None => pixels[r][b],
-                    };
-                });
-            }
+        if const { P >= 4 } {
+            let none = s.zeros::<4>();
+            // Four are in use; `each!` writes out five.
+            let mut quads = [none; 5];
+            each!(q < P / 4, quads[q] = W::planes(s, [sums[q * 4], sums[q * 4 + 1], sums[q * 4 + 2], sums[q * 4 + 3]]));
+            each!(b < 4, self.quads::<S, P>(s, b, at, [quads[0][b], quads[1][b], quads[2][b], quads[3][b]]));
+        }
+        each!(r < P % 4, {
+            let p = P / 4 * 4 + r;
+            let blocks = s.blocks(self.bounds.of(s, W::whole(s, sums[p])));
+            each!(b < 4, self.pixel(b, at + p, blocks[b]));
         });
+    }
+
+    /// All whole quads of `P` pixels of a plane, if it is there.
+    #[inline(always)]
+    fn quads<S: Simd, const P: usize>(&mut self, s: S, plane: usize, at: usize, rows: [S::Row; 4]) {
+        let Self { planes, residual, bounds } = self;
+        if planes[plane].is_empty() {
+            return;
+        }
+        let out: &mut [Block; P] = planes[plane][at..].first_chunk_mut().expect("as many pixels");
+        match residual.as_ref().filter(|_| bounds.is_all()) {
+            Some(residual) => {
+                let residual: &[Block; P] = residual[plane][at..].first_chunk().expect("as many pixels");
+                each!(q < P / 4, s.store(s.add(bounds.of(s, rows[q]), s.load(quad(residual, q * 4))), quad_mut(out, q * 4)));
+            }
+            None => each!(q < P / 4, s.store(bounds.of(s, rows[q]), quad_mut(out, q * 4))),
+        }
+    }
+
+    /// One pixel of a plane, if it is there.
+    #[inline(always)]
+    fn pixel(&mut self, plane: usize, at: usize, block: Block) {
+        if !self.planes[plane].is_empty() {
+            let residual = self.residual.as_ref().filter(|_| self.bounds.is_all());
+            self.planes[plane][at] = residual.map_or(block, |residual| add(block, residual[plane][at]));
+        }
     }
 
     /// Does what is left to do once all is stored.
@@ -352,7 +427,7 @@ pub(crate) fn add_to<S: Simd>(s: S, to: &mut [Block], other: &[Block]) {
 /// its own, so that none waits for another.
 #[inline(always)]
 pub(crate) fn row<S: Simd>(s: S, bias: &[Block], weight: &[Block], x: &[Block]) -> S::Row {
-    let mut sums = [s.splat(0.0); 4];
+    let mut sums = s.zeros::<4>();
     let (weight, _) = weight.as_chunks::<WEIGHTS>();
     for (i, (rows, x)) in weight.iter().zip(x).enumerate() {
         // A memory page ahead, which the processor itself does not look across.
@@ -362,4 +437,32 @@ pub(crate) fn row<S: Simd>(s: S, bias: &[Block], weight: &[Block], x: &[Block]) 
         each!(lane < 4, sums[lane] = s.mul_add(s.splat(x[lane]), s.load(quad(rows, lane * TILE)), sums[lane]));
     }
     s.add(s.load(quad(bias, 0)), s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Level, Work};
+
+    struct Cut;
+
+    impl Work for Cut {
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) {
+            for pixels in 1..600 {
+                let mut next = 0;
+                for Tiles { first, pixels, count } in tiles::<S>(pixels) {
+                    assert_eq!(first, next);
+                    assert!((1..=S::PIXELS).contains(&pixels));
+                    next += pixels * count;
+                }
+                assert_eq!(next, pixels);
+            }
+        }
+    }
+
+    #[test]
+    fn tiles_are_all_pixels_once() {
+        Level::all().filter(|level| !level.is_plain()).for_each(|level| level.run(Cut));
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::{Simd, Work};
 use crate::block::Block;
+use bytemuck::Zeroable;
 use std::arch::wasm32::*;
 
 /// A row in four registers.
@@ -25,7 +26,7 @@ impl Simd for Simd128 {
     type Row = [v128; 4];
     type Half = [v128; 2];
     const STRIP: usize = 2;
-    const PIXELS: usize = 3;
+    const PIXELS: usize = 2;
     const ROWS: usize = 2;
 
     #[inline(never)]
@@ -34,13 +35,25 @@ impl Simd for Simd128 {
     }
 
     #[inline(always)]
+    fn zeros<const N: usize>(self) -> [Self::Row; N] {
+        Zeroable::zeroed()
+    }
+
+    #[inline(always)]
+    fn zeros_half<const N: usize>(self) -> [Self::Half; N] {
+        Zeroable::zeroed()
+    }
+
+    #[inline(always)]
     fn splat(self, value: f32) -> Self::Row {
-        [f32x4_splat(value); 4]
+        let v = f32x4_splat(value);
+        [v, v, v, v]
     }
 
     #[inline(always)]
     fn repeat(self, block: &Block) -> Self::Row {
-        [bytemuck::must_cast(*block); 4]
+        let v = bytemuck::must_cast(*block);
+        [v, v, v, v]
     }
 
     #[inline(always)]
@@ -84,7 +97,8 @@ impl Simd for Simd128 {
 
     #[inline(always)]
     fn splat_half(self, value: f32) -> Self::Half {
-        [f32x4_splat(value); 2]
+        let v = f32x4_splat(value);
+        [v, v]
     }
 
     #[inline(always)]

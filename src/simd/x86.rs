@@ -57,6 +57,16 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn zeros<const N: usize>(self) -> [Self::Row; N] {
+        [self.splat(0.0); N]
+    }
+
+    #[inline(always)]
+    fn zeros_half<const N: usize>(self) -> [Self::Half; N] {
+        [self.splat_half(0.0); N]
+    }
+
+    #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
         unsafe { _mm512_set1_ps(value) }
     }
@@ -171,6 +181,16 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn call(self, work: impl Work) {
         unsafe { avx2(work) }
+    }
+
+    #[inline(always)]
+    fn zeros<const N: usize>(self) -> [Self::Row; N] {
+        [self.splat(0.0); N]
+    }
+
+    #[inline(always)]
+    fn zeros_half<const N: usize>(self) -> [Self::Half; N] {
+        [self.splat_half(0.0); N]
     }
 
     #[inline(always)]
@@ -296,6 +316,16 @@ impl Simd for Sse2 {
     #[inline(never)]
     fn call(self, work: impl Work) {
         work.run(self);
+    }
+
+    #[inline(always)]
+    fn zeros<const N: usize>(self) -> [Self::Row; N] {
+        [self.splat(0.0); N]
+    }
+
+    #[inline(always)]
+    fn zeros_half<const N: usize>(self) -> [Self::Half; N] {
+        [self.splat_half(0.0); N]
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@ use crate::{
     simd::{
         self, Simd, Work,
         band::{BAND, Band, Columns, Map, with_band},
-        rows::{TILE, Target, WEIGHTS, Whole, accumulate, quad, tiles, with_pixels},
+        rows::{TILE, Target, WEIGHTS, Whole, accumulate, filled, quad, tiles, with_pixels},
     },
 };
 
@@ -105,7 +105,8 @@ impl Work for Run<'_> {
                     }
                 }
                 for row in 0..count {
-                    for (x, count) in tiles::<S>(columns.count) {
+                    let all = tiles::<S>(columns.count).flat_map(|t| (0..t.count).map(move |at| (t.first + at * t.pixels, t.pixels)));
+                    for (x, count) in all {
                         let at = (y - rows.start + row) * width + columns.first + x;
                         let (target, band) = (&mut target, &band.0);
                         with_pixels!(S, count, P => if fit > reach_y {
@@ -139,13 +140,13 @@ impl<const P: usize> Work for Banded<'_, '_, P> {
     fn run<S: Simd>(self, s: S) {
         let Self { layer, plane, columns, band, block, at, target } = self;
         let Size { map, kernel, dilation, .. } = &layer.size;
-        let mut sums = [s.load(quad(layer.bias, plane)); P];
+        let mut sums = filled::<S, Whole, P>(s, s.load(quad(layer.bias, plane)));
         for (i, weight) in layer.taps(plane).enumerate() {
             for (ky, weight) in weight.chunks_exact(kernel[1]).enumerate() {
                 let row = &band[i * block + ky * dilation[0] * columns.row..];
                 for (kx, weight) in weight.iter().enumerate() {
                     let x: &[Block; P] = row[columns.place(kx * dilation[1], map.stride[1])..].first_chunk().expect("in the band");
-                    accumulate::<S, Whole, P>(s, &mut sums, x.each_ref(), weight, None, layer.depth);
+                    accumulate::<S, Whole, P>(s, &mut sums, x, weight, None, layer.depth);
                 }
             }
         }
@@ -169,7 +170,7 @@ impl<const P: usize> Work for Direct<'_, '_, P> {
         let Self { layer, plane, input, pixel, at, target } = self;
         let Size { map: Map { size: [height, width], stride, pad }, kernel, dilation, .. } = layer.size;
         let [top, left] = [0, 1].map(|axis| pixel[axis] * stride[axis]);
-        let mut sums = [s.load(quad(layer.bias, plane)); P];
+        let mut sums = filled::<S, Whole, P>(s, s.load(quad(layer.bias, plane)));
         for (map, weight) in input.chunks_exact(height * width).zip(layer.taps(plane)) {
             for (ky, weight) in weight.chunks_exact(kernel[1]).enumerate() {
                 let y = top + ky * dilation[0];
@@ -188,7 +189,7 @@ impl<const P: usize> Work for Direct<'_, '_, P> {
                             &aside
                         }
                     };
-                    accumulate::<S, Whole, P>(s, &mut sums, x.each_ref(), weight, None, layer.depth);
+                    accumulate::<S, Whole, P>(s, &mut sums, x, weight, None, layer.depth);
                 }
             }
         }

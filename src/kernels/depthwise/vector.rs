@@ -11,7 +11,7 @@ use crate::{
     simd::{
         Level, Simd, Work,
         band::{BAND, Band, Columns, Map, with_band},
-        rows::{Bounds, quad, quad_mut, total},
+        rows::{Bounds, Whole, filled, quad, quad_mut, total},
     },
 };
 use std::ops::Range;
@@ -152,10 +152,10 @@ impl Plane<'_> {
                 let residual = self.residual.map(|residual| &residual[y * width_out..][..count * width_out]);
                 let part = Strip { plane: self, columns: &columns, residual: residual.filter(|_| bounds.is_all()), bounds };
                 match (self.window.kernel, self.window.stride) {
-                    ([3, 3], [1, 1]) => part.filter::<S, 3, 1>(s, &band.0, out),
-                    ([3, 3], [2, 2]) => part.filter::<S, 3, 2>(s, &band.0, out),
-                    ([5, 5], [1, 1]) => part.filter::<S, 5, 1>(s, &band.0, out),
-                    ([5, 5], [2, 2]) => part.filter::<S, 5, 2>(s, &band.0, out),
+                    ([3, 3], [1, 1]) => part.filter::<S, 3, 9, 1>(s, &band.0, out),
+                    ([3, 3], [2, 2]) => part.filter::<S, 3, 9, 2>(s, &band.0, out),
+                    ([5, 5], [1, 1]) => part.filter::<S, 5, 25, 1>(s, &band.0, out),
+                    ([5, 5], [2, 2]) => part.filter::<S, 5, 25, 2>(s, &band.0, out),
                     _ => part.any_filter(s, &band.0, out),
                 }
                 y += count;
@@ -200,7 +200,7 @@ struct Strip<'a> {
 impl Strip<'_> {
     /// A band by a filter of known size.
     #[inline(always)]
-    fn filter<S: Simd, const K: usize, const STRIDE: usize>(&self, s: S, band: &[Block], out: &mut [Block]) {
+    fn filter<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize>(&self, s: S, band: &[Block], out: &mut [Block]) {
         let width = self.plane.window.width_out;
         let rows = out.len() / width;
         let mut at = 0;
@@ -208,10 +208,10 @@ impl Strip<'_> {
             let count = S::ROWS.min(rows - at);
             let band = &band[at * STRIDE * self.columns.row..];
             match count {
-                1 => s.call(Rows::<K, STRIDE, 1> { strip: self, band, at, out }),
-                2 => s.call(Rows::<K, STRIDE, 2> { strip: self, band, at, out }),
-                3 => s.call(Rows::<K, STRIDE, 3> { strip: self, band, at, out }),
-                _ => s.call(Rows::<K, STRIDE, 4> { strip: self, band, at, out }),
+                1 => s.call(Rows::<K, TAPS, STRIDE, 1> { strip: self, band, at, out }),
+                2 => s.call(Rows::<K, TAPS, STRIDE, 2> { strip: self, band, at, out }),
+                3 => s.call(Rows::<K, TAPS, STRIDE, 3> { strip: self, band, at, out }),
+                _ => s.call(Rows::<K, TAPS, STRIDE, 4> { strip: self, band, at, out }),
             }
             at += count;
         }
@@ -257,24 +257,24 @@ impl Strip<'_> {
 }
 
 /// `R` rows of a band by a filter of known size, from row `at` of what is made of it.
-struct Rows<'a, const K: usize, const STRIDE: usize, const R: usize> {
+struct Rows<'a, const K: usize, const TAPS: usize, const STRIDE: usize, const R: usize> {
     strip: &'a Strip<'a>,
     band: &'a [Block],
     at: usize,
     out: &'a mut [Block],
 }
 
-impl<const K: usize, const STRIDE: usize, const R: usize> Work for Rows<'_, K, STRIDE, R> {
+impl<const K: usize, const TAPS: usize, const STRIDE: usize, const R: usize> Work for Rows<'_, K, TAPS, STRIDE, R> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { strip, band, at, out } = self;
         let Strip { plane, columns, .. } = strip;
         let width = plane.window.width_out;
         let bias = s.repeat(&plane.bias);
-        let mut weight = [[bias; K]; K];
-        each!(ky < K, each!(kx < K, weight[ky][kx] = s.repeat(&plane.weight[ky * K + kx])));
+        let mut weight = s.zeros::<TAPS>();
+        each!(ky < K, each!(kx < K, weight[ky * K + kx] = s.repeat(&plane.weight[ky * K + kx])));
         for x in columns.quads() {
-            let mut sums = [bias; R];
+            let mut sums = filled::<S, Whole, R>(s, bias);
             // Each input is loaded once for all rows.
             each!(pixel r < (R - 1) * STRIDE + K, {
                 let row = &band[r * columns.row + x..];
@@ -283,7 +283,7 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Work for Rows<'_, K, S
                     each!(j < R, {
                         let ky = usize::wrapping_sub(r, j * STRIDE);
                         if ky < K {
-                            sums[j] = s.mul_add(v, weight[ky][kx], sums[j]);
+                            sums[j] = s.mul_add(v, weight[ky * K + kx], sums[j]);
                         }
                     });
                 });

@@ -12,7 +12,7 @@ use crate::{
     parallel::Part,
     simd::{
         Simd, Work,
-        rows::{Bounds, Half, TILE, Target, Whole, Width, quad, tiles, with_pixels},
+        rows::{Bounds, Half, TILE, Target, Tiles, Whole, Width, filled, quad, tiles, with_pixels},
     },
 };
 use std::{cell::RefCell, marker::PhantomData};
@@ -80,13 +80,12 @@ impl Work for Tile<'_> {
         let (mut filled, mut made, mut done) = (1, 0, 0);
         while done < height {
             let rows = (height - made).min(capacity - filled);
-            for (at, count) in tiles::<S>(rows * width) {
-                let place = [filled + at / width, at % width];
-                let (pixel, room, target) = (made * width + at, &mut *room, &mut intrinsic);
-                with_pixels!(S, count, P => if halves {
-                    s.call(Intrinsic::<Half, P> { layer, maps: &maps, plane, pixel, width, place, room, target, of: PhantomData });
+            for tiles in tiles::<S>(rows * width) {
+                let (from, room, target) = ([made, filled], &mut *room, &mut intrinsic);
+                with_pixels!(S, tiles.pixels, P => if halves {
+                    s.call(Intrinsic::<Half, P> { layer, maps: &maps, plane, width, from, tiles, room, target, of: PhantomData });
                 } else {
-                    s.call(Intrinsic::<Whole, P> { layer, maps: &maps, plane, pixel, width, place, room, target, of: PhantomData });
+                    s.call(Intrinsic::<Whole, P> { layer, maps: &maps, plane, width, from, tiles, room, target, of: PhantomData });
                 });
             }
             (made, filled) = (made + rows, filled + rows);
@@ -96,16 +95,14 @@ impl Work for Tile<'_> {
             }
             for row in 0..filled + 1 - D {
                 let room = &room[row * pitch..][..D * pitch];
-                strips::<S>(width, |x, count| {
-                    let (room, at, target, filter) = (&room[x..], (done + row) * width + x, &mut ghosts, &filter);
-                    match count {
-                        1 => s.call(Ghosts::<1> { filter, room, pitch, at, target }),
-                        2 => s.call(Ghosts::<2> { filter, room, pitch, at, target }),
-                        3 => s.call(Ghosts::<3> { filter, room, pitch, at, target }),
-                        4 => s.call(Ghosts::<4> { filter, room, pitch, at, target }),
-                        _ => s.call(Ghosts::<8> { filter, room, pitch, at, target }),
-                    }
-                });
+                let (at, target, filter) = ((done + row) * width, &mut ghosts, &filter);
+                match strip::<S>(width) {
+                    1 => s.call(Ghosts::<1> { filter, room, width, at, target }),
+                    2 => s.call(Ghosts::<2> { filter, room, width, at, target }),
+                    3 => s.call(Ghosts::<3> { filter, room, width, at, target }),
+                    4 => s.call(Ghosts::<4> { filter, room, width, at, target }),
+                    _ => s.call(Ghosts::<8> { filter, room, width, at, target }),
+                }
             }
             done += filled + 1 - D;
             room.copy_within((filled + 1 - D) * pitch..filled * pitch, 0);
@@ -115,18 +112,16 @@ impl Work for Tile<'_> {
     }
 }
 
-/// Cuts a row into strips of as many pixels as the level has, the last of which overlaps others
-/// rather than to be shorter.
+/// Pixels of a row's strips, as many as the level has.
 #[inline(always)]
-fn strips<S: Simd>(width: usize, mut work: impl FnMut(usize, usize)) {
-    let count = match width {
+fn strip<S: Simd>(width: usize) -> usize {
+    match width {
         8.. if S::STRIP == 8 => 8,
         4.. if S::STRIP >= 4 => 4,
         3 if S::STRIP >= 4 => 3,
         2.. => 2,
         _ => 1,
-    };
-    (0..width.div_ceil(count)).for_each(|at| work((at * count).min(width - count), count));
+    }
 }
 
 /// A tile's cheap operation.
@@ -148,15 +143,15 @@ impl Filter {
     }
 }
 
-/// `P` pixels of the intrinsic maps.
+/// Tiles of `P` pixels of the intrinsic maps.
 struct Intrinsic<'a, 't, W, const P: usize> {
     layer: &'a Layer<'a>,
     maps: &'a Maps<'a>,
     plane: usize,
-    pixel: usize,
     width: usize,
-    /// The first pixel's row in the room, and its column on the map.
-    place: [usize; 2],
+    /// The row of the map and that of the room from which on the tiles count.
+    from: [usize; 2],
+    tiles: Tiles,
     room: &'a mut [[Block; TILE]],
     target: &'a mut Target<'t>,
     of: PhantomData<W>,
@@ -165,10 +160,37 @@ struct Intrinsic<'a, 't, W, const P: usize> {
 impl<W: Width, const P: usize> Work for Intrinsic<'_, '_, W, P> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { layer, maps, plane, pixel, width, place: [row, column], room, target, .. } = self;
-        let sums = layer.sums::<S, W, P>(s, maps, plane, pixel);
+        let Self { layer, maps, plane, width, from: [row, place], tiles, room, target, .. } = self;
         let bounds = Bounds::new(layer.activation);
-        let mut place = Place { at: row * (width + D - 1) + column + D / 2, column };
+        let column = tiles.first % width;
+        let mut place = Place { at: (place + tiles.first / width) * (width + D - 1) + column + D / 2, column };
+        for tile in 0..tiles.count {
+            let pixel = row * width + tiles.first + tile * P;
+            let (place, room, target) = (&mut place, &mut *room, &mut *target);
+            s.call_apart(Pixels::<W, P> { layer, maps, plane, width, bounds, pixel, place, room, target, of: PhantomData });
+        }
+    }
+}
+
+/// `P` pixels of the intrinsic maps.
+struct Pixels<'a, 't, W, const P: usize> {
+    layer: &'a Layer<'a>,
+    maps: &'a Maps<'a>,
+    plane: usize,
+    width: usize,
+    bounds: Bounds,
+    pixel: usize,
+    place: &'a mut Place,
+    room: &'a mut [[Block; TILE]],
+    target: &'a mut Target<'t>,
+    of: PhantomData<W>,
+}
+
+impl<W: Width, const P: usize> Work for Pixels<'_, '_, W, P> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { layer, maps, plane, width, bounds, pixel, place, room, target, .. } = self;
+        let sums = layer.sums::<S, W, P>(s, maps, plane, pixel);
         each!(pixel p < P, s.store(bounds.of(s, W::whole(s, sums[p])), &mut room[place.next(width)]));
         target.store::<S, W, P>(s, pixel, sums);
     }
@@ -190,11 +212,11 @@ impl Place {
     }
 }
 
-/// `P` neighbouring pixels of the ghosts.
+/// A row of the ghosts, in strips of `P` pixels.
 struct Ghosts<'a, 't, const P: usize> {
     filter: &'a Filter,
     room: &'a [[Block; TILE]],
-    pitch: usize,
+    width: usize,
     at: usize,
     target: &'a mut Target<'t>,
 }
@@ -202,12 +224,34 @@ struct Ghosts<'a, 't, const P: usize> {
 impl<const P: usize> Work for Ghosts<'_, '_, P> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        let Self { filter, room, width, at, target } = self;
+        for strip in 0..width.div_ceil(P) {
+            // The last overlaps others rather than to be shorter.
+            let column = (strip * P).min(width - P);
+            let (room, target) = (&room[column..], &mut *target);
+            s.call_apart(Strip::<P> { filter, room, pitch: width + D - 1, at: at + column, target });
+        }
+    }
+}
+
+/// `P` neighbouring pixels of the ghosts.
+struct Strip<'a, 't, const P: usize> {
+    filter: &'a Filter,
+    room: &'a [[Block; TILE]],
+    pitch: usize,
+    at: usize,
+    target: &'a mut Target<'t>,
+}
+
+impl<const P: usize> Work for Strip<'_, '_, P> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
         let Self { filter, room, pitch, at, target } = self;
-        let mut sums = [s.load(&filter.bias); P];
+        let mut sums = filled::<S, Whole, P>(s, s.load(&filter.bias));
         each!(ky < D, {
             let row = &room[ky * pitch..][..P + D - 1];
-            let [a, b, c] = [&filter.weight[ky * D], &filter.weight[ky * D + 1], &filter.weight[ky * D + 2]];
-            let weight = [s.load(a), s.load(b), s.load(c)];
+            let weight = &filter.weight[ky * D..][..D];
+            let weight = [s.load(&weight[0]), s.load(&weight[1]), s.load(&weight[2])];
             each!(pixel x < P + D - 1, {
                 let v = s.load(quad(&row[x], 0));
                 each!(kx < D, {

@@ -7,7 +7,7 @@ use crate::{
     plan::{Call, pack::padded},
     simd::{
         self, Simd, Work,
-        rows::{TILE, WEIGHTS, Weights, Whole, row, sums, tiles, with_pixels},
+        rows::{Source, TILE, WEIGHTS, Weights, Whole, row, sums, tiles, with_pixels},
     },
 };
 
@@ -61,7 +61,8 @@ impl Work for Run<'_> {
             let blocks = s.blocks(row(s, bias, weight, x));
             return (0..part.planes).for_each(|b| part.plane(0, b)[0] = activate(blocks[b], matrix.activation));
         }
-        for (first, count) in tiles::<S>(images) {
+        let all = tiles::<S>(images).flat_map(|t| (0..t.count).map(move |at| (t.first + at * t.pixels, t.pixels)));
+        for (first, count) in all {
             with_pixels!(S, count, P => s.call(Images::<P> { matrix, weight, bias, input, from, first, part: &mut part }));
         }
     }
@@ -82,11 +83,29 @@ impl<const P: usize> Work for Images<'_, '_, P> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { matrix, weight, bias, input, from, first, part } = self;
-        let x: [&[Block]; P] = std::array::from_fn(|p| &from.image(input, first + p)[..matrix.blocks_in]);
-        let sums = sums::<S, Whole, P>(s, Weights { bias, weight, next: &[], row: 0 }, None, |i| std::array::from_fn(|p| &x[p][i]));
+        let images = Pixels { input, from, first, next: 0 };
+        let sums = sums::<S, Whole, P>(s, Weights { bias, weight, next: &[], row: 0 }, None, images);
         each!(pixel p < P, {
             let blocks = s.blocks(sums[p]);
             (0..part.planes).for_each(|b| part.plane(first + p, b)[0] = activate(blocks[b], matrix.activation));
         });
+    }
+}
+
+/// The pixels of several images.
+struct Pixels<'a> {
+    input: &'a [Block],
+    from: View,
+    first: usize,
+    /// The next block of each.
+    next: usize,
+}
+
+impl<const P: usize> Source<P> for Pixels<'_> {
+    #[inline(always)]
+    fn next<'a>(&'a mut self, aside: &'a mut [Block; P]) -> &'a [Block; P] {
+        each!(pixel p < P, aside[p] = self.from.image(self.input, self.first + p)[self.next]);
+        self.next += 1;
+        aside
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     plan::{Call, pack::padded},
     simd::{
         self, Simd, Work,
-        rows::{Bounds, Half, TILE, Target, WEIGHTS, Weights, Whole, Width, sums, tiles, with_pixels},
+        rows::{Bounds, Half, Source, TILE, Target, Tiles, WEIGHTS, Weights, Whole, Width, sums, tiles, with_pixels},
     },
 };
 use std::{marker::PhantomData, ops::Range};
@@ -91,12 +91,12 @@ impl Layer<'_> {
         let residual = residual
             .map(|all| std::array::from_fn(|b| if b < planes { &all[(block + b) * maps.pixels + first..][..count] } else { &all[..0] }));
         let mut target = Target::new(part.quad(pixels), residual, self.activation);
-        for (at, count) in tiles::<S>(count) {
-            let (pixel, target) = (first + at, &mut target);
-            with_pixels!(S, count, P => if planes > 2 {
-                s.call(Pixels::<Whole, P> { layer: self, maps, block, pixel, at, target, width: PhantomData });
+        for tiles in tiles::<S>(count) {
+            let target = &mut target;
+            with_pixels!(S, tiles.pixels, P => if planes > 2 {
+                s.call(Pixels::<Whole, P> { layer: self, maps, block, first, tiles, target, width: PhantomData });
             } else {
-                s.call(Pixels::<Half, P> { layer: self, maps, block, pixel, at, target, width: PhantomData });
+                s.call(Pixels::<Half, P> { layer: self, maps, block, first, tiles, target, width: PhantomData });
             });
         }
         target.finish();
@@ -107,8 +107,8 @@ impl Layer<'_> {
     fn mean<S: Simd>(&self, s: S, maps: &Maps, block: usize) -> [Block; 4] {
         // Several sums, so that additions do not wait for each other.
         let mut totals = [[ZERO; 4]; 4];
-        for (pixel, count) in tiles::<S>(maps.pixels) {
-            with_pixels!(S, count, P => s.call(Total::<P> { layer: self, maps, block, pixel, totals: &mut totals }));
+        for tiles in tiles::<S>(maps.pixels) {
+            with_pixels!(S, tiles.pixels, P => s.call(Total::<P> { layer: self, maps, block, tiles, totals: &mut totals }));
         }
         let [a, b, c, d] = &totals;
         let total = s.add(s.add(s.load(a), s.load(b)), s.add(s.load(c), s.load(d)));
@@ -123,20 +123,35 @@ impl Layer<'_> {
         let next = (tile + self.stride) * len;
         let next = if next + used <= self.tiles * len { &self.weight[next..][..used] } else { &[] };
         let weights = Weights { bias: &self.bias[block..], weight: &self.weight[tile * len..][..used], next, row: pixel / P };
-        sums::<S, W, P>(s, weights, maps.gate, |i| {
-            let x: &[Block; P] = maps.input[i * maps.pixels + pixel..].first_chunk().expect("as many pixels");
-            x.each_ref()
-        })
+        sums::<S, W, P>(s, weights, maps.gate, Neighbours { rest: &maps.input[pixel..], pixels: maps.pixels })
     }
 }
 
-/// `P` pixels of a tile, to be stored.
+/// Neighbouring pixels of maps.
+struct Neighbours<'a> {
+    /// From the next pixels on.
+    rest: &'a [Block],
+    /// From one map to the next.
+    pixels: usize,
+}
+
+impl<const P: usize> Source<P> for Neighbours<'_> {
+    #[inline(always)]
+    fn next<'a>(&'a mut self, _: &'a mut [Block; P]) -> &'a [Block; P] {
+        let pixels = self.rest.first_chunk().expect("as many pixels");
+        self.rest = self.rest.get(self.pixels..).unwrap_or(&[]);
+        pixels
+    }
+}
+
+/// Tiles of `P` pixels, to be stored.
 struct Pixels<'a, 't, W, const P: usize> {
     layer: &'a Layer<'a>,
     maps: &'a Maps<'a>,
     block: usize,
-    pixel: usize,
-    at: usize,
+    /// The first pixel of what is stored.
+    first: usize,
+    tiles: Tiles,
     target: &'a mut Target<'t>,
     width: PhantomData<W>,
 }
@@ -144,30 +159,35 @@ struct Pixels<'a, 't, W, const P: usize> {
 impl<W: Width, const P: usize> Work for Pixels<'_, '_, W, P> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let sums = self.layer.sums::<S, W, P>(s, self.maps, self.block, self.pixel);
-        self.target.store::<S, W, P>(s, self.at, sums);
+        for tile in 0..self.tiles.count {
+            let at = self.tiles.first + tile * P;
+            let sums = self.layer.sums::<S, W, P>(s, self.maps, self.block, self.first + at);
+            self.target.store::<S, W, P>(s, at, sums);
+        }
     }
 }
 
-/// `P` pixels of a tile, to be added up.
+/// Tiles of `P` pixels, to be added up.
 struct Total<'a, const P: usize> {
     layer: &'a Layer<'a>,
     maps: &'a Maps<'a>,
     block: usize,
-    pixel: usize,
+    tiles: Tiles,
     totals: &'a mut [[Block; 4]; 4],
 }
 
 impl<const P: usize> Work for Total<'_, P> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let sums = self.layer.sums::<S, Whole, P>(s, self.maps, self.block, self.pixel);
         let bounds = Bounds::new(self.layer.activation);
-        each!(pixel p < P, {
-            let mut blocks = s.blocks(bounds.of(s, sums[p]));
-            bounds.finish(&mut blocks, None);
-            let total = &mut self.totals[p % 4];
-            s.store(s.add(s.load(total), s.load(&blocks)), total);
-        });
+        for tile in 0..self.tiles.count {
+            let sums = self.layer.sums::<S, Whole, P>(s, self.maps, self.block, self.tiles.first + tile * P);
+            each!(pixel p < P, {
+                let mut blocks = s.blocks(bounds.of(s, sums[p]));
+                bounds.finish(&mut blocks, None);
+                let total = &mut self.totals[p % 4];
+                s.store(s.add(s.load(total), s.load(&blocks)), total);
+            });
+        }
     }
 }
