@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Bytes that the package may not exceed. */
-const BUDGET = 220_000;
+const BUDGET = 230_000;
 
 // The one module of WebAssembly is everyone's: the shaders, the CPU's kernels and the benchmark are in it.
 const PACKAGE = ['engine_bg.wasm', 'engine.js', 'start.js', 'ghostnet.js', 'bench.js'];
