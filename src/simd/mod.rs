@@ -79,8 +79,8 @@ pub(crate) trait Simd: Copy + Send + Sync {
     #[inline(always)]
     fn prefetch(self, _block: &Block) {}
 
-    /// Does the work in a function of its own. What a loop keeps in registers is then what it needs,
-    /// however many such loops there are; and two that are alike are one.
+    /// Does the work in a function of its own. What a loop keeps in registers is then what it
+    /// needs, however many such loops there are; and two that are alike are one.
     fn call(self, work: impl Work);
 
     /// Does the work in a function of its own, as [`Simd::call`], but where that costs more than it

@@ -277,8 +277,8 @@ pub(crate) fn filled<S: Simd, W: Width, const P: usize>(s: S, row: W::Row<S>) ->
 pub(crate) struct Bounds {
     low: f32,
     high: f32,
-    /// An activation that is applied afterwards, in plain code: a call among sums in registers would
-    /// have all of them stored.
+    /// An activation that is applied afterwards, in plain code: a call among sums in registers
+    /// would have all of them stored.
     later: Option<u32>,
 }
 

@@ -209,9 +209,10 @@ impl Strip<'_> {
             let band = &band[at * STRIDE * self.columns.row..];
             match count {
                 1 => s.call(Rows::<K, TAPS, STRIDE, 1> { strip: self, band, at, out }),
-                2 => s.call(Rows::<K, TAPS, STRIDE, 2> { strip: self, band, at, out }),
-                3 => s.call(Rows::<K, TAPS, STRIDE, 3> { strip: self, band, at, out }),
-                _ => s.call(Rows::<K, TAPS, STRIDE, 4> { strip: self, band, at, out }),
+                2 if const { S::ROWS >= 2 } => s.call(Rows::<K, TAPS, STRIDE, 2> { strip: self, band, at, out }),
+                3 if const { S::ROWS >= 3 } => s.call(Rows::<K, TAPS, STRIDE, 3> { strip: self, band, at, out }),
+                4 if const { S::ROWS >= 4 } => s.call(Rows::<K, TAPS, STRIDE, 4> { strip: self, band, at, out }),
+                _ => unreachable!("as many rows as the level has"),
             }
             at += count;
         }

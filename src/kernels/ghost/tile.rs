@@ -99,9 +99,10 @@ impl Work for Tile<'_> {
                 match strip::<S>(width) {
                     1 => s.call(Ghosts::<1> { filter, room, width, at, target }),
                     2 => s.call(Ghosts::<2> { filter, room, width, at, target }),
-                    3 => s.call(Ghosts::<3> { filter, room, width, at, target }),
-                    4 => s.call(Ghosts::<4> { filter, room, width, at, target }),
-                    _ => s.call(Ghosts::<8> { filter, room, width, at, target }),
+                    3 if const { S::STRIP >= 4 } => s.call(Ghosts::<3> { filter, room, width, at, target }),
+                    4 if const { S::STRIP >= 4 } => s.call(Ghosts::<4> { filter, room, width, at, target }),
+                    8 if const { S::STRIP >= 8 } => s.call(Ghosts::<8> { filter, room, width, at, target }),
+                    _ => unreachable!("as many pixels as the level has"),
                 }
             }
             done += filled + 1 - D;
