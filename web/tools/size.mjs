@@ -6,18 +6,10 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-<<<<<<< HEAD
 /** What is loaded for networks, and how many bytes it may have: the shaders and the CPU's kernels. */
 const NETWORKS = { files: ['engine_bg.wasm', 'engine.js', 'start.js', 'ghostnet.js'], budget: 230_000 };
 /** And for `ghostnet/bench`. */
 const BENCH = { files: ['bench_engine_bg.wasm', 'bench_engine.js', 'start.js', 'bench.js'], budget: 200_000 };
-=======
-/** Bytes that the package may not exceed. */
-const BUDGET = 230_000;
-
-// The one module of WebAssembly is everyone's: the shaders, the CPU's kernels and the benchmark are in it.
-const PACKAGE = ['engine_bg.wasm', 'engine.js', 'start.js', 'ghostnet.js', 'bench.js'];
->>>>>>> simd
 // Fetched for networks with ImageNet's classes that name none themselves; data, as weights are.
 const DATA = ['imagenet_labels.txt'];
 

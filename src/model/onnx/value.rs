@@ -96,7 +96,7 @@ impl Value {
     /// The constant of a tensor in a file; `external` gives the bytes of one that lies elsewhere.
     pub fn of(tensor: &proto::Tensor<'_>, external: &dyn Fn(&proto::Tensor<'_>) -> Result<Vec<u8>, String>) -> Result<Self, String> {
         let dims: Option<Vec<usize>> = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
-        let wanted = dims.as_deref().and_then(count).filter(|count| *count < 1 << 40);
+        let wanted = dims.as_deref().and_then(count).filter(|count| *count <= isize::MAX as usize / 8);
         let (Some(dims), Some(wanted)) = (dims, wanted) else {
             return Err(format!("tensor `{}` has the impossible shape {:?}", tensor.name, tensor.dims));
         };
