@@ -57,7 +57,7 @@ pub(crate) struct Tiles {
 pub(crate) fn tiles<S: Simd>(pixels: usize) -> impl Iterator<Item = Tiles> {
     let unit = if S::PIXELS.is_multiple_of(4) { 4 } else { 1 };
     let units = pixels.div_ceil(unit);
-    let count = units.div_ceil(S::PIXELS / unit);
+    let count = units.div_ceil(S::PIXELS / unit).max(1);
     let (each, more) = (units / count, units % count);
     // Some have a unit more; the last may lack some pixels of its last unit.
     let lacking = usize::from(units * unit > pixels);
@@ -69,7 +69,7 @@ pub(crate) fn tiles<S: Simd>(pixels: usize) -> impl Iterator<Item = Tiles> {
         tiles
     });
     let last = Tiles { first, pixels: pixels - first, count: lacking };
-    whole.into_iter().chain([last]).filter(|tiles| tiles.count > 0)
+    whole.into_iter().chain([last]).filter(|tiles| tiles.count * tiles.pixels > 0)
 }
 
 /// How many of a tile's channels are summed up: a tile's second half may not be there.
@@ -449,7 +449,7 @@ mod tests {
     impl Work for Cut {
         #[inline(always)]
         fn run<S: Simd>(self, _: S) {
-            for pixels in 1..600 {
+            for pixels in 0..600 {
                 let mut next = 0;
                 for Tiles { first, pixels, count } in tiles::<S>(pixels) {
                     assert_eq!(first, next);

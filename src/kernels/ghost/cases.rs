@@ -62,6 +62,7 @@ pub const CASES: Cases = Cases {
         "2x13x12x9 --out 6 --kernel 7 --sums",
         "2x13x12x9 --out 20 --parts 6x7 --inside 1 --gate --residual",
         "2x66x9x10 --out 11 --gate",
+        "1x5x15x62 --out 14 --activation relu",
         "1x69x14x19 --out 9 --tile 64x2x2x2 --residual",
         "1x69x14x19 --out 9 --tile 8x8x1x4 --gate --sums",
     ],
