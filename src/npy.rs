@@ -76,10 +76,10 @@ pub fn write(path: &Path, tensor: &Tensor) -> Result<()> {
     write_values(path, shape, data.len(), "<f4", &mut data.iter().map(|value| value.to_le_bytes().into()))
 }
 
-/// As [`write`], in the tensor's own type.
+/// As [`write()`], in the tensor's own type.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_any(path: &Path, AnyTensor { shape, data }: &AnyTensor) -> Result<()> {
     let count = data.len();
     match data {

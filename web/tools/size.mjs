@@ -7,9 +7,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** What is loaded for networks, and how many bytes it may have: the shaders and the CPU's kernels. */
-const NETWORKS = { files: ['engine_bg.wasm', 'engine.js', 'start.js', 'ghostnet.js'], budget: 230_000 };
+const NETWORKS = { files: ['engine_bg.wasm', 'engine.js', 'start.js', 'ghostnet.js'], budget: 300_000 };
 /** And for `ghostnet/bench`. */
-const BENCH = { files: ['bench_engine_bg.wasm', 'bench_engine.js', 'start.js', 'bench.js'], budget: 200_000 };
+const BENCH = { files: ['bench_engine_bg.wasm', 'bench_engine.js', 'start.js', 'bench.js'], budget: 210_000 };
 // Fetched for networks with ImageNet's classes that name none themselves; data, as weights are.
 const DATA = ['imagenet_labels.txt'];
 
