@@ -1,6 +1,7 @@
 // rearrange: values of each image in another order, some of them, or some repeatedly.
 //
-//   out[n, c, p] = in[n, start_channel + sum of i_k * channels_k, start_pixel + sum of i_k * pixels_k]
+//   out[n, c, p] = in[n, start_channel + sum of i_k * channels_k,
+//                        start_pixel + sum of i_k * pixels_k]
 //   where i_0 .. i_5 are the digits of c * pixels_out + p in the base len_0 .. len_5
 //
 // input, output: [n][block][pixel] blocks of four channels; the output's channels in their order.

@@ -5,8 +5,8 @@
 //! claims and leaves checking the length to the caller.
 //!
 //! Reads float16, float32, float64, int32, int64 and bool, little endian, in C or Fortran order.
-//! Writes float32, int32, int64 and bool in C order. Archives (`.npz`), pickled objects, record types and several arrays in one file are
-//! refused.
+//! Writes float32, int32, int64 and bool in C order. Archives (`.npz`), pickled objects, record
+//! types and several arrays in one file are refused.
 //!
 //! Format: `numpy/lib/_format_impl.py` (NEP 1), versions 1.0 to 3.0.
 

@@ -1,4 +1,5 @@
-//! The CPU's vectors against its plain loops, at every level that this processor has, and with any number of threads.
+//! The CPU's vectors against its plain loops, at every level that this processor has, and with any
+//! number of threads.
 
 mod common;
 

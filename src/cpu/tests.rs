@@ -1,4 +1,5 @@
-//! Small graphs through passes, plan and twins against the plain evaluation of the graph: one check of layouts, packing and kernels.
+//! Small graphs through passes, plan and twins against the plain evaluation of the graph: one check
+//! of layouts, packing and kernels.
 
 use super::*;
 use crate::{
@@ -143,7 +144,8 @@ fn options(class: DeviceClass, fuse_ghost: bool, fuse_separable: bool, form: For
     PlanOptions { form, precision: Precision::F32, choice, normalise: [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]] }
 }
 
-/// Runs the graph in every way it can be planned, and compares its results with its plain evaluation.
+/// Runs the graph in every way it can be planned, and compares the results with its plain
+/// evaluation.
 fn check(graph: &Graph, shape: Shape, random: &mut Random) {
     check_all(graph, &[shape], random);
 }

@@ -11,19 +11,16 @@ use crate::json::Value;
 use std::collections::BTreeMap;
 
 /// Names of the choices that operations have.
-const COORDINATES: [(&str, Coordinates); 4] = [
-    ("half_pixel", Coordinates::HalfPixel),
-    ("pytorch_half_pixel", Coordinates::PytorchHalfPixel),
-    ("align_corners", Coordinates::AlignCorners),
-    ("asymmetric", Coordinates::Asymmetric),
-];
-const FILTERS: [(&str, Filter); 5] = [
-    ("bilinear", Filter::Bilinear),
-    ("round_prefer_floor", Filter::Nearest(Nearest::RoundPreferFloor)),
-    ("round_prefer_ceil", Filter::Nearest(Nearest::RoundPreferCeil)),
-    ("floor", Filter::Nearest(Nearest::Floor)),
-    ("ceil", Filter::Nearest(Nearest::Ceil)),
-];
+const FILTERS: [(&str, Filter); 5] = {
+    let [a, b, c, d] = Nearest::NAMES;
+    [
+        ("bilinear", Filter::Bilinear),
+        (a.0, Filter::Nearest(a.1)),
+        (b.0, Filter::Nearest(b.1)),
+        (c.0, Filter::Nearest(c.1)),
+        (d.0, Filter::Nearest(d.1)),
+    ]
+};
 const POOLS: [(&str, PoolKind); 3] =
     [("max", PoolKind::Max), ("mean", PoolKind::Mean { count_pad: false }), ("mean_with_pad", PoolKind::Mean { count_pad: true })];
 
@@ -143,7 +140,7 @@ impl Reading<'_> {
                     false => Extent::Scales(fields.numbers("scales")?),
                 },
                 filter: fields.one_of("filter", &FILTERS)?,
-                coordinates: fields.one_of("coordinates", &COORDINATES)?,
+                coordinates: fields.one_of("coordinates", &Coordinates::NAMES)?,
             }),
             "softmax" => Op::Softmax,
             "rearrange" => Op::Rearrange(Rearrange {
@@ -412,7 +409,7 @@ mod write {
                         Extent::Scales(scales) => say("scales", Value::List(scales.map(number).into())),
                     }
                     say("filter", name_of(&FILTERS, resample.filter));
-                    say("coordinates", name_of(&COORDINATES, resample.coordinates));
+                    say("coordinates", name_of(&Coordinates::NAMES, resample.coordinates));
                 }
                 Op::Rearrange(rearrange) => {
                     let axis = |axis: &Axis| Value::List(vec![whole(axis.len), step(axis.channels), step(axis.pixels)]);

@@ -27,6 +27,16 @@ pub enum Coordinates {
     Asymmetric,
 }
 
+impl Coordinates {
+    /// What ONNX, graphs in JSON and cases of kernels call them.
+    pub(crate) const NAMES: [(&'static str, Self); 4] = [
+        ("half_pixel", Self::HalfPixel),
+        ("pytorch_half_pixel", Self::PytorchHalfPixel),
+        ("align_corners", Self::AlignCorners),
+        ("asymmetric", Self::Asymmetric),
+    ];
+}
+
 /// Which pixel a place on an axis is nearest to: ONNX's `nearest_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Nearest {
@@ -39,6 +49,16 @@ pub enum Nearest {
     Floor,
     /// The one above.
     Ceil,
+}
+
+impl Nearest {
+    /// What ONNX, graphs in JSON and cases of kernels call them.
+    pub(crate) const NAMES: [(&'static str, Self); 4] = [
+        ("round_prefer_floor", Self::RoundPreferFloor),
+        ("round_prefer_ceil", Self::RoundPreferCeil),
+        ("floor", Self::Floor),
+        ("ceil", Self::Ceil),
+    ];
 }
 
 /// What a resampled pixel is made of.

@@ -107,7 +107,8 @@ impl Window {
         Self { width_in, height_in, width_out, height_out, kernel, stride, pad }
     }
 
-    /// The taps from which on, and up to which, a filter of `kernel` taps at `at` is on a map of `size`.
+    /// The taps from which on, and up to which, a filter of `kernel` taps at `at` is on a map of
+    /// `size`.
     pub(crate) fn on_map(at: usize, pad: usize, kernel: usize, size: usize) -> std::ops::Range<usize> {
         let first = pad.saturating_sub(at);
         first..(size + pad).saturating_sub(at).min(kernel).max(first)
@@ -124,7 +125,8 @@ struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// A row of pixels, `W` the filter's width: only pixels near the border have to ask where the map ends.
+    /// A row of pixels, `W` the filter's width: only pixels near the border have to ask where the
+    /// map ends.
     fn row<const W: usize>(&self, y: usize, row: &mut [Block]) {
         let Window { width_in, stride: [_, stride], pad: [_, pad], .. } = *self.window;
         let high = (width_in + pad).checked_sub(W).map_or(0, |last| last / stride + 1).min(row.len());

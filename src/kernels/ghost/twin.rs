@@ -1,7 +1,7 @@
 //! The twin of `shaders/ghost.wgsl`.
 //!
-//! The intrinsic maps go straight to their channel range, where the cheap operation finds them in the cache, halo and all; the residual
-//! is added last, after the sums are taken.
+//! The intrinsic maps go straight to their channel range, where the cheap operation finds them in
+//! the cache, halo and all; the residual is added last, after the sums are taken.
 
 use super::Params;
 use crate::{

@@ -50,20 +50,6 @@ pub const CASES: Cases = Cases {
     build,
 };
 
-const COORDINATES: [(&str, Coordinates); 4] = [
-    ("half_pixel", Coordinates::HalfPixel),
-    ("pytorch_half_pixel", Coordinates::PytorchHalfPixel),
-    ("align_corners", Coordinates::AlignCorners),
-    ("asymmetric", Coordinates::Asymmetric),
-];
-
-const NEAREST: [(&str, Nearest); 4] = [
-    ("round_prefer_floor", Nearest::RoundPreferFloor),
-    ("round_prefer_ceil", Nearest::RoundPreferCeil),
-    ("floor", Nearest::Floor),
-    ("ceil", Nearest::Ceil),
-];
-
 fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     let shape = given.shape();
     let to = given.has("to").then(|| given.pair("to", 1, [1, 1])).transpose()?;
@@ -75,9 +61,9 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     };
     let filter = match given.one_of("filter", &[("bilinear", true), ("nearest", false)], true)? {
         true => Filter::Bilinear,
-        false => Filter::Nearest(given.one_of("nearest", &NEAREST, Nearest::default())?),
+        false => Filter::Nearest(given.one_of("nearest", &Nearest::NAMES, Nearest::default())?),
     };
-    let resample = Resample { filter, coordinates: given.one_of("coordinates", &COORDINATES, Coordinates::default())?, ..resample };
+    let resample = Resample { filter, coordinates: given.one_of("coordinates", &Coordinates::NAMES, Coordinates::default())?, ..resample };
     let layout = given.layout(shape.c)?;
     let to = alone.shape_of(shape, &[], |_| Op::Resample(resample))?;
     let problem = Problem {

@@ -1,6 +1,7 @@
 //! The twin of `shaders/separable.wgsl`.
 //!
-//! The shader makes the depthwise values again for each channel tile, since memory is dear there. Here they are made once.
+//! The shader makes the depthwise values again for each channel tile, since memory is dear there.
+//! Here they are made once.
 
 use super::Params;
 use crate::{

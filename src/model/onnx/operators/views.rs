@@ -197,11 +197,11 @@ pub(super) fn slice(_: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) ->
             0 => return Err("a step of 0".into()),
             1.. => {
                 let (first, end) = (from_end(start).clamp(0, len), from_end(end).clamp(0, len));
-                (first, (end - first).max(0).div_ceil_of(step))
+                (first, div_ceil((end - first).max(0), step))
             }
             _ => {
                 let (first, end) = (from_end(start).clamp(-1, len - 1), from_end(end).clamp(-1, len - 1));
-                (first, (first - end).max(0).div_ceil_of(step.saturating_neg()))
+                (first, div_ceil((first - end).max(0), step.saturating_neg()))
             }
         };
         if count == 0 {
@@ -212,14 +212,8 @@ pub(super) fn slice(_: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) ->
     Ok(vec![made])
 }
 
-trait DivCeilOf {
-    fn div_ceil_of(self, by: i64) -> i64;
-}
-
-impl DivCeilOf for i64 {
-    fn div_ceil_of(self, by: i64) -> i64 {
-        self / by + i64::from(self % by != 0)
-    }
+fn div_ceil(a: i64, by: i64) -> i64 {
+    a / by + i64::from(a % by != 0)
 }
 
 pub(super) fn split(_: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {

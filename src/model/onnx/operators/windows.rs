@@ -283,21 +283,10 @@ pub(super) fn resize(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'
         },
         _ => return Err("scales that change images or channels, or none".into()),
     };
-    let coordinates = match node.text("coordinate_transformation_mode", if import.opset < 11 { "asymmetric" } else { "half_pixel" }) {
-        "half_pixel" => Coordinates::HalfPixel,
-        "pytorch_half_pixel" => Coordinates::PytorchHalfPixel,
-        "align_corners" => Coordinates::AlignCorners,
-        "asymmetric" => Coordinates::Asymmetric,
-        other => return Err(format!("coordinates by {other}")),
-    };
+    let default = if import.opset < 11 { ["asymmetric", "floor"] } else { ["half_pixel", "round_prefer_floor"] };
+    let coordinates = one_of(node.text("coordinate_transformation_mode", default[0]), &Coordinates::NAMES, "coordinates by")?;
     let filter = match node.text("mode", "nearest") {
-        "nearest" => Filter::Nearest(match node.text("nearest_mode", if import.opset < 11 { "floor" } else { "round_prefer_floor" }) {
-            "round_prefer_floor" => Nearest::RoundPreferFloor,
-            "round_prefer_ceil" => Nearest::RoundPreferCeil,
-            "floor" => Nearest::Floor,
-            "ceil" => Nearest::Ceil,
-            other => return Err(format!("the nearest by {other}")),
-        }),
+        "nearest" => Filter::Nearest(one_of(node.text("nearest_mode", default[1]), &Nearest::NAMES, "the nearest by")?),
         "linear" | "bilinear" => Filter::Bilinear,
         other => return Err(format!("mode {other}")),
     };
@@ -307,4 +296,9 @@ pub(super) fn resize(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'
     let made = import.add("", Op::Resample(Resample { extent, filter, coordinates }), &[from])?;
     let [c, h, w] = made.1;
     Ok(vec![Import::view(made, &[1, c, h, w])])
+}
+
+/// The one of `all` that is called `name`; without one, the message begins with `what`.
+fn one_of<T: Copy>(name: &str, all: &[(&str, T)], what: &str) -> Result<T, String> {
+    all.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).ok_or_else(|| format!("{what} {name}"))
 }
