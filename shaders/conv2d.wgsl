@@ -50,6 +50,15 @@ struct Params {
 
 const WG = ${WG}u;
 
+// The activation of a block; its parameter, if it has one, lies behind the biases.
+fn activated(v: vec4<f32>, block: u32) -> vec4<f32> {
+#if ACTIVATION < 16
+    return activate${ACTIVATION}(v);
+#else
+    return activate${ACTIVATION}(v, bias[params.tiles_channel * ${BLOCKS}u + block]);
+#endif
+}
+
 @compute @workgroup_size(${WG})
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -122,7 +131,7 @@ fn main(
     if first + ${p * WG}u < params.pixels_out {
 #for b in 0..BLOCKS
         if block + ${b}u < params.blocks_out {
-            output[output_base + (block + ${b}u) * params.pixels_out + pixel${p}] = pack(activate${ACTIVATION}(a${p}_${b}));
+            output[output_base + (block + ${b}u) * params.pixels_out + pixel${p}] = pack(activated(a${p}_${b}, block + ${b}u));
         }
 #endfor
     }

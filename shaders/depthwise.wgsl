@@ -59,6 +59,15 @@ fn load(at: u32) -> Stored {
 #endif
 }
 
+// The activation of a block; its parameter, if it has one, lies behind the biases.
+fn activated(v: vec4<f32>, block: u32) -> vec4<f32> {
+#if ACTIVATION < 16
+    return activate${ACTIVATION}(v);
+#else
+    return activate${ACTIVATION}(v, bias[params.blocks_out + block]);
+#endif
+}
+
 @compute @workgroup_size(${WG})
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -109,7 +118,7 @@ fn main(
         }
 #for p in 0..PIXELS
         if x + ${p}u < params.width_out {
-            a${p} = activate${ACTIVATION}(a${p});
+            a${p} = activated(a${p}, block);
             output[output_at + ${p}u] = pack(a${p});
 #if SUMS
             sum += a${p};

@@ -4,6 +4,7 @@
 //
 // a, b, out: [n][block][pixel] blocks of four channels in one channel order.
 // b_is_gate: b is [n, c, 1, 1] and holds for the whole map.
+// parameter: the activation's, a block for each of the output's.
 // GATE: b is an f32 gate [n][block] as squeeze_excite writes it, whatever the element type.
 // One invocation: one block of one pixel. Workgroup memory: none.
 #import dtype
@@ -32,6 +33,9 @@ struct Params {
 #else
 @group(0) @binding(2) var<storage, read> b: array<Stored>;
 #endif
+#endif
+#if ACTIVATION >= 16
+@group(0) @binding(3) var<storage, read> parameter: array<vec4<f32>>;
 #endif
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 
@@ -64,5 +68,10 @@ fn main(
     v *= w;
 #endif
 #endif
-    output[params.output_offset + n * params.output_stride + at] = pack(activate${ACTIVATION}(v));
+#if ACTIVATION < 16
+    v = activate${ACTIVATION}(v);
+#else
+    v = activate${ACTIVATION}(v, parameter[at / params.pixels]);
+#endif
+    output[params.output_offset + n * params.output_stride + at] = pack(v);
 }

@@ -71,6 +71,24 @@ var<workgroup> maps: array<Factor, ${BLOCKS * CELLS}>;
 #import reduce
 #endif
 
+// The activation of an intrinsic block; its parameter, if it has one, lies behind the biases.
+fn activated(v: vec4<f32>, block: u32) -> vec4<f32> {
+#if ACTIVATION < 16
+    return activate${ACTIVATION}(v);
+#else
+    return activate${ACTIVATION}(v, bias[params.tiles_channel * ${BLOCKS}u + block]);
+#endif
+}
+
+// The activation of a block of ghosts; its parameter, if it has one, lies behind the biases.
+fn activated_ghost(v: vec4<f32>, block: u32) -> vec4<f32> {
+#if CHEAP_ACTIVATION < 16
+    return activate${CHEAP_ACTIVATION}(v);
+#else
+    return activate${CHEAP_ACTIVATION}(v, bias[params.cheap_bias_offset + params.blocks_primary * params.ghost_groups + block]);
+#endif
+}
+
 @compute @workgroup_size(${WG})
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -140,7 +158,7 @@ fn main(
     let cell${p} = (y${p} + ${D / 2}u - top) * row + x${p} + ${D / 2}u - left;
     if first + ${p * WG}u < region {
 #for b in 0..BLOCKS
-        maps[${b}u * CELLS + cell${p}] = to_factor(activate${ACTIVATION}(a${p}_${b}));
+        maps[${b}u * CELLS + cell${p}] = to_factor(activated(a${p}_${b}, block + ${b}u));
 #endfor
     }
 #endfor
@@ -212,7 +230,7 @@ fn main(
                 let at = (params.blocks_primary + cheap_block) * pixels + pixel;
 #for s in 0..STRIP
                 if tx + ${s}u < tile_width {
-                    z${s} = activate${CHEAP_ACTIVATION}(z${s});
+                    z${s} = activated_ghost(z${s}, cheap_block);
 #if RESIDUAL
                     output[output_base + at + ${s}u] = pack(z${s} + unpack(residual[residual_base + at + ${s}u]));
 #else

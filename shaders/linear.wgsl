@@ -30,6 +30,15 @@ struct Params {
 const WG = ${WG}u;
 #import reduce
 
+// The activation of a block; its parameter, if it has one, lies behind the biases.
+fn activated(v: vec4<f32>, block: u32) -> vec4<f32> {
+#if ACTIVATION < 16
+    return activate${ACTIVATION}(v);
+#else
+    return activate${ACTIVATION}(v, bias[params.blocks_out + block]);
+#endif
+}
+
 @compute @workgroup_size(${WG})
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -55,6 +64,6 @@ fn main(
     sums_of[lane] = total;
     reduce_sums(lane);
     if lane == 0u {
-        output[params.output_offset + n * params.output_stride + block] = pack(activate${ACTIVATION}(sums_of[0] + bias[block]));
+        output[params.output_offset + n * params.output_stride + block] = pack(activated(sums_of[0] + bias[block], block));
     }
 }

@@ -49,6 +49,15 @@ const WG = ${WG}u;
 #import reduce
 #endif
 
+// The activation of a block; its parameter, if it has one, lies behind the biases.
+fn activated(v: vec4<f32>, block: u32) -> vec4<f32> {
+#if ACTIVATION < 16
+    return activate${ACTIVATION}(v);
+#else
+    return activate${ACTIVATION}(v, bias[params.tiles_channel * ${BLOCKS}u + block]);
+#endif
+}
+
 @compute @workgroup_size(${WG})
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -86,7 +95,7 @@ fn main(
 #for p in 0..PIXELS
     if first + ${p * WG}u < params.pixels {
 #for b in 0..BLOCKS
-        pooled${b} += activate${ACTIVATION}(a${p}_${b});
+        pooled${b} += activated(a${p}_${b}, block + ${b}u);
 #endfor
     }
 #endfor
@@ -114,9 +123,9 @@ fn main(
         if block + ${b}u < params.blocks_out {
             let out_at = (block + ${b}u) * params.pixels + first + ${p * WG}u;
 #if RESIDUAL
-            output[output_base + out_at] = pack(activate${ACTIVATION}(a${p}_${b}) + unpack(residual[residual_base + out_at]));
+            output[output_base + out_at] = pack(activated(a${p}_${b}, block + ${b}u) + unpack(residual[residual_base + out_at]));
 #else
-            output[output_base + out_at] = pack(activate${ACTIVATION}(a${p}_${b}));
+            output[output_base + out_at] = pack(activated(a${p}_${b}, block + ${b}u));
 #endif
         }
 #endfor

@@ -47,6 +47,24 @@ struct Params {
 
 const WG = ${WG}u;
 
+// The activation of a block; its parameter, if it has one, lies behind the biases.
+fn activated(v: vec4<f32>, block: u32) -> vec4<f32> {
+#if ACTIVATION < 16
+    return activate${ACTIVATION}(v);
+#else
+    return activate${ACTIVATION}(v, bias[params.tiles_channel * ${BLOCKS}u + block]);
+#endif
+}
+
+// The activation of a block of the depthwise convolution; its parameter, if it has one, lies behind the biases.
+fn activated_first(v: vec4<f32>, block: u32) -> vec4<f32> {
+#if DEPTHWISE_ACTIVATION < 16
+    return activate${DEPTHWISE_ACTIVATION}(v);
+#else
+    return activate${DEPTHWISE_ACTIVATION}(v, bias[params.depthwise_bias_offset + params.blocks_in + block]);
+#endif
+}
+
 @compute @workgroup_size(${WG})
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -95,7 +113,7 @@ fn main(
 #endfor
 #endfor
         d += ${KH * KW}u;
-        v = activate${DEPTHWISE_ACTIVATION}(v);
+        v = activated_first(v, i);
 #for b in 0..BLOCKS
         a${b} = fma(vec4<f32>(v.x), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4}u]), a${b});
         a${b} = fma(vec4<f32>(v.y), unpack(weight[turn * ${BLOCKS * 4}u + ${b * 4 + 1}u]), a${b});
@@ -109,7 +127,7 @@ fn main(
         let output_base = params.output_offset + n * params.output_stride;
 #for b in 0..BLOCKS
         if block + ${b}u < params.blocks_out {
-            output[output_base + (block + ${b}u) * params.pixels_out + pixel] = pack(activate${ACTIVATION}(a${b}));
+            output[output_base + (block + ${b}u) * params.pixels_out + pixel] = pack(activated(a${b}, block + ${b}u));
         }
 #endfor
     }

@@ -3,7 +3,7 @@
 use crate::{
     Error, Result,
     graph::{
-        Activation, ConstId, Constant, Conv, Ghost, Graph, Input, NodeId, Op, Output, Rearrange, Resample, Separable, Shape, SqueezeExcite,
+        Activated, Activation, ConstId, Constant, Conv, Ghost, Graph, Input, NodeId, Op, Output, Rearrange, Resample, Separable, Shape, SqueezeExcite,
         TensorType,
     },
     kernels::{
@@ -150,6 +150,10 @@ impl<'a> Compiler<'a> {
         id.map(|id| &self.graph.constant(id).data[..])
     }
 
+    fn activated(&self, by: Activation) -> Activated<'a> {
+        Activated { by, parameter: self.values(by.parameter()) }
+    }
+
     /// Where an earlier node's result is.
     fn view(&self, id: NodeId) -> TensorView {
         self.views[id.0].clone().expect("inputs are earlier nodes")
@@ -277,7 +281,7 @@ impl<'a> Compiler<'a> {
                 bias: self.values(conv.bias),
                 stride: conv.stride,
                 pad: conv.pad,
-                activation: conv.activation,
+                activation: self.activated(conv.activation),
                 sums: self.wants_sums[id.0],
                 output: self.output(id),
             };
@@ -293,7 +297,7 @@ impl<'a> Compiler<'a> {
                 pad: conv.pad,
                 dilation: conv.dilation,
                 groups: conv.groups,
-                activation: conv.activation,
+                activation: self.activated(conv.activation),
                 output: self.output(id),
             };
             conv2d::lower(&problem, &mut self.emit);
@@ -307,7 +311,7 @@ impl<'a> Compiler<'a> {
                 input: self.view(input),
                 weight: self.constant(conv.weight),
                 bias: self.values(conv.bias),
-                activation: conv.activation,
+                activation: self.activated(conv.activation),
                 gate,
                 residual,
                 mean: conv.pool,
@@ -324,7 +328,7 @@ impl<'a> Compiler<'a> {
             input: self.view(self.input(id, 0)),
             weight: self.constant(weight),
             bias: self.values(bias),
-            activation,
+            activation: self.activated(activation),
             output: self.output(id),
         };
         linear::lower(&problem, &mut self.emit);
@@ -353,8 +357,8 @@ impl<'a> Compiler<'a> {
             name: self.name(id).into(),
             owner: Owner::node(id),
             input: self.view(input),
-            primary: part(primary, self.values(ghost.primary_bias), ghost.primary_activation),
-            cheap: part(cheap, self.values(ghost.cheap_bias), ghost.cheap_activation),
+            primary: part(primary, self.values(ghost.primary_bias), self.activated(ghost.primary_activation)),
+            cheap: part(cheap, self.values(ghost.cheap_bias), self.activated(ghost.cheap_activation)),
             gate,
             residual,
             sums,
@@ -384,7 +388,7 @@ impl<'a> Compiler<'a> {
             input: self.view(input),
             weight: primary,
             bias: self.values(ghost.primary_bias),
-            activation: ghost.primary_activation,
+            activation: self.activated(ghost.primary_activation),
             gate,
             residual: None,
             mean: false,
@@ -399,7 +403,7 @@ impl<'a> Compiler<'a> {
             bias: self.values(ghost.cheap_bias),
             stride: [1, 1],
             pad: [d / 2; 2],
-            activation: ghost.cheap_activation,
+            activation: self.activated(ghost.cheap_activation),
             sums: false,
             output: ghosts,
         };
@@ -409,9 +413,10 @@ impl<'a> Compiler<'a> {
             let add = |view| elementwise::Operand { operation: elementwise::Operation::Add, view, is_gate: false };
             let problem = elementwise::Problem {
                 name: format!("{name}.residual"),
+                owner: Owner::NONE,
                 a: to,
                 b: residual.map(add),
-                activation: Activation::Identity,
+                activation: Activation::Identity.into(),
                 output: self.output(id),
             };
             elementwise::lower(&problem, &mut self.emit);
@@ -425,7 +430,7 @@ impl<'a> Compiler<'a> {
             return self.separable_in_two(id, separable, input);
         }
         let part =
-            |conv: &Conv| separable::Part { weight: self.constant(conv.weight), bias: self.values(conv.bias), activation: conv.activation };
+            |conv: &Conv| separable::Part { weight: self.constant(conv.weight), bias: self.values(conv.bias), activation: self.activated(conv.activation) };
         let problem = separable::Problem {
             name: self.name(id).into(),
             owner: Owner::node(id),
@@ -451,7 +456,7 @@ impl<'a> Compiler<'a> {
             bias: self.values(first.bias),
             stride: first.stride,
             pad: first.pad,
-            activation: first.activation,
+            activation: self.activated(first.activation),
             sums: false,
             output: middle.clone(),
         };
@@ -462,7 +467,7 @@ impl<'a> Compiler<'a> {
             input: middle,
             weight: self.constant(second.weight),
             bias: self.values(second.bias),
-            activation: second.activation,
+            activation: self.activated(second.activation),
             gate: None,
             residual: None,
             mean: false,
@@ -502,7 +507,14 @@ impl<'a> Compiler<'a> {
             let is_gate = matches!(self.graph.node(other).op, Op::SqueezeExcite(_));
             elementwise::Operand { operation, view: self.view_as(other, &layout), is_gate }
         });
-        let problem = elementwise::Problem { name: self.name(id).into(), a, b, activation, output: self.output(id) };
+        let problem = elementwise::Problem {
+            name: self.name(id).into(),
+            owner: Owner::node(id),
+            a,
+            b,
+            activation: self.activated(activation),
+            output: self.output(id),
+        };
         elementwise::lower(&problem, &mut self.emit);
     }
 

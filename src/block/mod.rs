@@ -102,7 +102,45 @@ pub(crate) fn total(blocks: &[Block]) -> Block {
     blocks.chunks(64).map(|run| run.iter().fold(ZERO, |a, &b| add(a, b))).fold(ZERO, add)
 }
 
-/// An activation by its number; `shaders/shared/activation.wgsl`.
+/// The number of the first activation that has a parameter.
+pub(crate) const WITH_PARAMETER: u32 = 16;
+
+/// An activation by its number, with a block of its parameter for each block of channels, where it
+/// has one; `shaders/shared/activation.wgsl`.
+#[derive(Clone, Copy)]
+pub(crate) struct Activate<'a> {
+    pub kind: u32,
+    pub parameter: &'a [Block],
+}
+
+impl Activate<'_> {
+    /// Of a value in channel block `block`.
+    #[inline(always)]
+    pub(crate) fn of(self, v: Block, block: usize) -> Block {
+        if self.parameter.is_empty() { activate(v, self.kind) } else { activate_by(v, self.kind, self.parameter[block]) }
+    }
+
+    /// Of all values in channel block `block`.
+    pub(crate) fn all(self, values: &mut [Block], block: usize) {
+        match self.parameter.get(block) {
+            None => values.iter_mut().for_each(|v| *v = activate(*v, self.kind)),
+            Some(&parameter) => values.iter_mut().for_each(|v| *v = activate_by(*v, self.kind, parameter)),
+        }
+    }
+}
+
+/// An activation with a parameter.
+#[inline(always)]
+fn activate_by(v: Block, kind: u32, parameter: Block) -> Block {
+    const P_RELU: u32 = WITH_PARAMETER;
+    let each = |f: fn(f32, f32) -> f32| [0, 1, 2, 3].map(|lane| f(v[lane], parameter[lane]));
+    match kind {
+        P_RELU => each(|v, slope| if v > 0.0 { v } else { v * slope }),
+        _ => each(|v, low| v.round_ties_even().max(low).min(low + 255.0)),
+    }
+}
+
+/// An activation by its number.
 #[inline(always)]
 pub(crate) fn activate(v: Block, kind: u32) -> Block {
     match kind {
@@ -123,8 +161,22 @@ fn activate_rarely(v: Block, kind: u32) -> Block {
         4 => v.map(|x| x * hard_sigmoid(x)),
         5 => v.map(|x| 1.0 / (1.0 + (-x).exp())),
         6 => v.map(|x| x / (1.0 + (-x).exp())),
+        7 => v.map(|x| 2.0 / (1.0 + (-2.0 * x).exp()) - 1.0),
+        8 => v.map(f32::exp),
+        9 => v.map(f32::sqrt),
+        10 => v.map(f32::abs),
+        11 => v.map(erf),
+        12 => v.map(|x| 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))),
         _ => v,
     }
+}
+
+/// Abramowitz and Stegun, 7.1.26: off by at most 1.5e-7.
+fn erf(v: f32) -> f32 {
+    let x = v.abs();
+    let t = 1.0 / (1.0 + 0.327_591_1 * x);
+    let p = ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_7) * t - 0.284_496_74) * t + 0.254_829_6) * t;
+    (1.0 - p * (-x * x).exp()).copysign(v)
 }
 
 /// A tensor's place in its buffer.

@@ -42,15 +42,10 @@ struct Net {
     random: Random,
 }
 
-const ACTIVATIONS: [Activation; 7] = [
-    Activation::Identity,
-    Activation::Relu,
-    Activation::Relu6,
-    Activation::HardSigmoid,
-    Activation::HardSwish,
-    Activation::Sigmoid,
-    Activation::Silu,
-];
+/// Those that are defined everywhere and stay near 1.
+fn usual_activations() -> Vec<Activation> {
+    Activation::PLAIN.into_iter().filter(|activation| !matches!(activation, Activation::Exp | Activation::Sqrt)).collect()
+}
 
 impl Net {
     fn new(channels: usize) -> (Self, NodeId) {
@@ -228,12 +223,50 @@ fn convolutions_of_every_kind() {
 
 #[test]
 fn activations() {
-    for activation in ACTIVATIONS {
+    for activation in usual_activations() {
         let (mut net, input) = Net::new(6);
         let x = net.pointwise(input, 10);
         let x = net.activate(x, activation);
         let x = net.activate(x, activation);
         net.check(x, [2, 6, 3, 5]);
+    }
+}
+
+#[test]
+fn activations_with_parameters() {
+    let (mut net, input) = Net::new(6);
+    let (slope, other) = (net.constant(&[10], 0.5, 0.0), net.constant(&[6], 0.5, 0.0));
+    let exp = net.activate(input, Activation::Exp);
+    let root = net.activate(exp, Activation::Sqrt);
+    let root = net.activate(root, Activation::PRelu(other));
+    let x = net.add(Op::Add, &[input, root]);
+    let x = net.pointwise(x, 10);
+    let x = net.activate(x, Activation::PRelu(slope));
+    net.check(x, [2, 6, 3, 5]);
+
+    // Each value is some way from where it would be rounded to another.
+    let (mut net, input) = Net::new(6);
+    let low = net.constant(&[6], 0.0, -3.0);
+    let [weight, var] = [8.0, 1.0].map(|v| net.constant(&[6], 0.0, v));
+    let [bias, mean] = [0.0; 2].map(|v| net.constant(&[6], 0.0, v));
+    let x = net.add(Op::BatchNorm { weight, bias, mean, var, eps: 0.0 }, &[input]);
+    let x = net.activate(x, Activation::Round8(low));
+    net.check(x, [1, 6, 2, 3]);
+}
+
+#[test]
+fn ghost_modules_with_slopes() {
+    for (c_out, s) in [(16usize, 2), (20, 3), (7, 2)] {
+        let (mut net, input) = Net::new(9);
+        let m = c_out.div_ceil(s);
+        let [first, second] = [m, m * (s - 1)].map(|c| net.constant(&[c], 0.5, 0.0));
+        let primary = net.conv(input, m, [1, 1], 1, |c| c);
+        let primary = net.activate(primary, Activation::PRelu(first));
+        let cheap = net.conv(primary, m * (s - 1), [3, 3], m, |c| c.pad(1));
+        let cheap = net.activate(cheap, Activation::PRelu(second));
+        let both = net.add(Op::Concat, &[primary, cheap]);
+        let x = net.add(Op::Slice { start: 0, len: c_out }, &[both]);
+        net.check(x, [2, 9, 7, 6]);
     }
 }
 
@@ -449,7 +482,7 @@ fn random_net(seed: u64, operations: usize, channels: usize) -> (Net, NodeId) {
         let x = if net.random.below(3) > 0 { last } else { net.random.pick(&nodes) };
         let c = net.graph.channels(x);
         let c_out = 1 + net.random.below(13);
-        let activation = net.random.pick(&ACTIVATIONS);
+        let activation = net.random.pick(&usual_activations());
         let k = net.random.pick(&[1, 3, 5]);
         let same = |net: &Net, other: NodeId| net.graph.channels(other) == c;
         last = match net.random.below(14) {

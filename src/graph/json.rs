@@ -105,7 +105,7 @@ impl Reading<'_> {
                 pad_more: fields.steps_or_none("pad_more")?,
                 dilation: fields.pair_or("dilation", [1, 1])?,
                 groups: fields.whole_or("groups", 1)?,
-                activation: fields.activation_or_none()?,
+                activation: self.activation_or_none(fields)?,
                 bias: self.some_constant(fields, "bias")?,
                 ..Conv::new(self.constant(fields, "weight")?)
             }),
@@ -119,9 +119,9 @@ impl Reading<'_> {
             "linear" => Op::Linear {
                 weight: self.constant(fields, "weight")?,
                 bias: self.some_constant(fields, "bias")?,
-                activation: fields.activation_or_none()?,
+                activation: self.activation_or_none(fields)?,
             },
-            "activate" => Op::Activate(fields.activation()?),
+            "activate" => Op::Activate(self.activation(fields)?),
             "add" => Op::Add,
             "multiply" => Op::Multiply,
             "concat" => Op::Concat,
@@ -151,6 +151,17 @@ impl Reading<'_> {
             }),
             other => return Err(format!("{}: operation `{other}` is unknown to this version", fields.what)),
         })
+    }
+
+    fn activation(&mut self, fields: &mut Fields<'_>) -> Result<Activation, String> {
+        let name = fields.text("activation")?;
+        let parameter = self.some_constant(fields, "parameter")?;
+        let with = if parameter.is_some() { " with a parameter" } else { "" };
+        Activation::named(name, parameter).ok_or_else(|| format!("{}: activation `{name}`{with} is unknown to this version", fields.what))
+    }
+
+    fn activation_or_none(&mut self, fields: &mut Fields<'_>) -> Result<Activation, String> {
+        if fields.has("activation") { self.activation(fields) } else { Ok(Activation::Identity) }
     }
 
     fn some_constant(&mut self, fields: &mut Fields<'_>, key: &'static str) -> Result<Option<ConstId>, String> {
@@ -295,14 +306,6 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn activation(&mut self) -> Result<Activation, String> {
-        let name = self.text("activation")?;
-        Activation::named(name).ok_or_else(|| format!("{}: activation `{name}` is unknown to this version", self.what))
-    }
-
-    fn activation_or_none(&mut self) -> Result<Activation, String> {
-        if self.has("activation") { self.activation() } else { Ok(Activation::Identity) }
-    }
 
     /// Fails if there is something that nobody asked for.
     fn finish(self) -> Result<(), String> {
@@ -362,6 +365,13 @@ mod write {
             let mut fields = vec![field("name", text(&node.name)), field("op", text(node.op.name())), field("inputs", inputs)];
             let mut say = |key: &str, value: Value| fields.push(field(key, value));
             let constant = |id: &ConstId| text(&names[id.0]);
+            let is_function = matches!(node.op, Op::Activate(_));
+            let say_activation = |activation: Activation, say: &mut dyn FnMut(&str, Value)| {
+                if activation != Activation::Identity || is_function {
+                    say("activation", text(activation.name()));
+                }
+                activation.parameter().iter().for_each(|parameter| say("parameter", constant(parameter)));
+            };
             match &node.op {
                 Op::Conv(conv) if !(conv.gate || conv.residual || conv.pool) => {
                     say("weight", constant(&conv.weight));
@@ -378,7 +388,7 @@ mod write {
                     if conv.groups != 1 {
                         say("groups", whole(conv.groups));
                     }
-                    activation(conv.activation).into_iter().for_each(|value| say("activation", value));
+                    say_activation(conv.activation, &mut say);
                 }
                 Op::BatchNorm { weight, bias, mean, var, eps } => {
                     for (key, id) in [("weight", weight), ("bias", bias), ("mean", mean), ("var", var)] {
@@ -389,9 +399,9 @@ mod write {
                 Op::Linear { weight, bias, activation: then } => {
                     say("weight", constant(weight));
                     bias.iter().for_each(|bias| say("bias", constant(bias)));
-                    activation(*then).into_iter().for_each(|value| say("activation", value));
+                    say_activation(*then, &mut say);
                 }
-                Op::Activate(activation) => say("activation", text(activation.name())),
+                Op::Activate(activation) => say_activation(*activation, &mut say),
                 Op::Slice { start, len } => {
                     say("start", whole(*start));
                     say("len", whole(*len));
@@ -468,10 +478,6 @@ mod write {
 
     fn pair(pair: [usize; 2]) -> Value {
         Value::List(pair.map(whole).into())
-    }
-
-    fn activation(activation: Activation) -> Option<Value> {
-        (activation != Activation::Identity).then(|| text(activation.name()))
     }
 
     fn name_of<T: Copy + PartialEq>(names: &[(&str, T)], value: T) -> Value {

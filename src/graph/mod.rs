@@ -18,7 +18,7 @@ mod resample;
 mod shape;
 
 pub use crate::tensor::Element;
-pub use activation::Activation;
+pub use activation::{Activated, Activation};
 pub use end::{Input, Output, TensorType};
 pub use ghosts::GhostMapsOf;
 pub use op::{Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite};

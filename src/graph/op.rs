@@ -111,6 +111,7 @@ impl Conv {
         // The filter lies in memory, so its sides are smaller than that already.
         below_largest("dilation", self.dilation.map(|d| d.saturating_mul(kh.max(kw))))?;
         self.bias.iter().try_for_each(|b| vector(constants, *b, c_out))?;
+        self.activation.check(constants, c_out)?;
         Ok(c_out)
     }
 
@@ -278,7 +279,7 @@ fn filters(constants: &[Constant], id: ConstId) -> Result<&Constant, String> {
 }
 
 /// The constant has a value for each of `c` channels.
-fn vector(constants: &[Constant], id: ConstId, c: usize) -> Result<(), String> {
+pub(super) fn vector(constants: &[Constant], id: ConstId, c: usize) -> Result<(), String> {
     let vector = filters(constants, id)?;
     if vector.shape == [c] { Ok(()) } else { Err(format!("`{}` has shape {}, needs [{c}]", vector.name, Sides(&vector.shape))) }
 }
@@ -361,6 +362,9 @@ impl Op {
             }
             Op::Activate(_) | Op::Pool(_) | Op::GlobalPool | Op::Softmax => {
                 arity(1)?;
+                if let Op::Activate(activation) = self {
+                    activation.check(constants, inputs[0])?;
+                }
                 if let Op::Pool(p) = self {
                     if p.kernel.contains(&0) || p.stride.contains(&0) {
                         return Err("window and stride must be at least 1".into());
@@ -402,12 +406,13 @@ impl Op {
                 }
                 Ok(*len)
             }
-            Op::Linear { weight, bias, .. } => {
+            Op::Linear { weight, bias, activation } => {
                 arity(1)?;
                 let weight = filters(constants, *weight)?;
                 match weight.shape[..] {
                     [c_out, c_in] if c_in == inputs[0] => {
                         bias.iter().try_for_each(|b| vector(constants, *b, c_out))?;
+                        activation.check(constants, c_out)?;
                         Ok(c_out)
                     }
                     _ => Err(format!("input has {} channels, `{}` has shape {}", inputs[0], weight.name, Sides(&weight.shape))),
@@ -488,22 +493,24 @@ impl Op {
     }
 
     pub(crate) fn constants_mut(&mut self) -> Vec<&mut ConstId> {
-        fn conv(c: &mut Conv) -> Vec<&mut ConstId> {
-            std::iter::once(&mut c.weight).chain(c.bias.as_mut()).collect()
+        fn conv(c: &mut Conv) -> impl Iterator<Item = &mut ConstId> {
+            [&mut c.weight].into_iter().chain(&mut c.bias).chain(c.activation.parameter_mut())
         }
         match self {
-            Op::Conv(c) => conv(c),
+            Op::Conv(c) => conv(c).collect(),
             Op::BatchNorm { weight, bias, mean, var, .. } => vec![weight, bias, mean, var],
-            Op::Linear { weight, bias, .. } => std::iter::once(weight).chain(bias.as_mut()).collect(),
+            Op::Activate(activation) => activation.parameter_mut().into_iter().collect(),
+            Op::Linear { weight, bias, activation } => [weight].into_iter().chain(bias).chain(activation.parameter_mut()).collect(),
             Op::Ghost(g) => {
-                let biases = g.primary_bias.as_mut().into_iter().chain(g.cheap_bias.as_mut());
-                [&mut g.primary, &mut g.cheap].into_iter().chain(biases).collect()
+                let parameters = [&mut g.primary_activation, &mut g.cheap_activation].into_iter().filter_map(Activation::parameter_mut);
+                let biases = [&mut g.primary_bias, &mut g.cheap_bias].into_iter().flatten();
+                [&mut g.primary, &mut g.cheap].into_iter().chain(biases).chain(parameters).collect()
             }
             Op::SqueezeExcite(s) => {
                 let biases = s.reduce_bias.as_mut().into_iter().chain(s.expand_bias.as_mut());
                 [&mut s.reduce, &mut s.expand].into_iter().chain(biases).collect()
             }
-            Op::Separable(s) => conv(&mut s.depthwise).into_iter().chain(conv(&mut s.pointwise)).collect(),
+            Op::Separable(s) => conv(&mut s.depthwise).chain(conv(&mut s.pointwise)).collect(),
             _ => Vec::new(),
         }
     }

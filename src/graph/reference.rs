@@ -29,7 +29,7 @@ fn node_value(graph: &Graph, op: &Op, arguments: &[(&[f64], Shape)], out: Shape)
             let normalised = (x[at(shape, [n, c, y, x_])] - constant(*mean, c)) / (constant(*var, c) + f64::from(*eps)).sqrt();
             normalised * constant(*weight, c) + constant(*bias, c)
         }),
-        Op::Activate(activation) => x.iter().map(|&v| activate(v, *activation)).collect(),
+        Op::Activate(activation) => each(out, |i| activate(graph, x[at(shape, i)], *activation, i[1])),
         Op::Add => each(out, |i| x[at(shape, i)] + arguments[1].0[at(shape, i)]),
         Op::Multiply => {
             let (other, other_shape) = arguments[1];
@@ -66,7 +66,7 @@ fn node_value(graph: &Graph, op: &Op, arguments: &[(&[f64], Shape)], out: Shape)
         }
         Op::Linear { weight, bias, activation } => each(out, |[n, o, ..]| {
             let products = (0..shape.c).map(|i| constant(*weight, o * shape.c + i) * x[n * shape.c + i]);
-            activate(products.sum::<f64>() + bias.map_or(0.0, |b| constant(b, o)), *activation)
+            activate(graph, products.sum::<f64>() + bias.map_or(0.0, |b| constant(b, o)), *activation, o)
         }),
         Op::Input { .. } | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) => unreachable!("a graph before its passes has none"),
     }
@@ -107,7 +107,7 @@ fn convolution(graph: &Graph, conv: &Conv, x: &[f64], shape: Shape, out: Shape) 
                 }
             }
         }
-        activate(sum, conv.activation)
+        activate(graph, sum, conv.activation, o)
     })
 }
 
@@ -169,7 +169,8 @@ fn resampling(resample: &Resample, x: &[f64], shape: Shape, out: Shape) -> Vec<f
     })
 }
 
-fn activate(v: f64, activation: Activation) -> f64 {
+fn activate(graph: &Graph, v: f64, activation: Activation, c: usize) -> f64 {
+    let parameter = |id: ConstId| f64::from(graph.constant(id).data[c]);
     match activation {
         Activation::Identity => v,
         Activation::Relu => v.max(0.0),
@@ -178,5 +179,26 @@ fn activate(v: f64, activation: Activation) -> f64 {
         Activation::HardSwish => v * (v + 3.0).clamp(0.0, 6.0) / 6.0,
         Activation::Sigmoid => 1.0 / (1.0 + (-v).exp()),
         Activation::Silu => v / (1.0 + (-v).exp()),
+        Activation::Tanh => v.tanh(),
+        Activation::Exp => v.exp(),
+        Activation::Sqrt => v.sqrt(),
+        Activation::Abs => v.abs(),
+        Activation::Erf => erf(v),
+        Activation::Gelu => 0.5 * v * (1.0 + erf(v / 2f64.sqrt())),
+        Activation::PRelu(slope) => v.max(0.0) + parameter(slope) * v.min(0.0),
+        Activation::Round8(low) => v.round_ties_even().clamp(parameter(low), parameter(low) + 255.0),
     }
+}
+
+/// The error function, by its power series.
+fn erf(v: f64) -> f64 {
+    if v.abs() > 5.0 {
+        return v.signum();
+    }
+    let (mut term, mut sum) = (v, v);
+    for n in 1..200 {
+        term *= -v * v / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    sum * 2.0 / std::f64::consts::PI.sqrt()
 }

@@ -8,7 +8,7 @@
 use crate::{
     Error, Result,
     device::{Choice, Tile},
-    graph::{Activation, ConstId, Constant, Graph, Op, Shape},
+    graph::{Activated, Activation, ConstId, Constant, Graph, Op, Shape},
     json::Value,
     plan::{
         ConstantCache, Kernel, Plan, PlanInput, PlanOptions, PlanOutput, Precision, check_size,
@@ -190,6 +190,18 @@ impl Alone<'_> {
         (!given.has("no-bias")).then(|| (0..count).map(|_| self.random.value() * 0.5).collect())
     }
 
+    /// An activation of `c` channels, with made-up values of its parameter, if it has one.
+    pub(crate) fn activation(&mut self, given: &Given<'_>, name: &str, default: Activation, c: usize) -> Result<MadeUp> {
+        let by = given.any_activation(name, default)?;
+        let mut values = |scale: f32| Some((0..c).map(|_| self.random.value() * scale).collect::<Vec<f32>>());
+        let parameter = match by {
+            Activation::PRelu(_) => values(0.5),
+            Activation::Round8(_) => values(64.0).map(|low| low.into_iter().map(|low| low.round() - 128.0).collect()),
+            _ => None,
+        };
+        Ok(MadeUp { by, parameter })
+    }
+
     /// The shape of what an operation makes of an input; errors are the graph's.
     pub(crate) fn shape_of(&self, input: Shape, constants: &[&Constant], op: impl FnOnce(&[ConstId]) -> Op) -> Result<Shape> {
         let mut graph = Graph::new();
@@ -207,6 +219,19 @@ impl Alone<'_> {
     /// What is wrong with the case.
     pub(crate) fn error(&self, what: impl Into<String>) -> Error {
         Error::shape(&self.name, what)
+    }
+}
+
+/// An activation with made-up values of its parameter.
+pub(crate) struct MadeUp {
+    by: Activation,
+    parameter: Option<Vec<f32>>,
+}
+
+impl MadeUp {
+    /// It, by reference.
+    pub(crate) fn get(&self) -> Activated<'_> {
+        Activated { by: self.by, parameter: self.parameter.as_deref() }
     }
 }
 
@@ -267,7 +292,7 @@ const TILE: CaseOption = CaseOption::new("tile", "WxPxBxU", "Invocations, pixels
 // Options of several kernels.
 pub(crate) const OUT: CaseOption = CaseOption::new("out", "C", "Output channels [default: the input's]");
 pub(crate) const ACTIVATION: CaseOption =
-    CaseOption::new("activation", "NAME", "identity, relu, relu6, hard_sigmoid, hard_swish, sigmoid or silu [default: identity]");
+    CaseOption::new("activation", "NAME", "Such as relu, hard_swish or p_relu [default: identity]");
 pub(crate) const NO_BIAS: CaseOption = CaseOption::new("no-bias", "", "Without a bias");
 pub(crate) const GATE: CaseOption = CaseOption::new("gate", "", "With a gate on its input");
 pub(crate) const RESIDUAL: CaseOption = CaseOption::new("residual", "", "With a tensor that is added to its result");
@@ -422,10 +447,16 @@ impl<'t> Given<'t> {
         found.map(|(_, value)| *value).ok_or_else(|| self.wrong(name, &format!("one of {}", names())))
     }
 
-    /// An activation.
+    /// An activation without a parameter.
     pub fn activation(&self, name: &str, default: Activation) -> Result<Activation> {
-        let all = Activation::ALL.map(|activation| (activation.name(), activation));
-        self.one_of(name, &all, default)
+        self.one_of(name, &Activation::PLAIN.map(|activation| (activation.name(), activation)), default)
+    }
+
+    /// Any activation.
+    fn any_activation(&self, name: &str, default: Activation) -> Result<Activation> {
+        let with = [Activation::PRelu(ConstId(0)), Activation::Round8(ConstId(0))];
+        let all = Activation::PLAIN.into_iter().chain(with).map(|activation| (activation.name(), activation));
+        self.one_of(name, &all.collect::<Vec<_>>(), default)
     }
 
     /// The layout of `c` channels that `--parts` says: the input's.
@@ -524,7 +555,7 @@ mod tests {
             (pointwise::KERNEL, "1x8x1x1 --out 2x2", "--out needs one number, `2x2` is none"),
             (pointwise::KERNEL, "1x8x1x1 --gate --gate", "`--gate` is given twice"),
             (pointwise::KERNEL, "1x8x1x1 --unbounded", "--unbounded means nothing beside the other options"),
-            (pointwise::KERNEL, "1x8x1x1 --activation tanh", "--activation needs one of identity, relu"),
+            (pointwise::KERNEL, "1x8x1x1 --activation softplus", "--activation needs one of identity, relu"),
             (pointwise::KERNEL, "1x8x1x1 --parts 3x4", "--parts has 7 channels, 8 are needed"),
             (pointwise::KERNEL, "1x8x1x1 --tile 64x2", "--tile needs four numbers, `64x2` is none"),
             (pointwise::KERNEL, "1x8x1x1 --tile 63x2x2x2", "no kernel has a tile of 63 x 2 x 2, 2 at a time"),

@@ -2,7 +2,8 @@
 
 use super::{Plan, Resource, Step};
 use crate::{
-    block::{Block, Buffer, Steps},
+    block::{Activate, Block, Buffer, Steps, WITH_PARAMETER},
+    device::CPU_BLOCKS,
     parallel::Team,
     shader,
     simd::Level,
@@ -202,9 +203,16 @@ impl<'a> Call<'a> {
         self.dispatch.key.define(name).map_or(0, |value| value as usize)
     }
 
-    /// The number of the activation that the constant `name` names.
-    pub fn activation(&self, name: &str) -> u32 {
-        self.define(name) as u32
+    /// The activation that the constant `name` names. Its parameter, if it has one, lies behind the
+    /// `len` blocks of a bias.
+    pub(crate) fn activation(&self, name: &str, bias: &'a [Block], len: usize) -> Activate<'a> {
+        let kind = self.define(name) as u32;
+        Activate { kind, parameter: if kind < WITH_PARAMETER { &[] } else { &bias[len..] } }
+    }
+
+    /// Blocks of a bias of `blocks` blocks: whole tiles.
+    pub(crate) fn bias_len(&self, blocks: usize) -> usize {
+        blocks.next_multiple_of(if self.dispatch.rows() { CPU_BLOCKS as usize } else { self.define("BLOCKS").max(1) })
     }
 
     /// Where weights in tiles of `BLOCKS` output blocks lie.

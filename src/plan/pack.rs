@@ -2,6 +2,7 @@
 //! lanes zero.
 
 use super::layout::{Layout, PAD};
+use crate::graph::Activated;
 
 /// Input blocks of packed weights of kernels that take several at a time: padded with zeros to a
 /// multiple of four.
@@ -147,6 +148,15 @@ pub(crate) fn depthwise(values: &[f32], lanes: &[u32], taps: usize) -> Vec<f32> 
                 packed[(lane / 4 * taps + tap) * 4 + lane % 4] = values[c as usize * taps + tap];
             }
         }
+    }
+    packed
+}
+
+/// A bias as [`vector`], and behind it as many values of its activation's parameter, if there is one.
+pub(crate) fn bias(bias: Option<&[f32]>, activation: Activated<'_>, lanes: &[u32], tile: usize) -> Vec<f32> {
+    let mut packed = vector(bias, lanes, tile);
+    if activation.parameter.is_some() {
+        packed.extend(vector(activation.parameter, lanes, tile));
     }
     packed
 }

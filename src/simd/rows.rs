@@ -2,7 +2,7 @@
 //! channels of a few pixels, and how they are stored.
 
 use super::{IS_ALL, Simd};
-use crate::block::{Block, ZERO, activate, add, each};
+use crate::block::{Activate, Block, ZERO, add, each};
 
 /// Output blocks of a tile: the lanes of a row.
 pub(crate) const TILE: usize = 4;
@@ -277,21 +277,20 @@ pub(crate) fn filled<S: Simd, W: Width, const P: usize>(s: S, row: W::Row<S>) ->
 pub(crate) struct Bounds {
     low: f32,
     high: f32,
-    /// An activation that is applied afterwards, in plain code: a call among sums in registers
+    /// Whether the activation is applied afterwards, in plain code: a call among sums in registers
     /// would have all of them stored.
-    later: Option<u32>,
+    is_later: bool,
 }
 
 impl Bounds {
-    /// Of an activation by its number, as [`activate`].
+    /// Of an activation by its number.
     pub(crate) fn new(activation: u32) -> Self {
-        let (low, high, later) = match activation {
-            0 => (f32::NEG_INFINITY, f32::INFINITY, None),
-            1 => (0.0, f32::INFINITY, None),
-            2 => (0.0, 6.0, None),
-            _ => (f32::NEG_INFINITY, f32::INFINITY, Some(activation)),
+        let (low, high) = match activation {
+            1 => (0.0, f32::INFINITY),
+            2 => (0.0, 6.0),
+            _ => (f32::NEG_INFINITY, f32::INFINITY),
         };
-        Self { low, high, later }
+        Self { low, high, is_later: activation > 2 }
     }
 
     /// The row between the bounds.
@@ -300,16 +299,17 @@ impl Bounds {
         s.min(s.splat(self.high), s.max(s.splat(self.low), row))
     }
 
-    /// Whether more is to be done, and then the tensor to be added after it.
+    /// Whether nothing is left to be done by [`Activate::finish`].
     pub(crate) fn is_all(self) -> bool {
-        self.later.is_none()
+        !self.is_later
     }
+}
 
-    /// Does it.
+impl Activate<'_> {
+    /// Does what bounds leave to be done with values in channel block `block`, and adds a tensor.
     #[inline(never)]
-    pub(crate) fn finish(self, blocks: &mut [Block], residual: Option<&[Block]>) {
-        let Some(kind) = self.later else { return };
-        blocks.iter_mut().for_each(|block| *block = activate(*block, kind));
+    pub(crate) fn finish(self, blocks: &mut [Block], block: usize, residual: Option<&[Block]>) {
+        self.all(blocks, block);
         if let Some(residual) = residual {
             blocks.iter_mut().zip(residual).for_each(|(block, &other)| *block = add(*block, other));
         }
@@ -321,12 +321,20 @@ pub(crate) struct Target<'a> {
     planes: [&'a mut [Block]; 4],
     residual: Option<[&'a [Block]; 4]>,
     bounds: Bounds,
+    activation: Activate<'a>,
+    /// The block of the first plane.
+    block: usize,
 }
 
 impl<'a> Target<'a> {
     /// Planes that are not there are empty. The residual has the same pixels of the same planes.
-    pub(crate) fn new(planes: [&'a mut [Block]; 4], residual: Option<[&'a [Block]; 4]>, activation: u32) -> Self {
-        Self { planes, residual, bounds: Bounds::new(activation) }
+    pub(crate) fn new(
+        planes: [&'a mut [Block]; 4],
+        residual: Option<[&'a [Block]; 4]>,
+        activation: Activate<'a>,
+        block: usize,
+    ) -> Self {
+        Self { planes, residual, bounds: Bounds::new(activation.kind), activation, block }
     }
 
     /// Stores the sums of `P` pixels from `at` on.
@@ -349,7 +357,7 @@ impl<'a> Target<'a> {
     /// All whole quads of `P` pixels of a plane, if it is there.
     #[inline(always)]
     fn quads<S: Simd, const P: usize>(&mut self, s: S, plane: usize, at: usize, rows: [S::Row; 4]) {
-        let Self { planes, residual, bounds } = self;
+        let Self { planes, residual, bounds, .. } = self;
         if planes[plane].is_empty() {
             return;
         }
@@ -375,8 +383,8 @@ impl<'a> Target<'a> {
     /// Does what is left to do once all is stored.
     pub(crate) fn finish(self) {
         if !self.bounds.is_all() {
-            for (b, plane) in self.planes.into_iter().enumerate() {
-                self.bounds.finish(plane, self.residual.map(|residual| residual[b]));
+            for (b, plane) in self.planes.into_iter().enumerate().filter(|(_, plane)| !plane.is_empty()) {
+                self.activation.finish(plane, self.block + b, self.residual.map(|residual| residual[b]));
             }
         }
     }

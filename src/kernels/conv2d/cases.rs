@@ -36,6 +36,8 @@ pub const CASES: Cases = Cases {
         "1x10x33x47 --out 9 --kernel 7x5 --stride 3 --pad 4 --activation sigmoid",
         "2x13x12x9 --out 20 --pad 2 --dilation 2 --activation hard_swish",
         "2x13x12x9 --out 26 --stride 2x1 --pad 0x2 --dilation 1x3 --activation relu6",
+        "2x5x7x8 --out 39 --activation p_relu",
+        "1x12x7x5 --out 24 --groups 3 --activation p_relu",
         "2x12x7x5 --out 8 --groups 4 --activation hard_sigmoid",
         "1x6x9x9 --out 9 --groups 3 --kernel 3x1",
         "2x7x6x6 --out 5 --parts 3x4 --inside 1",
@@ -57,6 +59,7 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     let conv = |weight| Conv { stride, pad, dilation, groups, ..Conv::new(weight) };
     let to = alone.shape_of(shape, &[&weight], |ids| Op::Conv(conv(ids[0])))?;
     let bias = alone.bias(given, out);
+    let activation = alone.activation(given, "activation", Activation::Identity, out)?;
     let problem = Problem {
         name: alone.name(),
         owner: Owner::NONE,
@@ -67,7 +70,7 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
         pad,
         dilation,
         groups,
-        activation: given.activation("activation", Activation::Identity)?,
+        activation: activation.get(),
         output: alone.output("output", to)?,
     };
     lower(&problem, &mut alone.emit);

@@ -6,7 +6,7 @@ pub(crate) mod twin;
 pub(crate) mod vector;
 
 use crate::{
-    graph::{Activation, Constant},
+    graph::{Activated, Constant},
     plan::{
         Dispatch,
         emit::{Emitter, Launch, Owner, TensorView},
@@ -43,7 +43,7 @@ pub struct Problem<'a> {
     /// Independent groups of channels.
     pub groups: usize,
     /// Applied to the sums.
-    pub activation: Activation,
+    pub activation: Activated<'a>,
     /// `[n, c_out, h', w']`.
     pub output: TensorView,
 }
@@ -63,7 +63,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         pack::conv2d(&filters, &input.layout, &output.layout, tiling, &windows)
     });
     let bias = emit.values(problem.owner, KERNEL, "bias", blocks, &|| {
-        let mut bias = pack::vector(problem.bias, output.layout.lanes(), blocks);
+        let mut bias = pack::bias(problem.bias, problem.activation, output.layout.lanes(), blocks);
         bias.extend(windows.first.iter().flat_map(|&first| [first as f32, 0.0, 0.0, 0.0]));
         bias
     });
@@ -87,7 +87,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         dilation_x: problem.dilation[1] as u32,
         blocks_window: windows.blocks as u32,
         blocks_out: output.blocks() as u32,
-        first_offset: tiles_channel * tile.blocks,
+        first_offset: tiles_channel * tile.blocks * problem.activation.vectors(),
         tiles_pixel,
         tiles_channel,
         workgroups,
@@ -102,7 +102,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
         ("DEPTH", input.layout.lanes_in_use() as i64),
-        ("ACTIVATION", problem.activation as i64),
+        ("ACTIVATION", problem.activation.define()),
         ("F16", products.halves as i64),
     ];
     let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))

@@ -2,16 +2,17 @@
 
 use super::Params;
 use crate::{
-    block::{Block, PIXELS, Steps, View, ZERO, activate, for_each_run, matrices},
+    block::{Activate, Block, PIXELS, Steps, View, ZERO, for_each_run, matrices},
     parallel::*,
     plan::Call,
 };
 
 pub(crate) fn conv2d(call: Call<'_>) {
     let params: Params = call.params();
-    let (activation, tile, steps) = (call.activation("ACTIVATION"), call.define("BLOCKS"), call.steps());
+    let (tile, steps) = (call.define("BLOCKS"), call.steps());
     let [input, weight, bias] = ["input", "weight", "bias"].map(|name| call.read(name));
     let [pixels, blocks_out] = [params.pixels_out, params.blocks_out].map(|v| v as usize);
+    let activation = call.activation("ACTIVATION", bias, call.bias_len(blocks_out));
     let count = (params.workgroups / (params.tiles_pixel * params.tiles_channel)) as usize;
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
@@ -28,7 +29,7 @@ pub(crate) fn conv2d(call: Call<'_>) {
 /// The convolution's constants, and one image.
 struct Layer<'a> {
     params: &'a Params,
-    activation: u32,
+    activation: Activate<'a>,
     tile: usize,
     steps: Steps,
     input: &'a [Block],
@@ -40,7 +41,7 @@ impl Layer<'_> {
     /// A run of pixels of `B` output blocks.
     fn planes<const B: usize>(&self, block: usize, first: usize, planes: [&mut [Block]; B]) {
         let count = planes[0].len();
-        let mut write = |p: usize, sums: [Block; B]| (0..B).for_each(|b| planes[b][p] = activate(sums[b], self.activation));
+        let mut write = |p: usize, sums: [Block; B]| (0..B).for_each(|b| planes[b][p] = self.activation.of(sums[b], block + b));
         let whole = count / PIXELS * PIXELS;
         for p in (0..whole).step_by(PIXELS) {
             let sums = self.sums::<PIXELS, B>(block, first + p);

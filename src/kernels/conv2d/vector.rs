@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Block, View, ZERO, each},
+    block::{Activate, Block, View, ZERO, each},
     parallel::Part,
     plan::Call,
     simd::{
@@ -22,7 +22,7 @@ pub(crate) fn conv2d(call: Call<'_>) {
     let count = (params.workgroups / (params.tiles_pixel * params.tiles_channel)) as usize;
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
-    let activation = call.activation("ACTIVATION");
+    let activation = call.activation("ACTIVATION", bias, call.bias_len(blocks_out));
     let depth = call.define("DEPTH");
     let layer = Layer { size: Size::new(&params), activation, weight, bias, depth, first_offset: params.first_offset as usize };
     let (level, team) = (call.level, call.team);
@@ -34,7 +34,7 @@ pub(crate) fn conv2d(call: Call<'_>) {
 /// The convolution's constants, packed as rows of sixteen output lanes.
 struct Layer<'a> {
     size: Size,
-    activation: u32,
+    activation: Activate<'a>,
     weight: &'a [Block],
     bias: &'a [Block],
     /// Lanes of the input that are in use.
@@ -92,7 +92,7 @@ impl Work for Run<'_> {
         let (plane, rows) = (part.plane, part.first / width..(part.first + part.pixels) / width);
         let pixels_in = map.size[0] * map.size[1];
         let input = &input[layer.bias[layer.first_offset + plane / TILE][0] as usize * pixels_in..][..blocks * pixels_in];
-        let mut target = Target::new(part.quad(0..rows.len() * width), None, layer.activation);
+        let mut target = Target::new(part.quad(0..rows.len() * width), None, layer.activation, plane);
         for columns in Columns::all(width, reach_x, stride_x) {
             let fit = BAND / (columns.row * blocks);
             let most = if fit > reach_y { (fit - reach_y - 1) / stride_y + 1 } else { 1 };

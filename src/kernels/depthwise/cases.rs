@@ -43,6 +43,8 @@ pub const CASES: Cases = Cases {
         "2x6x12x14 --kernel 5 --stride 3 --activation relu6",
         "1x6x29x60 --kernel 3x1 --stride 1x2 --pad 1x0",
         "1x6x29x60 --kernel 9x1 --activation sigmoid",
+        "2x13x9x10 --stride 2 --activation p_relu --inside 1",
+        "1x6x9x10 --multiplier 3 --activation p_relu --sums",
         "1x6x29x60 --kernel 1x5 --activation hard_sigmoid",
         "2x5x7x9 --multiplier 2 --sums",
         "2x6x7x9 --parts 5x1 --multiplier 3 --inside 1",
@@ -75,6 +77,7 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     } else {
         (alone.input_in("input", shape, &layout)?, alone.output_in("output", to, &layout_out)?)
     };
+    let activation = alone.activation(given, "activation", Activation::Identity, out)?;
     let problem = Problem {
         name: alone.name(),
         owner: Owner::NONE,
@@ -83,7 +86,7 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
         bias: bias.as_deref(),
         stride,
         pad,
-        activation: given.activation("activation", Activation::Identity)?,
+        activation: activation.get(),
         sums: given.has("sums"),
         output,
     };

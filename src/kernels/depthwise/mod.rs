@@ -6,7 +6,7 @@ pub(crate) mod twin;
 pub(crate) mod vector;
 
 use crate::{
-    graph::{Activation, Constant},
+    graph::{Activated, Constant},
     plan::{
         Dispatch,
         emit::{Emitter, Launch, Owner, Sums, TensorView},
@@ -40,7 +40,7 @@ pub struct Problem<'a> {
     /// Zeros around the map.
     pub pad: [usize; 2],
     /// Applied to the sums.
-    pub activation: Activation,
+    pub activation: Activated<'a>,
     /// Whether a squeeze-and-excite wants each channel's sum.
     pub sums: bool,
     /// `[n, c_out, h', w']`; may be another range of the input's storage.
@@ -53,7 +53,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) -> Option<Sums> {
     let kernel = [weight.shape[2], weight.shape[3]];
     let taps = kernel[0] * kernel[1];
     let filters = emit.weights(problem.owner, KERNEL, 1, &|| pack::depthwise(&weight.data, output.layout.lanes(), taps));
-    let bias = emit.values(problem.owner, KERNEL, "bias", 1, &|| pack::vector(problem.bias, output.layout.lanes(), 1));
+    let bias = emit.values(problem.owner, KERNEL, "bias", 1, &|| pack::bias(problem.bias, problem.activation, output.layout.lanes(), 1));
 
     let ([h_in, w_in], [h_out, w_out]) = (input.size(), output.size());
     let tile = emit.choice().depthwise(w_out, taps);
@@ -86,7 +86,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) -> Option<Sums> {
         ("SAME", same.into()),
         ("SUMS", problem.sums.into()),
         ("SUMS_PER_LANE", problem.sums.into()),
-        ("ACTIVATION", problem.activation as i64),
+        ("ACTIVATION", problem.activation.define()),
         ("F16", emit.f16().into()),
     ];
     let sums = problem.sums.then(|| emit.sums(output, tiles));

@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Block, View, ZERO, activate, add, each, multiply_add, rows_of_a_run},
+    block::{Activate, Block, View, ZERO, add, each, multiply_add, rows_of_a_run},
     parallel::*,
     plan::Call,
 };
@@ -14,7 +14,8 @@ pub(crate) fn depthwise(call: Call<'_>) {
     let count = params.workgroups as usize / (blocks_out * tiles);
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
-    let filters = Filters { blocks_in, weight: call.read("weight"), bias: call.read("bias"), activation: call.activation("ACTIVATION") };
+    let [weight, bias] = ["weight", "bias"].map(|name| call.read(name));
+    let filters = Filters { blocks_in, weight, bias, activation: call.activation("ACTIVATION", bias, blocks_out) };
     let pixels = window.width_out * window.height_out;
     let len = blocks_out * pixels;
     let [run, runs] = ["PIXELS", "WG"].map(|name| call.define(name));
@@ -56,7 +57,7 @@ pub(crate) struct Filters<'a> {
     pub blocks_in: usize,
     pub weight: &'a [Block],
     pub bias: &'a [Block],
-    pub activation: u32,
+    pub activation: Activate<'a>,
 }
 
 /// Where a filter stands on the input for each output pixel; sizes are (rows, columns).
@@ -83,6 +84,7 @@ impl Filters<'_> {
                 weight: &self.weight[block * taps..][..taps],
                 bias: self.bias[block],
                 activation: self.activation,
+                block,
             };
             map.par_chunks_mut(width * rows).enumerate().for_each(|(at, some)| {
                 for (y, row) in some.chunks_exact_mut(width).enumerate() {
@@ -121,7 +123,8 @@ struct Filter<'a> {
     input: &'a [Block],
     weight: &'a [Block],
     bias: Block,
-    activation: u32,
+    activation: Activate<'a>,
+    block: usize,
 }
 
 impl Filter<'_> {
@@ -141,7 +144,7 @@ impl Filter<'_> {
                 each!(kx < W, *sum = multiply_add(input[kx], weight[kx], *sum));
             }
         }
-        inner.iter_mut().for_each(|sum| *sum = activate(*sum, self.activation));
+        self.activation.all(inner, self.block);
         self.pixels(y, high, &mut row[high..]);
     }
 
@@ -155,7 +158,7 @@ impl Filter<'_> {
             for (input, weight) in self.rows(y) {
                 sum = taps.clone().fold(sum, |sum, kx| multiply_add(input[left + kx - pad], weight[kx], sum));
             }
-            *out = activate(sum, self.activation);
+            *out = self.activation.of(sum, self.block);
         }
     }
 

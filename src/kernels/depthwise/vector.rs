@@ -5,7 +5,7 @@ use super::{
     twin::{Filters, Window},
 };
 use crate::{
-    block::{Block, View, ZERO, activate, add, each, multiply_add},
+    block::{Activate, Block, View, ZERO, add, each, multiply_add},
     parallel::{Part, Split, Team},
     plan::Call,
     simd::{
@@ -24,7 +24,8 @@ pub(crate) fn depthwise(call: Call<'_>) {
     let count = params.workgroups as usize / (blocks_out * tiles);
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
-    let filters = Filters { blocks_in, weight: call.read("weight"), bias: call.read("bias"), activation: call.activation("ACTIVATION") };
+    let [weight, bias] = ["weight", "bias"].map(|name| call.read(name));
+    let filters = Filters { blocks_in, weight, bias, activation: call.activation("ACTIVATION", bias, blocks_out) };
     let (level, team) = (call.level, call.team);
     let pixels = window.width_out * window.height_out;
     let [run, runs] = ["PIXELS", "WG"].map(|name| call.define(name));
@@ -90,7 +91,7 @@ impl Filters<'_> {
     pub(crate) fn plane<'p>(&'p self, window: &'p Window, block: usize, input: &'p [Block], residual: Option<&'p [Block]>) -> Plane<'p> {
         let taps = window.kernel[0] * window.kernel[1];
         let weight = &self.weight[block * taps..][..taps];
-        Plane { window, input, weight, bias: self.bias[block], activation: self.activation, residual }
+        Plane { window, input, weight, bias: self.bias[block], activation: self.activation, block, residual }
     }
 }
 
@@ -124,7 +125,8 @@ pub(crate) struct Plane<'a> {
     input: &'a [Block],
     weight: &'a [Block],
     bias: Block,
-    activation: u32,
+    activation: Activate<'a>,
+    block: usize,
     /// Added to the whole output map.
     residual: Option<&'a [Block]>,
 }
@@ -134,7 +136,7 @@ impl Plane<'_> {
     #[inline(always)]
     pub(crate) fn rows<S: Simd>(&self, s: S, band: &mut Band, rows: Range<usize>, out: &mut [Block]) {
         let Window { width_out, kernel: [height, width], stride: [stride_y, stride_x], .. } = *self.window;
-        let bounds = Bounds::new(self.activation);
+        let bounds = Bounds::new(self.activation.kind);
         let map = self.window.map();
         for columns in Columns::all(width_out, width - 1, stride_x) {
             let fit = BAND / columns.row;
@@ -162,7 +164,7 @@ impl Plane<'_> {
             }
         }
         if !bounds.is_all() {
-            bounds.finish(out, self.residual.map(|residual| &residual[rows.start * width_out..]));
+            self.activation.finish(out, self.block, self.residual.map(|residual| &residual[rows.start * width_out..]));
         }
     }
 
@@ -179,9 +181,9 @@ impl Plane<'_> {
                         sum = multiply_add(v, self.weight[ky * width + kx], sum);
                     }
                 }
-                let bounds = Bounds::new(self.activation);
+                let bounds = Bounds::new(self.activation.kind);
                 let residual = self.residual.filter(|_| bounds.is_all());
-                let sum = if bounds.is_all() { activate(sum, self.activation) } else { sum };
+                let sum = if bounds.is_all() { self.activation.of(sum, self.block) } else { sum };
                 out[(y - rows.start) * width_out + x] = residual.map_or(sum, |residual| add(sum, residual[y * width_out + x]));
             }
         }

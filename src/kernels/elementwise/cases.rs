@@ -5,6 +5,7 @@ use crate::{
     Result,
     graph::{Activation, Shape},
     kernels::case::{ACTIVATION, Alone, CaseOption, Cases, Given},
+    plan::emit::Owner,
 };
 
 /// Shortcuts' sums, gates and activations on GhostNet 1.0's maps; then odd ones.
@@ -29,6 +30,13 @@ pub const CASES: Cases = Cases {
         "1x10x33x47 --activation hard_swish",
         "2x13x12x9 --activation silu",
         "1x5x7x7",
+        "1x6x5x7 --activation tanh",
+        "1x6x5x7 --activation exp",
+        "1x6x5x7 --activation abs",
+        "1x6x5x7 --activation erf",
+        "2x6x5x7 --activation gelu --parts 3x3",
+        "2x13x5x7 --activation p_relu --parts 6x7 --inside 1",
+        "1x13x12x9 --with add --activation round8",
         "3x5x7x7 --with add --parts 2x3 --inside 1 --activation relu",
         "3x5x7x7 --with multiply",
         "2x13x12x9 --with multiply --second pixel --inside 2",
@@ -62,8 +70,9 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
             Some(Operand { operation, view, is_gate: matches!(second, Second::Gate) })
         }
     };
-    let activation = given.activation("activation", Activation::Identity)?;
-    let problem = Problem { name: alone.name(), a, b, activation, output: alone.output_in("output", shape, &layout)? };
+    let activation = alone.activation(given, "activation", Activation::Identity, shape.c)?;
+    let output = alone.output_in("output", shape, &layout)?;
+    let problem = Problem { name: alone.name(), owner: Owner::NONE, a, b, activation: activation.get(), output };
     lower(&problem, &mut alone.emit);
     Ok(())
 }

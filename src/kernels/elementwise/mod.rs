@@ -6,10 +6,11 @@ pub(crate) mod twin;
 pub(crate) mod vector;
 
 use crate::{
-    graph::Activation,
+    graph::Activated,
     plan::{
         Dispatch,
-        emit::{Emitter, Launch, TensorView},
+        emit::{Emitter, Launch, Owner, TensorView},
+        pack,
     },
 };
 
@@ -39,15 +40,17 @@ pub struct Operand {
 
 /// `activate(a OP b)`.
 #[derive(Clone)]
-pub struct Problem {
+pub struct Problem<'a> {
     /// The step's name.
     pub name: String,
+    /// Whose parameter the activation's is.
+    pub owner: Owner,
     /// `[n, c, h, w]`.
     pub a: TensorView,
     /// The second operand, if there is one.
     pub b: Option<Operand>,
     /// Applied to the result.
-    pub activation: Activation,
+    pub activation: Activated<'a>,
     /// `[n, c, h, w]`, in the layout of `a`.
     pub output: TensorView,
 }
@@ -55,7 +58,7 @@ pub struct Problem {
 const INVOCATIONS: u32 = 64;
 
 /// Adds the step that solves the problem.
-pub fn lower(problem: &Problem, emit: &mut Emitter<'_>) {
+pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let Problem { a, b, output, .. } = problem;
     let (n, pixels) = (output.shape.n, output.shape.pixels());
     let outputs = (n * pixels * output.blocks()) as u32;
@@ -78,12 +81,18 @@ pub fn lower(problem: &Problem, emit: &mut Emitter<'_>) {
         ("WG", INVOCATIONS.into()),
         ("OP", b.as_ref().map_or(0, |b| b.operation as i64)),
         ("GATE", b.as_ref().is_some_and(|b| b.is_gate).into()),
-        ("ACTIVATION", problem.activation as i64),
+        ("ACTIVATION", problem.activation.define()),
         ("F16", emit.f16().into()),
     ];
+    let parameter = problem.activation.parameter.map(|parameter| {
+        emit.values(problem.owner, KERNEL, "parameter", 1, &|| pack::vector(Some(parameter), output.layout.lanes(), 1))
+    });
     let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups))
         .reads("a", a)
         .reads_if("b", b.as_ref().map(|b| &b.view))
         .writes("output", output);
-    emit.launch(launch);
+    emit.launch(match parameter {
+        Some(parameter) => launch.constant("parameter", parameter),
+        None => launch,
+    });
 }

@@ -2,14 +2,14 @@
 
 use super::Params;
 use crate::{
-    block::{Block, View, activate, add, multiply},
+    block::{Block, View, add, multiply},
     parallel::*,
     plan::Call,
 };
 
 pub(crate) fn elementwise(call: Call<'_>) {
     let params: Params = call.params();
-    let (op, activation) = (call.define("OP"), call.activation("ACTIVATION"));
+    let (op, activation) = (call.define("OP"), call.activation("ACTIVATION", call.maybe("parameter").unwrap_or(&[]), 0));
     let (a, b) = (call.read("a"), call.maybe("b"));
     let [pixels, blocks] = [params.pixels, params.blocks].map(|v| v as usize);
     let count = params.outputs as usize / (pixels * blocks);
@@ -27,7 +27,7 @@ pub(crate) fn elementwise(call: Call<'_>) {
                     (2, Some(b)) => multiply(a[at], other(b)),
                     _ => a[at],
                 };
-                *out = activate(value, activation);
+                *out = activation.of(value, block);
             }
         });
     });

@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Block, View},
+    block::{Activate, Block, View},
     parallel::Part,
     plan::Call,
     simd::{
@@ -13,7 +13,7 @@ use crate::{
 
 pub(crate) fn elementwise(call: Call<'_>) {
     let params: Params = call.params();
-    let (op, bounds) = (call.define("OP"), Bounds::new(call.activation("ACTIVATION")));
+    let (op, activation) = (call.define("OP"), call.activation("ACTIVATION", call.maybe("parameter").unwrap_or(&[]), 0));
     let (a, b) = (call.read("a"), call.maybe("b"));
     let [pixels, blocks] = [params.pixels, params.blocks].map(|v| v as usize);
     let count = params.outputs as usize / (pixels * blocks);
@@ -27,7 +27,7 @@ pub(crate) fn elementwise(call: Call<'_>) {
             Some(b) => Other::Map(map(b_at, b)),
             None => Other::None,
         };
-        level.run(Run { op, bounds, a: map(a_at, a), other, part });
+        level.run(Run { op, activation, a: map(a_at, a), other, part });
     });
 }
 
@@ -43,7 +43,7 @@ enum Other<'a> {
 /// One part's work.
 struct Run<'a> {
     op: usize,
-    bounds: Bounds,
+    activation: Activate<'a>,
     a: &'a [Block],
     other: Other<'a>,
     part: Part<'a, Block>,
@@ -52,7 +52,8 @@ struct Run<'a> {
 impl Work for Run<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { op, bounds, a, other, mut part } = self;
+        let Self { op, activation, a, other, mut part } = self;
+        let (bounds, block) = (Bounds::new(activation.kind), part.plane);
         let out = part.plane(0, 0);
         let len = out.len();
         let mut at = 0;
@@ -83,6 +84,8 @@ impl Work for Run<'_> {
             }
             at += count;
         }
-        bounds.finish(out, None);
+        if !bounds.is_all() {
+            activation.finish(out, block, None);
+        }
     }
 }

@@ -63,6 +63,9 @@ pub const CASES: Cases = Cases {
         "2x13x12x9 --out 20 --parts 6x7 --inside 1 --gate --residual",
         "2x66x9x10 --out 11 --gate",
         "1x5x15x62 --out 14 --activation relu",
+        "2x13x9x11 --out 27 --ratio 3 --activation p_relu --residual",
+        "1x24x20x20 --out 21 --activation relu --cheap-activation p_relu",
+        "1x10x7x7 --out 38 --kernel 5 --activation p_relu --cheap-activation identity --sums",
         "1x69x14x19 --out 9 --tile 64x2x2x2 --residual",
         "1x69x14x19 --out 9 --tile 8x8x1x4 --gate --sums",
     ],
@@ -91,14 +94,14 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     let [primary, cheap] = [[m, shape.c, 1, 1], [m * (ratio - 1), 1, d, d]].map(|shape| alone.weight(&shape));
     let (primary, cheap) = (primary?, cheap?);
     let [primary_bias, cheap_bias] = [m, m * (ratio - 1)].map(|count| alone.bias(given, count));
-    let activation = given.activation("activation", Activation::Identity)?;
-    let cheap_activation = given.activation("cheap-activation", activation)?;
+    let activation = alone.activation(given, "activation", Activation::Identity, m)?;
+    let cheap_activation = alone.activation(given, "cheap-activation", activation.get().by, m * (ratio - 1))?;
     let problem = Problem {
         name: alone.name(),
         owner: Owner::NONE,
         input,
-        primary: Part { weight: &primary, bias: primary_bias.as_deref(), activation },
-        cheap: Part { weight: &cheap, bias: cheap_bias.as_deref(), activation: cheap_activation },
+        primary: Part { weight: &primary, bias: primary_bias.as_deref(), activation: activation.get() },
+        cheap: Part { weight: &cheap, bias: cheap_bias.as_deref(), activation: cheap_activation.get() },
         gate,
         residual,
         sums,

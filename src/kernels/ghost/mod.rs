@@ -8,7 +8,7 @@ pub(crate) mod vector;
 
 use crate::{
     device::{Choice, Tile},
-    graph::{Activation, Constant},
+    graph::{Activated, Constant},
     plan::{
         Dispatch,
         emit::{Emitter, Gate, Launch, Owner, Sums, TensorView},
@@ -33,7 +33,7 @@ pub struct Part<'a> {
     /// A value for each of its maps.
     pub bias: Option<&'a [f32]>,
     /// Applied to its sums.
-    pub activation: Activation,
+    pub activation: Activated<'a>,
 }
 
 /// A ghost module: intrinsic maps, and ghosts of them (Han et al., CVPR 2020, section 3.1).
@@ -166,8 +166,8 @@ pub fn lower(problem: &Problem<'_>, Cut { tiles, tile }: Cut, emit: &mut Emitter
         weights
     });
     let bias = emit.values(problem.owner, KERNEL, "bias", blocks, &|| {
-        let mut bias = pack::vector(primary.bias, intrinsic.lanes(), blocks);
-        bias.extend(pack::vector(cheap.bias, &ghosts, 1));
+        let mut bias = pack::bias(primary.bias, primary.activation, intrinsic.lanes(), blocks);
+        bias.extend(pack::bias(cheap.bias, cheap.activation, &ghosts, 1));
         bias
     });
 
@@ -193,7 +193,7 @@ pub fn lower(problem: &Problem<'_>, Cut { tiles, tile }: Cut, emit: &mut Emitter
         residual_stride: problem.residual.as_ref().map_or(0, |view| view.place.stride),
         unscale: products.unscale(),
         cheap_offset: tiles_channel * padded(input.blocks()) as u32 * tile.blocks * 4,
-        cheap_bias_offset: tiles_channel * tile.blocks,
+        cheap_bias_offset: tiles_channel * tile.blocks * primary.activation.vectors(),
         ghost_groups: (cheap.weight.shape[0] / m) as u32,
     };
     let defines = [
@@ -201,8 +201,8 @@ pub fn lower(problem: &Problem<'_>, Cut { tiles, tile }: Cut, emit: &mut Emitter
         ("GATE", problem.gate.is_some().into()),
         ("RESIDUAL", problem.residual.is_some().into()),
         ("SUMS", problem.sums.into()),
-        ("ACTIVATION", primary.activation as i64),
-        ("CHEAP_ACTIVATION", cheap.activation as i64),
+        ("ACTIVATION", primary.activation.define()),
+        ("CHEAP_ACTIVATION", cheap.activation.define()),
         ("F16", products.halves as i64),
         ("WG", tile.invocations.into()),
         ("PIXELS", tile.pixels.into()),

@@ -74,8 +74,8 @@ impl Work for Tile<'_> {
         };
         let (plane, halves) = (part.plane, planes <= 2);
         let [intrinsic, ghosts] = part.quads();
-        let mut intrinsic = Target::new(intrinsic, of(plane), layer.activation);
-        let mut ghosts = Target::new(ghosts, of(primary + plane), cheap.activation);
+        let mut intrinsic = Target::new(intrinsic, of(plane), layer.activation, plane);
+        let mut ghosts = Target::new(ghosts, of(primary + plane), cheap.activation, plane);
         // The room begins with the padding above the map.
         let (mut filled, mut made, mut done) = (1, 0, 0);
         while done < height {
@@ -162,7 +162,7 @@ impl<W: Width, const P: usize> Work for Intrinsic<'_, '_, W, P> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { layer, maps, plane, width, from: [row, place], tiles, room, target, .. } = self;
-        let bounds = Bounds::new(layer.activation);
+        let bounds = Bounds::new(layer.activation.kind);
         let column = tiles.first % width;
         let mut place = Place { at: (place + tiles.first / width) * (width + D - 1) + column + D / 2, column };
         for tile in 0..tiles.count {

@@ -26,12 +26,14 @@ pub(crate) fn ghost(call: Call<'_>) {
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
     let residual_at = View::new(params.residual_offset, params.residual_stride);
-    let layer = Layer { blocks_in, tile, steps: call.steps(), weight, bias, activation: call.activation("ACTIVATION") };
+    let activation = call.activation("ACTIVATION", bias, call.bias_len(primary));
+    let layer = Layer { blocks_in, tile, steps: call.steps(), weight, bias, activation };
+    let (_, cheap_bias) = bias.split_at(params.cheap_bias_offset as usize);
     let cheap = Filters {
         blocks_in: primary,
         weight: &weight[params.cheap_offset as usize..],
-        bias: &bias[params.cheap_bias_offset as usize..],
-        activation: call.activation("CHEAP_ACTIVATION"),
+        bias: cheap_bias,
+        activation: call.activation("CHEAP_ACTIVATION", cheap_bias, primary * params.ghost_groups as usize),
     };
     let window = Window {
         width_in: width,

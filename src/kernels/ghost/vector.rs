@@ -45,20 +45,21 @@ pub(crate) fn ghost(call: Call<'_>) {
     let to = View::new(params.output_offset, params.output_stride);
     let residual_at = View::new(params.residual_offset, params.residual_stride);
     let (level, team) = (call.level, call.team);
+    let (_, cheap_bias) = bias.split_at(params.cheap_bias_offset as usize);
     let module = Module {
         layer: Layer {
             blocks_in,
             weight,
             bias,
-            activation: call.activation("ACTIVATION"),
+            activation: call.activation("ACTIVATION", bias, call.bias_len(primary)),
             tiles: primary.div_ceil(TILE),
             stride: team.threads(),
         },
         cheap: Filters {
             blocks_in: primary,
             weight: &weight[params.cheap_offset as usize..],
-            bias: &bias[params.cheap_bias_offset as usize..],
-            activation: call.activation("CHEAP_ACTIVATION"),
+            bias: cheap_bias,
+            activation: call.activation("CHEAP_ACTIVATION", cheap_bias, primary * groups),
         },
         window: Window {
             width_in: width,
@@ -78,7 +79,7 @@ pub(crate) fn ghost(call: Call<'_>) {
     };
     let whole = Split { groups: 1 + groups, ..to.split(count, primary, pixels, TILE) };
     let intrinsic = Split { groups: 1, ..whole }.shared_by(team, TILE);
-    if intrinsic.run == pixels && tile::serves(d, groups, width, module.layer.activation) {
+    if intrinsic.run == pixels && tile::serves(d, groups, width, module.layer.activation.kind) {
         whole.each(team, call.output, |part| {
             let Image { maps, residual } = image(part.image);
             let Module { layer, cheap, .. } = &module;

@@ -22,6 +22,8 @@ pub const CASES: Cases = Cases {
         "2x3 --out 7 --no-bias --activation silu",
         "3x13 --out 10 --parts 6x7 --inside 1 --activation hard_swish",
         "2x257 --out 5 --activation sigmoid",
+        "3x13 --out 30 --activation p_relu",
+        "1x13 --out 70 --activation p_relu",
         "1x70 --out 33 --activation hard_sigmoid",
         "70x6 --out 2 --activation relu6",
     ],
@@ -33,13 +35,14 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     let out = given.number("out", c)?;
     let weight = alone.weight(&[out, c])?;
     let bias = alone.bias(given, out);
+    let activation = alone.activation(given, "activation", Activation::Identity, out)?;
     let problem = Problem {
         name: alone.name(),
         owner: Owner::NONE,
         input: alone.input_in("input", Shape::new(n, c, 1, 1), &given.layout(c)?)?,
         weight: &weight,
         bias: bias.as_deref(),
-        activation: given.activation("activation", Activation::Identity)?,
+        activation: activation.get(),
         output: alone.output("output", Shape::new(n, out, 1, 1))?,
     };
     lower(&problem, &mut alone.emit);

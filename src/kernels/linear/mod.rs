@@ -6,7 +6,7 @@ pub(crate) mod twin;
 pub(crate) mod vector;
 
 use crate::{
-    graph::{Activation, Constant},
+    graph::{Activated, Constant},
     plan::{
         Dispatch,
         emit::{Emitter, Launch, Owner, TensorView},
@@ -32,7 +32,7 @@ pub struct Problem<'a> {
     /// `[c_out]`.
     pub bias: Option<&'a [f32]>,
     /// Applied to the sums.
-    pub activation: Activation,
+    pub activation: Activated<'a>,
     /// `[n, c_out, 1, 1]`.
     pub output: TensorView,
 }
@@ -49,7 +49,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         false => pack::matrix(&weight.data, &input.layout, &output.layout, input.shape.c),
     });
     let bias =
-        emit.values(problem.owner, KERNEL, "bias", tiling.blocks, &|| pack::vector(problem.bias, output.layout.lanes(), tiling.blocks));
+        emit.values(problem.owner, KERNEL, "bias", tiling.blocks, &|| pack::bias(problem.bias, problem.activation, output.layout.lanes(), tiling.blocks));
     let workgroups = (output.shape.n * output.blocks()) as u32;
     let params = Params {
         blocks_in: input.blocks() as u32,
@@ -60,7 +60,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         output_offset: output.place.offset,
         output_stride: output.place.stride,
     };
-    let defines = [("WG", INVOCATIONS.into()), ("SUMS_PER_LANE", 1), ("ACTIVATION", problem.activation as i64), ("F16", emit.f16().into())];
+    let defines = [("WG", INVOCATIONS.into()), ("SUMS_PER_LANE", 1), ("ACTIVATION", problem.activation.define()), ("F16", emit.f16().into())];
     let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))
         .macs(output.shape.n * weight.data.len())
         .reads("input", input)

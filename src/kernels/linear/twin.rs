@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Block, View, ZERO, activate, add, each, multiply_add, splat},
+    block::{Block, View, ZERO, add, each, multiply_add, splat},
     device::CPU_BLOCKS,
     parallel::*,
     plan::{Call, pack::padded},
@@ -10,9 +10,9 @@ use crate::{
 
 pub(crate) fn linear(call: Call<'_>) {
     let params: Params = call.params();
-    let activation = call.activation("ACTIVATION");
     let [input, weight, bias] = ["input", "weight", "bias"].map(|name| call.read(name));
     let [blocks_in, blocks_out] = [params.blocks_in, params.blocks_out].map(|v| v as usize);
+    let activation = call.activation("ACTIVATION", bias, call.bias_len(blocks_out));
     let count = (params.workgroups / params.blocks_out) as usize;
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
@@ -21,7 +21,7 @@ pub(crate) fn linear(call: Call<'_>) {
         let x = &from.image(input, n)[..blocks_in];
         image.par_iter_mut().enumerate().for_each(|(block, out)| {
             let sum = add(row(x, weight, Column::new(block, blocks_in, rows)), bias[block]);
-            *out = activate(sum, activation);
+            *out = activation.of(sum, block);
         });
     });
 }

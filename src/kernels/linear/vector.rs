@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Block, View, activate, each},
+    block::{Activate, Block, View, each},
     parallel::{Part, Split},
     plan::{Call, pack::padded},
     simd::{
@@ -21,7 +21,7 @@ pub(crate) fn linear(call: Call<'_>) {
     let count = (params.workgroups / params.blocks_out) as usize;
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
-    let matrix = Matrix { blocks_in, weight, bias, activation: call.activation("ACTIVATION") };
+    let matrix = Matrix { blocks_in, weight, bias, activation: call.activation("ACTIVATION", bias, call.bias_len(blocks_out)) };
     let level = call.level;
     to.of_all(count, blocks_out).each(call.team, call.output, |part| level.run(Run { matrix: &matrix, input, from, part }));
 }
@@ -31,7 +31,7 @@ pub(crate) struct Matrix<'a> {
     pub blocks_in: usize,
     pub weight: &'a [Block],
     pub bias: &'a [Block],
-    pub activation: u32,
+    pub activation: Activate<'a>,
 }
 
 /// A tile's work, for all images.
@@ -59,7 +59,7 @@ impl Work for Run<'_> {
         if images == 1 {
             let x = &from.image(input, 0)[..matrix.blocks_in];
             let blocks = s.blocks(row(s, bias, weight, x));
-            return (0..part.planes).for_each(|b| part.plane(0, b)[0] = activate(blocks[b], matrix.activation));
+            return (0..part.planes).for_each(|b| part.plane(0, b)[0] = matrix.activation.of(blocks[b], part.plane + b));
         }
         let all = tiles::<S>(images).flat_map(|t| (0..t.count).map(move |at| (t.first + at * t.pixels, t.pixels)));
         for (first, count) in all {
@@ -87,7 +87,7 @@ impl<const P: usize> Work for Images<'_, '_, P> {
         let sums = sums::<S, Whole, P>(s, Weights { bias, weight, next: &[], row: 0 }, None, images);
         each!(pixel p < P, {
             let blocks = s.blocks(sums[p]);
-            (0..part.planes).for_each(|b| part.plane(first + p, b)[0] = activate(blocks[b], matrix.activation));
+            (0..part.planes).for_each(|b| part.plane(first + p, b)[0] = matrix.activation.of(blocks[b], part.plane + b));
         });
     }
 }

@@ -49,6 +49,9 @@ pub const CASES: Cases = Cases {
         "1x69x14x19 --out 9 --tile 32x4x1x1 --gate",
         "1x69x14x19 --out 9 --tile 8x1x4x4 --mean",
         "70x2x1x1 --out 3 --gate",
+        "2x13x9x7 --out 70 --activation p_relu --residual",
+        "2x13x9x7 --out 70 --activation p_relu --mean",
+        "1x40x9x7 --out 22 --activation gelu --tile 8x2x4x4",
     ],
     build,
 };
@@ -71,13 +74,14 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     let output = alone.output_in("output", to, &layout)?;
     let weight = alone.weight(&[out, shape.c, 1, 1])?;
     let bias = alone.bias(given, out);
+    let activation = alone.activation(given, "activation", Activation::Identity, out)?;
     let problem = Problem {
         name: alone.name(),
         owner: Owner::NONE,
         input,
         weight: &weight,
         bias: bias.as_deref(),
-        activation: given.activation("activation", Activation::Identity)?,
+        activation: activation.get(),
         gate,
         residual,
         mean,

@@ -6,7 +6,7 @@ pub(crate) mod twin;
 pub(crate) mod vector;
 
 use crate::{
-    graph::{Activation, Constant},
+    graph::{Activated, Constant},
     plan::{
         Dispatch,
         emit::{Emitter, Gate, Launch, Owner, TensorView},
@@ -36,7 +36,7 @@ pub struct Problem<'a> {
     /// `[c_out]`.
     pub bias: Option<&'a [f32]>,
     /// Applied to the sums.
-    pub activation: Activation,
+    pub activation: Activated<'a>,
     /// Scales the input's channels.
     pub gate: Option<Gate>,
     /// Added to the activated result; in the output's layout.
@@ -60,7 +60,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let weights = emit.weights(problem.owner, KERNEL, products.variant(tiling), &|| {
         pack::tiled_matrix(&products.scaled(&weight.data), &input.layout, &output.layout, tiling, shape.c)
     });
-    let bias = emit.values(problem.owner, KERNEL, "bias", blocks, &|| pack::vector(problem.bias, output.layout.lanes(), blocks));
+    let bias = emit.values(problem.owner, KERNEL, "bias", blocks, &|| pack::bias(problem.bias, problem.activation, output.layout.lanes(), blocks));
 
     let tiles_pixel = (pixels as u32).div_ceil(tile.invocations * tile.pixels);
     let tiles_channel = (blocks_out as u32).div_ceil(tile.blocks);
@@ -89,7 +89,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         ("RESIDUAL", problem.residual.is_some().into()),
         ("POOL", problem.mean.into()),
         ("SUMS_PER_LANE", if problem.mean { tile.blocks.into() } else { 0 }),
-        ("ACTIVATION", problem.activation as i64),
+        ("ACTIVATION", problem.activation.define()),
         ("F16", products.halves as i64),
     ];
     let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))

@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Block, PIXELS, Steps, View, ZERO, activate, add, each, for_each_run, matrices, multiply, scale},
+    block::{Activate, Block, PIXELS, Steps, View, ZERO, add, each, for_each_run, matrices, multiply, scale},
     parallel::*,
     plan::{Call, pack::padded},
 };
@@ -18,8 +18,8 @@ pub(crate) fn pointwise(call: Call<'_>) {
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
     let residual_at = View::new(params.residual_offset, params.residual_stride);
-    let layer =
-        Layer { blocks_in, tile: call.define("BLOCKS"), steps: call.steps(), weight, bias, activation: call.activation("ACTIVATION") };
+    let activation = call.activation("ACTIVATION", bias, call.bias_len(blocks_out));
+    let layer = Layer { blocks_in, tile: call.define("BLOCKS"), steps: call.steps(), weight, bias, activation };
     to.images(call.output, count, blocks_out * if mean { 1 } else { pixels }).enumerate().for_each(|(n, image)| {
         let gate = gate.map(|gate| &gate[n * blocks_in..][..blocks_in]);
         let maps = Maps { input: from.image(input, n), pixels, gate };
@@ -38,7 +38,7 @@ pub(crate) struct Layer<'a> {
     pub steps: Steps,
     pub weight: &'a [Block],
     pub bias: &'a [Block],
-    pub activation: u32,
+    pub activation: Activate<'a>,
 }
 
 /// The input maps of one image.
@@ -63,7 +63,7 @@ impl Layer<'_> {
         let count = planes[0].len();
         let mut write = |p: usize, sums: [Block; B]| {
             for b in 0..B {
-                let value = activate(sums[b], self.activation);
+                let value = self.activation.of(sums[b], block + b);
                 planes[b][p] = residual.map_or(value, |residual| add(value, residual[(block + b) * maps.pixels + first + p]));
             }
         };
@@ -85,11 +85,11 @@ impl Layer<'_> {
             let mut total = [ZERO; PIXELS];
             for p in (0..whole).step_by(PIXELS) {
                 let sums = self.sums::<PIXELS, 1>(maps, block, p);
-                (0..PIXELS).for_each(|q| total[q] = add(total[q], activate(sums[q][0], self.activation)));
+                (0..PIXELS).for_each(|q| total[q] = add(total[q], self.activation.of(sums[q][0], block)));
             }
             for p in whole..maps.pixels {
                 let [[sum]] = self.sums::<1, 1>(maps, block, p);
-                total[0] = add(total[0], activate(sum, self.activation));
+                total[0] = add(total[0], self.activation.of(sum, block));
             }
             *mean = scale(total.into_iter().fold(ZERO, add), 1.0 / maps.pixels as f32);
         });

@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Block, View, ZERO, each},
+    block::{Activate, Block, View, ZERO, each},
     parallel::Part,
     plan::{Call, pack::padded},
     simd::{
@@ -25,7 +25,7 @@ pub(crate) fn pointwise(call: Call<'_>) {
     let count = (params.workgroups / tiles) as usize;
     let from = View::new(params.input_offset, params.input_stride);
     let residual_at = View::new(params.residual_offset, params.residual_stride);
-    let (activation, tiles) = (call.activation("ACTIVATION"), blocks_out.div_ceil(TILE));
+    let (activation, tiles) = (call.activation("ACTIVATION", bias, call.bias_len(blocks_out)), blocks_out.div_ceil(TILE));
     let layer = Layer { blocks_in, weight, bias, activation, tiles, stride: call.team.threads() };
     let (level, team) = (call.level, call.team);
     let to = View::new(params.output_offset, params.output_stride);
@@ -67,7 +67,7 @@ pub(crate) struct Layer<'a> {
     pub blocks_in: usize,
     pub weight: &'a [Block],
     pub bias: &'a [Block],
-    pub activation: u32,
+    pub activation: Activate<'a>,
     /// Tiles of output blocks.
     pub tiles: usize,
     /// From one tile to that which the same thread is likely to take next.
@@ -90,7 +90,7 @@ impl Layer<'_> {
         let count = pixels.len();
         let residual = residual
             .map(|all| std::array::from_fn(|b| if b < planes { &all[(block + b) * maps.pixels + first..][..count] } else { &all[..0] }));
-        let mut target = Target::new(part.quad(pixels), residual, self.activation);
+        let mut target = Target::new(part.quad(pixels), residual, self.activation, block);
         for tiles in tiles::<S>(count) {
             let target = &mut target;
             with_pixels!(S, tiles.pixels, P => if planes > 2 {
@@ -179,12 +179,14 @@ struct Total<'a, const P: usize> {
 impl<const P: usize> Work for Total<'_, P> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let bounds = Bounds::new(self.layer.activation);
+        let bounds = Bounds::new(self.layer.activation.kind);
         for tile in 0..self.tiles.count {
             let sums = self.layer.sums::<S, Whole, P>(s, self.maps, self.block, self.tiles.first + tile * P);
             each!(pixel p < P, {
                 let mut blocks = s.blocks(bounds.of(s, sums[p]));
-                bounds.finish(&mut blocks, None);
+                if !bounds.is_all() {
+                    each!(b < 4, blocks[b] = self.layer.activation.of(blocks[b], self.block + b));
+                }
                 let total = &mut self.totals[p % 4];
                 s.store(s.add(s.load(total), s.load(&blocks)), total);
             });

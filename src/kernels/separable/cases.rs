@@ -34,6 +34,7 @@ pub const CASES: Cases = Cases {
         "1x3x5x3 --out 33 --kernel 5 --stride 2 --activation silu",
         "3x5x7x7 --out 10 --kernel 7 --stride 2 --depthwise-activation relu6",
         "1x10x33x47 --out 2 --kernel 3x5 --stride 3x2 --pad 0x1 --depthwise-activation hard_swish --activation relu",
+        "2x13x12x9 --out 70 --depthwise-activation p_relu --activation p_relu",
         "2x13x12x9 --out 21 --parts 6x7 --inside 1 --depthwise-activation sigmoid --activation hard_sigmoid",
     ],
     build,
@@ -49,6 +50,8 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     let conv = |weight| Conv { stride, pad, groups: shape.c, ..Conv::new(weight) };
     let middle = alone.shape_of(shape, &[&depthwise], |ids| Op::Conv(conv(ids[0])))?;
     let [depthwise_bias, pointwise_bias] = [shape.c, out].map(|count| alone.bias(given, count));
+    let depthwise_activation = alone.activation(given, "depthwise-activation", Activation::Identity, shape.c)?;
+    let activation = alone.activation(given, "activation", Activation::Identity, out)?;
     let problem = Problem {
         name: alone.name(),
         owner: Owner::NONE,
@@ -56,14 +59,14 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
         depthwise: Part {
             weight: &depthwise,
             bias: depthwise_bias.as_deref(),
-            activation: given.activation("depthwise-activation", Activation::Identity)?,
+            activation: depthwise_activation.get(),
         },
         stride,
         pad,
         pointwise: Part {
             weight: &pointwise,
             bias: pointwise_bias.as_deref(),
-            activation: given.activation("activation", Activation::Identity)?,
+            activation: activation.get(),
         },
         output: alone.output("output", Shape { c: out, ..middle })?,
     };

@@ -6,7 +6,7 @@ pub(crate) mod twin;
 pub(crate) mod vector;
 
 use crate::{
-    graph::{Activation, Constant},
+    graph::{Activated, Constant},
     plan::{
         Dispatch,
         emit::{Emitter, Launch, Owner, TensorView},
@@ -44,7 +44,7 @@ pub struct Part<'a> {
     /// A value for each output channel.
     pub bias: Option<&'a [f32]>,
     /// Applied to the sums.
-    pub activation: Activation,
+    pub activation: Activated<'a>,
 }
 
 /// A depthwise convolution, then a 1x1 convolution; pairs are (rows, columns).
@@ -82,8 +82,8 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         weights
     });
     let bias = emit.values(problem.owner, KERNEL, "bias", blocks, &|| {
-        let mut bias = pack::vector(pointwise.bias, output.layout.lanes(), blocks);
-        bias.extend(pack::vector(depthwise.bias, input.layout.lanes(), 1));
+        let mut bias = pack::bias(pointwise.bias, pointwise.activation, output.layout.lanes(), blocks);
+        bias.extend(pack::bias(depthwise.bias, depthwise.activation, input.layout.lanes(), 1));
         bias
     });
 
@@ -103,7 +103,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         blocks_in: input.blocks() as u32,
         blocks_out: output.blocks() as u32,
         depthwise_offset: tiles_channel * padded(input.blocks()) as u32 * tile.blocks * 4,
-        depthwise_bias_offset: tiles_channel * tile.blocks,
+        depthwise_bias_offset: tiles_channel * tile.blocks * pointwise.activation.vectors(),
         tiles_pixel,
         tiles_channel,
         workgroups,
@@ -117,8 +117,8 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         ("BLOCKS", tile.blocks.into()),
         ("KH", kernel[0] as i64),
         ("KW", kernel[1] as i64),
-        ("DEPTHWISE_ACTIVATION", depthwise.activation as i64),
-        ("ACTIVATION", pointwise.activation as i64),
+        ("DEPTHWISE_ACTIVATION", depthwise.activation.define()),
+        ("ACTIVATION", pointwise.activation.define()),
         ("F16", emit.f16().into()),
     ];
     let pixels = output.shape.n * output.shape.pixels();

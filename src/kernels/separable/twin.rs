@@ -25,14 +25,15 @@ pub(crate) fn separable(call: Call<'_>) {
     let [pixels, blocks_in, blocks_out] = [params.pixels_out, params.blocks_in, params.blocks_out].map(|v| v as usize);
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
+    let (_, first_bias) = bias.split_at(params.depthwise_bias_offset as usize);
     let depthwise = Filters {
         blocks_in,
         weight: &weight[params.depthwise_offset as usize..],
-        bias: &bias[params.depthwise_bias_offset as usize..],
-        activation: call.activation("DEPTHWISE_ACTIVATION"),
+        bias: first_bias,
+        activation: call.activation("DEPTHWISE_ACTIVATION", first_bias, blocks_in),
     };
-    let pointwise =
-        Layer { blocks_in, tile: call.define("BLOCKS"), steps: call.steps(), weight, bias, activation: call.activation("ACTIVATION") };
+    let activation = call.activation("ACTIVATION", bias, call.bias_len(blocks_out));
+    let pointwise = Layer { blocks_in, tile: call.define("BLOCKS"), steps: call.steps(), weight, bias, activation };
     let images = to.images(call.output, params.images(), blocks_out * pixels);
     images.zip(call.scratch.par_chunks_mut(params.middle_len())).enumerate().for_each(|(n, (image, middle))| {
         depthwise.run(&window, from.image(input, n), middle);

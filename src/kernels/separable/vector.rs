@@ -25,13 +25,14 @@ pub(crate) fn separable(call: Call<'_>) {
     let [pixels, blocks_in, blocks_out] = [params.pixels_out, params.blocks_in, params.blocks_out].map(|v| v as usize);
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
+    let (_, first_bias) = bias.split_at(params.depthwise_bias_offset as usize);
     let depthwise = Filters {
         blocks_in,
         weight: &weight[params.depthwise_offset as usize..],
-        bias: &bias[params.depthwise_bias_offset as usize..],
-        activation: call.activation("DEPTHWISE_ACTIVATION"),
+        bias: first_bias,
+        activation: call.activation("DEPTHWISE_ACTIVATION", first_bias, blocks_in),
     };
-    let (activation, tiles) = (call.activation("ACTIVATION"), blocks_out.div_ceil(TILE));
+    let (activation, tiles) = (call.activation("ACTIVATION", bias, call.bias_len(blocks_out)), blocks_out.div_ceil(TILE));
     let layer = Layer { blocks_in, weight, bias, activation, tiles, stride: call.team.threads() };
     let (level, team, images) = (call.level, call.team, params.images());
     let between = View { offset: 0, stride: params.middle_len() };

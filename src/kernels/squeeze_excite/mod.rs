@@ -29,7 +29,7 @@ pub struct Layer<'a> {
     pub weight: &'a Constant,
     /// `[c_out]`.
     pub bias: Option<&'a [f32]>,
-    /// Applied to the sums.
+    /// Applied to the sums; one without a parameter.
     pub activation: Activation,
 }
 
@@ -135,8 +135,8 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         ("UNROLL", UNROLL.into()),
         ("MAX_BLOCKS", max_blocks as i64),
         ("MAX_REDUCED", max_reduced as i64),
-        ("REDUCE_ACTIVATION", reduce.activation as i64),
-        ("GATE_ACTIVATION", expand.activation as i64),
+        ("REDUCE_ACTIVATION", reduce.activation.number().into()),
+        ("GATE_ACTIVATION", expand.activation.number().into()),
         ("F16", emit.f16().into()),
     ];
     let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))

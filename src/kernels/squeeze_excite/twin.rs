@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{ZERO, activate, add, scale},
+    block::{ZERO, add, scale},
     kernels::linear::twin::{Column, row},
     parallel::*,
     plan::Call,
@@ -10,7 +10,7 @@ use crate::{
 
 pub(crate) fn squeeze_excite(call: Call<'_>) {
     let params: Params = call.params();
-    let [reduce_activation, gate_activation] = ["REDUCE_ACTIVATION", "GATE_ACTIVATION"].map(|name| call.activation(name));
+    let [reduce_activation, gate_activation] = ["REDUCE_ACTIVATION", "GATE_ACTIVATION"].map(|name| call.activation(name, &[], 0));
     let [sums, weight, bias] = ["sums", "weight", "bias"].map(|name| call.read(name));
     let rows = call.dispatch.rows();
     let [blocks, tiles] = [params.blocks, params.tiles].map(|v| v as usize);
@@ -27,13 +27,13 @@ pub(crate) fn squeeze_excite(call: Call<'_>) {
         mean.iter_mut().for_each(|mean| *mean = scale(*mean, 1.0 / params.pixels as f32));
         let mean = &*mean;
         reduced.par_iter_mut().enumerate().for_each(|(r, out)| {
-            *out = activate(add(row(mean, weight, Column::new(r, blocks, rows)), bias[r]), reduce_activation);
+            *out = reduce_activation.of(add(row(mean, weight, Column::new(r, blocks, rows)), bias[r]), r);
         });
         let reduced = &*reduced;
         gate.par_iter_mut().enumerate().for_each(|(block, out)| {
             let column =
                 if rows { Column::new(block, reduced.len(), rows) } else { Column { start: block * 4, input: blocks * 4, lane: 1 } };
-            *out = activate(add(row(reduced, expand_weight, column), expand_bias[block]), gate_activation);
+            *out = gate_activation.of(add(row(reduced, expand_weight, column), expand_bias[block]), block);
         });
     });
 }

@@ -19,7 +19,7 @@ pub(crate) fn squeeze_excite(call: Call<'_>) {
     let (weight, expand_weight) = weight.split_at(params.expand_offset as usize);
     let (bias, expand_bias) = bias.split_at(params.expand_bias_offset as usize);
     let (level, team) = (call.level, call.team);
-    let [reduce_activation, gate_activation] = ["REDUCE_ACTIVATION", "GATE_ACTIVATION"].map(|name| call.activation(name));
+    let [reduce_activation, gate_activation] = ["REDUCE_ACTIVATION", "GATE_ACTIVATION"].map(|name| call.activation(name, &[], 0));
     // The scratch holds all images' means, then their reduced layers.
     let (means, reduced) = call.scratch[..images * params.hidden_len()].split_at_mut(images * blocks);
     let [whole, hidden] = [blocks, blocks_reduced].map(|stride| View { offset: 0, stride });
