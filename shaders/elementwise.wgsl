@@ -1,11 +1,13 @@
-// elementwise: an activation of one tensor, or of the sum or product of two.
+// elementwise: an activation of one tensor, or of what is calculated of two.
 //
-//   out[n, c, p] = activate(a[n, c, p] OP b[n, c, p])      OP: 0 none, 1 add, 2 multiply
+//   out[n, c, p] = activate(a[n, c, p] OP b[n, c, p])
 //
+// OP: 0 none, else the number of `Calculation` in src/graph/calculation.rs.
 // a, b, out: [n][block][pixel] blocks of four channels in one channel order.
 // b_is_gate: b is [n, c, 1, 1] and holds for the whole map.
 // parameter: the activation's, a block for each of the output's.
-// GATE: b is an f32 gate [n][block] as squeeze_excite writes it, whatever the element type.
+// GATE: b is f32 whatever the element type: a gate [n][block] as squeeze_excite writes it, or a
+// constant [block] or [block][pixel], for all images.
 // One invocation: one block of one pixel. Workgroup memory: none.
 #import dtype
 #import activation
@@ -41,6 +43,54 @@ struct Params {
 
 const WG = ${WG}u;
 
+#if OP > 0
+fn calculate(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+#if OP == 1
+    return a + b;
+#endif
+#if OP == 2
+    return a * b;
+#endif
+#if OP == 3
+    return a - b;
+#endif
+#if OP == 4
+    return b - a;
+#endif
+#if OP == 5
+    return a / b;
+#endif
+#if OP == 6
+    return b / a;
+#endif
+#if OP == 7
+    return min(a, b);
+#endif
+#if OP == 8
+    return max(a, b);
+#endif
+#if OP == 9
+    return power(a, b);
+#endif
+#if OP == 10
+    return power(b, a);
+#endif
+#if OP == 11
+    return select(vec4<f32>(0.0), vec4<f32>(1.0), a == b);
+#endif
+}
+#endif
+
+#if OP == 9 || OP == 10
+// WGSL's pow is for positive numbers. A negative one has whole powers only.
+fn power(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    let size = select(pow(abs(a), b), vec4<f32>(1.0), b == vec4<f32>(0.0));
+    let is_odd = fract(b * 0.5) != vec4<f32>(0.0);
+    let of_negative = select(select(size, -size, is_odd), sqrt(a), floor(b) != b);
+    return select(size, of_negative, a < vec4<f32>(0.0));
+}
+#endif
+
 @compute @workgroup_size(${WG})
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -62,11 +112,7 @@ fn main(
 #else
     let w = unpack(b[b_at]);
 #endif
-#if OP == 1
-    v += w;
-#else
-    v *= w;
-#endif
+    v = calculate(v, w);
 #endif
 #if ACTIVATION < 16
     v = activate${ACTIVATION}(v);

@@ -3,8 +3,8 @@
 use crate::{
     Error, Result,
     graph::{
-        Activated, Activation, ConstId, Constant, Conv, Ghost, Graph, Input, NodeId, Op, Output, Rearrange, Resample, Separable, Shape, SqueezeExcite,
-        TensorType,
+        Activated, Activation, Calculate, Calculation, ConstId, Constant, Conv, Ghost, Graph, Input, NodeId, Op, Output, Rearrange,
+        Resample, Separable, Shape, SqueezeExcite, TensorType,
     },
     kernels::{
         conv2d, depthwise, elementwise, ghost, linear, pointwise, pool, preprocess, rearrange, relayout, resample, separable, softmax,
@@ -122,8 +122,9 @@ impl<'a> Compiler<'a> {
             Op::Separable(separable) => self.separable(id, separable),
             Op::SqueezeExcite(se) => self.squeeze_excite(id, se),
             Op::Activate(activation) => self.elementwise(id, None, *activation),
-            Op::Add => self.elementwise(id, Some(elementwise::Operation::Add), Activation::Identity),
-            Op::Multiply => self.elementwise(id, Some(elementwise::Operation::Multiply), Activation::Identity),
+            Op::Add => self.elementwise(id, Some(Calculation::Add.into()), Activation::Identity),
+            Op::Multiply => self.elementwise(id, Some(Calculation::Multiply.into()), Activation::Identity),
+            Op::Calculate(calculate) => self.elementwise(id, Some(*calculate), Activation::Identity),
             Op::Pool(pool) => self.pool(id, Some(*pool)),
             Op::GlobalPool => self.pool(id, None),
             Op::Resample(resample) => self.resample(id, *resample),
@@ -410,12 +411,11 @@ impl<'a> Compiler<'a> {
         depthwise::lower(&problem, &mut self.emit);
         if ghost.residual {
             let Extra { residual, .. } = self.extra(id, false, true);
-            let add = |view| elementwise::Operand { operation: elementwise::Operation::Add, view, is_gate: false };
             let problem = elementwise::Problem {
                 name: format!("{name}.residual"),
                 owner: Owner::NONE,
                 a: to,
-                b: residual.map(add),
+                b: residual.map(|view| (Calculation::Add, elementwise::Operand::Tensor(view))),
                 activation: Activation::Identity.into(),
                 output: self.output(id),
             };
@@ -429,8 +429,11 @@ impl<'a> Compiler<'a> {
         if !self.emit.choice().fuse_separable {
             return self.separable_in_two(id, separable, input);
         }
-        let part =
-            |conv: &Conv| separable::Part { weight: self.constant(conv.weight), bias: self.values(conv.bias), activation: self.activated(conv.activation) };
+        let part = |conv: &Conv| separable::Part {
+            weight: self.constant(conv.weight),
+            bias: self.values(conv.bias),
+            activation: self.activated(conv.activation),
+        };
         let problem = separable::Problem {
             name: self.name(id).into(),
             owner: Owner::node(id),
@@ -499,13 +502,22 @@ impl<'a> Compiler<'a> {
         squeeze_excite::lower(&problem, &mut self.emit);
     }
 
-    fn elementwise(&mut self, id: NodeId, operation: Option<elementwise::Operation>, activation: Activation) {
+    fn elementwise(&mut self, id: NodeId, calculate: Option<Calculate>, activation: Activation) {
         let layout = self.layouts[id.0].clone();
         let a = self.view_as(self.input(id, 0), &layout);
-        let b = operation.map(|operation| {
-            let other = self.input(id, 1);
-            let is_gate = matches!(self.graph.node(other).op, Op::SqueezeExcite(_));
-            elementwise::Operand { operation, view: self.view_as(other, &layout), is_gate }
+        let b = calculate.map(|Calculate { by, operand }| {
+            let operand = match operand {
+                Some(constant) => elementwise::Operand::Constant(self.constant(constant)),
+                None => {
+                    let other = self.input(id, 1);
+                    let view = self.view_as(other, &layout);
+                    match self.graph.node(other).op {
+                        Op::SqueezeExcite(_) => elementwise::Operand::Gate(view),
+                        _ => elementwise::Operand::Tensor(view),
+                    }
+                }
+            };
+            (by, operand)
         });
         let problem = elementwise::Problem {
             name: self.name(id).into(),

@@ -129,6 +129,25 @@ impl Activate<'_> {
     }
 }
 
+/// What is calculated of two blocks, by its number; `shaders/elementwise.wgsl`.
+pub(crate) fn calculate(op: usize, a: Block, b: Block) -> Block {
+    let each = |f: fn(f32, f32) -> f32| [0, 1, 2, 3].map(|lane| f(a[lane], b[lane]));
+    match op {
+        0 => a,
+        1 => add(a, b),
+        2 => multiply(a, b),
+        3 => each(|a, b| a - b),
+        4 => each(|a, b| b - a),
+        5 => each(|a, b| a / b),
+        6 => each(|a, b| b / a),
+        7 => each(f32::min),
+        8 => each(f32::max),
+        9 => each(f32::powf),
+        10 => each(|a, b| b.powf(a)),
+        _ => each(|a, b| f32::from(u8::from(a == b))),
+    }
+}
+
 /// An activation with a parameter.
 #[inline(always)]
 fn activate_by(v: Block, kind: u32, parameter: Block) -> Block {

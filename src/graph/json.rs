@@ -4,8 +4,8 @@
 //! builders use is written: a graph that passes have changed has no JSON.
 
 use super::{
-    Activation, Axis, ConstId, Constant, Conv, Coordinates, Element, Extent, Filter, Graph, Nearest, NodeId, Op, Pool, PoolKind, Rearrange,
-    Resample, TensorType,
+    Activation, Axis, Calculate, Calculation, ConstId, Constant, Conv, Coordinates, Element, Extent, Filter, Graph, Nearest, NodeId, Op,
+    Pool, PoolKind, Rearrange, Resample, TensorType,
 };
 use crate::json::Value;
 use std::collections::BTreeMap;
@@ -124,6 +124,9 @@ impl Reading<'_> {
             "activate" => Op::Activate(self.activation(fields)?),
             "add" => Op::Add,
             "multiply" => Op::Multiply,
+            "calculate" => {
+                Op::Calculate(Calculate { by: fields.one_of("by", &Calculation::NAMES)?, operand: self.some_constant(fields, "operand")? })
+            }
             "concat" => Op::Concat,
             "slice" => Op::Slice { start: fields.whole("start")?, len: fields.whole("len")? },
             "pool" => Op::Pool(Pool {
@@ -306,7 +309,6 @@ impl<'a> Fields<'a> {
         })
     }
 
-
     /// Fails if there is something that nobody asked for.
     fn finish(self) -> Result<(), String> {
         match self.fields.iter().find(|(name, _)| !self.used.contains(&&**name)) {
@@ -402,6 +404,10 @@ mod write {
                     say_activation(*then, &mut say);
                 }
                 Op::Activate(activation) => say_activation(*activation, &mut say),
+                Op::Calculate(calculate) => {
+                    say("by", name_of(&Calculation::NAMES, calculate.by));
+                    calculate.operand.iter().for_each(|operand| say("operand", constant(operand)));
+                }
                 Op::Slice { start, len } => {
                     say("start", whole(*start));
                     say("len", whole(*len));

@@ -6,6 +6,7 @@
 //! an order of execution.
 
 mod activation;
+mod calculation;
 mod end;
 mod ghosts;
 mod json;
@@ -19,6 +20,7 @@ mod shape;
 
 pub use crate::tensor::Element;
 pub use activation::{Activated, Activation};
+pub use calculation::{Calculate, Calculation};
 pub use end::{Input, Output, TensorType};
 pub use ghosts::GhostMapsOf;
 pub use op::{Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite};

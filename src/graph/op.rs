@@ -2,7 +2,7 @@
 //!
 //! The first group is what builders use; the second is what passes make of it.
 
-use super::{Activation, ConstId, Constant, Rearrange, Resample, Shape, shape::below_largest};
+use super::{Activation, Calculate, ConstId, Constant, Rearrange, Resample, Shape, shape::below_largest};
 use crate::text::Sides;
 
 /// A convolution: weight `[c_out, c_in / groups, kh, kw]`, optional bias `[c_out]`. Sizes are
@@ -234,6 +234,9 @@ pub enum Op {
     Add,
     /// The product of two tensors of one shape, or of one and a `[n, c, 1, 1]`.
     Multiply,
+    /// Another calculation of two tensors of one shape, of one and a `[n, c, 1, 1]`, or with a
+    /// constant.
+    Calculate(Calculate),
     /// Its inputs' channels, one after the other.
     Concat,
     /// `len` channels from `start` on.
@@ -325,6 +328,7 @@ impl Op {
             Op::Activate(_) => "activate",
             Op::Add => "add",
             Op::Multiply => "multiply",
+            Op::Calculate(_) => "calculate",
             Op::Concat => "concat",
             Op::Slice { .. } => "slice",
             Op::Pool(_) => "pool",
@@ -395,6 +399,14 @@ impl Op {
                 }
                 Ok(inputs[0])
             }
+            Op::Calculate(calculate) => {
+                arity(2 - usize::from(calculate.operand.is_some()))?;
+                calculate.check(constants, inputs[0])?;
+                match inputs {
+                    &[a, b] if a != b => Err(format!("inputs have {a} and {b} channels")),
+                    _ => Ok(inputs[0]),
+                }
+            }
             Op::Concat => match inputs {
                 [] => Err("takes at least one input".into()),
                 _ => inputs.iter().try_fold(0usize, |sum, &c| sum.checked_add(c)).ok_or_else(|| "too many channels".into()),
@@ -453,8 +465,12 @@ impl Op {
             Op::Resample(resample) => resample.size(inputs[0]),
             Op::Rearrange(rearrange) => rearrange.size(inputs[0]),
             Op::Linear { .. } => one_pixel(inputs[0]),
-            Op::Multiply if (inputs[1].h, inputs[1].w) == (1, 1) => Ok([inputs[0].h, inputs[0].w]),
-            Op::Add | Op::Multiply | Op::Concat => same_size(inputs),
+            Op::Calculate(calculate) if calculate.operand.is_some() => {
+                calculate.check_size(constants, inputs[0])?;
+                Ok([inputs[0].h, inputs[0].w])
+            }
+            Op::Multiply | Op::Calculate(_) if (inputs[1].h, inputs[1].w) == (1, 1) => Ok([inputs[0].h, inputs[0].w]),
+            Op::Add | Op::Multiply | Op::Calculate(_) | Op::Concat => same_size(inputs),
             _ => Ok([inputs[0].h, inputs[0].w]),
         }
     }
@@ -462,7 +478,17 @@ impl Op {
     /// Whether each channel of the output is made of the same channel of the first input, so that
     /// both have one order of channels.
     pub(crate) fn keeps_channels(&self) -> bool {
-        matches!(self, Op::Activate(_) | Op::Pool(_) | Op::GlobalPool | Op::Resample(_) | Op::Add | Op::Multiply | Op::SqueezeExcite(_))
+        matches!(
+            self,
+            Op::Activate(_)
+                | Op::Pool(_)
+                | Op::GlobalPool
+                | Op::Resample(_)
+                | Op::Add
+                | Op::Multiply
+                | Op::Calculate(_)
+                | Op::SqueezeExcite(_)
+        )
     }
 
     /// Multiply-adds of convolutions and linear layers, as papers count them.
@@ -500,6 +526,7 @@ impl Op {
             Op::Conv(c) => conv(c).collect(),
             Op::BatchNorm { weight, bias, mean, var, .. } => vec![weight, bias, mean, var],
             Op::Activate(activation) => activation.parameter_mut().into_iter().collect(),
+            Op::Calculate(calculate) => calculate.operand.as_mut().into_iter().collect(),
             Op::Linear { weight, bias, activation } => [weight].into_iter().chain(bias).chain(activation.parameter_mut()).collect(),
             Op::Ghost(g) => {
                 let parameters = [&mut g.primary_activation, &mut g.cheap_activation].into_iter().filter_map(Activation::parameter_mut);

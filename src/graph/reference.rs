@@ -1,7 +1,9 @@
 //! What a graph means: its operations as plain loops over `[n, c, h, w]` in f64, before any pass.
 //! It is the oracle of the CPU twins' tests.
 
-use super::{Activation, ConstId, Conv, Coordinates, Extent, Filter, Graph, Nearest, Op, Pool, PoolKind, Resample, Shape};
+use super::{
+    Activation, Calculate, Calculation, ConstId, Conv, Coordinates, Extent, Filter, Graph, Nearest, Op, Pool, PoolKind, Resample, Shape,
+};
 
 /// Every node's output as `[n, c, h, w]` values, for inputs of these shapes.
 pub(crate) fn evaluate(graph: &Graph, inputs: &[(&[f32], Shape)]) -> Vec<Vec<f32>> {
@@ -39,6 +41,17 @@ fn node_value(graph: &Graph, op: &Op, arguments: &[(&[f64], Shape)], out: Shape)
                 x[at(shape, [n, c, y, x_])] * other[at(other_shape, from)]
             })
         }
+        Op::Calculate(Calculate { by, operand }) => each(out, |[n, c, y, x_]| {
+            let a = x[at(shape, [n, c, y, x_])];
+            let b = match (operand, arguments.get(1)) {
+                (Some(id), _) if graph.constant(*id).shape.len() == 1 => constant(*id, c),
+                (Some(id), _) => constant(*id, (c * shape.h + y) * shape.w + x_),
+                (None, Some(&(other, of))) if of.pixels() == 1 => other[at(of, [n, c, 0, 0])],
+                (None, Some(&(other, of))) => other[at(of, [n, c, y, x_])],
+                (None, None) => unreachable!("the graph has checked this"),
+            };
+            calculate(*by, a, b)
+        }),
         Op::Concat => each(out, |[n, c, y, x_]| {
             let mut c = c;
             for (values, shape) in arguments {
@@ -167,6 +180,20 @@ fn resampling(resample: &Resample, x: &[f64], shape: Shape, out: Shape) -> Vec<f
             }
         }
     })
+}
+
+fn calculate(by: Calculation, a: f64, b: f64) -> f64 {
+    match by {
+        Calculation::Add => a + b,
+        Calculation::Multiply => a * b,
+        Calculation::Subtract => a - b,
+        Calculation::Divide => a / b,
+        Calculation::Minimum => a.min(b),
+        Calculation::Maximum => a.max(b),
+        Calculation::Power => a.powf(b),
+        Calculation::Equal => f64::from(u8::from(a == b)),
+        Calculation::SubtractFrom | Calculation::DivideInto | Calculation::PowerOf => calculate(by.exchanged(), b, a),
+    }
 }
 
 fn activate(graph: &Graph, v: f64, activation: Activation, c: usize) -> f64 {

@@ -291,8 +291,7 @@ const TILE: CaseOption = CaseOption::new("tile", "WxPxBxU", "Invocations, pixels
 
 // Options of several kernels.
 pub(crate) const OUT: CaseOption = CaseOption::new("out", "C", "Output channels [default: the input's]");
-pub(crate) const ACTIVATION: CaseOption =
-    CaseOption::new("activation", "NAME", "Such as relu, hard_swish or p_relu [default: identity]");
+pub(crate) const ACTIVATION: CaseOption = CaseOption::new("activation", "NAME", "Such as relu, hard_swish or p_relu [default: identity]");
 pub(crate) const NO_BIAS: CaseOption = CaseOption::new("no-bias", "", "Without a bias");
 pub(crate) const GATE: CaseOption = CaseOption::new("gate", "", "With a gate on its input");
 pub(crate) const RESIDUAL: CaseOption = CaseOption::new("residual", "", "With a tensor that is added to its result");

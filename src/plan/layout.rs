@@ -4,7 +4,7 @@
 //! four, so each part is padded on its own, and concatenation is free. Ghosts of a ratio above 2
 //! stand group by group. Consumers' weights are permuted to match, once, at load.
 
-use crate::graph::{Conv, Ghost, Graph, NodeId, Op};
+use crate::graph::{Calculate, Conv, Ghost, Graph, NodeId, Op};
 use std::sync::Arc;
 
 /// A padding lane: no channel.
@@ -105,7 +105,7 @@ pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
             }
         };
         match &node.op {
-            Op::Add | Op::Multiply => {
+            Op::Add | Op::Multiply | Op::Calculate(Calculate { operand: None, .. }) => {
                 let [a, b] = [node.inputs[0], node.inputs[1]];
                 if is_free(graph, b) { meet(b, a) } else { meet(a, b) }
             }

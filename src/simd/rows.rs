@@ -328,12 +328,7 @@ pub(crate) struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// Planes that are not there are empty. The residual has the same pixels of the same planes.
-    pub(crate) fn new(
-        planes: [&'a mut [Block]; 4],
-        residual: Option<[&'a [Block]; 4]>,
-        activation: Activate<'a>,
-        block: usize,
-    ) -> Self {
+    pub(crate) fn new(planes: [&'a mut [Block]; 4], residual: Option<[&'a [Block]; 4]>, activation: Activate<'a>, block: usize) -> Self {
         Self { planes, residual, bounds: Bounds::new(activation.kind), activation, block }
     }
 

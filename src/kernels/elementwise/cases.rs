@@ -1,9 +1,9 @@
 //! What `elementwise` is tested and measured on.
 
-use super::{KERNEL, Operand, Operation, Problem, lower};
+use super::{KERNEL, Operand, Problem, lower};
 use crate::{
     Result,
-    graph::{Activation, Shape},
+    graph::{Activation, Calculation, Shape},
     kernels::case::{ACTIVATION, Alone, CaseOption, Cases, Given},
     plan::emit::Owner,
 };
@@ -13,8 +13,8 @@ pub const CASES: Cases = Cases {
     kernel: KERNEL,
     shape: "NxCxHxW",
     options: &[
-        CaseOption::new("with", "NAME", "The second operand is there, for add or multiply"),
-        CaseOption::new("second", "NAME", "It is a map, one pixel, or the gate of a squeeze-and-excite [default: map]"),
+        CaseOption::new("with", "NAME", "The calculation with a second operand, such as add or divide_into"),
+        CaseOption::new("second", "NAME", "A map, one pixel, a gate, or a constant: vector or constant [default: map]"),
         ACTIVATION,
     ],
     tile: None,
@@ -42,6 +42,14 @@ pub const CASES: Cases = Cases {
         "2x13x12x9 --with multiply --second pixel --inside 2",
         "2x13x12x9 --with add --second pixel --activation silu",
         "2x10x6x5 --with multiply --second gate --parts 3x7",
+        "2x10x6x5 --with subtract --second pixel --parts 3x7",
+        "2x10x6x5 --with subtract_from --second vector --parts 3x7 --inside 1",
+        "2x10x6x5 --with divide --second constant --parts 3x7",
+        "2x10x6x5 --with divide_into",
+        "2x10x6x5 --with minimum --second constant",
+        "2x10x6x5 --with maximum --second pixel --activation relu6",
+        "2x10x6x5 --with add --second constant --activation p_relu",
+        "1x10x6x5 --with equal",
     ],
     build,
 };
@@ -51,23 +59,35 @@ enum Second {
     Map,
     Pixel,
     Gate,
+    Vector,
+    Constant,
 }
 
 fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     let shape = given.shape();
     let layout = given.layout(shape.c)?;
     let a = alone.input_in("a", shape, &layout)?;
+    let constant = alone.weight(&[shape.c, shape.h, shape.w])?;
+    let vector = alone.weight(&[shape.c])?;
     let b = match given.has("with") {
         false => None,
         true => {
-            let operation = given.one_of("with", &[("add", Operation::Add), ("multiply", Operation::Multiply)], Operation::Add)?;
-            let second = given.one_of("second", &[("map", Second::Map), ("pixel", Second::Pixel), ("gate", Second::Gate)], Second::Map)?;
-            let view = match second {
-                Second::Map => alone.input_in("b", shape, &layout)?,
-                Second::Pixel => alone.input_in("b", Shape { h: 1, w: 1, ..shape }, &layout)?,
-                Second::Gate => alone.gate(&a, true).view,
+            let by = given.one_of("with", &Calculation::NAMES, Calculation::Add)?;
+            let seconds = [
+                ("map", Second::Map),
+                ("pixel", Second::Pixel),
+                ("gate", Second::Gate),
+                ("vector", Second::Vector),
+                ("constant", Second::Constant),
+            ];
+            let operand = match given.one_of("second", &seconds, Second::Map)? {
+                Second::Map => Operand::Tensor(alone.input_in("b", shape, &layout)?),
+                Second::Pixel => Operand::Tensor(alone.input_in("b", Shape { h: 1, w: 1, ..shape }, &layout)?),
+                Second::Gate => Operand::Gate(alone.gate(&a, true).view),
+                Second::Vector => Operand::Constant(&vector),
+                Second::Constant => Operand::Constant(&constant),
             };
-            Some(Operand { operation, view, is_gate: matches!(second, Second::Gate) })
+            Some((by, operand))
         }
     };
     let activation = alone.activation(given, "activation", Activation::Identity, shape.c)?;

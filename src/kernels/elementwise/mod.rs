@@ -6,9 +6,9 @@ pub(crate) mod twin;
 pub(crate) mod vector;
 
 use crate::{
-    graph::Activated,
+    graph::{Activated, Calculation, Constant},
     plan::{
-        Dispatch,
+        Dispatch, Place,
         emit::{Emitter, Launch, Owner, TensorView},
         pack,
     },
@@ -18,27 +18,18 @@ params! { pixels, blocks, outputs, workgroups, a_offset, a_stride, b_offset, b_s
 
 kernel!("elementwise", writes ["output"], twin twin::elementwise, vector vector::elementwise);
 
-/// How the second operand is applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// It is added.
-    Add = 1,
-    /// It is multiplied by.
-    Multiply = 2,
-}
-
 /// The second operand.
 #[derive(Clone)]
-pub struct Operand {
-    /// What is done with it.
-    pub operation: Operation,
+pub enum Operand<'a> {
     /// As the first operand, or `[n, c, 1, 1]`; in the first's layout.
-    pub view: TensorView,
-    /// It is the gate of a squeeze-and-excite: `[n, c, 1, 1]`, f32.
-    pub is_gate: bool,
+    Tensor(TensorView),
+    /// The gate of a squeeze-and-excite: `[n, c, 1, 1]`, f32.
+    Gate(TensorView),
+    /// `[c]` or `[c, h, w]`, for all images.
+    Constant(&'a Constant),
 }
 
-/// `activate(a OP b)`.
+/// `activate(calculate(a, b))`.
 #[derive(Clone)]
 pub struct Problem<'a> {
     /// The step's name.
@@ -47,8 +38,8 @@ pub struct Problem<'a> {
     pub owner: Owner,
     /// `[n, c, h, w]`.
     pub a: TensorView,
-    /// The second operand, if there is one.
-    pub b: Option<Operand>,
+    /// The calculation and its second operand, if there is one.
+    pub b: Option<(Calculation, Operand<'a>)>,
     /// Applied to the result.
     pub activation: Activated<'a>,
     /// `[n, c, h, w]`, in the layout of `a`.
@@ -63,7 +54,13 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let (n, pixels) = (output.shape.n, output.shape.pixels());
     let outputs = (n * pixels * output.blocks()) as u32;
     let workgroups = outputs.div_ceil(INVOCATIONS);
-    let one_pixel = b.as_ref().is_some_and(|b| b.is_gate || (b.view.shape.pixels() == 1 && pixels > 1));
+    let of_pixels = |other: usize| other == 1 && pixels > 1;
+    let (is_block, place) = match b {
+        None => (false, Place::default()),
+        Some((_, Operand::Gate(view))) => (true, view.place),
+        Some((_, Operand::Tensor(view))) => (of_pixels(view.shape.pixels()), view.place),
+        Some((_, Operand::Constant(constant))) => (of_pixels(constant.data.len() / a.shape.c), Place::default()),
+    };
     let params = Params {
         pixels: pixels as u32,
         blocks: output.blocks() as u32,
@@ -71,16 +68,16 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         workgroups,
         a_offset: a.place.offset,
         a_stride: a.place.stride,
-        b_offset: b.as_ref().map_or(0, |b| b.view.place.offset),
-        b_stride: b.as_ref().map_or(0, |b| b.view.place.stride),
+        b_offset: place.offset,
+        b_stride: place.stride,
         output_offset: output.place.offset,
         output_stride: output.place.stride,
-        b_is_gate: one_pixel.into(),
+        b_is_gate: is_block.into(),
     };
     let defines = [
         ("WG", INVOCATIONS.into()),
-        ("OP", b.as_ref().map_or(0, |b| b.operation as i64)),
-        ("GATE", b.as_ref().is_some_and(|b| b.is_gate).into()),
+        ("OP", b.as_ref().map_or(0, |(by, _)| *by as i64)),
+        ("GATE", matches!(b, Some((_, Operand::Gate(_) | Operand::Constant(_)))).into()),
         ("ACTIVATION", problem.activation.define()),
         ("F16", emit.f16().into()),
     ];
@@ -89,8 +86,16 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     });
     let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups))
         .reads("a", a)
-        .reads_if("b", b.as_ref().map(|b| &b.view))
         .writes("output", output);
+    let launch = match b {
+        None => launch,
+        Some((_, Operand::Tensor(view) | Operand::Gate(view))) => launch.reads("b", view),
+        Some((_, Operand::Constant(constant))) => {
+            let pixels = constant.data.len() / a.shape.c;
+            let operand = emit.values(problem.owner, KERNEL, "operand", 1, &|| pack::depthwise(&constant.data, a.layout.lanes(), pixels));
+            launch.constant("b", operand)
+        }
+    };
     emit.launch(match parameter {
         Some(parameter) => launch.constant("parameter", parameter),
         None => launch,

@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Block, View, add, multiply},
+    block::{Block, View, calculate},
     parallel::*,
     plan::Call,
 };
@@ -22,11 +22,7 @@ pub(crate) fn elementwise(call: Call<'_>) {
             for (p, out) in map.iter_mut().enumerate() {
                 let at = block * pixels + p;
                 let other = |b: &[Block]| b[if params.b_is_gate != 0 { block } else { at }];
-                let value = match (op, b) {
-                    (1, Some(b)) => add(a[at], other(b)),
-                    (2, Some(b)) => multiply(a[at], other(b)),
-                    _ => a[at],
-                };
+                let value = b.map_or(a[at], |b| calculate(op, a[at], other(b)));
                 *out = activation.of(value, block);
             }
         });

@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Activate, Block, View},
+    block::{Activate, Block, View, calculate},
     parallel::Part,
     plan::Call,
     simd::{
@@ -74,7 +74,8 @@ impl Work for Run<'_> {
             let row = match op {
                 1 => s.add(x, y),
                 2 => s.mul(x, y),
-                _ => x,
+                0 => x,
+                _ => rarely(s, op, x, y),
             };
             let row = bounds.of(s, row);
             if count == 4 {
@@ -88,4 +89,10 @@ impl Work for Run<'_> {
             activation.finish(out, block, None);
         }
     }
+}
+
+/// What networks calculate on small maps only.
+fn rarely<S: Simd>(s: S, op: usize, x: S::Row, y: S::Row) -> S::Row {
+    let (x, y) = (s.blocks(x), s.blocks(y));
+    s.load(&std::array::from_fn(|at| calculate(op, x[at], y[at])))
 }

@@ -4,6 +4,7 @@ use super::{
     proto::{self, Node},
     value::{Numbers, Value, total},
 };
+use crate::{block::activate, graph::Activation};
 
 /// More values than any tensor of a mobile network has.
 const MOST: usize = 1 << 28;
@@ -90,6 +91,13 @@ fn float(op: &str, a: f32, b: f32) -> f32 {
         "Equal" => f32::from(u8::from(a == b)),
         _ => f32::NAN,
     }
+}
+
+/// A function of a constant's every value.
+pub(super) fn activated(numbers: &Numbers, activation: Activation) -> Numbers {
+    let whole = matches!(numbers, Numbers::I64(_));
+    let values = (0..numbers.len()).map(|at| activate([numbers.float(at); 4], activation.number())[0]);
+    if whole { Numbers::I64(values.map(|value| value as i64).collect()) } else { Numbers::F32(values.collect()) }
 }
 
 /// Constants one behind the other along a side.

@@ -5,7 +5,7 @@ use super::{
     proto::{self, Node},
     value::{Numbers, Source, Value, contiguous, total},
 };
-use crate::graph::{Activation, Axis, ConstId, Element, Graph, NodeId, Op, Rearrange, Shape, TensorType};
+use crate::graph::{Activation, Axis, Calculate, Calculation, ConstId, Element, Graph, NodeId, Op, Rearrange, Shape, TensorType};
 use std::collections::BTreeMap;
 
 /// Maps of a node: channels, rows and columns.
@@ -402,6 +402,34 @@ impl<'m> Import<'m> {
         Ok(Value { source: Source::Node(node, source), ..value.clone() })
     }
 
+    /// A calculation with a constant for each channel of the node.
+    pub fn with_vector(&mut self, suffix: &str, value: &Value, by: Calculation, operand: Vec<f32>) -> Result<Value, String> {
+        let operand = Some(self.made(&named(suffix, "operand"), operand)?);
+        self.each(suffix, value, Op::Calculate(Calculate { by, operand }))
+    }
+
+    /// A calculation of maps with a constant for each of their values, as a tensor `dims`.
+    pub fn with_maps(
+        &mut self,
+        suffix: &str,
+        (node, source): Maps,
+        by: Calculation,
+        operand: Vec<f32>,
+        batch: Option<usize>,
+        dims: &[usize],
+    ) -> Result<Value, String> {
+        let operand = Some(self.matrix(&named(suffix, "operand"), &source, operand)?);
+        let made = self.add(suffix, Op::Calculate(Calculate { by, operand }), &[node])?;
+        Ok(Value { batch, ..Self::view(made, dims) })
+    }
+
+    /// The square of every value.
+    pub fn each_with_itself(&mut self, suffix: &str, value: &Value) -> Result<Value, String> {
+        let Source::Node(node, _) = value.source else { return Err("its input is a constant".into()) };
+        let (node, source) = self.add(suffix, Op::Multiply, &[node, node])?;
+        Ok(Value { source: Source::Node(node, source), ..value.clone() })
+    }
+
     pub fn activated(&mut self, suffix: &str, value: &Value, activation: Activation) -> Result<Value, String> {
         self.each(suffix, value, Op::Activate(activation))
     }
@@ -415,11 +443,16 @@ impl<'m> Import<'m> {
     /// `value * scale + shift`, with a scale and a shift for each channel of the node.
     pub fn scaled_by(&mut self, suffix: &str, value: &Value, scale: Vec<f32>, shift: Vec<f32>) -> Result<Value, String> {
         let (zeros, ones) = (vec![0.0; scale.len()], vec![1.0; scale.len()]);
-        let name = |part: &str| if suffix.is_empty() { part.to_string() } else { format!("{suffix}.{part}") };
+        let name = |part: &str| named(suffix, part);
         let (weight, bias) = (self.made(&name("scale"), scale)?, self.made(&name("shift"), shift)?);
         let (mean, var) = (self.made(&name("mean"), zeros)?, self.made(&name("var"), ones)?);
         self.each(suffix, value, Op::BatchNorm { weight, bias, mean, var, eps: 0.0 })
     }
+}
+
+/// The name of a part of what a suffix stands for.
+fn named(suffix: &str, part: &str) -> String {
+    if suffix.is_empty() { part.into() } else { format!("{suffix}.{part}") }
 }
 
 /// Axes of which the inner walks on where the outer one steps are one.

@@ -2,7 +2,7 @@
 
 use super::given::{Inputs, Made, given, some};
 use crate::{
-    graph::{Activation, Axis, Op},
+    graph::{Activation, Calculation, Op},
     model::onnx::{
         fold,
         import::Import,
@@ -11,16 +11,25 @@ use crate::{
     },
 };
 
-pub(super) fn relu(import: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    Ok(vec![import.activated("", given(inputs, 0)?, Activation::Relu)?])
-}
-
-pub(super) fn sigmoid(import: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    Ok(vec![import.activated("", given(inputs, 0)?, Activation::Sigmoid)?])
-}
-
-pub(super) fn hard_swish(import: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    Ok(vec![import.activated("", given(inputs, 0)?, Activation::HardSwish)?])
+/// The function of every value that an operator of no parameters is.
+pub(super) fn function(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
+    let activation = match node.op {
+        "Relu" => Activation::Relu,
+        "Sigmoid" => Activation::Sigmoid,
+        "HardSwish" => Activation::HardSwish,
+        "Tanh" => Activation::Tanh,
+        "Exp" => Activation::Exp,
+        "Sqrt" => Activation::Sqrt,
+        "Abs" => Activation::Abs,
+        "Erf" => Activation::Erf,
+        "Gelu" if node.text("approximate", "none") == "none" => Activation::Gelu,
+        _ => return Err("by its approximation".into()),
+    };
+    let x = given(inputs, 0)?;
+    match x.numbers() {
+        Some(numbers) => Ok(vec![Value::constant(&x.dims(), fold::activated(&numbers, activation))]),
+        None => Ok(vec![import.activated("", x, activation)?]),
+    }
 }
 
 pub(super) fn hard_sigmoid(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
@@ -34,13 +43,6 @@ pub(super) fn hard_sigmoid(import: &mut Import<'_>, node: &Node<'_>, inputs: &In
     Ok(vec![import.activated("", &inner, Activation::HardSigmoid)?])
 }
 
-pub(super) fn tanh(import: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    // 2 sigmoid(2 x) - 1
-    let twice = import.scaled("twice", given(inputs, 0)?, 2.0, 0.0)?;
-    let sigmoid = import.activated("sigmoid", &twice, Activation::Sigmoid)?;
-    Ok(vec![import.scaled("", &sigmoid, 2.0, -1.0)?])
-}
-
 pub(super) fn neg(import: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Made {
     let x = given(inputs, 0)?;
     if x.is_constant() {
@@ -49,16 +51,10 @@ pub(super) fn neg(import: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) ->
     Ok(vec![import.scaled("", x, -1.0, 0.0)?])
 }
 
-/// `relu(x) + slope * -relu(-x)`, with a slope for each channel of the node.
-fn with_slopes(import: &mut Import<'_>, x: &Value, slopes: Vec<f32>) -> Result<Value, String> {
-    let above = import.activated("above", x, Activation::Relu)?;
-    let turned = import.scaled("turned", x, -1.0, 0.0)?;
-    let below = import.activated("below", &turned, Activation::Relu)?;
-    let shifts = vec![0.0; slopes.len()];
-    let sloped = import.scaled_by("sloped", &below, slopes.iter().map(|slope| -slope).collect(), shifts)?;
-    let (Source::Node(a, _), Source::Node(b, _)) = (&above.source, &sloped.source) else { return Err("its input is a constant".into()) };
-    let (node, source) = import.add("", Op::Add, &[*a, *b])?;
-    Ok(Value { source: Source::Node(node, source), ..x.clone() })
+/// `max(x, 0) + slope * min(x, 0)`, with a slope for each channel of the node.
+fn with_slopes(import: &mut Import<'_>, x: &Value, slopes: Vec<f32>) -> Made {
+    let slope = import.made("slope", slopes)?;
+    Ok(vec![import.activated("", x, Activation::PRelu(slope))?])
 }
 
 fn channels_of(x: &Value) -> Result<usize, String> {
@@ -68,25 +64,18 @@ fn channels_of(x: &Value) -> Result<usize, String> {
 pub(super) fn leaky_relu(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
     let x = given(inputs, 0)?;
     let slopes = vec![node.float("alpha", 0.01); channels_of(x)?];
-    Ok(vec![with_slopes(import, x, slopes)?])
-}
-
-pub(super) fn abs(import: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    let x = given(inputs, 0)?;
-    let slopes = vec![-1.0; channels_of(x)?];
-    Ok(vec![with_slopes(import, x, slopes)?])
+    with_slopes(import, x, slopes)
 }
 
 pub(super) fn p_relu(import: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Made {
     let (x, slope) = (given(inputs, 0)?, given(inputs, 1)?);
-    let slopes = slope.floats().ok_or("its slope is no constant")?;
-    let channels = channels_of(x)?;
-    let slopes = match slopes.len() {
-        1 => vec![slopes[0]; channels],
-        count if count == channels => slopes,
-        count => return Err(format!("{count} slopes for {channels} channels")),
-    };
-    Ok(vec![with_slopes(import, x, slopes)?])
+    if !slope.is_constant() {
+        return Err("its slope is no constant".into());
+    }
+    let (x, slope) = broadcast(x, slope)?;
+    let x = if varies_by_channel(&x, &slope) { x } else { import.in_order(&x)? };
+    let slopes = by_channel(&x, &slope, 1.0)?;
+    with_slopes(import, &x, slopes)
 }
 
 pub(super) fn clip(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
@@ -95,72 +84,97 @@ pub(super) fn clip(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>
         Some(value) => value.floats().and_then(|values| values.first().copied()).ok_or_else(|| format!("its `{name}` is no constant")),
         None => Ok(node.float(name, otherwise)),
     };
-    let (low, high) = (bound("min", 1, f32::MIN)?, bound("max", 2, f32::MAX)?);
-    if x.is_constant() {
-        let values = x.floats().ok_or("a constant")?.into_iter().map(|value| value.clamp(low, high)).collect::<Vec<_>>();
-        return Ok(vec![Value::constant(&x.dims(), Numbers::F32(values.into()))]);
+    let (low, high) = (bound("min", 1, f32::NEG_INFINITY)?, bound("max", 2, f32::INFINITY)?);
+    let bounds = [(Calculation::Maximum, low), (Calculation::Minimum, high)];
+    if let Some(numbers) = x.numbers() {
+        let values = (0..numbers.len()).map(|at| numbers.float(at).max(low).min(high));
+        let numbers = match numbers {
+            Numbers::F32(_) => Numbers::F32(values.collect()),
+            Numbers::I64(_) => Numbers::I64(values.map(|value| value as i64).collect()),
+        };
+        return Ok(vec![Value::constant(&x.dims(), numbers)]);
     }
     match (low, high) {
-        (0.0, 6.0) => Ok(vec![import.activated("", x, Activation::Relu6)?]),
-        (0.0, high) if high >= f32::MAX => Ok(vec![import.activated("", x, Activation::Relu)?]),
-        (low, high) if low <= f32::MIN && high >= f32::MAX => Ok(vec![x.clone()]),
-        // As relu6 of another range.
-        (low, high) if low > f32::MIN && high < f32::MAX && low < high => {
-            let range = (high - low) / 6.0;
-            let inner = import.scaled("inner", x, 1.0 / range, -low / range)?;
+        (0.0, 6.0) => return Ok(vec![import.activated("", x, Activation::Relu6)?]),
+        (0.0, high) if high >= f32::MAX => return Ok(vec![import.activated("", x, Activation::Relu)?]),
+        // As relu6 of another range, of which the outer half folds into weights.
+        (0.0, high) if high > 0.0 => {
+            let inner = import.scaled("inner", x, 6.0 / high, 0.0)?;
             let cut = import.activated("cut", &inner, Activation::Relu6)?;
-            Ok(vec![import.scaled("", &cut, range, low)?])
+            return Ok(vec![import.scaled("", &cut, high / 6.0, 0.0)?]);
         }
-        // max(x, low) = relu(x - low) + low, and min likewise.
-        (low, _) if low > f32::MIN => {
-            let inner = import.scaled("inner", x, 1.0, -low)?;
-            let cut = import.activated("cut", &inner, Activation::Relu)?;
-            Ok(vec![import.scaled("", &cut, 1.0, low)?])
-        }
-        (_, high) => {
-            let inner = import.scaled("inner", x, -1.0, high)?;
-            let cut = import.activated("cut", &inner, Activation::Relu)?;
-            Ok(vec![import.scaled("", &cut, -1.0, high)?])
-        }
+        _ => {}
     }
+    let mut made = x.clone();
+    for (by, bound) in bounds.into_iter().filter(|(_, bound)| bound.abs() < f32::MAX) {
+        let operand = vec![bound; channels_of(&made)?];
+        made = import.with_vector(if by == Calculation::Maximum { "low" } else { "high" }, &made, by, operand)?;
+    }
+    Ok(vec![made])
+}
+
+/// The calculation of an operator, if it is one.
+fn calculation(op: &str) -> Result<Calculation, String> {
+    Ok(match op {
+        "Add" | "Sum" => Calculation::Add,
+        "Sub" => Calculation::Subtract,
+        "Mul" => Calculation::Multiply,
+        "Div" => Calculation::Divide,
+        "Min" => Calculation::Minimum,
+        "Max" => Calculation::Maximum,
+        "Pow" => Calculation::Power,
+        "Equal" => Calculation::Equal,
+        other => return Err(format!("{other} of two tensors")),
+    })
 }
 
 pub(super) fn binary(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    let (a, b) = (given(inputs, 0)?, given(inputs, 1)?);
-    match (a.is_constant(), b.is_constant()) {
-        (true, true) => fold::binary(node.op, a, b),
-        (false, true) => with_constant(import, node.op, a, b, false),
-        (true, false) => with_constant(import, node.op, b, a, true),
-        (false, false) => of_two(import, node.op, a, b),
+    let mut made = given(inputs, 0)?.clone();
+    if inputs.len() == 1 {
+        return Ok(vec![made]);
     }
-    .map(|value| vec![value])
+    let last = inputs.len() - 2;
+    for (at, other) in inputs[1..].iter().flatten().enumerate() {
+        let suffix = if at == last { String::new() } else { format!("first{}", at + 2) };
+        made = of_two(import, node.op, &suffix, &made, other)?;
+    }
+    Ok(vec![Value { is_whole: made.is_whole || node.op == "Equal", ..made }])
 }
 
-/// A calculation with a constant; `first` where the constant stands in front.
-fn with_constant(import: &mut Import<'_>, op: &str, x: &Value, by: &Value, first: bool) -> Result<Value, String> {
-    let affine = |value: f32| match (op, first) {
-        ("Add", _) => Ok((1.0, value)),
-        ("Sub", false) => Ok((1.0, -value)),
-        ("Sub", true) => Ok((-1.0, value)),
-        ("Mul", _) => Ok((value, 0.0)),
-        ("Div", false) => Ok((1.0 / value, 0.0)),
-        _ => Err(format!("{op} with a constant {}", if first { "in front" } else { "behind" })),
-    };
-    if x.is_whole && op == "Div" {
+fn of_two(import: &mut Import<'_>, op: &str, suffix: &str, a: &Value, b: &Value) -> Result<Value, String> {
+    if op == "Div" && (a.is_whole || b.is_whole) {
         return Err("of whole numbers".into());
     }
-    let dims = fold::broadcast(&x.dims(), &by.dims())?;
-    let (mut x, by) = (x.expanded(&dims)?, by.expanded(&dims)?);
-    if x.batch.is_some_and(|batch| by.axes[batch].len > 1) {
-        return Err("a constant that differs from image to image".into());
+    let by = calculation(op)?;
+    let is_whole = a.is_whole && b.is_whole;
+    let made = match (a.is_constant(), b.is_constant()) {
+        (true, true) => return fold::binary(op, a, b),
+        (false, true) => with_constant(import, by, suffix, a, b),
+        (true, false) => with_constant(import, by.exchanged(), suffix, b, a),
+        (false, false) => of_nodes(import, by, suffix, a, b),
+    }?;
+    Ok(Value { is_whole, ..made })
+}
+
+/// Two tensors of the shape that theirs make together.
+fn broadcast(a: &Value, b: &Value) -> Result<(Value, Value), String> {
+    let dims = fold::broadcast(&a.dims(), &b.dims())?;
+    let (a, b) = (a.expanded(&dims)?, b.expanded(&dims)?);
+    match a.batch.is_some_and(|batch| b.is_constant() && b.axes[batch].len > 1) {
+        true => Err("a constant that differs from image to image".into()),
+        false => Ok((a, b)),
     }
-    let is_channel = |(of, by): (&Axis, &Axis)| by.len == 1 || by.channels == 0 || (of.channels != 0 && of.pixels == 0);
-    if !x.axes.iter().zip(&by.axes).all(is_channel) {
-        x = import.in_order(&x)?;
-    }
-    let channels = channels_of(&x)?;
-    let Some(numbers) = by.numbers() else { return Err("no constant".into()) };
-    let (mut scale, mut shift) = (vec![1.0; channels], vec![0.0; channels]);
+}
+
+/// Whether a constant of a view's shape has one value for each channel of the view's node.
+fn varies_by_channel(x: &Value, by: &Value) -> bool {
+    x.axes.iter().zip(&by.axes).all(|(of, by)| by.len == 1 || by.channels == 0 || (of.channels != 0 && of.pixels == 0))
+}
+
+/// The value for each channel of a view's node; `otherwise` for channels that the view leaves out.
+fn by_channel(x: &Value, by: &Value, otherwise: f32) -> Result<Vec<f32>, String> {
+    let mut values = vec![otherwise; channels_of(x)?];
+    let numbers = by.numbers().ok_or("no constant")?;
     for at in 0..numbers.len() {
         let mut rest = at;
         let mut channel = x.start[0] as isize;
@@ -168,37 +182,70 @@ fn with_constant(import: &mut Import<'_>, op: &str, x: &Value, by: &Value, first
             channel += (rest % axis.len) as isize * axis.channels;
             rest /= axis.len;
         }
-        (scale[channel as usize], shift[channel as usize]) = affine(numbers.float(at))?;
+        values[channel as usize] = numbers.float(at);
     }
-    import.scaled_by("", &x, scale, shift)
+    Ok(values)
 }
 
-fn of_two(import: &mut Import<'_>, op: &str, a: &Value, b: &Value) -> Result<Value, String> {
-    let made = match op {
-        "Add" | "Sub" => Op::Add,
-        "Mul" => Op::Multiply,
-        _ => return Err(format!("{op} of two tensors that are no constants")),
+/// A calculation with a constant behind.
+fn with_constant(import: &mut Import<'_>, by: Calculation, suffix: &str, x: &Value, constant: &Value) -> Result<Value, String> {
+    let (x, constant) = broadcast(x, constant)?;
+    let values = constant.floats().ok_or("no constant")?;
+    let same = values.first().copied().filter(|first| values.iter().all(|value| value == first));
+    if by == Calculation::Power && same == Some(2.0) {
+        return import.each_with_itself(suffix, &x);
+    }
+    if by == Calculation::Power && same == Some(0.5) {
+        return import.activated(suffix, &x, Activation::Sqrt);
+    }
+    if varies_by_channel(&x, &constant) || x.axes.iter().all(|axis| axis.len == 1 || axis.pixels == 0) {
+        let x = if varies_by_channel(&x, &constant) { x } else { import.in_order(&x)? };
+        let of = |otherwise: f32| by_channel(&x, &constant, otherwise);
+        // What is a scale and a shift folds into convolutions.
+        let affine = |values: Vec<f32>, line: fn(f32) -> [f32; 2]| values.into_iter().map(line).map(|[a, b]| (a, b)).unzip();
+        let (scale, shift): (Vec<f32>, Vec<f32>) = match by {
+            Calculation::Add => affine(of(0.0)?, |v| [1.0, v]),
+            Calculation::Subtract => affine(of(0.0)?, |v| [1.0, -v]),
+            Calculation::SubtractFrom => affine(of(0.0)?, |v| [-1.0, v]),
+            Calculation::Multiply => affine(of(1.0)?, |v| [v, 0.0]),
+            Calculation::Divide if values.iter().all(|value| (1.0 / value).is_normal()) => affine(of(1.0)?, |v| [1.0 / v, 0.0]),
+            _ => return import.with_vector(suffix, &x, by, of(1.0)?),
+        };
+        return import.scaled_by(suffix, &x, scale, shift);
+    }
+    // A value for each place: maps of their own.
+    let dims = x.dims();
+    let (node, source) = match (&dims[..], x.batch) {
+        (&[_, c, h, w], Some(0)) => import.maps(&x, [c, h, w])?,
+        _ => import.vector(&x)?,
     };
-    let b = &if op == "Sub" { import.scaled("minus", b, -1.0, 0.0)? } else { b.clone() };
+    import.with_maps(suffix, (node, source), by, values, x.batch, &dims)
+}
+
+fn of_nodes(import: &mut Import<'_>, by: Calculation, suffix: &str, a: &Value, b: &Value) -> Result<Value, String> {
+    let op = match by {
+        Calculation::Add => Op::Add,
+        Calculation::Multiply => Op::Multiply,
+        other => Op::Calculate(other.into()),
+    };
     let dims = fold::broadcast(&a.dims(), &b.dims())?;
     // Tensors that walk over their nodes in one way.
     if let (Source::Node(x, of), Source::Node(y, other)) = (&a.source, &b.source)
         && (of, &a.axes, a.start, a.batch) == (other, &b.axes, b.start, b.batch)
     {
-        let (node, source) = import.add("", made, &[*x, *y])?;
+        let (node, source) = import.add(suffix, op, &[*x, *y])?;
         return Ok(Value { source: Source::Node(node, source), ..a.clone() });
     }
-    // A gate: one value a channel.
-    for (x, gate) in [(a, b), (b, a)] {
-        if made == Op::Multiply
-            && let ([n, c, h, w], [_, gc, 1, 1]) = (&x.dims()[..], &gate.dims()[..])
-            && (gc, h * w > 1, x.batch) == (c, true, Some(0))
+    // One value for each map, such as a gate.
+    for (x, pixel, by) in [(a, b, by), (b, a, by.exchanged())] {
+        if let (&[_, c, h, w], &[_, of_pixel, 1, 1]) = (&x.dims()[..], &pixel.dims()[..])
+            && (of_pixel, h * w > 1, x.batch, pixel.batch) == (c, true, Some(0), Some(0))
         {
-            let (from, of) = import.maps(x, [*c, *h, *w])?;
-            let (gate, _) = import.maps(gate, [*c, 1, 1])?;
-            let (node, source) = import.add("", Op::Multiply, &[from, gate])?;
-            debug_assert_eq!((of, *n), (source, 1));
-            return Ok(Import::view((node, source), &dims));
+            let op = if by == Calculation::Multiply { Op::Multiply } else { Op::Calculate(by.into()) };
+            let (from, _) = import.maps(x, [c, h, w])?;
+            let (pixel, _) = import.maps(pixel, [c, 1, 1])?;
+            let made = import.add(suffix, op, &[from, pixel])?;
+            return Ok(Import::view(made, &dims));
         }
     }
     let (a, b) = (a.expanded(&dims)?, b.expanded(&dims)?);
@@ -210,6 +257,6 @@ fn of_two(import: &mut Import<'_>, op: &str, a: &Value, b: &Value) -> Result<Val
         _ => [dims.iter().product(), 1, 1],
     };
     let ((x, _), (y, _)) = (import.maps(&a, to)?, import.maps(&b, to)?);
-    let made = import.add("", made, &[x, y])?;
+    let made = import.add(suffix, op, &[x, y])?;
     Ok(Value { batch: a.batch, ..Import::view(made, &dims) })
 }
