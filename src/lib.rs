@@ -70,7 +70,7 @@ pub use engine::native::adapters;
 pub use engine::{Backend, Class, Engine, EngineOptions, Feature, GhostMaps, IN_FLIGHT, Model, Pending, Session};
 pub use error::{Error, Result};
 pub use gpu::{AdapterInfo, PrepareTimes};
-pub use model::{Card, Network};
+pub use model::{Card, Network, Open};
 pub use plan::{Form, Precision};
 pub use stats::{median, percentile};
 pub use tensor::{AnyTensor, Element, Tensor, Values};

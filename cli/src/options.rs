@@ -4,7 +4,7 @@ use crate::output::note;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use ghostnet::{
-    AnyTensor, Backend, Card, Element, Engine, EngineOptions, Network, Precision, Values,
+    AnyTensor, Backend, Card, Element, Engine, EngineOptions, Network, Open, Precision, Values,
     image_input::Interpolation,
     model::{self, EMBEDDED},
 };
@@ -212,24 +212,24 @@ pub enum Unweighted {
 }
 
 /// The network of `--model` (or the positional M) and `--weights`; the embedded one without either.
-/// `size` are the rows and columns of an ONNX file that leaves them open.
-pub fn network(model: Option<&str>, weights: &WeightsOption, unweighted: Unweighted, size: Option<[usize; 2]>) -> Result<Chosen> {
+/// `open` is what an ONNX file leaves open.
+pub fn network(model: Option<&str>, weights: &WeightsOption, unweighted: Unweighted, open: &Open<'_>) -> Result<Chosen> {
     let named = model.unwrap_or(EMBEDDED);
     let network = match weights.weights.as_deref() {
-        Some(file) if file == Path::new("random") => find(named, size)?.randomised(SEED),
+        Some(file) if file == Path::new("random") => find(named, open)?.randomised(SEED),
         Some(file) => {
-            let given = Network::open_sized(file, size)?;
+            let given = Network::open_with(file, open)?;
             let origin = file.to_string_lossy();
             match model {
                 // The name leaves open the classes and the stem's stride, which the weights decide.
                 Some(name) if model::is_architecture(name) => given.check_architecture(name, &origin)?,
-                Some(name) => find(name, size)?.check_same(&given, &origin)?,
+                Some(name) => find(name, open)?.check_same(&given, &origin)?,
                 None => {}
             }
             given
         }
         None if model::is_architecture(named) && unweighted == Unweighted::Refuse => bail!(no_weights(named)),
-        None => find(named, size)?,
+        None => find(named, open)?,
     };
     // What only measures says so in its output; an error's one line on stderr stays alone.
     if network.is_random() && unweighted == Unweighted::Refuse {
@@ -238,8 +238,13 @@ pub fn network(model: Option<&str>, weights: &WeightsOption, unweighted: Unweigh
     Ok(Chosen::new(network))
 }
 
+/// An ONNX file that leaves rows and columns open gets these.
+pub fn of_size(size: Option<[usize; 2]>) -> Open<'static> {
+    Open { size, ..Open::default() }
+}
+
 /// What a model's name stands for.
-fn find(model: &str, size: Option<[usize; 2]>) -> Result<Network> {
+fn find(model: &str, open: &Open<'_>) -> Result<Network> {
     if model == EMBEDDED {
         return Ok(Network::embedded()?);
     }
@@ -248,10 +253,10 @@ fn find(model: &str, size: Option<[usize; 2]>) -> Result<Network> {
     }
     let path = Path::new(model);
     if path.exists() {
-        return Ok(Network::open_sized(path, size)?);
+        return Ok(Network::open_with(path, open)?);
     }
     if let Some(path) = ghostnet::hub::cached(model) {
-        return Ok(Network::open_sized(path, size)?);
+        return Ok(Network::open_with(path, open)?);
     }
     let is_file_name = path.extension().is_some_and(|e| ["safetensors", "onnx", "pth", "pt", "bin", "tar"].iter().any(|known| e == *known));
     if is_file_name || path.is_absolute() || model.starts_with('.') {

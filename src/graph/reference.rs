@@ -191,6 +191,7 @@ fn calculate(by: Calculation, a: f64, b: f64) -> f64 {
         Calculation::Minimum => a.min(b),
         Calculation::Maximum => a.max(b),
         Calculation::Power => a.powf(b),
+        Calculation::Second => b,
         Calculation::Equal => f64::from(u8::from(a == b)),
         Calculation::SubtractFrom | Calculation::DivideInto | Calculation::PowerOf => calculate(by.exchanged(), b, a),
     }

@@ -13,6 +13,7 @@ pub use builder::Source;
 pub use card::{Card, Task};
 #[cfg(not(target_arch = "wasm32"))]
 pub use one_file::Stored;
+pub use onnx::Open;
 
 use crate::{
     Error, Result,
@@ -47,6 +48,8 @@ pub struct Network {
     /// What family it is of, if it is of one.
     architecture: Option<Architecture>,
     is_random: bool,
+    /// Inputs of an ONNX file that became constants.
+    constants: Vec<String>,
 }
 
 /// Which network of which family.
@@ -85,8 +88,13 @@ impl Network {
     /// [`Error::Model`] where the card does not fit the graph: labels that are not as many as
     /// classes, an input or a result that the graph has not.
     pub fn new(graph: Graph, card: Card) -> Result<Self> {
-        let network = Self { graph: Arc::new(graph), card: Card::default(), architecture: None, is_random: false };
+        let network = Self { graph: Arc::new(graph), card: Card::default(), architecture: None, is_random: false, constants: Vec::new() };
         network.with_card(card)
+    }
+
+    /// Inputs of an ONNX file that became the constants which [`Open::given`] has for them.
+    pub fn constants(&self) -> &[String] {
+        &self.constants
     }
 
     /// The network with another card.
@@ -120,15 +128,14 @@ impl Network {
     ///
     /// Errors: [`Error::Io`], [`Error::Weights`] with the tensor's name and both shapes.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_sized(path, None)
+        Self::open_with(path, &Open::default())
     }
 
-    /// As [`Network::open`], with the rows and columns of inputs that an ONNX file leaves open and
-    /// its graph needs to know; 224 x 224 where nobody says.
-    pub fn open_sized(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Self> {
+    /// As [`Network::open`], with what an ONNX file leaves open.
+    pub fn open_with(path: impl AsRef<Path>, open: &Open<'_>) -> Result<Self> {
         let path = path.as_ref();
         match onnx::bytes(path)? {
-            Some(bytes) => onnx::read(path, &bytes, size, Some(path.parent().unwrap_or(Path::new("")))),
+            Some(bytes) => onnx::read(path, &bytes, open, Some(path.parent().unwrap_or(Path::new("")))),
             None => Self::from_checkpoint(&Checkpoint::open(path)?),
         }
     }
@@ -137,7 +144,7 @@ impl Network {
     /// messages.
     pub fn from_bytes(origin: &str, bytes: &[u8]) -> Result<Self> {
         if onnx::is_onnx(&bytes[..bytes.len().min(onnx::HEAD_BYTES)]) {
-            return onnx::read(Path::new(origin), bytes, None, None);
+            return onnx::read(Path::new(origin), bytes, &Open::default(), None);
         }
         Self::from_checkpoint(&Checkpoint::from_bytes(origin, bytes)?)
     }

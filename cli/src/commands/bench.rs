@@ -1,5 +1,5 @@
 use crate::{
-    options::{DeviceOptions, Unweighted, WeightsOption, check_input, made_up, network, positive, size},
+    options::{DeviceOptions, Unweighted, WeightsOption, check_input, made_up, network, of_size, positive, size},
     output::{adapter, bold, fallback, number, print, print_json, progress},
 };
 use anyhow::Result;
@@ -59,7 +59,7 @@ impl Args {
         let device = ms(start);
 
         let loading = Instant::now();
-        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random, self.size)?;
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random, &of_size(self.size))?;
         let (title, [h, w]) = (chosen.title(), chosen.size(self.size)?);
         check_input(self.batch, [h, w])?;
         let model = engine.load(chosen.network)?;

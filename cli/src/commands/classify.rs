@@ -1,5 +1,5 @@
 use crate::{
-    options::{CardOptions, DeviceOptions, Unweighted, WeightsOption, network, positive},
+    options::{CardOptions, DeviceOptions, Unweighted, WeightsOption, network, of_size, positive},
     output::{aside, bold, cyan, device, fit, one_line, print, print_json, report_text, width},
 };
 use anyhow::Result;
@@ -46,7 +46,8 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<ExitCode> {
         self.device.check()?;
-        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse, self.card.size())?.described(&self.card)?;
+        let chosen =
+            network(self.model.as_deref(), &self.weights, Unweighted::Refuse, &of_size(self.card.size()))?.described(&self.card)?;
         let engine = self.device.engine()?;
         let model = engine.load(chosen.network)?;
         let mut status = ExitCode::SUCCESS;

@@ -1,5 +1,5 @@
 use crate::{
-    options::{CardOptions, Unweighted, WeightsOption, network},
+    options::{CardOptions, Unweighted, WeightsOption, network, of_size},
     output::{bytes, print, print_json},
 };
 use anyhow::Result;
@@ -36,7 +36,7 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        let chosen = network(Some(&self.model), &self.weights, Unweighted::Refuse, self.card.size())?.described(&self.card)?;
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Refuse, &of_size(self.card.size()))?.described(&self.card)?;
         let stored = if self.f16 { Stored::F16 } else { Stored::F32 };
         chosen.network.save(&self.out, stored)?;
         let size = std::fs::metadata(&self.out)?.len();

@@ -1,5 +1,5 @@
 use crate::{
-    options::{CardOptions, DeviceOptions, Unweighted, WeightsOption, network, positive},
+    options::{CardOptions, DeviceOptions, Unweighted, WeightsOption, network, of_size, positive},
     output::{count, device, note, number, one_line, print, print_json, progress, report_text},
 };
 use anyhow::{Result, anyhow, bail};
@@ -55,7 +55,8 @@ type Labelled = (PathBuf, usize);
 impl Args {
     pub fn run(self) -> Result<ExitCode> {
         self.device.check()?;
-        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse, self.card.size())?.described(&self.card)?;
+        let chosen =
+            network(self.model.as_deref(), &self.weights, Unweighted::Refuse, &of_size(self.card.size()))?.described(&self.card)?;
         let images = spread(read_classes(&self.directory, &chosen.network)?, self.limit);
         let engine = self.device.engine()?;
         let model = engine.load(chosen.network)?;

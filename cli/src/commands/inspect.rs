@@ -1,5 +1,5 @@
 use crate::{
-    options::{DeviceOptions, Unweighted, WeightsOption, network, positive, size},
+    options::{DeviceOptions, Unweighted, WeightsOption, network, of_size, positive, size},
     output::{Align, bold, bytes, count, macs, one_line, print, print_json, table, write_file},
 };
 use anyhow::{Context as _, Result};
@@ -65,7 +65,7 @@ enum Class {
 impl Args {
     pub fn run(self) -> Result<()> {
         self.device.check()?;
-        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random, self.size)?;
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random, &of_size(self.size))?;
         let [h, w] = chosen.size(self.size)?;
         let choice = match self.device_class {
             Some(Class::Gpu) => Choice::new(DeviceClass::Gpu),

@@ -1,5 +1,5 @@
 use crate::{
-    options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
+    options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, of_size, positive, size},
     output::{Align, adapter, bold, dim, fallback, number, print, print_json, table, write_file},
 };
 use anyhow::Result;
@@ -48,7 +48,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<()> {
         self.device.check()?;
-        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random, self.size)?;
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random, &of_size(self.size))?;
         let (title, [h, w]) = (chosen.title(), chosen.size(self.size)?);
         check_input(self.batch, [h, w])?;
         let engine = self.device.engine()?;

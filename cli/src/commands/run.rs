@@ -3,7 +3,7 @@ use crate::{
     output::{device, number, print, print_json},
 };
 use anyhow::{Result, anyhow, bail};
-use ghostnet::{AnyTensor, Model, Network, Values, graph::TensorType, npy};
+use ghostnet::{AnyTensor, Model, Network, Open, Values, graph::TensorType, npy};
 use serde_json::json;
 use std::{
     borrow::Cow,
@@ -57,7 +57,12 @@ struct Written {
 impl Args {
     pub fn run(self) -> Result<()> {
         self.device.check()?;
-        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse, self.size())?;
+        // Those with a name may be what an ONNX file's shapes depend on. What is wrong with a file is
+        // said when it is read for its input.
+        let named = self.input.iter().filter_map(|text| text.split_once('='));
+        let given: Vec<(String, AnyTensor)> =
+            named.filter_map(|(name, file)| Some((name.to_string(), npy::read_any(Path::new(file)).ok()?))).collect();
+        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse, &Open { size: self.size(), given: &given })?;
         let inputs = self.inputs(&chosen.network)?;
         let written = self.written(&chosen.network)?;
         let engine = self.device.engine()?;
@@ -103,7 +108,9 @@ impl Args {
     fn inputs(&self, network: &Network) -> Result<Vec<(String, AnyTensor)>> {
         let known: Vec<&str> = network.graph().inputs().iter().map(|input| &*input.name).collect();
         let mut inputs: Vec<(String, AnyTensor)> = Vec::new();
-        for text in &self.input {
+        let is_constant =
+            |text: &&String| text.split_once('=').is_some_and(|(name, _)| network.constants().iter().any(|known| known == name));
+        for text in self.input.iter().filter(|text| !is_constant(text)) {
             let (name, file) = named(text, &known, "input")?;
             if inputs.iter().any(|(other, _)| *other == name) {
                 bail!("input `{name}` is given twice");

@@ -1,5 +1,5 @@
 use crate::{
-    options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, positive, size},
+    options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, of_size, positive, size},
     output::{Align, adapter, bold, dim, number, print, print_json, progress, table},
 };
 use anyhow::{Result, anyhow};
@@ -91,7 +91,7 @@ impl Args {
             let what = if removed { "removed" } else { "nothing is stored there" };
             return print(&format!("{}: {what}", file.display()));
         }
-        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random, self.size)?;
+        let chosen = network(Some(&self.model), &self.weights, Unweighted::Random, &of_size(self.size))?;
         let (title, [h, w]) = (chosen.title(), chosen.size(self.size)?);
         let name = chosen.name;
         check_input(self.batch, [h, w])?;

@@ -1,8 +1,9 @@
-//! BatchNorm after a convolution becomes part of its weights. A BatchNorm elsewhere becomes a 1x1
-//! depthwise convolution. The folding is done in f64 and rounded once.
+//! BatchNorm after a convolution becomes part of its weights, and one that only scales becomes part
+//! of those of the convolutions after it. A BatchNorm elsewhere becomes a 1x1 depthwise convolution.
+//! The folding is done in f64 and rounded once.
 
 use super::each;
-use crate::graph::{ConstId, Constant, Conv, Graph, Op};
+use crate::graph::{ConstId, Constant, Conv, Graph, NodeId, Op};
 
 pub(super) fn run(graph: &mut Graph) -> usize {
     each(graph, |graph, id, uses| {
@@ -37,6 +38,21 @@ pub(super) fn run(graph: &mut Graph) -> usize {
                 let (weight, bias) = (graph.push_constant(filters), graph.push_constant(shift));
                 graph.replace(id, source.name, Op::Conv(Conv { weight, bias: Some(bias), ..conv }), source.inputs);
             }
+            // Zeros around the map stay zeros.
+            _ if shift.iter().all(|shift| *shift == 0.0) && only_convolved(graph, id, uses) => {
+                for user in users(graph, id) {
+                    let Op::Conv(conv) = graph.node(user).op.clone() else { continue };
+                    let filters = graph.constant(conv.weight);
+                    let [c_out, of_group] = [filters.shape[0], filters.shape[1]];
+                    let taps = filters.data.len() / (c_out * of_group).max(1);
+                    let channel = |at: usize| at / (taps * of_group) / (c_out / conv.groups) * of_group + at / taps % of_group;
+                    let data = filters.data.iter().enumerate().map(|(at, &w)| (f64::from(w) * scale[channel(at)]) as f32).collect();
+                    let filters = Constant { name: filters.name.clone(), shape: filters.shape.clone(), data };
+                    let weight = graph.push_constant(filters);
+                    let (name, inputs) = (graph.node(user).name.clone(), node.inputs.clone());
+                    graph.replace(user, name, Op::Conv(Conv { weight, ..conv }), inputs);
+                }
+            }
             _ => {
                 let scale = Constant { shape: vec![channels, 1, 1, 1], ..vector(scale) };
                 let shift = vector(shift);
@@ -46,4 +62,16 @@ pub(super) fn run(graph: &mut Graph) -> usize {
         }
         true
     })
+}
+
+/// The nodes that read a node.
+fn users(graph: &Graph, id: NodeId) -> Vec<NodeId> {
+    (0..graph.nodes().len()).map(NodeId).filter(|user| graph.node(*user).inputs.contains(&id)).collect()
+}
+
+/// Whether convolutions read a node, and nothing else.
+fn only_convolved(graph: &Graph, id: NodeId, uses: &[usize]) -> bool {
+    let users = users(graph, id);
+    let convolved = |user: &NodeId| matches!(&graph.node(*user).op, Op::Conv(conv) if !conv.gate && !conv.residual);
+    !users.is_empty() && users.len() == uses[id.0] && users.iter().all(convolved)
 }

@@ -5,7 +5,10 @@ use super::{
     proto::{self, Node},
     value::{Numbers, Source, Value, contiguous, total},
 };
-use crate::graph::{Activation, Axis, Calculate, Calculation, ConstId, Element, Graph, NodeId, Op, Rearrange, Shape, TensorType};
+use crate::{
+    AnyTensor,
+    graph::{Activation, Axis, Calculate, Calculation, ConstId, Element, Graph, NodeId, Op, Rearrange, Shape, TensorType},
+};
 use std::collections::BTreeMap;
 
 /// Maps of a node: channels, rows and columns.
@@ -15,8 +18,8 @@ pub(super) type Maps = (NodeId, [usize; 3]);
 const MOST: usize = 1 << 28;
 
 /// Operators that move windows over the maps of images.
-const WINDOWS: [&str; 8] =
-    ["Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "BatchNormalization", "Resize", "Upsample"];
+const WINDOWS: [&str; 9] =
+    ["Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization", "Resize", "Upsample"];
 
 /// Rows and columns of an input that leaves them open, where nobody says.
 const USUAL_SIZE: [usize; 2] = [224, 224];
@@ -30,6 +33,8 @@ pub(super) struct Around<'a> {
     pub operators: &'a [(&'a str, Operator)],
     /// Rows and columns of inputs that leave them open.
     pub size: Option<[usize; 2]>,
+    /// Tensors that inputs will have, by name.
+    pub given: &'a [(String, AnyTensor)],
     /// The bytes of a tensor that lies in another file.
     pub external: &'a dyn Fn(&proto::Tensor<'_>) -> Result<Vec<u8>, String>,
 }
@@ -45,23 +50,57 @@ pub(super) struct Import<'m> {
     title: &'m str,
     /// Whether anything depends on the inputs' rows and columns.
     pub is_fixed: bool,
+    /// Maps with zeros around others: those, and how many zeros.
+    pub padded: BTreeMap<NodeId, (NodeId, [usize; 2], [isize; 2])>,
+    /// Values of 8 bits: the same before their zero point was added, and that.
+    pub rounded: BTreeMap<NodeId, (NodeId, f32)>,
+    /// Whether images are not independent, so that there has to be one.
+    pub is_single: bool,
 }
 
 /// Nodes that are not covered, by operator.
 #[derive(Default)]
 struct Refused(BTreeMap<String, Vec<(String, String)>>);
 
-/// The graph of a model. The error is one line.
-pub(super) fn graph(model: &proto::Model<'_>, around: &Around<'_>) -> Result<Graph, String> {
-    match import(model, around, false)? {
-        (graph, false) => Ok(graph),
-        // What was open is not: once more, with sides that say so.
-        (_, true) => Ok(import(model, around, true)?.0),
-    }
+/// Which inputs are taken as the constants that were given for them.
+#[derive(Clone, Copy, PartialEq)]
+enum Fixed {
+    None,
+    /// Those of whole numbers: shapes, places, sides.
+    Whole,
+    /// All but the first.
+    AllButFirst,
 }
 
-/// The graph, and whether it needs inputs of the size that was assumed though they leave it open.
-fn import<'m>(model: &proto::Model<'m>, around: &Around<'_>, fix: bool) -> Result<(Graph, bool), String> {
+/// The graph of a model, and the inputs that became constants: only where it cannot be without. The
+/// error is one line.
+pub(super) fn graph(model: &proto::Model<'_>, around: &Around<'_>) -> Result<(Graph, Vec<String>), String> {
+    let first = with_inputs(model, around, Fixed::None);
+    if around.given.is_empty() || first.is_ok() {
+        return first;
+    }
+    let ways = [Fixed::Whole, Fixed::AllButFirst];
+    ways.into_iter().map(|fixed| with_inputs(model, around, fixed)).find(Result::is_ok).unwrap_or(first)
+}
+
+fn with_inputs(model: &proto::Model<'_>, around: &Around<'_>, fixed: Fixed) -> Result<(Graph, Vec<String>), String> {
+    let mut made = import(model, around, fixed, false)?;
+    if made.is_sized {
+        // What was open is not: once more, with sides that say so.
+        made = import(model, around, fixed, true)?;
+    }
+    Ok((made.graph, made.fixed))
+}
+
+struct Made {
+    graph: Graph,
+    /// Inputs that became constants.
+    fixed: Vec<String>,
+    /// Whether it needs inputs of the size that was assumed though they leave it open.
+    is_sized: bool,
+}
+
+fn import<'m>(model: &proto::Model<'m>, around: &Around<'_>, fixed: Fixed, is_sized: bool) -> Result<Made, String> {
     let mut import = Import {
         graph: Graph::new(),
         opset: model.opset,
@@ -71,15 +110,25 @@ fn import<'m>(model: &proto::Model<'m>, around: &Around<'_>, fix: bool) -> Resul
         constants: BTreeMap::new(),
         title: "",
         is_fixed: false,
+        padded: BTreeMap::new(),
+        rounded: BTreeMap::new(),
+        is_single: false,
     };
     for tensor in &model.graph.initializers {
         import.values.insert(tensor.name, Value::of(tensor, around.external)?);
     }
-    let mut open = false;
-    for info in &model.graph.inputs {
-        // Old files list weights among the inputs.
-        if !import.values.contains_key(info.name) {
-            open |= import.input(info, &model.graph.nodes, around.size.unwrap_or(USUAL_SIZE), fix)?;
+    let (mut open, mut constants) = (false, Vec::new());
+    // Old files list weights among the inputs.
+    let known: Vec<bool> = model.graph.inputs.iter().map(|info| import.values.contains_key(info.name)).collect();
+    for (info, _) in model.graph.inputs.iter().zip(known).filter(|(_, is_known)| !is_known) {
+        let is_first = import.inputs.is_empty() && constants.is_empty();
+        let given = around.given.iter().find(|(name, _)| name == info.name).map(|(_, tensor)| tensor);
+        match given {
+            Some(tensor) if fixed == Fixed::AllButFirst && !is_first || fixed == Fixed::Whole && tensor.data.element() != Element::F32 => {
+                import.values.insert(info.name, Value::given(tensor));
+                constants.push(info.name.to_string());
+            }
+            _ => open |= import.input(info, &model.graph.nodes, around.size.unwrap_or(USUAL_SIZE), is_sized)?,
         }
     }
     let mut refused = Refused::default();
@@ -87,15 +136,14 @@ fn import<'m>(model: &proto::Model<'m>, around: &Around<'_>, fix: bool) -> Resul
         import.node(node, around, &mut refused);
     }
     refused.check()?;
-    let mut is_single = false;
     for info in &model.graph.outputs {
-        is_single |= import.output(info)?;
+        import.is_single |= import.output(info)?;
     }
-    if is_single {
+    if import.is_single {
         // A result has no side for the images.
         import.graph.fix_batch(1);
     }
-    Ok((import.graph, open && import.is_fixed && !fix))
+    Ok(Made { graph: import.graph, fixed: constants, is_sized: open && import.is_fixed && !is_sized })
 }
 
 impl Refused {
@@ -121,7 +169,7 @@ impl Refused {
 
 impl<'m> Import<'m> {
     /// Adds an input; whether its rows or columns are open.
-    fn input(&mut self, info: &proto::ValueInfo<'m>, nodes: &[Node<'m>], size: [usize; 2], fix: bool) -> Result<bool, String> {
+    fn input(&mut self, info: &proto::ValueInfo<'m>, nodes: &[Node<'m>], size: [usize; 2], is_sized: bool) -> Result<bool, String> {
         let name = info.name;
         let element = element(info.kind).ok_or_else(|| format!("input `{name}` has ONNX's type {}, which is not taken", info.kind))?;
         if !info.has_shape || info.dims.len() > 6 {
@@ -152,7 +200,7 @@ impl<'m> Import<'m> {
             Some(images) => format!("n={images}"),
         };
         let letters = if is_maps { ["c", "h", "w"].to_vec() } else { vec!["c"; dims.len() - 1] };
-        let side = |(at, (&length, letter)): (usize, (&usize, &str))| match is_maps && at > 0 && info.dims[at + 1].is_none() && !fix {
+        let side = |(at, (&length, letter)): (usize, (&usize, &str))| match is_maps && at > 0 && info.dims[at + 1].is_none() && !is_sized {
             true => letter.to_string(),
             false => format!("{letter}={length}"),
         };
@@ -193,10 +241,8 @@ impl<'m> Import<'m> {
     fn output(&mut self, info: &proto::ValueInfo<'m>) -> Result<bool, String> {
         let name = info.name;
         let value = self.values.get(name).cloned().ok_or_else(|| format!("result `{name}` is computed by no node"))?;
-        if value.is_constant() {
-            return Err(format!("result `{name}` is a constant"));
-        }
         self.title = name;
+        let value = if value.is_constant() { self.constant(&value)? } else { value };
         let element = element(info.kind).unwrap_or(Element::F32);
         let batched = value.batch == Some(0);
         let sides = |named: &mut dyn Iterator<Item = String>| -> Vec<String> {
@@ -223,6 +269,35 @@ impl<'m> Import<'m> {
         let tensor = TensorType::new(element, sides.iter().map(String::as_str))?;
         self.graph.add_output_of(name, node, tensor);
         Ok(!batched)
+    }
+
+    /// A constant as a node: for as many images as the first input has.
+    fn constant(&mut self, value: &Value) -> Result<Value, String> {
+        let input = self.graph.inputs().first().map(|input| input.node).ok_or("a result is a constant, and there is no input")?;
+        let [c, h, w] = [self.inputs[0].c, self.inputs[0].h, self.inputs[0].w];
+        let (like, len) = (Self::view_of_vector((input, [c, h, w]), &[1, c]), value.count());
+        let like = Value { axes: vec![Axis { len: 1, channels: 0, pixels: 0 }, Axis { len: c, channels: 1, pixels: 0 }], ..like };
+        let whole = Value::constant(&[1, len], value.numbers().ok_or("a result is no constant")?);
+        let made = self.constant_maps("constant", &whole, &like, [len, 1, 1])?;
+        self.is_single = true;
+        Ok(Value { batch: None, ..Self::view_of_vector(made, &value.dims()) })
+    }
+
+    /// Maps of constant values for as many images as there are of `like`, whose maps are as large.
+    pub fn constant_maps(&mut self, name: &str, value: &Value, like: &Value, [len, h, w]: [usize; 3]) -> Result<Maps, String> {
+        let values = value.floats().ok_or("an input is no constant")?;
+        let have = like.axes[usize::from(like.batch.is_some())].len;
+        let (node, of) = self.maps(like, [have, h, w])?;
+        // As many channels as there are, as often as need be; their values do not count.
+        let mut nodes = vec![node; len / have];
+        if len % have > 0 {
+            nodes.push(self.add(&format!("{name}.rest"), Op::Slice { start: 0, len: len % have }, &[node])?.0);
+        }
+        let (node, of) = match nodes[..] {
+            [one] => (one, [len, of[1], of[2]]),
+            _ => self.add(&format!("{name}.like"), Op::Concat, &nodes)?,
+        };
+        self.with_maps(name, (node, of), Calculation::Second, values)
     }
 
     fn node(&mut self, node: &Node<'m>, around: &Around<'_>, refused: &mut Refused) {
@@ -306,7 +381,7 @@ impl<'m> Import<'m> {
             ],
             _ => contiguous(dims),
         };
-        Value { source: Source::Node(node, source), axes, start: [0, 0], batch: Some(0), is_whole: false }
+        Value { source: Source::Node(node, source), axes, start: [0, 0], batch: Some(0), is_whole: false, least: None }
     }
 
     /// Whether a view walks over all values of its node in their own order.
@@ -392,7 +467,7 @@ impl<'m> Import<'m> {
     }
 
     fn view_of_vector((node, source): Maps, dims: &[usize]) -> Value {
-        Value { source: Source::Node(node, source), axes: contiguous(dims), start: [0, 0], batch: Some(0), is_whole: false }
+        Value { source: Source::Node(node, source), axes: contiguous(dims), start: [0, 0], batch: Some(0), is_whole: false, least: None }
     }
 
     /// A function of every value: of the node, so that the view stays.
@@ -408,19 +483,10 @@ impl<'m> Import<'m> {
         self.each(suffix, value, Op::Calculate(Calculate { by, operand }))
     }
 
-    /// A calculation of maps with a constant for each of their values, as a tensor `dims`.
-    pub fn with_maps(
-        &mut self,
-        suffix: &str,
-        (node, source): Maps,
-        by: Calculation,
-        operand: Vec<f32>,
-        batch: Option<usize>,
-        dims: &[usize],
-    ) -> Result<Value, String> {
+    /// A calculation of maps with a constant for each of their values.
+    pub fn with_maps(&mut self, suffix: &str, (node, source): Maps, by: Calculation, operand: Vec<f32>) -> Result<Maps, String> {
         let operand = Some(self.matrix(&named(suffix, "operand"), &source, operand)?);
-        let made = self.add(suffix, Op::Calculate(Calculate { by, operand }), &[node])?;
-        Ok(Value { batch, ..Self::view(made, dims) })
+        self.add(suffix, Op::Calculate(Calculate { by, operand }), &[node])
     }
 
     /// The square of every value.

@@ -17,7 +17,7 @@ use super::{
     Card, Network,
     checkpoint::{MAX_FILE_BYTES, regular_file},
 };
-use crate::{Error, Result};
+use crate::{AnyTensor, Error, Result};
 use std::{
     fs::File,
     io::{Read as _, Seek as _, SeekFrom},
@@ -48,16 +48,26 @@ pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// The network of an ONNX file. Messages call it `origin`; `size` are the rows and columns of inputs
-/// that leave them open. Tensors in other files lie in `folder`.
-pub(super) fn read(origin: &Path, bytes: &[u8], size: Option<[usize; 2]>, folder: Option<&Path>) -> Result<Network> {
+/// What an ONNX file leaves to whoever opens it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Open<'a> {
+    /// Rows and columns of inputs that leave them open, where the graph needs to know them;
+    /// 224 x 224 where nobody says.
+    pub size: Option<[usize; 2]>,
+    /// Tensors that inputs will have, by name. Those without which the graph's shapes or weights
+    /// are not known become constants, and are no inputs any more: [`Network::constants`].
+    pub given: &'a [(String, AnyTensor)],
+}
+
+/// The network of an ONNX file. Messages call it `origin`. Tensors in other files lie in `folder`.
+pub(super) fn read(origin: &Path, bytes: &[u8], open: &Open<'_>, folder: Option<&Path>) -> Result<Network> {
     let refuse = |what: String| Error::weights(origin, what);
     let model = proto::Model::parse(bytes).map_err(refuse)?;
     let external = |tensor: &proto::Tensor<'_>| external(tensor, folder);
-    let around = import::Around { operators: operators::OPERATORS, size, external: &external };
-    let graph = import::graph(&model, &around).map_err(refuse)?;
+    let around = import::Around { operators: operators::OPERATORS, size: open.size, given: open.given, external: &external };
+    let (graph, constants) = import::graph(&model, &around).map_err(refuse)?;
     let name = origin.file_stem().map_or_else(|| "network".into(), |stem| stem.to_string_lossy().into_owned());
-    Network::new(graph, Card::named(name))
+    Ok(Network { constants, ..Network::new(graph, Card::named(name))? })
 }
 
 /// The bytes of a tensor that lies in another file of the folder.

@@ -4,6 +4,7 @@
 
 use super::proto;
 use crate::{
+    AnyTensor, Values,
     graph::{Axis, NodeId},
     tensor::count,
 };
@@ -36,6 +37,8 @@ pub(super) struct Value {
     pub batch: Option<usize>,
     /// Whether a node's values are whole numbers.
     pub is_whole: bool,
+    /// The least value of a constant's type, where that has 8 bits.
+    pub least: Option<f32>,
 }
 
 /// The product of lengths; the largest number where that overflows.
@@ -86,11 +89,22 @@ pub(super) fn contiguous(dims: &[usize]) -> Vec<Axis> {
 
 impl Value {
     pub fn constant(dims: &[usize], numbers: Numbers) -> Self {
-        Self { source: Source::Constant(numbers), axes: contiguous(dims), start: [0, 0], batch: None, is_whole: false }
+        Self { source: Source::Constant(numbers), axes: contiguous(dims), start: [0, 0], batch: None, is_whole: false, least: None }
     }
 
     pub fn wholes(values: Vec<i64>) -> Self {
         Self::constant(&[values.len()], Numbers::I64(values.into()))
+    }
+
+    /// The constant of a tensor that was given.
+    pub fn given(tensor: &AnyTensor) -> Self {
+        let numbers = match &tensor.data {
+            Values::F32(values) => Numbers::F32(values[..].into()),
+            Values::I32(values) => Numbers::I64(values.iter().map(|&value| value.into()).collect()),
+            Values::I64(values) => Numbers::I64(values[..].into()),
+            Values::Bool(values) => Numbers::I64(values.iter().map(|&value| value.into()).collect()),
+        };
+        Self::constant(&tensor.shape, numbers)
     }
 
     /// The constant of a tensor in a file; `external` gives the bytes of one that lies elsewhere.
@@ -106,7 +120,12 @@ impl Value {
         if numbers.len() != wanted {
             return Err(format!("tensor `{}` {dims:?} holds {} values", tensor.name, numbers.len()));
         }
-        Ok(Self::constant(&dims, numbers))
+        let least = match tensor.kind {
+            2 => Some(0.0),
+            3 => Some(-128.0),
+            _ => None,
+        };
+        Ok(Self { least, ..Self::constant(&dims, numbers) })
     }
 
     pub fn dims(&self) -> Vec<usize> {

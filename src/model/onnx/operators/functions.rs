@@ -141,7 +141,7 @@ pub(super) fn binary(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'
     Ok(vec![Value { is_whole: made.is_whole || node.op == "Equal", ..made }])
 }
 
-fn of_two(import: &mut Import<'_>, op: &str, suffix: &str, a: &Value, b: &Value) -> Result<Value, String> {
+pub(super) fn of_two(import: &mut Import<'_>, op: &str, suffix: &str, a: &Value, b: &Value) -> Result<Value, String> {
     if op == "Div" && (a.is_whole || b.is_whole) {
         return Err("of whole numbers".into());
     }
@@ -219,7 +219,8 @@ fn with_constant(import: &mut Import<'_>, by: Calculation, suffix: &str, x: &Val
         (&[_, c, h, w], Some(0)) => import.maps(&x, [c, h, w])?,
         _ => import.vector(&x)?,
     };
-    import.with_maps(suffix, (node, source), by, values, x.batch, &dims)
+    let made = import.with_maps(suffix, (node, source), by, values)?;
+    Ok(Value { batch: x.batch, ..Import::view(made, &dims) })
 }
 
 fn of_nodes(import: &mut Import<'_>, by: Calculation, suffix: &str, a: &Value, b: &Value) -> Result<Value, String> {

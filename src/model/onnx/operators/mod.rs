@@ -2,6 +2,10 @@
 
 mod functions;
 mod given;
+mod joins;
+mod products;
+mod quantized;
+mod reductions;
 mod views;
 mod windows;
 
@@ -15,10 +19,12 @@ pub(super) const OPERATORS: &[(&str, Operator)] = &[
     ("BatchNormalization", windows::batch_norm),
     ("Cast", views::cast),
     ("Clip", functions::clip),
-    ("Concat", views::concat),
+    ("Concat", joins::concat),
     ("Constant", given::same),
     ("ConstantOfShape", views::constant_of_shape),
     ("Conv", windows::conv),
+    ("ConvTranspose", windows::conv_transpose),
+    ("DequantizeLinear", quantized::dequantize),
     ("Div", functions::binary),
     ("Dropout", views::dropout),
     ("Equal", functions::binary),
@@ -26,30 +32,37 @@ pub(super) const OPERATORS: &[(&str, Operator)] = &[
     ("Exp", functions::function),
     ("Expand", views::expand),
     ("Flatten", views::flatten),
-    ("Gather", views::gather),
+    ("Gather", joins::gather),
     ("Gelu", functions::function),
-    ("Gemm", windows::gemm),
-    ("GlobalAveragePool", windows::global_pool),
+    ("Gemm", products::gemm),
+    ("GlobalAveragePool", reductions::global_pool),
+    ("GlobalMaxPool", reductions::global_pool),
     ("HardSigmoid", functions::hard_sigmoid),
     ("HardSwish", functions::function),
     ("Identity", given::same),
     ("LeakyRelu", functions::leaky_relu),
-    ("MatMul", windows::mat_mul),
+    ("MatMul", products::mat_mul),
     ("Max", functions::binary),
     ("MaxPool", windows::pool),
     ("Min", functions::binary),
     ("Mul", functions::binary),
     ("Neg", functions::neg),
     ("PRelu", functions::p_relu),
+    ("Pad", joins::pad),
     ("Pow", functions::binary),
-    ("ReduceMean", windows::reduce_mean),
+    ("Range", joins::range),
+    ("QuantizeLinear", quantized::quantize),
+    ("ReduceMax", reductions::reduce),
+    ("ReduceMean", reductions::reduce),
+    ("ReduceMin", reductions::reduce),
+    ("ReduceSum", reductions::reduce),
     ("Relu", functions::function),
     ("Reshape", views::reshape),
     ("Resize", windows::resize),
     ("Shape", views::shape),
     ("Sigmoid", functions::function),
     ("Slice", views::slice),
-    ("Softmax", windows::softmax),
+    ("Softmax", reductions::softmax),
     ("Split", views::split),
     ("Sqrt", functions::function),
     ("Squeeze", views::squeeze),
@@ -59,4 +72,5 @@ pub(super) const OPERATORS: &[(&str, Operator)] = &[
     ("Transpose", views::transpose),
     ("Unsqueeze", views::unsqueeze),
     ("Upsample", windows::resize),
+    ("Where", joins::choose),
 ];

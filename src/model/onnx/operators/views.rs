@@ -2,12 +2,12 @@
 
 use super::given::{Inputs, Made, given, numbers, side, some};
 use crate::{
-    graph::{Axis, Op},
+    graph::Axis,
     model::onnx::{
         fold,
         import::Import,
         proto::Node,
-        value::{Numbers, Source, Value, total},
+        value::{Numbers, Value, total},
     },
 };
 
@@ -72,7 +72,7 @@ pub(super) fn transpose(_: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>
     Ok(vec![x.transposed(&order)])
 }
 
-fn reshaped(import: &mut Import<'_>, x: &Value, dims: &[usize]) -> Made {
+pub(super) fn reshaped(import: &mut Import<'_>, x: &Value, dims: &[usize]) -> Made {
     if let Some(made) = x.reshaped(dims) {
         return Ok(vec![made]);
     }
@@ -151,34 +151,6 @@ pub(super) fn expand(_: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> M
     Ok(vec![x.expanded(&dims)?])
 }
 
-pub(super) fn gather(_: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    let (x, index) = (given(inputs, 0)?, given(inputs, 1)?);
-    let axis = side(node.whole("axis", 0), x.axes.len())?;
-    let len = x.axes[axis].len as i64;
-    let places = index.integers().ok_or("its places are no constant")?;
-    let places: Vec<usize> = places
-        .iter()
-        .map(|&at| {
-            usize::try_from(if at < 0 { at + len } else { at })
-                .ok()
-                .filter(|at| (*at as i64) < len)
-                .ok_or_else(|| format!("place {at} of {len}"))
-        })
-        .collect::<Result<_, _>>()?;
-    match (&index.dims()[..], &places[..]) {
-        ([], &[at]) => Ok(vec![x.without(axis, at)]),
-        ([_], &[at]) => Ok(vec![x.sliced(axis, at, 1, 1)]),
-        ([_], places) => {
-            let step = places[1] as isize - places[0] as isize;
-            if places.windows(2).any(|pair| pair[1] as isize - pair[0] as isize != step) {
-                return Err("its places are not equally far apart".into());
-            }
-            Ok(vec![x.sliced(axis, places[0], step, places.len())])
-        }
-        (dims, _) => Err(format!("its places have the shape {dims:?}")),
-    }
-}
-
 pub(super) fn slice(_: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
     let x = given(inputs, 0)?;
     let (starts, ends) =
@@ -240,93 +212,4 @@ pub(super) fn split(_: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) ->
         part
     };
     Ok(lengths.into_iter().map(part).collect())
-}
-
-pub(super) fn concat(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    let mut values: Vec<Value> = inputs.iter().flatten().cloned().collect();
-    let first = values.first().ok_or("without inputs")?;
-    let rank = first.axes.len();
-    let axis = side(node.whole("axis", 1), rank)?;
-    if values.iter().any(|value| value.axes.len() != rank) {
-        return Err("its inputs are of different ranks".into());
-    }
-    values.retain(|value| value.axes[axis].len > 0);
-    if values.iter().all(Value::is_constant) {
-        return fold::concat(&values, axis).map(|value| vec![value]);
-    }
-    let like = values.iter().find(|value| !value.is_constant()).cloned().ok_or("without inputs")?;
-    if like.batch == Some(axis) {
-        return Err("it puts images together".into());
-    }
-    // The side along which they are put together comes first, as channels; then the others.
-    let batch = like.batch;
-    let others: Vec<usize> = (0..rank).filter(|at| *at != axis && Some(*at) != batch).collect();
-    let order: Vec<usize> = batch.into_iter().chain([axis]).chain(others.iter().copied()).collect();
-    let lengths: Vec<usize> = others.iter().map(|&at| like.axes[at].len).collect();
-    let [h, w] = match lengths[..] {
-        [] => [1, 1],
-        [w] => [1, w],
-        [h, w] => [h, w],
-        _ => [1, lengths.iter().product()],
-    };
-    let mut nodes = Vec::new();
-    let mut total = 0;
-    for (at, value) in values.iter().enumerate() {
-        let dims = value.dims();
-        if others.iter().any(|&other| dims[other] != like.axes[other].len) {
-            return Err(format!("inputs of shapes {:?} and {dims:?}", like.dims()));
-        }
-        let len = dims[axis];
-        total += len;
-        let turned = value.transposed(&order);
-        let maps = match value.is_constant() {
-            false => import.maps(&turned, [len, h, w])?,
-            true => constant_maps(import, at, &turned, &like.transposed(&order), [len, h, w])?,
-        };
-        nodes.push(maps.0);
-    }
-    let (node, source) = match nodes[..] {
-        [one] => (one, [total, h, w]),
-        _ => import.add("", Op::Concat, &nodes)?,
-    };
-    // The sides in their old order, over the maps.
-    let mut steps = vec![Axis { len: 1, channels: 0, pixels: 0 }; rank];
-    steps[axis] = Axis { len: total, channels: 1, pixels: 0 };
-    let mut step = 1;
-    for &other in others.iter().rev() {
-        steps[other] = Axis { len: like.axes[other].len, channels: 0, pixels: step };
-        step *= like.axes[other].len as isize;
-    }
-    Ok(vec![Value { source: Source::Node(node, source), axes: steps, start: [0, 0], batch, is_whole: false }])
-}
-
-/// Maps of constant values, one a channel, as large as those of `like`.
-fn constant_maps(
-    import: &mut Import<'_>,
-    at: usize,
-    value: &Value,
-    like: &Value,
-    [len, h, w]: [usize; 3],
-) -> Result<(crate::graph::NodeId, [usize; 3]), String> {
-    let values = value.floats().ok_or("an input is no constant")?;
-    let rows: Vec<&[f32]> = values.chunks(h * w).collect();
-    if rows.iter().any(|row| row.iter().any(|value| *value != row[0])) {
-        return Err("a constant that differs from pixel to pixel".into());
-    }
-    let have = like.axes[usize::from(like.batch.is_some())].len;
-    let (node, of) = import.maps(like, [have, h, w])?;
-    // As many channels as there are, as often as need be; their values do not count.
-    let mut nodes = vec![node; len / have];
-    if len % have > 0 {
-        let part = import.add(&format!("part{at}"), Op::Slice { start: 0, len: len % have }, &[node])?;
-        nodes.push(part.0);
-    }
-    let (node, of) = match nodes[..] {
-        [one] => (one, [len, of[1], of[2]]),
-        _ => import.add(&format!("parts{at}"), Op::Concat, &nodes)?,
-    };
-    let like = Value { source: Source::Node(node, of), axes: Vec::new(), start: [0, 0], batch: None, is_whole: false };
-    let made = import.scaled_by(&format!("constant{at}"), &like, vec![0.0; len], rows.iter().map(|row| row[0]).collect())?;
-    let Source::Node(node, of) = made.source else { return Err("a constant".into()) };
-    Ok((node, of))
 }

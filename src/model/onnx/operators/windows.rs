@@ -1,12 +1,12 @@
 //! Operators that compute with maps: windows, products, means and other sizes.
 
-use super::given::{Inputs, MOST, Made, given, numbers, pair, side, some};
+use super::given::{Inputs, MOST, Made, given, pair, some};
 use crate::{
-    graph::{Activation, Axis, Conv, Coordinates, Extent, Filter, Nearest, Op, Pool, PoolKind, Resample},
+    graph::{Axis, Conv, Coordinates, Extent, Filter, Nearest, Op, Pool, PoolKind, Resample},
     model::onnx::{
         import::Import,
         proto::Node,
-        value::{Source, Value},
+        value::{Source, Value, total},
     },
 };
 
@@ -77,7 +77,15 @@ pub(super) fn conv(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>
     if stride.contains(&0) || kernel.contains(&0) {
         return Err("a stride or a kernel of 0".into());
     }
-    let (pad, pad_more) = padding(node, [h, w], kernel, stride, dilation)?;
+    let (mut pad, mut pad_more) = padding(node, [h, w], kernel, stride, dilation)?;
+    let mut from = from;
+    if let Some(&(inner, near, more)) = import.padded.get(&from) {
+        for axis in 0..2 {
+            pad[axis] += near[axis];
+            pad_more[axis] += more[axis];
+        }
+        from = inner;
+    }
     let bias = match some(inputs, 2) {
         Some(bias) => Some(import.weights(node.inputs[2], &[shape[0]], bias)?),
         None => None,
@@ -86,6 +94,139 @@ pub(super) fn conv(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>
     let weight = import.weights(node.inputs[1], &shape, weight)?;
     let made = import.add("", Op::Conv(Conv { bias, stride, dilation, pad, pad_more, groups, ..Conv::new(weight) }), &[from])?;
     Ok(vec![of_windows(x, made)])
+}
+
+/// One axis of a transposed convolution, as convolutions at stride 1 that make neighbouring outputs
+/// each: output `stride * q + r` is made of the inputs from `q + first` on.
+struct Transposed {
+    stride: usize,
+    pad: isize,
+    dilation: isize,
+    /// The first and the last input that an output reads, counted from its own.
+    first: isize,
+    last: isize,
+    /// Outputs; those before it are rounded up to whole strides.
+    out: usize,
+}
+
+impl Transposed {
+    fn new(size: usize, kernel: usize, stride: usize, dilation: usize, [near, far]: [isize; 2], more: usize) -> Result<Self, String> {
+        let span = (size - 1) * stride + dilation * (kernel - 1) + 1 + more;
+        let out = usize::try_from(span as isize - near - far).ok().filter(|out| *out > 0);
+        let out = out.ok_or_else(|| format!("padding of {near} and {far} leaves nothing of {span}"))?;
+        let mut axis = Self { stride, pad: near, dilation: dilation as isize, first: 0, last: 0, out };
+        // The first output reads the farthest back, by its last tap, and the last one ahead.
+        let reach = (kernel - 1) as isize * axis.dilation - near;
+        axis.first = (-reach.div_euclid(stride as isize)).min(0);
+        axis.last = ((stride - 1) as isize + near).div_euclid(stride as isize).max(0);
+        Ok(axis)
+    }
+
+    /// Which input the tap multiplies for the output `r` of a stride, counted from the stride's own.
+    fn input(&self, r: usize, tap: usize) -> Option<isize> {
+        let at = r as isize + self.pad - tap as isize * self.dilation;
+        (at.rem_euclid(self.stride as isize) == 0).then(|| at.div_euclid(self.stride as isize))
+    }
+
+    fn kernel(&self) -> usize {
+        (self.last - self.first) as usize + 1
+    }
+
+    /// Padding of the convolution, and how much more there is at the far side.
+    fn padding(&self, size: usize) -> (usize, isize) {
+        let near = -self.first;
+        let far = (self.out.div_ceil(self.stride) as isize + self.last - size as isize).max(0);
+        (near as usize, far - near)
+    }
+}
+
+pub(super) fn conv_transpose(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
+    let (x, weight) = (given(inputs, 0)?, given(inputs, 1)?);
+    let (from, [c_in, h, w]) = import.tensor(x)?;
+    let [c, c_group, kh, kw] = match weight.dims()[..] {
+        [c, c_group, kh, kw] => [c, c_group, kh, kw],
+        [c, c_group, k] if x.axes.len() == 3 => [c, c_group, 1, k],
+        _ => return Err(format!("weights of shape {:?}", weight.dims())),
+    };
+    let values = weight.floats().ok_or_else(|| format!("`{}` has to be a constant", node.inputs[1]))?;
+    let groups =
+        usize::try_from(node.whole("group", 1)).ok().filter(|groups| *groups > 0 && c.is_multiple_of(*groups)).ok_or("its groups")?;
+    let (stride, dilation) = (pair(node.wholes("strides"), 1)?, pair(node.wholes("dilations"), 1)?);
+    let more = pair(node.wholes("output_padding"), 0)?;
+    if stride[0] * kh > 1 << 20 || stride[1] * kw > 1 << 20 {
+        return Err(format!("strides of {} and {} by a kernel of {kh} x {kw}", stride[0], stride[1]));
+    }
+    if c != c_in || stride.contains(&0) || dilation.contains(&0) || [kh, kw].contains(&0) {
+        return Err(format!("a stride or a kernel of 0, or {c_in} channels where weights are for {c}"));
+    }
+    let (size, kernel) = ([h, w], [kh, kw]);
+    let wanted = node.wholes("output_shape").map(|shape| pair(Some(shape), 1)).transpose()?;
+    let auto = node.text("auto_pad", "NOTSET");
+    let mut pads = [[0isize; 2]; 2];
+    if let Some(wanted) = wanted.or(matches!(auto, "SAME_UPPER" | "SAME_LOWER").then(|| [h * stride[0], w * stride[1]])) {
+        for axis in 0..2 {
+            let span = (size[axis] - 1) * stride[axis] + dilation[axis] * (kernel[axis] - 1) + 1 + more[axis];
+            let total = (span as isize - wanted[axis] as isize).max(0);
+            let [less, rest] = [total / 2, total - total / 2];
+            pads[axis] = if auto == "SAME_UPPER" { [less, rest] } else { [rest, less] };
+        }
+    } else {
+        let (near, surplus) = padding(node, size, kernel, [1, 1], [1, 1])?;
+        pads = [0, 1].map(|axis| [near[axis] as isize, near[axis] as isize + surplus[axis]]);
+    }
+    let axis = |at: usize| Transposed::new(size[at], kernel[at], stride[at], dilation[at], pads[at], more[at]);
+    let axes = [axis(0)?, axis(1)?];
+    let [ky, kx] = [axes[0].kernel(), axes[1].kernel()];
+    let (c_out, each, group_in) = (c_group * groups, stride[0] * stride[1], c / groups);
+    if total([c_out, each, group_in, ky, kx]) > 1 << 26 {
+        return Err(format!("weights of {:?} at strides of {} and {}", weight.dims(), stride[0], stride[1]));
+    }
+    let mut filters = vec![0.0; c_out * each * group_in * ky * kx];
+    for o in 0..c_out {
+        for (ry, rx) in (0..stride[0]).flat_map(|ry| (0..stride[1]).map(move |rx| (ry, rx))) {
+            let filter = ((o * stride[0] + ry) * stride[1] + rx) * group_in;
+            for (ty, tx) in (0..kh).flat_map(|ty| (0..kw).map(move |tx| (ty, tx))) {
+                let (Some(y), Some(x)) = (axes[0].input(ry, ty), axes[1].input(rx, tx)) else { continue };
+                let tap = (y - axes[0].first) as usize * kx + (x - axes[1].first) as usize;
+                for i in 0..group_in {
+                    let source = ((o / c_group * group_in + i) * c_group + o % c_group) * kh * kw + ty * kw + tx;
+                    filters[(filter + i) * ky * kx + tap] += values[source];
+                }
+            }
+        }
+    }
+    let weight = import.matrix("weight", &[c_out * each, group_in, ky, kx], filters)?;
+    let bias = match some(inputs, 2) {
+        None => None,
+        Some(bias) => {
+            let values = bias.floats().filter(|values| values.len() == c_out).ok_or("its bias is no constant for each channel")?;
+            Some(import.made("bias", values.into_iter().flat_map(|value| vec![value; each]).collect())?)
+        }
+    };
+    let [(pad_y, more_y), (pad_x, more_x)] = [0, 1].map(|at| axes[at].padding(size[at]));
+    let conv = Conv { bias, pad: [pad_y, pad_x], pad_more: [more_y, more_x], groups, ..Conv::new(weight) };
+    let (node, of) = import.add("", Op::Conv(conv), &[from])?;
+    let [_, rows, columns] = of;
+    let side = |len: usize, channels: usize, pixels: usize| Axis { len, channels: channels as isize, pixels: pixels as isize };
+    let parts = Value {
+        source: Source::Node(node, of),
+        axes: vec![
+            side(1, 0, 0),
+            side(c_out, each, 0),
+            side(rows, 0, columns),
+            side(stride[0], stride[1], 0),
+            side(columns, 0, 1),
+            side(stride[1], 1, 0),
+        ],
+        start: [0, 0],
+        batch: Some(0),
+        is_whole: false,
+        least: None,
+    };
+    let made = import.maps(&parts, [c_out, rows * stride[0], columns * stride[1]])?;
+    let whole = Import::view(made, &[1, c_out, made.1[1], made.1[2]]);
+    let cut = whole.sliced(2, 0, 1, axes[0].out).sliced(3, 0, 1, axes[1].out);
+    Ok(vec![if x.axes.len() == 3 { cut.without(2, 0) } else { cut }])
 }
 
 /// What a window made of a tensor, of as many sides.
@@ -124,137 +265,6 @@ pub(super) fn pool(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>
     let kind = if average { PoolKind::Mean { count_pad } } else { PoolKind::Max };
     let made = import.add("", Op::Pool(Pool { kind, kernel, stride, pad, pad_more: more }), &[from])?;
     Ok(vec![of_windows(x, made)])
-}
-
-pub(super) fn global_pool(import: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    let x = given(inputs, 0)?;
-    let (from, [c, ..]) = import.tensor(x)?;
-    let made = import.add("", Op::GlobalPool, &[from])?;
-    let mut dims = vec![1; x.axes.len()];
-    dims[1] = c;
-    Ok(vec![Import::view(made, &dims)])
-}
-
-pub(super) fn reduce_mean(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    let x = given(inputs, 0)?;
-    let rank = x.axes.len();
-    let sides: Vec<usize> = match numbers(node, "axes", inputs, 1)? {
-        Some(axes) => axes.iter().map(|&axis| side(axis, rank)).collect::<Result<_, _>>()?,
-        None => (0..rank).collect(),
-    };
-    if x.batch.is_none_or(|batch| sides.contains(&batch)) {
-        return Err("a mean over images".into());
-    }
-    let others: Vec<usize> = (0..rank).filter(|at| Some(*at) != x.batch && !sides.contains(at)).collect();
-    let order: Vec<usize> = x.batch.into_iter().chain(others.iter().copied()).chain(sides.iter().copied()).collect();
-    let product = |sides: &[usize]| sides.iter().map(|&at| x.axes[at].len).product::<usize>();
-    let (c, pixels) = (product(&others), product(&sides));
-    let (from, _) = import.pixels(&x.transposed(&order), [c, pixels])?;
-    let made = import.add("", Op::GlobalPool, &[from])?;
-    let kept: Vec<usize> = (0..rank).map(|at| if sides.contains(&at) { 1 } else { x.axes[at].len }).collect();
-    let value = Import::view(made, &kept);
-    match node.whole("keepdims", 1) {
-        0 => {
-            let mut sides = sides;
-            sides.sort_unstable();
-            Ok(vec![sides.into_iter().rev().fold(value, |value, side| value.without(side, 0))])
-        }
-        _ => Ok(vec![value]),
-    }
-}
-
-pub(super) fn softmax(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    let x = given(inputs, 0)?;
-    let rank = x.axes.len();
-    // Until version 13 over all sides from one on, then over one.
-    let old = import.opset < 13;
-    let axis = side(node.whole("axis", if old { 1 } else { -1 }), rank)?;
-    let sides: Vec<usize> = if old { (axis..rank).collect() } else { vec![axis] };
-    if x.batch.is_none_or(|batch| sides.contains(&batch)) {
-        return Err("a softmax over images".into());
-    }
-    let others: Vec<usize> = (0..rank).filter(|at| Some(*at) != x.batch && !sides.contains(at)).collect();
-    let order: Vec<usize> = x.batch.into_iter().chain(sides.iter().copied()).chain(others.iter().copied()).collect();
-    let product = |sides: &[usize]| sides.iter().map(|&at| x.axes[at].len).product::<usize>();
-    let (from, _) = import.pixels(&x.transposed(&order), [product(&sides), product(&others)])?;
-    let (node, source) = import.add("", Op::Softmax, &[from])?;
-    let mut axes = vec![Axis { len: 1, channels: 0, pixels: 0 }; rank];
-    let (mut channels, mut pixels) = (1, 1);
-    for &at in sides.iter().rev() {
-        axes[at] = Axis { len: x.axes[at].len, channels, pixels: 0 };
-        channels *= x.axes[at].len as isize;
-    }
-    for &at in others.iter().rev() {
-        axes[at] = Axis { len: x.axes[at].len, channels: 0, pixels };
-        pixels *= x.axes[at].len as isize;
-    }
-    Ok(vec![Value { source: Source::Node(node, source), axes, start: [0, 0], batch: x.batch, is_whole: false }])
-}
-
-/// A matrix product with constant rows: `x [.., k]` and `weight [m, k]`, with the bias `[m]`.
-fn product(import: &mut Import<'_>, x: &Value, weight: Vec<f32>, [m, k]: [usize; 2], bias: Option<Vec<f32>>) -> Made {
-    let rank = x.axes.len();
-    if rank == 0 || x.axes[rank - 1].len != k || x.batch == Some(rank - 1) {
-        return Err(format!("{:?} and a matrix of {m} rows of {k}", x.dims()));
-    }
-    let bias = bias.map(|bias| import.made("bias", bias)).transpose()?;
-    let others: Vec<usize> = (0..rank - 1).filter(|at| Some(*at) != x.batch).collect();
-    let rows: usize = others.iter().map(|&at| x.axes[at].len).product();
-    let order: Vec<usize> = x.batch.into_iter().chain([rank - 1]).chain(others.iter().copied()).collect();
-    let name = "weight";
-    let (node, source) = match rows {
-        1 => {
-            let (from, _) = import.vector(x)?;
-            let weight = import.matrix(name, &[m, k], weight)?;
-            import.add("", Op::Linear { weight, bias, activation: Activation::Identity }, &[from])?
-        }
-        rows => {
-            let (from, _) = import.pixels(&x.transposed(&order), [k, rows])?;
-            let weight = import.matrix(name, &[m, k, 1, 1], weight)?;
-            import.add("", Op::Conv(Conv { bias, ..Conv::new(weight) }), &[from])?
-        }
-    };
-    let mut axes = vec![Axis { len: 1, channels: 0, pixels: 0 }; rank];
-    axes[rank - 1] = Axis { len: m, channels: 1, pixels: 0 };
-    let mut pixels = 1;
-    for &at in others.iter().rev() {
-        axes[at] = Axis { len: x.axes[at].len, channels: 0, pixels };
-        pixels *= x.axes[at].len as isize;
-    }
-    Ok(vec![Value { source: Source::Node(node, source), axes, start: [0, 0], batch: x.batch, is_whole: false }])
-}
-
-pub(super) fn mat_mul(import: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    let (x, by) = (given(inputs, 0)?, given(inputs, 1)?);
-    let (&[k, m], true) = (&by.dims()[..], by.is_constant()) else {
-        return Err("its second input is no constant matrix".into());
-    };
-    let weight = by.transposed(&[1, 0]).floats().ok_or("no constant")?;
-    product(import, x, weight, [m, k], None)
-}
-
-pub(super) fn gemm(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
-    let (x, by) = (given(inputs, 0)?, given(inputs, 1)?);
-    if node.whole("transA", 0) != 0 || by.axes.len() != 2 || !by.is_constant() {
-        return Err("its second input is no constant matrix, or the first is transposed".into());
-    }
-    let by = if node.whole("transB", 0) != 0 { by.clone() } else { by.transposed(&[1, 0]) };
-    let [m, k] = [by.axes[0].len, by.axes[1].len];
-    let (alpha, beta) = (node.float("alpha", 1.0), node.float("beta", 1.0));
-    let weight = by.floats().ok_or("no constant")?.into_iter().map(|value| value * alpha).collect();
-    let bias = match some(inputs, 2) {
-        None => None,
-        Some(bias) => {
-            let values = bias.floats().ok_or("its third input is no constant")?;
-            let values = match values.len() {
-                1 => vec![values[0]; m],
-                count if count == m => values,
-                count => return Err(format!("{count} biases for {m} results")),
-            };
-            Some(values.into_iter().map(|value| value * beta).collect())
-        }
-    };
-    product(import, x, weight, [m, k], bias)
 }
 
 pub(super) fn resize(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
