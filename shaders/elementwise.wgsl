@@ -78,9 +78,6 @@ fn calculate(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
 #if OP == 11
     return select(vec4<f32>(0.0), vec4<f32>(1.0), a == b);
 #endif
-#if OP == 12
-    return b;
-#endif
 }
 #endif
 

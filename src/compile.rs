@@ -4,11 +4,11 @@ use crate::{
     Error, Result,
     graph::{
         Activated, Activation, Calculate, Calculation, ConstId, Constant, Conv, Ghost, Graph, Input, NodeId, Op, Output, Rearrange,
-        Resample, Separable, Shape, SqueezeExcite, TensorType,
+        Resample, Separable, Shape, SqueezeExcite, TensorType, TopK,
     },
     kernels::{
         conv2d, depthwise, elementwise, ghost, linear, pointwise, pool, preprocess, rearrange, relayout, resample, separable, softmax,
-        softmax_top_k, squeeze_excite,
+        softmax_top_k, squeeze_excite, top_k,
     },
     plan::{
         ConstantCache, Form, Place, Placement, Plan, PlanInput, PlanOptions, PlanOutput, Precision, check_size,
@@ -124,12 +124,17 @@ impl<'a> Compiler<'a> {
             Op::Activate(activation) => self.elementwise(id, None, *activation),
             Op::Add => self.elementwise(id, Some(Calculation::Add.into()), Activation::Identity),
             Op::Multiply => self.elementwise(id, Some(Calculation::Multiply.into()), Activation::Identity),
+            Op::Constant(constant) => {
+                let (constant, output) = (self.constant(*constant), self.output(id));
+                elementwise::lower_constant(self.name(id), Owner::node(id), constant, &output, &mut self.emit);
+            }
             Op::Calculate(calculate) => self.elementwise(id, Some(*calculate), Activation::Identity),
             Op::Pool(pool) => self.pool(id, Some(*pool)),
             Op::GlobalPool => self.pool(id, None),
             Op::Resample(resample) => self.resample(id, *resample),
             Op::Rearrange(rearrange) => self.rearrange(id, rearrange),
             Op::Softmax => self.softmax(id),
+            Op::TopK(top_k) => self.top_k(id, *top_k),
             Op::Concat => self.concat(id),
             Op::Slice { start, len } => self.slice(id, *start, *len),
         }
@@ -552,6 +557,13 @@ impl<'a> Compiler<'a> {
             output: self.output(id),
         };
         rearrange::lower(&problem, &mut self.emit);
+    }
+
+    fn top_k(&mut self, id: NodeId, top_k: TopK) {
+        let source = self.input(id, 0);
+        let input = self.view_as(source, &Layout::plain(self.shapes[source.0].c));
+        let problem = top_k::Problem { name: self.name(id).into(), input, top_k, output: self.output(id) };
+        top_k::lower(&problem, &mut self.emit);
     }
 
     fn softmax(&mut self, id: NodeId) {

@@ -144,8 +144,7 @@ pub(crate) fn calculate(op: usize, a: Block, b: Block) -> Block {
         8 => each(f32::max),
         9 => each(f32::powf),
         10 => each(|a, b| b.powf(a)),
-        11 => each(|a, b| f32::from(u8::from(a == b))),
-        _ => b,
+        _ => each(|a, b| f32::from(u8::from(a == b))),
     }
 }
 

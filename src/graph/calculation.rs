@@ -29,13 +29,11 @@ pub enum Calculation {
     PowerOf = 10,
     /// 1 where they are equal, else 0.
     Equal = 11,
-    /// b
-    Second = 12,
 }
 
 impl Calculation {
     /// What graphs in JSON and cases of kernels call them.
-    pub(crate) const NAMES: [(&'static str, Self); 12] = [
+    pub(crate) const NAMES: [(&'static str, Self); 11] = [
         ("add", Self::Add),
         ("multiply", Self::Multiply),
         ("subtract", Self::Subtract),
@@ -47,7 +45,6 @@ impl Calculation {
         ("power", Self::Power),
         ("power_of", Self::PowerOf),
         ("equal", Self::Equal),
-        ("second", Self::Second),
     ];
 
     /// The calculation with a and b exchanged.

@@ -5,7 +5,7 @@
 
 use super::{
     Activation, Axis, Calculate, Calculation, ConstId, Constant, Conv, Coordinates, Element, Extent, Filter, Graph, Nearest, NodeId, Op,
-    Pool, PoolKind, Rearrange, Resample, TensorType,
+    Pool, PoolKind, Rearrange, Resample, TensorType, TopK,
 };
 use crate::json::Value;
 use std::collections::BTreeMap;
@@ -124,6 +124,7 @@ impl Reading<'_> {
             "activate" => Op::Activate(self.activation(fields)?),
             "add" => Op::Add,
             "multiply" => Op::Multiply,
+            "constant" => Op::Constant(self.constant(fields, "value")?),
             "calculate" => {
                 Op::Calculate(Calculate { by: fields.one_of("by", &Calculation::NAMES)?, operand: self.some_constant(fields, "operand")? })
             }
@@ -146,6 +147,12 @@ impl Reading<'_> {
                 coordinates: fields.one_of("coordinates", &Coordinates::NAMES)?,
             }),
             "softmax" => Op::Softmax,
+            "top_k" => Op::TopK(TopK {
+                k: fields.whole("k")?,
+                is_smallest: fields.whole_or("is_smallest", 0)? != 0,
+                is_last: fields.whole_or("is_last", 0)? != 0,
+                places: fields.whole_or("places", 0)? != 0,
+            }),
             "rearrange" => Op::Rearrange(Rearrange {
                 of: fields.whole_list("of")?,
                 start: fields.pair("start")?,
@@ -404,6 +411,15 @@ mod write {
                     say_activation(*then, &mut say);
                 }
                 Op::Activate(activation) => say_activation(*activation, &mut say),
+                Op::TopK(top_k) => {
+                    say("k", whole(top_k.k));
+                    for (key, is_so) in [("is_smallest", top_k.is_smallest), ("is_last", top_k.is_last), ("places", top_k.places)] {
+                        if is_so {
+                            say(key, whole(1));
+                        }
+                    }
+                }
+                Op::Constant(id) => say("value", constant(id)),
                 Op::Calculate(calculate) => {
                     say("by", name_of(&Calculation::NAMES, calculate.by));
                     calculate.operand.iter().for_each(|operand| say("operand", constant(operand)));

@@ -23,7 +23,7 @@ pub use activation::{Activated, Activation};
 pub use calculation::{Calculate, Calculation};
 pub use end::{Input, Output, TensorType};
 pub use ghosts::GhostMapsOf;
-pub use op::{Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite};
+pub use op::{Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite, TopK};
 pub use rearrange::{Axis, Rearrange};
 pub use resample::{Coordinates, Extent, Filter, Nearest, Resample};
 pub use shape::Shape;

@@ -204,6 +204,24 @@ pub struct Separable {
     pub pointwise: Conv,
 }
 
+/// The first channels of each pixel in the order of their values, the largest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopK {
+    /// How many.
+    pub k: usize,
+    /// The smallest first.
+    pub is_smallest: bool,
+    /// Of equal values that of the channel with the highest number first, not the lowest.
+    pub is_last: bool,
+    /// The channels' numbers, not their values.
+    pub places: bool,
+}
+
+impl TopK {
+    /// Channels of which numbers can be told in any precision.
+    const MOST_CHANNELS: usize = 2048;
+}
+
 /// An operation on `[n, c, h, w]` tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
@@ -234,6 +252,8 @@ pub enum Op {
     Add,
     /// The product of two tensors of one shape, or of one and a `[n, c, 1, 1]`.
     Multiply,
+    /// A constant `[c, h, w]`, for as many images as the input has.
+    Constant(ConstId),
     /// Another calculation of two tensors of one shape, of one and a `[n, c, 1, 1]`, or with a
     /// constant.
     Calculate(Calculate),
@@ -256,6 +276,8 @@ pub enum Op {
     Rearrange(Rearrange),
     /// The softmax over the channels of each pixel.
     Softmax,
+    /// The largest channels of each pixel, or their numbers: `[n, k, h, w]`.
+    TopK(TopK),
     /// A linear layer on one-pixel maps: weight `[c_out, c_in]`, optional bias `[c_out]`.
     Linear {
         /// `[c_out, c_in]`.
@@ -328,6 +350,7 @@ impl Op {
             Op::Activate(_) => "activate",
             Op::Add => "add",
             Op::Multiply => "multiply",
+            Op::Constant(_) => "constant",
             Op::Calculate(_) => "calculate",
             Op::Concat => "concat",
             Op::Slice { .. } => "slice",
@@ -336,6 +359,7 @@ impl Op {
             Op::Resample(_) => "resample",
             Op::Rearrange(_) => "rearrange",
             Op::Softmax => "softmax",
+            Op::TopK(_) => "top_k",
             Op::Linear { .. } => "linear",
             Op::Ghost(_) => "ghost",
             Op::SqueezeExcite(_) => "squeeze_excite",
@@ -382,6 +406,16 @@ impl Op {
                 }
                 Ok(inputs[0])
             }
+            Op::TopK(top_k) => {
+                arity(1)?;
+                match inputs[0] {
+                    c if top_k.k == 0 || top_k.k > c => Err(format!("{} of {c} channels", top_k.k)),
+                    c if top_k.places && c > TopK::MOST_CHANNELS => {
+                        Err(format!("numbers of {c} channels; up to {} are exact in halves", TopK::MOST_CHANNELS))
+                    }
+                    _ => Ok(top_k.k),
+                }
+            }
             Op::Resample(resample) => {
                 arity(1)?;
                 resample.check()?;
@@ -398,6 +432,14 @@ impl Op {
                     return Err(format!("inputs have {} and {} channels", inputs[0], inputs[1]));
                 }
                 Ok(inputs[0])
+            }
+            Op::Constant(id) => {
+                arity(1)?;
+                let constant = filters(constants, *id)?;
+                match constant.shape[..] {
+                    [c, h, w] if c * h * w > 0 => Ok(c),
+                    _ => Err(format!("`{}` has shape {}, needs channels, rows and columns", constant.name, Sides(&constant.shape))),
+                }
             }
             Op::Calculate(calculate) => {
                 arity(2 - usize::from(calculate.operand.is_some()))?;
@@ -462,6 +504,7 @@ impl Op {
                 ])
             }
             Op::GlobalPool | Op::SqueezeExcite(_) => Ok([1, 1]),
+            Op::Constant(id) => Ok([constants[id.0].shape[1], constants[id.0].shape[2]]),
             Op::Resample(resample) => resample.size(inputs[0]),
             Op::Rearrange(rearrange) => rearrange.size(inputs[0]),
             Op::Linear { .. } => one_pixel(inputs[0]),
@@ -526,6 +569,7 @@ impl Op {
             Op::Conv(c) => conv(c).collect(),
             Op::BatchNorm { weight, bias, mean, var, .. } => vec![weight, bias, mean, var],
             Op::Activate(activation) => activation.parameter_mut().into_iter().collect(),
+            Op::Constant(id) => vec![id],
             Op::Calculate(calculate) => calculate.operand.as_mut().into_iter().collect(),
             Op::Linear { weight, bias, activation } => [weight].into_iter().chain(bias).chain(activation.parameter_mut()).collect(),
             Op::Ghost(g) => {

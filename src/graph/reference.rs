@@ -52,6 +52,7 @@ fn node_value(graph: &Graph, op: &Op, arguments: &[(&[f64], Shape)], out: Shape)
             };
             calculate(*by, a, b)
         }),
+        Op::Constant(id) => each(out, |[_, c, y, x_]| constant(*id, (c * out.h + y) * out.w + x_)),
         Op::Concat => each(out, |[n, c, y, x_]| {
             let mut c = c;
             for (values, shape) in arguments {
@@ -72,6 +73,14 @@ fn node_value(graph: &Graph, op: &Op, arguments: &[(&[f64], Shape)], out: Shape)
         Op::Rearrange(rearrange) => each(out, |[n, c, y, x_]| {
             let [channel, pixel] = rearrange.source((c * out.h + y) * out.w + x_);
             x[(n * shape.c + channel) * shape.pixels() + pixel]
+        }),
+        Op::TopK(top_k) => each(out, |[n, rank, y, x_]| {
+            let mut all: Vec<(f64, usize)> = (0..shape.c).map(|c| (x[at(shape, [n, c, y, x_])], c)).collect();
+            all.sort_by(|(v, a), (w, b)| {
+                let by_value = if top_k.is_smallest { v.total_cmp(w) } else { w.total_cmp(v) };
+                by_value.then(if top_k.is_last { b.cmp(a) } else { a.cmp(b) })
+            });
+            if top_k.places { all[rank].1 as f64 } else { all[rank].0 }
         }),
         Op::Softmax => {
             let total = |n: usize, y: usize, x_: usize| (0..shape.c).map(|c| x[at(shape, [n, c, y, x_])].exp()).sum::<f64>();
@@ -191,7 +200,6 @@ fn calculate(by: Calculation, a: f64, b: f64) -> f64 {
         Calculation::Minimum => a.min(b),
         Calculation::Maximum => a.max(b),
         Calculation::Power => a.powf(b),
-        Calculation::Second => b,
         Calculation::Equal => f64::from(u8::from(a == b)),
         Calculation::SubtractFrom | Calculation::DivideInto | Calculation::PowerOf => calculate(by.exchanged(), b, a),
     }

@@ -77,7 +77,8 @@ rooms! {
     separable
     softmax
     softmax_top_k
-    squeeze_excite;
+    squeeze_excite
+    top_k;
     in front of plans:
     resize
 }

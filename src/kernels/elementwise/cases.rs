@@ -50,7 +50,6 @@ pub const CASES: Cases = Cases {
         "2x10x6x5 --with maximum --second pixel --activation relu6",
         "2x10x6x5 --with add --second constant --activation p_relu",
         "1x10x6x5 --with equal",
-        "2x10x6x5 --with second --second constant --parts 3x7",
     ],
     build,
 };

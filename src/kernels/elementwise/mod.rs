@@ -101,3 +101,26 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         None => launch,
     });
 }
+
+/// Adds the step that writes a constant `[c, h, w]` for each image of `output`.
+pub fn lower_constant(name: &str, owner: Owner, constant: &Constant, output: &TensorView, emit: &mut Emitter<'_>) {
+    let pixels = output.shape.pixels();
+    let values = emit.weights(owner, KERNEL, 0, &|| pack::depthwise(&constant.data, output.layout.lanes(), pixels));
+    let outputs = (output.shape.n * pixels * output.blocks()) as u32;
+    let workgroups = outputs.div_ceil(INVOCATIONS);
+    let params = Params {
+        pixels: pixels as u32,
+        blocks: output.blocks() as u32,
+        outputs,
+        workgroups,
+        a_offset: 0,
+        a_stride: 0,
+        b_offset: 0,
+        b_stride: 0,
+        output_offset: output.place.offset,
+        output_stride: output.place.stride,
+        b_is_gate: 0,
+    };
+    let defines = [("WG", INVOCATIONS.into()), ("OP", 0), ("GATE", 0), ("ACTIVATION", 0), ("F16", emit.f16().into())];
+    emit.launch(Launch::new(name, Dispatch::new(KERNEL, &defines, &params, workgroups)).constant("a", values).writes("output", output));
+}

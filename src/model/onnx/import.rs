@@ -271,33 +271,19 @@ impl<'m> Import<'m> {
         Ok(!batched)
     }
 
-    /// A constant as a node: for as many images as the first input has.
+    /// A constant as a node, which has to be for one image.
     fn constant(&mut self, value: &Value) -> Result<Value, String> {
-        let input = self.graph.inputs().first().map(|input| input.node).ok_or("a result is a constant, and there is no input")?;
-        let [c, h, w] = [self.inputs[0].c, self.inputs[0].h, self.inputs[0].w];
-        let (like, len) = (Self::view_of_vector((input, [c, h, w]), &[1, c]), value.count());
-        let like = Value { axes: vec![Axis { len: 1, channels: 0, pixels: 0 }, Axis { len: c, channels: 1, pixels: 0 }], ..like };
-        let whole = Value::constant(&[1, len], value.numbers().ok_or("a result is no constant")?);
-        let made = self.constant_maps("constant", &whole, &like, [len, 1, 1])?;
+        let made = self.constant_maps("constant", value, [value.count(), 1, 1])?;
         self.is_single = true;
         Ok(Value { batch: None, ..Self::view_of_vector(made, &value.dims()) })
     }
 
-    /// Maps of constant values for as many images as there are of `like`, whose maps are as large.
-    pub fn constant_maps(&mut self, name: &str, value: &Value, like: &Value, [len, h, w]: [usize; 3]) -> Result<Maps, String> {
+    /// Maps of constant values, row by row, for as many images as there are.
+    pub fn constant_maps(&mut self, name: &str, value: &Value, maps: [usize; 3]) -> Result<Maps, String> {
+        let input = self.graph.inputs().first().map(|input| input.node).ok_or("a constant, and there is no input")?;
         let values = value.floats().ok_or("an input is no constant")?;
-        let have = like.axes[usize::from(like.batch.is_some())].len;
-        let (node, of) = self.maps(like, [have, h, w])?;
-        // As many channels as there are, as often as need be; their values do not count.
-        let mut nodes = vec![node; len / have];
-        if len % have > 0 {
-            nodes.push(self.add(&format!("{name}.rest"), Op::Slice { start: 0, len: len % have }, &[node])?.0);
-        }
-        let (node, of) = match nodes[..] {
-            [one] => (one, [len, of[1], of[2]]),
-            _ => self.add(&format!("{name}.like"), Op::Concat, &nodes)?,
-        };
-        self.with_maps(name, (node, of), Calculation::Second, values)
+        let constant = self.matrix(&named(name, "value"), &maps, values)?;
+        self.add(name, Op::Constant(constant), &[input])
     }
 
     fn node(&mut self, node: &Node<'m>, around: &Around<'_>, refused: &mut Refused) {

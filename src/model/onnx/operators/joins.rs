@@ -58,7 +58,7 @@ fn joined(import: &mut Import<'_>, suffix: &str, mut values: Vec<Value>, axis: u
         let turned = value.transposed(&order);
         let maps = match value.is_constant() {
             false => import.maps(&turned, [len, h, w])?,
-            true => import.constant_maps(&format!("{suffix}part{at}"), &turned, &like.transposed(&order), [len, h, w])?,
+            true => import.constant_maps(&format!("{suffix}part{at}"), &turned, [len, h, w])?,
         };
         nodes.push(maps.0);
     }

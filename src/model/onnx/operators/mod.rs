@@ -15,6 +15,8 @@ use super::import::Operator;
 pub(super) const OPERATORS: &[(&str, Operator)] = &[
     ("Abs", functions::function),
     ("Add", functions::binary),
+    ("ArgMax", reductions::arg_max),
+    ("ArgMin", reductions::arg_max),
     ("AveragePool", windows::pool),
     ("BatchNormalization", windows::batch_norm),
     ("Cast", views::cast),
@@ -69,6 +71,7 @@ pub(super) const OPERATORS: &[(&str, Operator)] = &[
     ("Sub", functions::binary),
     ("Sum", functions::binary),
     ("Tanh", functions::function),
+    ("TopK", reductions::top_k),
     ("Transpose", views::transpose),
     ("Unsqueeze", views::unsqueeze),
     ("Upsample", windows::resize),

@@ -2,7 +2,7 @@
 
 use super::given::{Inputs, Made, given, numbers, side};
 use crate::{
-    graph::{Axis, Op, Pool, PoolKind},
+    graph::{Axis, Op, Pool, PoolKind, TopK},
     model::onnx::{
         import::{Import, Maps},
         proto::Node,
@@ -125,4 +125,35 @@ pub(super) fn softmax(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<
     let maps = parted.maps(import, channels, pixels)?;
     let made = import.add("", Op::Softmax, &[maps.0])?;
     Ok(vec![parted.view(made, channels, pixels)])
+}
+
+pub(super) fn arg_max(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
+    let x = given(inputs, 0)?;
+    let axis = side(node.whole("axis", 0), x.axes.len())?;
+    let is_smallest = node.op == "ArgMin";
+    let top_k = TopK { k: 1, is_smallest, is_last: node.whole("select_last_index", 0) != 0, places: true };
+    let made = first(import, "", x, axis, top_k)?;
+    Ok(vec![if node.whole("keepdims", 1) == 0 { made.without(axis, 0) } else { made }])
+}
+
+pub(super) fn top_k(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
+    let x = given(inputs, 0)?;
+    let axis = side(node.whole("axis", -1), x.axes.len())?;
+    let k = match numbers(node, "k", inputs, 1)?.as_deref() {
+        Some(&[k]) => usize::try_from(k).map_err(|_| format!("{k} values"))?,
+        _ => return Err("without its number".into()),
+    };
+    let of = |places| TopK { k, is_smallest: node.whole("largest", 1) == 0, is_last: false, places };
+    let wanted = |at: usize| node.outputs.get(at).is_some_and(|name| !name.is_empty());
+    let values = first(import, "values", x, axis, of(false))?;
+    Ok(if wanted(1) { vec![values, first(import, "places", x, axis, of(true))?] } else { vec![values] })
+}
+
+/// The first places of a side, in the order of their values.
+fn first(import: &mut Import<'_>, suffix: &str, x: &Value, axis: usize, top_k: TopK) -> Result<Value, String> {
+    let mut parted = Parted::new(import, x, vec![axis]);
+    let maps = parted.maps(import, &parted.sides, &parted.others)?;
+    let made = import.add(suffix, Op::TopK(top_k), &[maps.0])?;
+    parted.value.axes[axis].len = top_k.k;
+    Ok(Value { is_whole: top_k.places || x.is_whole, ..parted.view(made, &parted.sides, &parted.others) })
 }

@@ -166,9 +166,13 @@ pub(super) fn conv_transpose(import: &mut Import<'_>, node: &Node<'_>, inputs: &
     if let Some(wanted) = wanted.or(matches!(auto, "SAME_UPPER" | "SAME_LOWER").then(|| [h * stride[0], w * stride[1]])) {
         for axis in 0..2 {
             let span = (size[axis] - 1) * stride[axis] + dilation[axis] * (kernel[axis] - 1) + 1 + more[axis];
-            let total = (span as isize - wanted[axis] as isize).max(0);
+            let total = span as isize - wanted[axis] as isize;
             let [less, rest] = [total / 2, total - total / 2];
-            pads[axis] = if auto == "SAME_UPPER" { [less, rest] } else { [rest, less] };
+            pads[axis] = match auto {
+                _ if total < 0 => [0, total],
+                "SAME_UPPER" => [less, rest],
+                _ => [rest, less],
+            };
         }
     } else {
         let (near, surplus) = padding(node, size, kernel, [1, 1], [1, 1])?;
@@ -295,6 +299,13 @@ pub(super) fn resize(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'
     };
     let default = if import.opset < 11 { ["asymmetric", "floor"] } else { ["half_pixel", "round_prefer_floor"] };
     let coordinates = one_of(node.text("coordinate_transformation_mode", default[0]), &Coordinates::NAMES, "coordinates by")?;
+    // ONNX's own result is of a length with a fraction then, that of others of whole pixels.
+    if coordinates == Coordinates::AlignCorners
+        && let Extent::Scales(scales) = extent
+        && (scales[0] * x.axes[2].len as f32).fract() + (scales[1] * x.axes[3].len as f32).fract() != 0.0
+    {
+        return Err("align_corners by scales that leave a part of a pixel".into());
+    }
     let filter = match node.text("mode", "nearest") {
         "nearest" => Filter::Nearest(one_of(node.text("nearest_mode", default[1]), &Nearest::NAMES, "the nearest by")?),
         "linear" | "bilinear" => Filter::Bilinear,
