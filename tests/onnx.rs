@@ -3,7 +3,7 @@
 mod common;
 
 use common::{net::Random, relative_difference, tolerance};
-use ghostnet::{AnyTensor, Engine, Network, Tensor, Values, plan::Form};
+use ghostnet::{AnyTensor, Engine, Network, Open, Tensor, Values, plan::Form};
 
 /// A protobuf message under construction.
 #[derive(Default, Clone)]
@@ -51,24 +51,29 @@ enum Is<'a> {
 struct Onnx(Message);
 
 impl Onnx {
-    fn end(&mut self, field: u64, name: &str, dims: &[i64]) {
+    fn end(&mut self, field: u64, kind: i64, name: &str, dims: &[i64]) {
         let side = |shape: Message, &len: &i64| match len {
             0 => shape.message(1, Message::default().text(2, "open")),
             len => shape.message(1, Message::default().whole(1, len)),
         };
         let shape = dims.iter().fold(Message::default(), side);
-        let tensor = Message::default().whole(1, 1).message(2, shape);
+        let tensor = Message::default().whole(1, kind).message(2, shape);
         let info = Message::default().text(1, name).message(2, Message::default().message(1, tensor));
         self.0 = std::mem::take(&mut self.0).message(field, info);
     }
 
-    fn input(mut self, name: &str, dims: &[i64]) -> Self {
-        self.end(11, name, dims);
+    fn input(self, name: &str, dims: &[i64]) -> Self {
+        self.input_of(1, name, dims)
+    }
+
+    /// An input of one of ONNX's types.
+    fn input_of(mut self, kind: i64, name: &str, dims: &[i64]) -> Self {
+        self.end(11, kind, name, dims);
         self
     }
 
     fn output(mut self, name: &str) -> Self {
-        self.end(12, name, &[]);
+        self.end(12, 1, name, &[]);
         self
     }
 
@@ -76,6 +81,13 @@ impl Onnx {
         let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let tensor = dims.iter().fold(Message::default(), |tensor, &dim| tensor.whole(1, dim));
         self.0 = self.0.message(5, tensor.whole(2, 1).text(8, name).bytes(9, &raw));
+        self
+    }
+
+    /// A constant of signed bytes.
+    fn bytes_of(mut self, name: &str, dims: &[i64], values: &[u8]) -> Self {
+        let tensor = dims.iter().fold(Message::default(), |tensor, &dim| tensor.whole(1, dim));
+        self.0 = self.0.message(5, tensor.whole(2, 3).text(8, name).bytes(9, values));
         self
     }
 
@@ -253,12 +265,16 @@ fn reshapes_slices_and_broadcasts_are_numpys() {
 #[test]
 fn activations_of_any_slope_and_range() {
     type Case<'a> = (&'a str, &'a [(&'a str, Is<'a>)], fn(f32) -> f32);
-    let functions: [Case<'_>; 6] = [
+    let functions: [Case<'_>; 10] = [
         ("LeakyRelu", &[("alpha", Is::Float(0.1))], |x| if x > 0.0 { x } else { 0.1 * x }),
         ("HardSigmoid", &[], |x| (0.2 * x + 0.5).clamp(0.0, 1.0)),
         ("HardSwish", &[], |x| x * ((x + 3.0) / 6.0).clamp(0.0, 1.0)),
         ("Tanh", &[], f32::tanh),
         ("Abs", &[], f32::abs),
+        ("Exp", &[], f32::exp),
+        ("Gelu", &[], |x| x / (1.0 + (-1.5976 * x - 0.07135 * x * x * x).exp())),
+        ("Clip", &[("min", Is::Float(-1.5)), ("max", Is::Float(2.0))], |x| x.clamp(-1.5, 2.0)),
+        ("Clip", &[("min", Is::Float(0.0)), ("max", Is::Float(1.5))], |x| x.clamp(0.0, 1.5)),
         ("Neg", &[], |x| -x),
     ];
     for (op, attributes, function) in functions {
@@ -266,8 +282,234 @@ fn activations_of_any_slope_and_range() {
         let x: Vec<f32> = (0..45).map(|v| (v as f32 - 22.0) / 5.0).collect();
         let wanted: Vec<f32> = x.iter().map(|&x| function(x)).collect();
         let results = run(&network, "x", &[1, 5, 1, 9], &x);
+        // That of Gelu is another approximation.
+        let most = if op == "Gelu" { 1e-3 } else { 1e-5 };
+        assert!(relative_difference(&results[0].1, &wanted) <= most, "{op}");
+    }
+}
+
+#[test]
+fn swish_that_is_spelled_out_is_one_activation() {
+    let onnx = |last: &str, attributes: &[(&str, Is<'_>)]| {
+        Onnx::default()
+            .input("x", &[1, 3, 2, 5])
+            .weights("w", &[4, 3, 1, 1], &Random(6).values(12))
+            .weights("three", &[1], &[3.0])
+            .weights("six", &[1], &[6.0])
+            .node("Conv", &["x", "w"], &["a"], &[])
+            .node("Add", &["a", "three"], &["b"], &[])
+            .node("Clip", &["b"], &["c"], &[("min", Is::Float(0.0)), ("max", Is::Float(6.0))])
+            .node("Mul", &["c", "a"], &["d"], &[])
+            .node(last, &["d", "six"], &["y"], attributes)
+            .output("y")
+    };
+    let network = onnx("Div", &[]).network().unwrap();
+    let plan = common::cpu().load(network.clone()).unwrap().plan(1, 2, 5, Form::Tensors).unwrap();
+    assert_eq!(plan.steps.len(), 1);
+    // By another number it is none.
+    let other = onnx("Mul", &[]).network().unwrap();
+    assert!(common::cpu().load(other.clone()).unwrap().plan(1, 2, 5, Form::Tensors).unwrap().steps.len() > 1);
+    let x = Random(8).values(30);
+    let [swish, product] = [&network, &other].map(|network| run(network, "x", &[1, 3, 2, 5], &x).remove(0).1);
+    let wanted: Vec<f32> = product.iter().map(|v| v / 36.0).collect();
+    assert!(relative_difference(&swish, &wanted) <= tolerance::KERNEL);
+}
+
+#[test]
+fn transposed_convolutions_are_sums_over_what_they_scatter() {
+    // Stride, kernel, padding, output padding, dilation, groups.
+    for [stride, kernel, pad, more, dilation, groups] in
+        [[2, 2, 0, 0, 1, 1], [2, 4, 1, 0, 1, 1], [3, 3, 1, 1, 1, 2], [1, 3, 0, 0, 2, 1], [2, 5, 2, 1, 1, 4], [4, 2, 0, 2, 1, 1]]
+    {
+        let (c, of_group, [h, w]) = (4, 3, [5usize, 4]);
+        let mut random = Random(11);
+        let (x, weights, bias) =
+            (random.values(c * h * w), random.values(c * of_group * kernel * kernel), random.values(of_group * groups));
+        let [s, p, m, d] = [stride, pad, more, dilation].map(|v| v as i64);
+        let onnx = Onnx::default()
+            .input("x", &[1, c as i64, h as i64, w as i64])
+            .weights("w", &[c as i64, of_group as i64, kernel as i64, kernel as i64], &weights)
+            .weights("b", &[(of_group * groups) as i64], &bias)
+            .node(
+                "ConvTranspose",
+                &["x", "w", "b"],
+                &["y"],
+                &[
+                    ("strides", Is::Wholes(&[s, s])),
+                    ("pads", Is::Wholes(&[p; 4])),
+                    ("output_padding", Is::Wholes(&[m, m])),
+                    ("dilations", Is::Wholes(&[d, d])),
+                    ("group", Is::Whole(groups as i64)),
+                ],
+            )
+            .output("y");
+        let results = run(&onnx.network().unwrap(), "x", &[1, c, h, w], &x);
+        let [rows, columns] = [h, w].map(|size| (size - 1) * stride + dilation * (kernel - 1) + 1 + more - 2 * pad);
+        let mut wanted: Vec<f32> = bias.iter().flat_map(|&bias| vec![bias; rows * columns]).collect();
+        for (i, y, x_) in (0..c).flat_map(|i| (0..h).flat_map(move |y| (0..w).map(move |x_| (i, y, x_)))) {
+            for (o, ky, kx) in (0..of_group).flat_map(|o| (0..kernel).flat_map(move |ky| (0..kernel).map(move |kx| (o, ky, kx)))) {
+                let (row, column) = (y * stride + ky * dilation, x_ * stride + kx * dilation);
+                if (pad..pad + rows).contains(&row) && (pad..pad + columns).contains(&column) {
+                    let to = (i / (c / groups) * of_group + o) * rows * columns + (row - pad) * columns + column - pad;
+                    wanted[to] += x[(i * h + y) * w + x_] * weights[((i * of_group + o) * kernel + ky) * kernel + kx];
+                }
+            }
+        }
+        assert_eq!(results[0].0, [1, of_group * groups, rows, columns]);
+        assert!(relative_difference(&results[0].1, &wanted) <= tolerance::KERNEL, "{stride} {kernel} {pad} {more} {dilation} {groups}");
+    }
+}
+
+#[test]
+fn padding_of_every_mode_is_numpys() {
+    let x: Vec<f32> = (0..24).map(|v| v as f32 + 1.0).collect();
+    type Place = fn(isize, isize) -> Option<isize>;
+    let modes: [(&str, f32, Place); 4] = [
+        ("constant", 0.0, |at, len| (0..len).contains(&at).then_some(at)),
+        ("constant", 2.5, |at, len| (0..len).contains(&at).then_some(at)),
+        ("edge", 0.0, |at, len| Some(at.clamp(0, len - 1))),
+        ("reflect", 0.0, |at, len| {
+            Some(if at < 0 {
+                -at
+            } else if at >= len {
+                2 * len - 2 - at
+            } else {
+                at
+            })
+        }),
+    ];
+    for (mode, value, place) in modes {
+        for pads in [[0, 0, 1, 2, 0, 0, 1, 0], [0, 1, 0, 1, 0, 1, 1, 1], [0, 0, -1, 1, 0, 0, 0, 2]] {
+            let onnx = Onnx::default()
+                .input("x", &[1, 2, 3, 4])
+                .wholes("pads", &pads)
+                .weights("value", &[1], &[value])
+                .node("Pad", &["x", "pads", "value"], &["y"], &[("mode", Is::Text(mode))])
+                .output("y");
+            let results = run(&onnx.network().unwrap(), "x", &[1, 2, 3, 4], &x);
+            let sizes = [0, 1, 2].map(|side| ([2, 3, 4][side] + pads[side + 1] + pads[side + 5]) as usize);
+            let mut wanted = Vec::new();
+            // What is cut off is gone before a mode looks at what there is.
+            for at in 0..sizes.iter().product::<usize>() {
+                let index = [at / (sizes[1] * sizes[2]), at / sizes[2] % sizes[1], at % sizes[2]];
+                let source: Option<Vec<isize>> = (0..3)
+                    .map(|side| {
+                        let cut = (-pads[side + 1]).max(0) as isize;
+                        let len = [2, 3, 4][side] - cut - (-pads[side + 5]).max(0) as isize;
+                        place(index[side] as isize - pads[side + 1].max(0) as isize, len).map(|place| place + cut)
+                    })
+                    .collect();
+                wanted.push(source.map_or(value, |at| x[((at[0] * 3 + at[1]) * 4 + at[2]) as usize]));
+            }
+            assert_eq!(results[0], ([&[1][..], &sizes].concat(), wanted), "{mode} {pads:?}");
+        }
+    }
+}
+
+#[test]
+fn zeros_in_front_of_a_convolution_are_its_padding() {
+    let onnx = Onnx::default()
+        .input("x", &[1, 3, 5, 6])
+        .weights("w", &[4, 3, 3, 3], &Random(2).values(108))
+        .wholes("pads", &[0, 0, 0, 0, 0, 0, 1, 1])
+        .node("Pad", &["x", "pads"], &["a"], &[])
+        .node("Conv", &["a", "w"], &["y"], &[("strides", Is::Wholes(&[2, 2]))])
+        .output("y");
+    let plan = common::cpu().load(onnx.network().unwrap()).unwrap().plan(1, 5, 6, Form::Tensors).unwrap();
+    assert_eq!(plan.steps.len(), 1);
+    assert_eq!([plan.outputs[0].shape.h, plan.outputs[0].shape.w], [2, 3]);
+}
+
+#[test]
+fn reductions_over_any_sides() {
+    let x: Vec<f32> = Random(12).values(60);
+    let sum = |values: &[f32]| values.iter().sum::<f32>();
+    type Reduce = fn(&[f32]) -> f32;
+    let kinds: [(&str, Reduce); 3] = [
+        ("ReduceMean", |values| values.iter().sum::<f32>() / values.len() as f32),
+        ("ReduceMax", |values| values.iter().copied().fold(f32::MIN, f32::max)),
+        ("ReduceMin", |values| values.iter().copied().fold(f32::MAX, f32::min)),
+    ];
+    for (op, reduce) in kinds {
+        let onnx = Onnx::default().input("x", &[1, 3, 4, 5]).node(op, &["x"], &["y"], &[("axes", Is::Wholes(&[1, -1]))]).output("y");
+        let results = run(&onnx.network().unwrap(), "x", &[1, 3, 4, 5], &x);
+        let row = |y: usize| (0..3).flat_map(|c| x[(c * 4 + y) * 5..][..5].iter().copied()).collect::<Vec<f32>>();
+        let wanted: Vec<f32> = (0..4).map(|y| reduce(&row(y))).collect();
+        assert_eq!(results[0].0, [1, 1, 4, 1], "{op}");
         assert!(relative_difference(&results[0].1, &wanted) <= 1e-5, "{op}");
     }
+    let onnx = Onnx::default()
+        .input("x", &[1, 3, 4, 5])
+        .wholes("axes", &[2])
+        .node("ReduceSum", &["x", "axes"], &["y"], &[("keepdims", Is::Whole(0))])
+        .output("y");
+    let results = run(&onnx.network().unwrap(), "x", &[1, 3, 4, 5], &x);
+    let wanted: Vec<f32> = (0..15).map(|at| sum(&(0..4).map(|y| x[(at / 5 * 4 + y) * 5 + at % 5]).collect::<Vec<_>>())).collect();
+    assert_eq!(results[0].0, [1, 3, 5]);
+    assert!(relative_difference(&results[0].1, &wanted) <= 1e-5);
+}
+
+#[test]
+fn the_largest_and_their_places() {
+    let x = [3.0, 1.0, 3.0, -2.0, 0.0, 5.0, 5.0, 4.0, 5.0, 1.0];
+    let onnx = Onnx::default()
+        .input("x", &[1, 2, 5])
+        .wholes("k", &[3])
+        .node("TopK", &["x", "k"], &["values", "places"], &[])
+        .node("ArgMax", &["x"], &["first"], &[("axis", Is::Whole(2)), ("keepdims", Is::Whole(0))])
+        .node("ArgMax", &["x"], &["last"], &[("axis", Is::Whole(2)), ("keepdims", Is::Whole(0)), ("select_last_index", Is::Whole(1))])
+        .output("values")
+        .output("places")
+        .output("first")
+        .output("last");
+    let results = run(&onnx.network().unwrap(), "x", &[1, 2, 5], &x);
+    assert_eq!(results[0], (vec![1, 2, 3], vec![3.0, 3.0, 1.0, 5.0, 5.0, 5.0]));
+    assert_eq!(results[1], (vec![1, 2, 3], vec![0.0, 2.0, 1.0, 0.0, 1.0, 3.0]));
+    assert_eq!(results[2], (vec![1, 2], vec![0.0, 0.0]));
+    assert_eq!(results[3], (vec![1, 2], vec![2.0, 3.0]));
+}
+
+#[test]
+fn values_of_8_bits_are_rounded_as_the_file_says() {
+    let onnx = Onnx::default()
+        .input("x", &[1, 2, 2, 3])
+        .weights("scale", &[], &[0.25])
+        .bytes_of("zero", &[], &[(-3i8) as u8])
+        .bytes_of("w", &[2, 2, 1, 1], &[10, 20, (-30i8) as u8, 5])
+        .weights("of_w", &[2], &[0.1, 0.01])
+        .bytes_of("no", &[2], &[0, 0])
+        .node("QuantizeLinear", &["x", "scale", "zero"], &["q"], &[])
+        .node("DequantizeLinear", &["q", "scale", "zero"], &["y"], &[])
+        .node("DequantizeLinear", &["w", "of_w", "no"], &["filters"], &[("axis", Is::Whole(0))])
+        .node("Conv", &["y", "filters"], &["z"], &[])
+        .output("q")
+        .output("y")
+        .output("z");
+    // Halves go to even numbers, and what is too large to the bounds.
+    let x = [0.125, 0.375, -0.125, 100.0, -100.0, 0.0, 1.0, 0.3, -1.0, 2.0, 0.6, 7.7];
+    let results = run(&onnx.network().unwrap(), "x", &[1, 2, 2, 3], &x);
+    let q: Vec<f32> = x.iter().map(|x| ((x * 4.0f32).round_ties_even() - 3.0).clamp(-128.0, 127.0)).collect();
+    let y: Vec<f32> = q.iter().map(|q| (q + 3.0) * 0.25).collect();
+    let z: Vec<f32> =
+        [[1.0, 2.0], [-0.3, 0.05]].iter().flat_map(|w| (0..6).map(|p| w[0] * y[p] + w[1] * y[6 + p]).collect::<Vec<_>>()).collect();
+    assert_eq!((&results[0].1, &results[1].1), (&q, &y));
+    assert!(relative_difference(&results[2].1, &z) <= 1e-6);
+}
+
+#[test]
+fn inputs_that_shapes_depend_on_become_constants() {
+    let onnx =
+        || Onnx::default().input("x", &[1, 6]).input_of(7, "shape", &[2]).node("Reshape", &["x", "shape"], &["y"], &[]).output("y").file();
+    let refused = Network::from_bytes("n.onnx", &onnx()).unwrap_err().to_string();
+    assert!(refused.contains("`shape` is no constant"), "{refused}");
+    let file = std::env::temp_dir().join(format!("ghostnet-given-{}.onnx", std::process::id()));
+    std::fs::write(&file, onnx()).unwrap();
+    let given = [("shape".to_string(), AnyTensor { shape: vec![2], data: Values::I64(vec![2, -1]) })];
+    let network = Network::open_with(&file, &Open { given: &given, ..Open::default() });
+    std::fs::remove_file(&file).unwrap();
+    let network = network.unwrap();
+    assert_eq!(network.constants(), ["shape"]);
+    assert_eq!(run(&network, "x", &[1, 6], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0])[0].0, [2, 3]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Functions of every value.
 
-use super::{ConstId, Constant, op::vector};
+use super::{ConstId, Constant, constants::vector};
 use crate::block::WITH_PARAMETER;
 
 /// A function applied to every value.

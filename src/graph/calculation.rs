@@ -1,6 +1,6 @@
 //! Calculations with two tensors, value by value.
 
-use super::{ConstId, Constant, Shape};
+use super::{ConstId, Constant, Shape, constants::known};
 use crate::text::Sides;
 
 /// What is made of two values a and b. The numbers are those of `shaders/elementwise.wgsl`.
@@ -82,7 +82,7 @@ impl Calculate {
     /// The operand is there, and has these channels.
     pub(super) fn check(self, constants: &[Constant], c: usize) -> Result<(), String> {
         let Some(id) = self.operand else { return Ok(()) };
-        let operand = constants.get(id.0).ok_or("a constant is not in the graph")?;
+        let operand = known(constants, id)?;
         match operand.shape[..] {
             [channels] | [channels, _, _] if channels == c => Ok(()),
             _ => Err(format!("`{}` has shape {}, needs [{c}] or [{c}, rows, columns]", operand.name, Sides(&operand.shape))),

@@ -7,6 +7,7 @@
 
 mod activation;
 mod calculation;
+mod constants;
 mod end;
 mod ghosts;
 mod json;

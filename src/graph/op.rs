@@ -2,7 +2,11 @@
 //!
 //! The first group is what builders use; the second is what passes make of it.
 
-use super::{Activation, Calculate, ConstId, Constant, Rearrange, Resample, Shape, shape::below_largest};
+use super::{
+    Activation, Calculate, ConstId, Constant, Rearrange, Resample, Shape,
+    constants::{known, vector},
+    shape::below_largest,
+};
 use crate::text::Sides;
 
 /// A convolution: weight `[c_out, c_in / groups, kh, kw]`, optional bias `[c_out]`. Sizes are
@@ -92,7 +96,7 @@ impl Conv {
 
     /// Channels of the output; the message says what does not fit.
     fn channels(&self, constants: &[Constant], input: usize) -> Result<usize, String> {
-        let weight = filters(constants, self.weight)?;
+        let weight = known(constants, self.weight)?;
         let &[c_out, c_in, kh, kw] = &weight.shape[..] else {
             return Err(format!("`{}` has shape {}, needs four dimensions", weight.name, Sides(&weight.shape)));
         };
@@ -299,16 +303,6 @@ pub enum Op {
 /// Channels of one node.
 pub(super) const MOST_CHANNELS: usize = 1 << 24;
 
-fn filters(constants: &[Constant], id: ConstId) -> Result<&Constant, String> {
-    constants.get(id.0).ok_or_else(|| "a constant is not in the graph".to_string())
-}
-
-/// The constant has a value for each of `c` channels.
-pub(super) fn vector(constants: &[Constant], id: ConstId, c: usize) -> Result<(), String> {
-    let vector = filters(constants, id)?;
-    if vector.shape == [c] { Ok(()) } else { Err(format!("`{}` has shape {}, needs [{c}]", vector.name, Sides(&vector.shape))) }
-}
-
 /// Output size of a window of `kernel` taps, `dilation` apart, over `size` values.
 fn windows(size: usize, kernel: usize, stride: usize, pad: [usize; 2], dilation: usize) -> Result<usize, String> {
     let (span, [near, far]) = (dilation * (kernel - 1) + 1, pad);
@@ -435,7 +429,7 @@ impl Op {
             }
             Op::Constant(id) => {
                 arity(1)?;
-                let constant = filters(constants, *id)?;
+                let constant = known(constants, *id)?;
                 match constant.shape[..] {
                     [c, h, w] if c * h * w > 0 => Ok(c),
                     _ => Err(format!("`{}` has shape {}, needs channels, rows and columns", constant.name, Sides(&constant.shape))),
@@ -462,7 +456,7 @@ impl Op {
             }
             Op::Linear { weight, bias, activation } => {
                 arity(1)?;
-                let weight = filters(constants, *weight)?;
+                let weight = known(constants, *weight)?;
                 match weight.shape[..] {
                     [c_out, c_in] if c_in == inputs[0] => {
                         bias.iter().try_for_each(|b| vector(constants, *b, c_out))?;

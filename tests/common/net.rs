@@ -4,8 +4,8 @@ use ghostnet::{
     Network, Precision,
     device::{Choice, DeviceClass},
     graph::{
-        Activation, Axis, ConstId, Conv, Coordinates, Filter, Graph, Nearest, NodeId, Op, Pool, PoolKind, Rearrange, Resample, Shape,
-        passes,
+        Activation, Axis, Calculate, Calculation, ConstId, Conv, Coordinates, Filter, Graph, Nearest, NodeId, Op, Pool, PoolKind,
+        Rearrange, Resample, Shape, TopK, passes,
     },
     kernels::{self, case::Case},
     model::families::ghostnet::GhostNet,
@@ -217,6 +217,14 @@ pub fn every_operation(c: usize) -> Graph {
     results.push(sum);
     results.push(net.add(Op::Add, &[input, sum]));
     results.push(net.add(Op::Multiply, &[input, sum]));
+    // Slopes, constants and other calculations.
+    let slope = net.constant(&[c], 0.5);
+    results.push(net.activate(sum, Activation::PRelu(slope)));
+    results.push(net.add(Op::Calculate(Calculate { by: Calculation::Maximum, operand: Some(slope) }), &[sum]));
+    results.push(net.add(Op::Calculate(Calculation::Subtract.into()), &[input, sum]));
+    let constant = net.constant(&[5, 2, 3], 1.0);
+    results.push(net.add(Op::Constant(constant), &[input]));
+    results.push(net.add(Op::TopK(TopK { k: 2, is_smallest: false, is_last: false, places: false }), &[four_groups]));
     // pool
     let mean = net.add(Op::GlobalPool, &[input]);
     results.push(net.add(Op::Multiply, &[input, mean]));

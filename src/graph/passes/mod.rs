@@ -9,6 +9,7 @@ mod fuse_pool;
 mod fuse_residual;
 mod fuse_separable;
 mod fuse_squeeze_excite;
+mod name_activation;
 mod near;
 
 pub use near::{Near, near};
@@ -24,9 +25,10 @@ pub struct Pass {
     pub run: fn(&mut Graph) -> usize,
 }
 
-/// Passes without which no kernel covers the graph. None of them fuses two convolutions or removes
-/// a dispatch beyond BatchNorm's.
-pub const REQUIRED: &[Pass] = &[Pass { name: "fold_batch_norm", run: fold_batch_norm::run }];
+/// Passes without which no kernel covers the graph, and what has to come before them. None of them
+/// fuses two convolutions.
+pub const REQUIRED: &[Pass] =
+    &[Pass { name: "name_activation", run: name_activation::run }, Pass { name: "fold_batch_norm", run: fold_batch_norm::run }];
 
 /// Passes that save dispatches and traffic, in the order in which they build on each other.
 pub const FUSING: &[Pass] = &[
