@@ -11,9 +11,9 @@ pub(crate) fn cut<'t>(text: &'t str, mark: &str) -> Option<(&'t str, &'t str)> {
 
 /// A shape or position as messages show it: `[2, 3]`, as `Debug` does, whose lists are large in the
 /// browser package.
-pub(crate) struct Sides<'a>(pub &'a [usize]);
+pub(crate) struct Sides<'a, T = usize>(pub &'a [T]);
 
-impl fmt::Display for Sides<'_> {
+impl<T: fmt::Display> fmt::Display for Sides<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[")?;
         for (at, side) in self.0.iter().enumerate() {

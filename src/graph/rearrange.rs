@@ -2,6 +2,7 @@
 
 use super::{Shape, shape::below_largest};
 use crate::tensor::count;
+use crate::text::Sides;
 
 /// An axis of a rearranged tensor: how far a step along it goes on the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl Rearrange {
         let lengths: Vec<usize> = self.axes.iter().map(|axis| axis.len).collect();
         let wanted = count(&self.to).filter(|count| *count > 0 && *count <= u32::MAX as usize);
         if wanted.is_none() || wanted != count(&lengths) {
-            return Err(format!("its axes do not enumerate {:?} values", self.to));
+            return Err(format!("its axes do not enumerate {} values", Sides(&self.to)));
         }
         // The least and the most that indices come to.
         for (what, start, most, step) in [

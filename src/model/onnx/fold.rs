@@ -4,7 +4,7 @@ use super::{
     proto::{self, Node},
     value::{Numbers, Value, total},
 };
-use crate::{block::activate, graph::Activation};
+use crate::{block::activate, graph::Activation, text::Sides};
 
 /// More values than any tensor of a mobile network has.
 const MOST: usize = 1 << 28;
@@ -37,12 +37,12 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> 
     let both = |at: usize| match (side(a, at), side(b, at)) {
         (1, other) | (other, 1) => Ok(other),
         (one, other) if one == other => Ok(one),
-        _ => Err(format!("shapes {a:?} and {b:?} do not go together")),
+        _ => Err(format!("shapes {} and {} do not go together", Sides(a), Sides(b))),
     };
     let dims = (0..rank).map(both).collect::<Result<Vec<usize>, String>>()?;
     match total(dims.iter().copied()) {
         count if count <= MOST => Ok(dims),
-        _ => Err(format!("shapes {a:?} and {b:?} make more than {MOST} values")),
+        _ => Err(format!("shapes {} and {} make more than {MOST} values", Sides(a), Sides(b))),
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     AnyTensor,
     graph::{Activation, Axis, Calculate, Calculation, ConstId, Element, Graph, NodeId, Op, Rearrange, Shape, TensorType},
+    text::Sides,
 };
 use std::collections::BTreeMap;
 
@@ -324,7 +325,7 @@ impl<'m> Import<'m> {
 
     /// A constant of ours of a file's; one of a name is taken once.
     pub fn weights(&mut self, name: &str, shape: &[usize], value: &Value) -> Result<ConstId, String> {
-        let key = format!("{name}:{shape:?}");
+        let key = format!("{name}:{}", Sides(shape));
         if let Some(id) = self.constants.get(&key) {
             return Ok(*id);
         }
@@ -424,7 +425,7 @@ impl<'m> Import<'m> {
             (Some(0), &[_, c, h, w]) => self.maps(value, [c, h, w]),
             (Some(0), &[_, c, l]) => self.maps(value, [c, 1, l]),
             (Some(0), &[_, c]) => self.maps(value, [c, 1, 1]),
-            _ => Err(format!("a tensor of shape {dims:?} has no images in front, or more than four sides")),
+            _ => Err(format!("a tensor of shape {} has no images in front, or more than four sides", Sides(&dims))),
         }
     }
 

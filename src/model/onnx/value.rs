@@ -7,6 +7,7 @@ use crate::{
     AnyTensor, Values,
     graph::{Axis, NodeId},
     tensor::count,
+    text::Sides,
 };
 use half::{bf16, f16};
 use std::sync::Arc;
@@ -27,7 +28,6 @@ pub(super) enum Source {
 }
 
 /// A tensor.
-#[derive(Clone)]
 pub(super) struct Value {
     pub source: Source,
     /// A constant is walked over by its `channels` alone.
@@ -39,6 +39,14 @@ pub(super) struct Value {
     pub is_whole: bool,
     /// The least value of a constant's type, where that has 8 bits.
     pub least: Option<f32>,
+}
+
+impl Clone for Value {
+    /// In one place: the browser package has no room for a copy of it in each operator.
+    #[inline(never)]
+    fn clone(&self) -> Self {
+        Self { source: self.source.clone(), axes: self.axes.clone(), ..*self }
+    }
 }
 
 /// The product of lengths; the largest number where that overflows.
@@ -112,13 +120,13 @@ impl Value {
         let dims: Option<Vec<usize>> = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
         let wanted = dims.as_deref().and_then(count).filter(|count| *count <= isize::MAX as usize / 8);
         let (Some(dims), Some(wanted)) = (dims, wanted) else {
-            return Err(format!("tensor `{}` has the impossible shape {:?}", tensor.name, tensor.dims));
+            return Err(format!("tensor `{}` has the impossible shape {}", tensor.name, Sides(&tensor.dims)));
         };
         let held = if tensor.external.is_empty() { Vec::new() } else { external(tensor)? };
         let raw = if tensor.external.is_empty() { tensor.raw } else { &held };
         let numbers = numbers(tensor, raw, wanted)?;
         if numbers.len() != wanted {
-            return Err(format!("tensor `{}` {dims:?} holds {} values", tensor.name, numbers.len()));
+            return Err(format!("tensor `{}` {} holds {} values", tensor.name, Sides(&dims), numbers.len()));
         }
         let least = match tensor.kind {
             2 => Some(0.0),
@@ -216,7 +224,7 @@ impl Value {
             match (axis.len, len) {
                 (have, wanted) if have == wanted => {}
                 (1, _) => *axis = Axis { len, channels: 0, pixels: 0 },
-                _ => return Err(format!("shapes {:?} and {dims:?} do not go together", self.dims())),
+                _ => return Err(format!("shapes {} and {} do not go together", Sides(&self.dims()), Sides(&dims))),
             }
         }
         Ok(made)

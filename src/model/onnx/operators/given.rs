@@ -33,6 +33,12 @@ pub(super) fn side(axis: i64, rank: usize) -> Result<usize, String> {
     usize::try_from(side).ok().filter(|side| *side < rank).ok_or_else(|| format!("side {axis} of a tensor of {rank}"))
 }
 
+/// Sides in their order, each once.
+pub(super) fn sides(axes: &[i64], rank: usize) -> Result<Vec<usize>, String> {
+    let listed = axes.iter().map(|&axis| side(axis, rank)).collect::<Result<Vec<usize>, String>>()?;
+    Ok((0..rank).filter(|side| listed.contains(side)).collect())
+}
+
 /// A pair of an attribute, one number of a 1-d operator standing for columns.
 pub(super) fn pair(values: Option<&[i64]>, otherwise: usize) -> Result<[usize; 2], String> {
     let number = |value: i64| {

@@ -12,6 +12,7 @@ use crate::{
         proto::Node,
         value::{Numbers, Source, Value},
     },
+    text::Sides,
 };
 
 pub(super) fn concat(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
@@ -51,7 +52,7 @@ fn joined(import: &mut Import<'_>, suffix: &str, mut values: Vec<Value>, axis: u
     for (at, value) in values.iter().enumerate() {
         let dims = value.dims();
         if others.iter().any(|&other| dims[other] != like.axes[other].len) {
-            return Err(format!("inputs of shapes {:?} and {dims:?}", like.dims()));
+            return Err(format!("inputs of shapes {} and {}", Sides(&like.dims()), Sides(&dims)));
         }
         let len = dims[axis];
         total += len;
@@ -129,7 +130,7 @@ pub(super) fn pad(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>)
         None => (0..rank).collect(),
     };
     if pads.len() != 2 * sides.len() || pads.iter().any(|pad| pad.unsigned_abs() as usize > MOST) {
-        return Err(format!("widths {pads:?} of {} sides", sides.len()));
+        return Err(format!("widths {} of {} sides", Sides(&pads), sides.len()));
     }
     let value = match some(inputs, 2) {
         Some(value) => value.floats().and_then(|values| values.first().copied()).ok_or("its value is no constant")?,
@@ -230,7 +231,7 @@ pub(super) fn range(_: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Ma
     let (start, limit, delta) = (number(0)?, number(1)?, number(2)?);
     let count = ((limit.float(0) - start.float(0)) / delta.float(0)).ceil().max(0.0);
     if count.is_nan() || count > MOST as f32 {
-        return Err(format!("{count} values"));
+        return Err(format!("more than {MOST} values"));
     }
     let count = count as usize;
     let numbers = match (&start, &delta) {

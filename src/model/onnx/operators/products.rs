@@ -8,13 +8,14 @@ use crate::{
         proto::Node,
         value::{Source, Value},
     },
+    text::Sides,
 };
 
 /// A matrix product with constant rows: `x [.., k]` and `weight [m, k]`, with the bias `[m]`.
 fn product(import: &mut Import<'_>, x: &Value, weight: Vec<f32>, [m, k]: [usize; 2], bias: Option<Vec<f32>>) -> Made {
     let rank = x.axes.len();
     if rank == 0 || x.axes[rank - 1].len != k || x.batch == Some(rank - 1) {
-        return Err(format!("{:?} and a matrix of {m} rows of {k}", x.dims()));
+        return Err(format!("{} and a matrix of {m} rows of {k}", Sides(&x.dims())));
     }
     let bias = bias.map(|bias| import.made("bias", bias)).transpose()?;
     let others: Vec<usize> = (0..rank - 1).filter(|at| Some(*at) != x.batch).collect();

@@ -1,6 +1,6 @@
 //! Operators that make one value of several: means, sums, largest values, and softmax.
 
-use super::given::{Inputs, Made, given, numbers, side};
+use super::given::{Inputs, Made, given, numbers, side, sides};
 use crate::{
     graph::{Axis, Op, Pool, PoolKind, TopK},
     model::onnx::{
@@ -61,14 +61,12 @@ impl Parted {
 pub(super) fn reduce(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
     let x = given(inputs, 0)?;
     let rank = x.axes.len();
-    let mut sides: Vec<usize> = match numbers(node, "axes", inputs, 1)?.filter(|axes| !axes.is_empty()) {
-        Some(axes) => axes.iter().map(|&axis| side(axis, rank)).collect::<Result<_, _>>()?,
+    let reduced = match numbers(node, "axes", inputs, 1)?.filter(|axes| !axes.is_empty()) {
+        Some(axes) => sides(&axes, rank)?,
         None if node.whole("noop_with_empty_axes", 0) != 0 => Vec::new(),
         None => (0..rank).collect(),
     };
-    sides.sort_unstable();
-    sides.dedup();
-    let parted = Parted::new(import, x, sides);
+    let parted = Parted::new(import, x, reduced);
     let (channels, pixels) = (&parted.others, &parted.sides);
     let maps = parted.maps(import, channels, pixels)?;
     let made = match node.op {

@@ -1,6 +1,6 @@
 //! Operators that change how a tensor is walked over, and those that put tensors together.
 
-use super::given::{Inputs, Made, given, numbers, side, some};
+use super::given::{Inputs, Made, given, numbers, side, sides, some};
 use crate::{
     graph::Axis,
     model::onnx::{
@@ -9,6 +9,7 @@ use crate::{
         proto::Node,
         value::{Numbers, Value, total},
     },
+    text::Sides,
 };
 
 pub(super) fn dropout(_: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Made {
@@ -67,7 +68,7 @@ pub(super) fn transpose(_: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>
         None => (0..rank).rev().collect(),
     };
     if order.len() != rank || (0..rank).any(|axis| !order.contains(&axis)) {
-        return Err(format!("order {order:?} of {rank} sides"));
+        return Err(format!("order {} of {rank} sides", Sides(&order)));
     }
     Ok(vec![x.transposed(&order)])
 }
@@ -77,13 +78,13 @@ pub(super) fn reshaped(import: &mut Import<'_>, x: &Value, dims: &[usize]) -> Ma
         return Ok(vec![made]);
     }
     if total(dims.iter().copied()) != x.count() {
-        return Err(format!("{:?} cannot become {dims:?}", x.dims()));
+        return Err(format!("{} cannot become {}", Sides(&x.dims()), Sides(&dims)));
     }
     let in_order = match x.numbers() {
         Some(numbers) => Value::constant(&x.dims(), numbers),
         None => import.in_order(x)?,
     };
-    in_order.reshaped(dims).map(|made| vec![made]).ok_or_else(|| format!("{:?} cannot become {dims:?}", x.dims()))
+    in_order.reshaped(dims).map(|made| vec![made]).ok_or_else(|| format!("{} cannot become {}", Sides(&x.dims()), Sides(&dims)))
 }
 
 pub(super) fn reshape(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
@@ -100,7 +101,7 @@ pub(super) fn reshape(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<
     if let Some(open) = wanted.iter().position(|&length| length == -1) {
         let known = total(dims.iter().copied());
         if known == 0 || !x.count().is_multiple_of(known) {
-            return Err(format!("{:?} cannot become {wanted:?}", x.dims()));
+            return Err(format!("{} cannot become {}", Sides(&x.dims()), Sides(&wanted)));
         }
         dims[open] = x.count() / known;
     }
@@ -119,15 +120,14 @@ pub(super) fn flatten(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<
 pub(super) fn squeeze(_: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
     let x = given(inputs, 0)?;
     let rank = x.axes.len();
-    let mut sides: Vec<usize> = match numbers(node, "axes", inputs, 1)? {
-        Some(axes) => axes.iter().map(|&axis| side(axis, rank)).collect::<Result<_, _>>()?,
+    let squeezed = match numbers(node, "axes", inputs, 1)? {
+        Some(axes) => sides(&axes, rank)?,
         None => (0..rank).filter(|&at| x.axes[at].len == 1).collect(),
     };
-    sides.sort_unstable();
     let mut made = x.clone();
-    for &side in sides.iter().rev() {
+    for &side in squeezed.iter().rev() {
         if made.axes[side].len != 1 {
-            return Err(format!("side {side} of {:?} is not 1", x.dims()));
+            return Err(format!("side {side} of {} is not 1", Sides(&x.dims())));
         }
         made = made.without(side, 0);
     }
@@ -138,9 +138,7 @@ pub(super) fn unsqueeze(_: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>
     let x = given(inputs, 0)?;
     let axes = numbers(node, "axes", inputs, 1)?.ok_or("without sides")?;
     let rank = x.axes.len() + axes.len();
-    let mut sides: Vec<usize> = axes.iter().map(|&axis| side(axis, rank)).collect::<Result<_, _>>()?;
-    sides.sort_unstable();
-    Ok(vec![sides.into_iter().fold(x.clone(), |made, side| made.with_side(side))])
+    Ok(vec![sides(&axes, rank)?.into_iter().fold(x.clone(), |made, side| made.with_side(side))])
 }
 
 pub(super) fn expand(_: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Made {
@@ -203,7 +201,7 @@ pub(super) fn split(_: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) ->
         }
     };
     if lengths.iter().sum::<usize>() != len || lengths.contains(&0) {
-        return Err(format!("parts {lengths:?} of {len}"));
+        return Err(format!("parts {} of {len}", Sides(&lengths)));
     }
     let mut first = 0;
     let part = |len: usize| {

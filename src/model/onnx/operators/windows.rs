@@ -8,6 +8,7 @@ use crate::{
         proto::Node,
         value::{Source, Value, total},
     },
+    text::Sides,
 };
 
 pub(super) fn batch_norm(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
@@ -70,7 +71,7 @@ pub(super) fn conv(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>
     let shape = match weight.dims()[..] {
         [c_out, c_in, kh, kw] => [c_out, c_in, kh, kw],
         [c_out, c_in, k] if x.axes.len() == 3 => [c_out, c_in, 1, k],
-        _ => return Err(format!("weights of shape {:?}", weight.dims())),
+        _ => return Err(format!("weights of shape {}", Sides(&weight.dims()))),
     };
     let kernel = [shape[2], shape[3]];
     let (stride, dilation) = (pair(node.wholes("strides"), 1)?, pair(node.wholes("dilations"), 1)?);
@@ -146,7 +147,7 @@ pub(super) fn conv_transpose(import: &mut Import<'_>, node: &Node<'_>, inputs: &
     let [c, c_group, kh, kw] = match weight.dims()[..] {
         [c, c_group, kh, kw] => [c, c_group, kh, kw],
         [c, c_group, k] if x.axes.len() == 3 => [c, c_group, 1, k],
-        _ => return Err(format!("weights of shape {:?}", weight.dims())),
+        _ => return Err(format!("weights of shape {}", Sides(&weight.dims()))),
     };
     let values = weight.floats().ok_or_else(|| format!("`{}` has to be a constant", node.inputs[1]))?;
     let groups =
@@ -183,7 +184,7 @@ pub(super) fn conv_transpose(import: &mut Import<'_>, node: &Node<'_>, inputs: &
     let [ky, kx] = [axes[0].kernel(), axes[1].kernel()];
     let (c_out, each, group_in) = (c_group * groups, stride[0] * stride[1], c / groups);
     if total([c_out, each, group_in, ky, kx]) > 1 << 26 {
-        return Err(format!("weights of {:?} at strides of {} and {}", weight.dims(), stride[0], stride[1]));
+        return Err(format!("weights of {} at strides of {} and {}", Sides(&weight.dims()), stride[0], stride[1]));
     }
     let mut filters = vec![0.0; c_out * each * group_in * ky * kx];
     for o in 0..c_out {
