@@ -135,9 +135,10 @@ impl Reading<'_> {
             }),
             "global_pool" => Op::GlobalPool,
             "resample" => Op::Resample(Resample {
-                extent: match fields.has("sizes") {
-                    true => Extent::Sizes(fields.pair("sizes")?),
-                    false => Extent::Scales(fields.numbers("scales")?),
+                extent: match (fields.has("sizes"), fields.has("scales")) {
+                    (true, _) => Extent::Sizes(fields.pair("sizes")?),
+                    (false, true) => Extent::Scales(fields.numbers("scales")?),
+                    (false, false) => Extent::Like,
                 },
                 filter: fields.one_of("filter", &FILTERS)?,
                 coordinates: fields.one_of("coordinates", &Coordinates::NAMES)?,
@@ -407,6 +408,7 @@ mod write {
                     match resample.extent {
                         Extent::Sizes(sizes) => say("sizes", pair(sizes)),
                         Extent::Scales(scales) => say("scales", Value::List(scales.map(number).into())),
+                        Extent::Like => {}
                     }
                     say("filter", name_of(&FILTERS, resample.filter));
                     say("coordinates", name_of(&Coordinates::NAMES, resample.coordinates));

@@ -2,7 +2,7 @@
 //!
 //! The first group is what builders use; the second is what passes make of it.
 
-use super::{Activation, ConstId, Constant, Rearrange, Resample, Shape, shape::below_largest};
+use super::{Activation, ConstId, Constant, Extent, Rearrange, Resample, Shape, shape::below_largest};
 use crate::text::Sides;
 
 /// A convolution: weight `[c_out, c_in / groups, kh, kw]`, optional bias `[c_out]`. Sizes are
@@ -246,7 +246,7 @@ pub enum Op {
     Pool(Pool),
     /// Mean of each map: `[n, c, 1, 1]`.
     GlobalPool,
-    /// Maps of another size.
+    /// Maps of another size, which a second input may tell.
     Resample(Resample),
     /// Values of each image in another order.
     Rearrange(Rearrange),
@@ -375,7 +375,7 @@ impl Op {
                 Ok(inputs[0])
             }
             Op::Resample(resample) => {
-                arity(1)?;
+                arity(1 + usize::from(resample.extent == Extent::Like))?;
                 resample.check()?;
                 Ok(inputs[0])
             }
@@ -445,7 +445,7 @@ impl Op {
                 ])
             }
             Op::GlobalPool | Op::SqueezeExcite(_) => Ok([1, 1]),
-            Op::Resample(resample) => resample.size(inputs[0]),
+            Op::Resample(resample) => resample.size(inputs[0], inputs.get(1)),
             Op::Rearrange(rearrange) => rearrange.size(inputs[0]),
             Op::Linear { .. } => one_pixel(inputs[0]),
             Op::Multiply if (inputs[1].h, inputs[1].w) == (1, 1) => Ok([inputs[0].h, inputs[0].w]),

@@ -141,7 +141,7 @@ fn resampling(resample: &Resample, x: &[f64], shape: Shape, out: Shape) -> Vec<f
         }
     };
     let scales = match resample.extent {
-        Extent::Sizes(_) => [None; 2],
+        Extent::Sizes(_) | Extent::Like => [None; 2],
         Extent::Scales(scales) => scales.map(Some),
     };
     each(out, |[n, c, y, x_]| {

@@ -76,7 +76,7 @@ fn tap(resample: &Resample, axis: usize, [from, to]: [usize; 2], at: usize) -> [
     let x = at as f64;
     // One pixel of the output is so many of the input.
     let [count, of] = match resample.extent {
-        Extent::Sizes(_) => [from as f64, to as f64],
+        Extent::Sizes(_) | Extent::Like => [from as f64, to as f64],
         Extent::Scales(scales) => [1.0, scales[axis].into()],
     };
     let place = match resample.coordinates {
