@@ -62,6 +62,35 @@ fn logits_match(engine: &Engine) {
     }
 }
 
+/// Networks of all families but GhostNet's first, at a size that is odd at every stage.
+fn family_matches(engine: &Engine) {
+    let index = index();
+    let file = index["family"]["file"].as_str().unwrap();
+    let logits = Checkpoint::open(&golden(file)).unwrap();
+    for case in index["family"]["networks"].as_array().unwrap() {
+        let (name, shape) = (case["architecture"].as_str().unwrap(), shape(&case["shape"]));
+        let model = engine.load(Network::random(name, 0).unwrap()).unwrap();
+        let got = model.run(&Tensor::new(&shape, formula::values("input", 0, &shape)).unwrap()).unwrap();
+        let expected = logits.get(name).unwrap();
+        assert_eq!(got.shape, expected.shape, "{name}");
+        let difference = relative_difference(&got.data, &expected.data);
+        println!("{name}: {difference:.2e}");
+        assert!(difference <= tolerance::NETWORK, "{name}: {difference:.2e}");
+    }
+}
+
+#[test]
+fn the_family_on_the_gpu() {
+    if let Some(engine) = common::gpu() {
+        family_matches(engine);
+    }
+}
+
+#[test]
+fn the_family_on_the_cpu() {
+    family_matches(common::cpu());
+}
+
 #[test]
 fn logits_on_the_gpu() {
     if let Some(engine) = common::gpu() {

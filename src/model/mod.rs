@@ -165,8 +165,8 @@ impl Network {
     /// An architecture by name with weights from a formula, for timing and tests: its answers mean
     /// nothing.
     pub fn random(name: &str, seed: u64) -> Result<Self> {
-        let mut network = Self::build(&*families::named(name)?, &mut Source::formula(seed), &Config::default())?;
-        (network.card.name, network.is_random) = (name.into(), true);
+        let mut network = Self::random_of(&*families::named(name)?, seed)?;
+        network.card.name = name.into();
         Ok(network)
     }
 
@@ -175,7 +175,7 @@ impl Network {
     /// # Errors
     /// [`Error::Shape`] where the family cannot be built so.
     pub fn random_of(family: &dyn Family, seed: u64) -> Result<Self> {
-        let network = Self::build(family, &mut Source::formula(seed), &Config::default())?;
+        let network = Self::build(family, &mut Source::formula_of(seed, family.gain()), &Config::default())?;
         Ok(Self { is_random: true, ..network })
     }
 
@@ -192,7 +192,9 @@ impl Network {
         let graph = family.graph(source)?;
         let architecture = Architecture { name: family.name(), identity: family.identity(), details: family.details() };
         let classes = graph.outputs().first().map_or(0, |output| graph.channels(output.node));
-        let card = Card::of(config, classes, || architecture.name.clone());
+        let preprocess = config.preprocess.clone().unwrap_or_else(|| family.preprocess());
+        let config = Config { preprocess: Some(preprocess), ..config.clone() };
+        let card = Card::of(&config, classes, || architecture.name.clone());
         Ok(Self { architecture: Some(architecture), ..Self::new(graph, card)? })
     }
 

@@ -7,7 +7,7 @@ use crate::{
     model::{
         builder::{Builder, Filters, Source},
         checkpoint::Checkpoint,
-        families::Family,
+        families::{Family, classes_of, make_divisible},
     },
     text::decimal,
 };
@@ -45,8 +45,6 @@ const FEATURE_STAGES: [usize; 4] = [1, 3, 5, 7];
 const STEM: usize = 16;
 const LAST_CONV: usize = 960;
 const HEAD: usize = 1280;
-/// PyTorch's default, which both implementations keep.
-const BATCH_NORM_EPS: f32 = 1e-5;
 
 /// The three widths that have names.
 const WIDTHS: [(&str, f64); 3] = [("ghostnet_050", 0.5), ("ghostnet_100", 1.0), ("ghostnet_130", 1.3)];
@@ -95,43 +93,28 @@ impl GhostNet {
     }
 
     /// Names of the widths that have one.
-    pub(in crate::model) fn names() -> impl Iterator<Item = &'static str> {
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
         WIDTHS.iter().map(|(name, _)| *name)
     }
 
     /// GhostNet of a name, which leaves open the classes and the stem's stride.
-    pub(in crate::model) fn named(name: &str) -> Result<Self> {
-        // timm appends the training data's tag: ghostnet_100.in1k.
-        let plain = name.split('.').next().unwrap_or(name);
-        let found = WIDTHS.iter().find(|(n, _)| *n == plain);
-        let unknown = || Error::Model(format!("no network is called `{name}`; there are {}", Self::names().collect::<Vec<_>>().join(", ")));
-        found.map(|(_, width)| Self::new(*width)).ok_or_else(unknown)
+    pub(super) fn named(name: &str) -> Option<Self> {
+        WIDTHS.iter().find(|(known, _)| *known == name).map(|(_, width)| Self::new(*width))
     }
 
-    /// The one whose weights these are: of the width that the file names, or that its stem's
-    /// channels tell.
-    pub(in crate::model) fn of(checkpoint: &Checkpoint) -> Result<Self> {
-        let config = checkpoint.config();
-        let fail = |what: String| Error::weights(checkpoint.file(), what);
-        let network = match &config.architecture {
-            Some(name) => Self::named(name).map_err(|error| fail(error.to_string()))?,
-            None => {
-                let stem =
-                    checkpoint.shape("conv_stem.weight").ok_or_else(|| fail("no tensor `conv_stem.weight`: not a GhostNet".into()))?;
-                let channels = stem.first().copied().unwrap_or(0);
-                let known = WIDTHS.iter().map(|(_, width)| Self::new(*width)).find(|known| known.stem_channels() == channels);
-                known.ok_or_else(|| {
-                    fail(format!("`conv_stem.weight` has {channels} output channels; widths 0.5, 1.0 and 1.3 have 8, 16 and 20"))
-                })?
-            }
+    /// The one of which the stem's channels tell; `None` where there are no ghost modules.
+    pub(super) fn told_by(checkpoint: &Checkpoint) -> Result<Option<Self>> {
+        let (Some(stem), Some(_)) = (checkpoint.shape("conv_stem.weight"), checkpoint.get("blocks.0.0.ghost1.primary_conv.0.weight"))
+        else {
+            return Ok(None);
         };
-        let classes = checkpoint.shape("classifier.weight").and_then(|s| s.first().copied());
-        let classes = classes.ok_or_else(|| fail("no tensor `classifier.weight`: not a GhostNet with its classifier".into()))?;
-        match config.num_classes {
-            Some(stated) if stated != classes => Err(fail(format!("num_classes is {stated}, `classifier.weight` has {classes} rows"))),
-            _ if classes == 0 => Err(fail("`classifier.weight` has no rows".into())),
-            _ => Ok(Self { classes, stem_stride: config.stem_stride.unwrap_or(2), ..network }),
-        }
+        let channels = stem.first().copied().unwrap_or(0);
+        let known = WIDTHS.iter().map(|(_, width)| Self::new(*width)).find(|known| known.stem_channels() == channels);
+        let unknown = || {
+            let what = format!("`conv_stem.weight` has {channels} output channels; widths 0.5, 1.0 and 1.3 have 8, 16 and 20");
+            Error::weights(checkpoint.file(), what)
+        };
+        known.ok_or_else(unknown).map(Some)
     }
 
     fn channels(&self, at_width_1: usize) -> usize {
@@ -153,7 +136,7 @@ impl GhostNet {
         let mut c = self.stem_channels();
         let stem = b.conv("conv_stem", input, Filters::new(3, c, 3).stride(self.stem_stride))?;
         b.feature("conv_stem", stem);
-        let stem = b.batch_norm("bn1", stem, BATCH_NORM_EPS)?;
+        let stem = b.batch_norm("bn1", stem)?;
         let mut x = b.activate("act1", stem, Activation::Relu)?;
         for (s, stage) in STAGES.iter().enumerate() {
             for (at, row) in stage.iter().enumerate() {
@@ -174,7 +157,7 @@ impl GhostNet {
         let last = self.channels(LAST_CONV);
         let name = format!("blocks.{}.0", STAGES.len());
         let x = b.conv_of(&name, &format!("{name}.conv"), input, Filters::new(c, last, 1))?;
-        let x = b.scope(&name).batch_norm("bn1", x, BATCH_NORM_EPS)?;
+        let x = b.scope(&name).batch_norm("bn1", x)?;
         let x = b.scope(&name).activate("act", x, Activation::Relu)?;
         let x = b.add("global_pool", Op::GlobalPool, &[x])?;
         let x = b.conv("conv_head", x, Filters::new(last, HEAD, 1).bias())?;
@@ -189,10 +172,12 @@ impl GhostNet {
         let mut x = module(c, expansion).build(&mut b.scope("ghost1"), input)?;
         if row.stride > 1 {
             let y = b.conv("conv_dw", x, Filters::new(expansion, expansion, row.kernel).stride(row.stride).depthwise())?;
-            x = b.batch_norm("bn_dw", y, BATCH_NORM_EPS)?;
+            x = b.batch_norm("bn_dw", y)?;
         }
         if row.squeeze_excite {
-            x = squeeze_excite(&mut b.scope("se"), x, expansion)?;
+            // timm's and the official code's rounding: a quarter of the expansion, to a multiple of 4.
+            let reduced = make_divisible(expansion as f64 * 0.25, 4);
+            x = squeeze_excite(&mut b.scope("se"), x, [expansion, reduced])?;
         }
         let x = module(expansion, out).relu(false).build(&mut b.scope("ghost2"), x)?;
         let is_identity = c == out && row.stride == 1;
@@ -218,11 +203,16 @@ impl Family for GhostNet {
     fn graph(&self, source: &mut Source<'_>) -> Result<Graph> {
         self.graph(source)
     }
+
+    fn fit(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.classes = classes_of(checkpoint, "classifier")?;
+        self.stem_stride = checkpoint.config().stem_stride.unwrap_or(2);
+        Ok(())
+    }
 }
 
-fn squeeze_excite(b: &mut Builder<'_, '_>, x: NodeId, c: usize) -> Result<NodeId> {
-    // timm's and the official code's rounding: a quarter of the expansion, to a multiple of 4.
-    let reduced = make_divisible(c as f64 * 0.25, 4);
+/// A gate of two layers with a hard sigmoid, under timm's names.
+pub(super) fn squeeze_excite(b: &mut Builder<'_, '_>, x: NodeId, [c, reduced]: [usize; 2]) -> Result<NodeId> {
     let mean = b.add("pool", Op::GlobalPool, &[x])?;
     let y = b.conv("conv_reduce", mean, Filters::new(c, reduced, 1).bias())?;
     let y = b.activate("act1", y, Activation::Relu)?;
@@ -233,9 +223,9 @@ fn squeeze_excite(b: &mut Builder<'_, '_>, x: NodeId, c: usize) -> Result<NodeId
 
 fn shortcut(b: &mut Builder<'_, '_>, input: NodeId, [c, out]: [usize; 2], row: &Bottleneck) -> Result<NodeId> {
     let y = b.conv_of("depthwise", "0", input, Filters::new(c, c, row.kernel).stride(row.stride).depthwise())?;
-    let y = b.batch_norm("1", y, BATCH_NORM_EPS)?;
+    let y = b.batch_norm("1", y)?;
     let y = b.conv_of("pointwise", "2", y, Filters::new(c, out, 1))?;
-    b.batch_norm("3", y, BATCH_NORM_EPS)
+    b.batch_norm("3", y)
 }
 
 /// A ghost module (section 3.1 of the paper): `ceil(c_out / ratio)` maps by a primary convolution,
@@ -317,25 +307,7 @@ impl GhostModule {
 
     fn part(&self, b: &mut Builder<'_, '_>, name: &str, input: NodeId, filters: Filters) -> Result<NodeId> {
         let y = b.conv_of(name, &format!("{name}.0"), input, filters)?;
-        let y = b.scope(name).batch_norm("1", y, BATCH_NORM_EPS)?;
+        let y = b.scope(name).batch_norm("1", y)?;
         if self.relu { b.scope(name).activate("2", y, Activation::Relu) } else { Ok(y) }
-    }
-}
-
-/// Rounds channels to a multiple of `divisor`, down by a tenth at most (the official code's
-/// `_make_divisible`).
-fn make_divisible(channels: f64, divisor: usize) -> usize {
-    let rounded = (((channels + divisor as f64 / 2.0) as usize) / divisor * divisor).max(divisor);
-    if (rounded as f64) < 0.9 * channels { rounded + divisor } else { rounded }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn channels_round_as_in_the_official_code() {
-        let rounded: Vec<usize> = [8.0, 9.9, 10.1, 20.8, 312.0, 62.4, 1.0].map(|c| make_divisible(c, 4)).into();
-        assert_eq!(rounded, [8, 12, 12, 20, 312, 64, 4]);
     }
 }
