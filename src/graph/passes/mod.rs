@@ -9,6 +9,7 @@ mod fuse_pool;
 mod fuse_residual;
 mod fuse_separable;
 mod fuse_squeeze_excite;
+pub(crate) mod merge_branches;
 mod near;
 
 pub use near::{Near, near};
@@ -30,6 +31,7 @@ pub const REQUIRED: &[Pass] = &[Pass { name: "fold_batch_norm", run: fold_batch_
 
 /// Passes that save dispatches and traffic, in the order in which they build on each other.
 pub const FUSING: &[Pass] = &[
+    Pass { name: "merge_branches", run: merge_branches::run },
     Pass { name: "fuse_activation", run: fuse_activation::run },
     Pass { name: "fuse_squeeze_excite", run: fuse_squeeze_excite::run },
     Pass { name: "fuse_ghost", run: fuse_ghost::run },
