@@ -211,6 +211,9 @@ def ghost_modules(out):
 # Gains with which activations of networks without training stay between 1e-2 and 1e3: parallel
 # branches add up, and linear projections shrink. With 1.5, GhostNetV3's f32 is wrong by 10 %.
 FAMILY = {
+    **dict.fromkeys(("ghostnetv2_100", "ghostnetv2_130", "ghostnetv2_160"), GAIN),
+    **dict.fromkeys(("ghostnetv3_050", "ghostnetv3_100", "ghostnetv3_130", "ghostnetv3_160"), 1.0),
+    **dict.fromkeys(("repghostnet_050", "repghostnet_080", "repghostnet_100", "repghostnet_200"), 1.5),
     **dict.fromkeys(("mobilenetv2_100", "mobilenetv3_small_100", "mobilenetv3_large_100"), 4.0),
 }
 # Odd at every stage.

@@ -61,6 +61,7 @@ impl<'a> Source<'a> {
 }
 
 /// What a convolution is, beside its weights.
+#[derive(Clone, Copy)]
 pub(super) struct Filters {
     c_in: usize,
     c_out: usize,

@@ -16,7 +16,7 @@ pub use one_file::Stored;
 
 use crate::{
     Error, Result,
-    graph::{Constant, GhostMapsOf, Graph, NodeId, Op, Output, Shape, TensorType},
+    graph::{Constant, GhostMapsOf, Graph, NodeId, Op, Output, Shape, TensorType, passes},
     image_input::Preprocess,
 };
 use checkpoint::{Checkpoint, Config};
@@ -189,7 +189,11 @@ impl Network {
     }
 
     fn build(family: &dyn Family, source: &mut Source<'_>, config: &Config) -> Result<Self> {
-        let graph = family.graph(source)?;
+        let mut graph = family.graph(source)?;
+        // Now rather than by the passes, which see normalisations folded, and so rounded, already.
+        if passes::merge_branches::run(&mut graph) > 0 {
+            graph.compact();
+        }
         let architecture = Architecture { name: family.name(), identity: family.identity(), details: family.details() };
         let classes = graph.outputs().first().map_or(0, |output| graph.channels(output.node));
         let preprocess = config.preprocess.clone().unwrap_or_else(|| family.preprocess());

@@ -1,5 +1,6 @@
 //! Architectures, one file a family: a table of what the paper says, and how that becomes a graph.
 
+mod ghost_module;
 pub mod ghostnet;
 pub mod mobilenet;
 
