@@ -79,6 +79,17 @@ fn family_matches(engine: &Engine) {
     }
 }
 
+/// By timm, exactly: as trained, and with branches merged.
+#[test]
+fn the_family_is_as_large_as_timms() {
+    for case in index()["family"]["networks"].as_array().unwrap() {
+        let name = case["architecture"].as_str().unwrap();
+        let summary = Network::random(name, 0).unwrap().summary().unwrap();
+        let merged = if case["merged"].is_null() { case } else { &case["merged"] };
+        assert_eq!([summary.params, summary.macs], ["params", "macs"].map(|key| merged[key].as_u64().unwrap()), "{name}");
+    }
+}
+
 #[test]
 fn the_family_on_the_gpu() {
     if let Some(engine) = common::gpu() {
@@ -117,10 +128,25 @@ fn the_formula_is_bit_exact() {
 
 #[test]
 fn parameters_and_multiply_adds_are_the_papers() {
-    for (name, params, macs) in [("ghostnet_050", 2_587_292, 42.3), ("ghostnet_100", 5_182_508, 141.2), ("ghostnet_130", 7_358_820, 227.0)]
-    {
+    for (name, params, macs) in [
+        ("ghostnet_050", 2.59, 42.3),
+        ("ghostnet_100", 5.18, 141.2),
+        ("ghostnet_130", 7.36, 227.0),
+        ("ghostnetv2_100", 6.16, 167.0),
+        ("ghostnetv2_130", 8.96, 269.3),
+        ("ghostnetv2_160", 12.39, 398.6),
+        ("ghostnetv3_050", 2.85, 49.6),
+        ("ghostnetv3_100", 6.15, 167.0),
+        ("ghostnetv3_130", 8.95, 269.3),
+        ("ghostnetv3_160", 12.38, 398.6),
+        ("mobilenetv2_100", 3.50, 300.8),
+        ("mobilenetv3_large_100", 5.48, 216.6),
+        ("vgg16", 14.99, 313.5),
+        ("ghost_vgg16", 7.65, 158.1),
+        ("resnet56", 0.86, 125.7),
+    ] {
         let summary = Network::random(name, 0).unwrap().summary().unwrap();
-        assert_eq!(summary.params, params, "{name}");
+        assert_eq!(format!("{:.2}", summary.params as f64 / 1e6), format!("{params:.2}"), "{name}");
         assert_eq!(format!("{:.1}", summary.macs as f64 / 1e6), format!("{macs:.1}"), "{name}");
     }
 }

@@ -3,11 +3,13 @@
 mod ghost_module;
 pub mod ghostnet;
 pub mod mobilenet;
+pub mod plain;
 
 use super::{Source, checkpoint::Checkpoint, formula};
 use crate::{Error, Result, graph::Graph, image_input::Preprocess};
 use ghostnet::GhostNet;
 use mobilenet::MobileNet;
+use plain::Plain;
 
 /// A network of a family.
 pub trait Family {
@@ -48,7 +50,7 @@ pub trait Family {
 
 /// Names of all networks that have one.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    GhostNet::names().chain(MobileNet::names())
+    GhostNet::names().chain(MobileNet::names()).chain(Plain::names())
 }
 
 /// The network of a name, with its usual classes.
@@ -61,6 +63,9 @@ pub(crate) fn named(name: &str) -> Result<Box<dyn Family>> {
     if let Some(network) = MobileNet::named(plain) {
         return Ok(Box::new(network));
     }
+    if let Some(network) = Plain::named(plain) {
+        return Ok(Box::new(network));
+    }
     Err(Error::Model(format!("no network is called `{name}`; there are {}", names().collect::<Vec<_>>().join(", "))))
 }
 
@@ -70,9 +75,10 @@ pub(super) fn of(checkpoint: &Checkpoint) -> Result<Box<dyn Family>> {
     let fail = |what: String| Error::weights(checkpoint.file(), what);
     let mut network: Box<dyn Family> = match &checkpoint.config().architecture {
         Some(name) => named(name).map_err(|error| fail(error.to_string()))?,
-        None => match (GhostNet::told_by(checkpoint)?, MobileNet::told_by(checkpoint)) {
-            (Some(network), _) => Box::new(network),
-            (_, Some(network)) => Box::new(network),
+        None => match (GhostNet::told_by(checkpoint)?, MobileNet::told_by(checkpoint), Plain::told_by(checkpoint)) {
+            (Some(network), ..) => Box::new(network),
+            (_, Some(network), _) => Box::new(network),
+            (.., Some(network)) => Box::new(network),
             _ => return Err(fail("its tensors are of no network that has a name".into())),
         },
     };
@@ -103,6 +109,52 @@ fn make_divisible(channels: f64, divisor: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Network, checkpoint::Config};
+
+    fn as_trained(family: &dyn Family) -> Graph {
+        family.graph(&mut Source::formula_of(0, family.gain())).unwrap()
+    }
+
+    fn checkpoint(graph: &Graph, name: impl Fn(&str) -> String) -> Checkpoint {
+        let tensor = |constant: &crate::graph::Constant| {
+            (name(&constant.name), crate::model::checkpoint::Tensor { shape: constant.shape.clone(), data: constant.data.clone() })
+        };
+        Checkpoint::from_tensors("weights", graph.constants.iter().map(tensor), Config::default())
+    }
+
+    #[test]
+    fn weights_tell_which_network_they_are_of() {
+        for name in names() {
+            let graph = as_trained(&*named(name).unwrap());
+            let network = Network::from_checkpoint(&checkpoint(&graph, str::to_string)).unwrap();
+            assert_eq!(network.name(), name);
+            network.check_architecture(name, "weights").unwrap();
+        }
+        let nothing = Checkpoint::from_tensors("weights", [], Config::default());
+        assert_eq!(of(&nothing).err().unwrap().to_string(), "weights: its tensors are of no network that has a name");
+        let vgg = checkpoint(&as_trained(&*named("ghost_vgg16").unwrap()), str::to_string);
+        let error = Network::from_checkpoint(&vgg).unwrap().check_architecture("vgg16", "weights").unwrap_err();
+        assert_eq!(error.to_string(), "weights: holds ghost_vgg16 (ratio 2, 10 classes), not vgg16 (ratio 1)");
+    }
+
+    /// timm's `reparameterize_model` leaves other names; it counts 3,395,384 parameters before.
+    #[test]
+    fn weights_that_were_merged_before_are_read_too() {
+        for (name, trained) in [("ghostnetv3_050", 3_395_384), ("repghostnet_050", 2_313_968)] {
+            let family = named(name).unwrap();
+            assert_eq!(as_trained(&*family).params(), trained, "{name}");
+            let network = Network::random(name, 0).unwrap();
+            let renamed = |tensor: &str| match (tensor.rsplit_once('.'), name) {
+                (Some((module, part)), "ghostnetv3_050") if module.ends_with("_conv") || module.ends_with("cheap_operation") => {
+                    format!("{module}.0.{part}")
+                }
+                _ => tensor.into(),
+            };
+            let merged = Network::from_checkpoint(&checkpoint(network.graph(), renamed)).unwrap();
+            let shapes = |network: &Network| network.tensors().into_iter().map(|(_, shape)| shape).collect::<Vec<_>>();
+            assert_eq!((merged.name(), shapes(&merged)), (name, shapes(&network)));
+        }
+    }
 
     #[test]
     fn channels_round_as_in_the_official_code() {
