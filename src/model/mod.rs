@@ -11,6 +11,7 @@ mod onnx;
 
 pub use builder::Source;
 pub use card::{Card, Task};
+pub use families::{Published, published};
 #[cfg(not(target_arch = "wasm32"))]
 pub use one_file::Stored;
 
@@ -31,6 +32,14 @@ pub fn architectures() -> impl Iterator<Item = &'static str> {
 /// Whether [`Network`] builds an architecture of this name.
 pub fn is_architecture(name: &str) -> bool {
     families::named(name).is_ok()
+}
+
+/// What an architecture of this name is.
+///
+/// # Errors
+/// [`Error::Model`] where no network has the name.
+pub fn summary(name: &str) -> Result<Summary> {
+    Network::build(&*families::named(name)?, &mut Source::zeros(), &Config::default())?.summary()
 }
 
 /// The name of the embedded network.
@@ -65,6 +74,7 @@ pub struct Summary {
     /// Its usual input: channels, rows, columns.
     pub input: [usize; 3],
     /// Trainable parameters as PyTorch counts them: weights, biases, BatchNorm's scale and shift.
+    /// Branches that are merged at load count as what they become.
     pub params: u64,
     /// Multiply-adds of convolutions and linear layers for one image of that size.
     pub macs: u64,

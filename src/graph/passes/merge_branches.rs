@@ -8,16 +8,16 @@ use crate::graph::{Activation, Constant, Conv, Graph, NodeId, Op};
 const MOST: usize = 16;
 
 pub(crate) fn run(graph: &mut Graph) -> usize {
-    let (mut count, mut uses) = (0, graph.uses());
+    let (mut count, mut uses) = (0, graph.uses_from_outputs());
     // From the last sum on, so that all that it adds up is seen at once.
     for at in (0..graph.nodes().len()).rev() {
         let id = NodeId(at);
-        if graph.node(id).op != Op::Add {
+        if graph.node(id).op != Op::Add || uses[at] == 0 {
             continue;
         }
         let Some((conv, input)) = branches(graph, id, &uses).and_then(|branches| merge(graph, id, &branches)) else { continue };
         graph.replace(id, graph.node(id).name.clone(), Op::Conv(conv), vec![input]);
-        (count, uses) = (count + 1, graph.uses());
+        (count, uses) = (count + 1, graph.uses_from_outputs());
     }
     count
 }

@@ -4,12 +4,14 @@ mod ghost_module;
 pub mod ghostnet;
 pub mod mobilenet;
 pub mod plain;
+mod published;
 
 use super::{Source, checkpoint::Checkpoint, formula};
 use crate::{Error, Result, graph::Graph, image_input::Preprocess};
 use ghostnet::GhostNet;
 use mobilenet::MobileNet;
 use plain::Plain;
+pub use published::{Published, published};
 
 /// A network of a family.
 pub trait Family {
