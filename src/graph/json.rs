@@ -421,7 +421,7 @@ mod write {
                     say("to", Value::List(rearrange.to.map(whole).into()));
                 }
                 Op::Add | Op::Multiply | Op::Concat | Op::GlobalPool | Op::Softmax => {}
-                Op::Input { .. } | Op::Conv(_) | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) => {
+                Op::Input { .. } | Op::Conv(_) | Op::ResampleProduct(_) | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) => {
                     return Err(format!("`{}` ({}) is made by passes only", node.name, node.op.name()));
                 }
             }

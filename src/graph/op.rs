@@ -268,6 +268,9 @@ pub enum Op {
     SqueezeExcite(SqueezeExcite),
     /// Made by the pass `fuse_separable`.
     Separable(Separable),
+    /// A resampled map times another: the inputs of the resampling, then that other. Made by the
+    /// pass `fuse_resample`.
+    ResampleProduct(Resample),
 }
 
 /// Channels of one node.
@@ -335,6 +338,7 @@ impl Op {
             Op::Ghost(_) => "ghost",
             Op::SqueezeExcite(_) => "squeeze_excite",
             Op::Separable(_) => "separable",
+            Op::ResampleProduct(_) => "resample_product",
         }
     }
 
@@ -415,7 +419,7 @@ impl Op {
             }
             // Made by passes from operations that were checked.
             Op::Ghost(ghost) => Ok(ghost.c_out),
-            Op::SqueezeExcite(_) => Ok(inputs[0]),
+            Op::SqueezeExcite(_) | Op::ResampleProduct(_) => Ok(inputs[0]),
             Op::Separable(s) => Ok(constants[s.pointwise.weight.0].shape[0]),
         }
     }
@@ -445,6 +449,12 @@ impl Op {
                 ])
             }
             Op::GlobalPool | Op::SqueezeExcite(_) => Ok([1, 1]),
+            Op::ResampleProduct(resample) => {
+                let [h, w] = resample.size(inputs[0], inputs.get(1))?;
+                let factor = inputs[inputs.len() - 1];
+                let resampled = Shape { h, w, ..factor };
+                if resampled.pixels() == 1 { Ok([factor.h, factor.w]) } else { same_size(&[factor, resampled]) }
+            }
             Op::Resample(resample) => resample.size(inputs[0], inputs.get(1)),
             Op::Rearrange(rearrange) => rearrange.size(inputs[0]),
             Op::Linear { .. } => one_pixel(inputs[0]),

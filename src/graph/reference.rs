@@ -68,7 +68,9 @@ fn node_value(graph: &Graph, op: &Op, arguments: &[(&[f64], Shape)], out: Shape)
             let products = (0..shape.c).map(|i| constant(*weight, o * shape.c + i) * x[n * shape.c + i]);
             activate(products.sum::<f64>() + bias.map_or(0.0, |b| constant(b, o)), *activation)
         }),
-        Op::Input { .. } | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) => unreachable!("a graph before its passes has none"),
+        Op::Input { .. } | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) | Op::ResampleProduct(_) => {
+            unreachable!("a graph before its passes has none")
+        }
     }
 }
 

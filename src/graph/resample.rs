@@ -112,8 +112,8 @@ impl Resample {
         }
     }
 
-    /// Rows and columns of the output; `like` is the second input of [`Extent::Like`].
-    pub(super) fn size(&self, input: Shape, like: Option<&Shape>) -> Result<[usize; 2], String> {
+    /// Rows and columns of what is resampled; `like` is the second input of [`Extent::Like`].
+    pub(crate) fn size(&self, input: Shape, like: Option<&Shape>) -> Result<[usize; 2], String> {
         // The kernel has places on the input as f32.
         const MOST: usize = 1 << 24;
         if let Some(side) = [input.h, input.w].into_iter().find(|side| *side > MOST) {

@@ -110,6 +110,7 @@ pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
                 let [a, b] = [node.inputs[0], node.inputs[1]];
                 if is_free(graph, source_of_lanes(graph, b)) { meet(b, a) } else { meet(a, b) }
             }
+            Op::ResampleProduct(_) => meet(node.inputs[0], node.inputs[node.inputs.len() - 1]),
             Op::Ghost(Ghost { residual: true, .. }) => meet(node.inputs[node.inputs.len() - 1], NodeId(at)),
             Op::Conv(Conv { residual: true, .. }) => {
                 // This convolution is free too: it follows its residual, unless that one is free.
@@ -130,8 +131,7 @@ fn source_of_lanes(graph: &Graph, mut id: NodeId) -> NodeId {
         let node = graph.node(id);
         let keeps = match &node.op {
             Op::Conv(conv) => keeps_lanes(graph, conv) && graph.channels(id) == conv.groups,
-            Op::Activate(_) | Op::Pool(_) | Op::Resample(_) => true,
-            _ => false,
+            op => matches!(op, Op::Activate(_) | Op::Pool(_) | Op::Resample(_)),
         };
         if !keeps {
             return id;
@@ -169,6 +169,7 @@ fn resolve(graph: &Graph, id: NodeId, wants: &[Option<NodeId>], done: &mut [Opti
     let layout = match &node.op {
         Op::Conv(conv) if keeps_lanes(graph, conv) => of(node.inputs[0]).multiplied(graph.channels(id) / conv.groups),
         op if op.keeps_channels() => of(node.inputs[0]),
+        Op::ResampleProduct(_) => of(node.inputs[node.inputs.len() - 1]),
         Op::Concat => {
             let mut lanes = Vec::new();
             let mut start = 0;

@@ -6,6 +6,7 @@ mod fuse_activation;
 mod fuse_gate;
 mod fuse_ghost;
 mod fuse_pool;
+mod fuse_resample;
 mod fuse_residual;
 mod fuse_separable;
 mod fuse_squeeze_excite;
@@ -37,6 +38,7 @@ pub const FUSING: &[Pass] = &[
     Pass { name: "fuse_ghost", run: fuse_ghost::run },
     Pass { name: "fuse_gate", run: fuse_gate::run },
     Pass { name: "fuse_residual", run: fuse_residual::run },
+    Pass { name: "fuse_resample", run: fuse_resample::run },
     Pass { name: "fuse_separable", run: fuse_separable::run },
     Pass { name: "fuse_pool", run: fuse_pool::run },
 ];
