@@ -520,15 +520,8 @@ impl<'a> Compiler<'a> {
         let size = resample.size(sources[0], sources.get(1)).expect("shapes are known");
         let other = product.then(|| self.view_as(inputs[inputs.len() - 1], &layout));
         let input = self.view_as(inputs[0], &layout);
-        let problem = resample::Problem {
-            name: self.name(id).into(),
-            owner: Owner::node(id),
-            input,
-            resample,
-            size,
-            other,
-            output: self.output(id),
-        };
+        let problem =
+            resample::Problem { name: self.name(id).into(), owner: Owner::node(id), input, resample, size, other, output: self.output(id) };
         resample::lower(&problem, &mut self.emit);
     }
 
