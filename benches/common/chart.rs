@@ -352,6 +352,9 @@ pub fn measured(title: &str, subtitle: &str, points: &[Measured]) -> Result<Stri
         }
         write("ms a run".into(), ((left + right) / 2, bottom + 26), 14, INK, HPos::Center, VPos::Top)?;
         write("top-1 %".into(), (left - 6, top - 8), 14, INK, HPos::Right, VPos::Bottom)?;
+        let place = |p: &Measured| (x.at(p.ms), y(p.top1));
+        // The boxes of what is drawn already, [left, right, top, bottom].
+        let mut taken: Vec<[i32; 4]> = points.iter().map(place).map(|(px, py)| [px - 5, px + 5, py - 5, py + 5]).collect();
         let mut at = MARGIN;
         for (family, ink) in families.iter().zip(FAMILIES) {
             area.draw(&Circle::new((at + 6, MARGIN + 66), 6, ink.filled()))?;
@@ -359,11 +362,17 @@ pub fn measured(title: &str, subtitle: &str, points: &[Measured]) -> Result<Stri
             at += 36 + family.len() as i32 * CHARACTER;
             let mut of: Vec<&Measured> = points.iter().filter(|p| p.family == *family).collect();
             of.sort_by(|a, b| a.ms.total_cmp(&b.ms));
-            let places: Vec<(i32, i32)> = of.iter().map(|p| (x.at(p.ms), y(p.top1))).collect();
+            let places: Vec<(i32, i32)> = of.iter().map(|p| place(p)).collect();
             area.draw(&PathElement::new(places.clone(), ink.stroke_width(2)))?;
-            for (point, place) in of.iter().zip(places) {
-                area.draw(&Circle::new(place, 5, ink.filled()))?;
-                write(point.name.clone(), (place.0 + 8, place.1 + 4), 12, ink, HPos::Left, VPos::Top)?;
+            for (point, (px, py)) in of.iter().zip(places) {
+                area.draw(&Circle::new((px, py), 5, ink.filled()))?;
+                let long = point.name.chars().count() as i32 * CHARACTER;
+                let around =
+                    [(8, 4), (8, -18), (-8 - long, -18), (-8 - long, 4)].map(|(dx, dy)| [px + dx, px + dx + long, py + dy, py + dy + 14]);
+                let free = |of: &&[i32; 4]| taken.iter().all(|t| of[0] > t[1] || of[1] < t[0] || of[2] > t[3] || of[3] < t[2]);
+                let label = *around.iter().find(free).unwrap_or(&around[0]);
+                taken.push(label);
+                write(point.name.clone(), (label[0], label[2]), 12, ink, HPos::Left, VPos::Top)?;
             }
         }
         Ok(())
