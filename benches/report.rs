@@ -15,9 +15,10 @@ use std::{
 };
 
 /// The benches, their headings and their charts.
-const BENCHES: [(&str, &str, Option<&str>); 4] = [
+const BENCHES: [(&str, &str, Option<&str>); 5] = [
     ("startup", "Start-up", None),
     ("model", "Runs end to end", None),
+    ("family", "Time against accuracy", Some("family.svg")),
     ("ghost", "Ghost modules against plain convolutions", Some("ghost.svg")),
     ("kernels", "Layers", Some("roofline.svg")),
 ];

@@ -3,8 +3,9 @@
 //   out[n, c, y, x] = in[n, c, first(y), first(x)]                                  nearest
 //   out[n, c, y, x] = sum over i of first(y), second(y) and j of first(x), second(x)
 //                     of weight(i) * weight(j) * in[n, c, i, j]                     BILINEAR
+//   out *= other[n, c, y, x]                                                       PRODUCT
 //
-// input, output: [n][block][pixel] blocks of four channels in one channel order.
+// input, other, output: [n][block][pixel] blocks of four channels in one channel order.
 // table: for each row of the output, then for each column: (first, second, weight of the second,
 // 0). The weight of the first is the rest to 1.
 // The host makes the table in f64, so that all devices agree which pixel is nearest.
@@ -22,12 +23,17 @@ struct Params {
     workgroups: u32,
     input_offset: u32,
     input_stride: u32,
+    other_offset: u32,
+    other_stride: u32,
     output_offset: u32,
     output_stride: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
+#if PRODUCT
+@group(0) @binding(2) var<storage, read> other: array<Stored>;
+#endif
 @group(0) @binding(3) var<storage, read> table: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
 
@@ -63,9 +69,12 @@ fn main(
     let right = u32(column.y);
     let above = blend(unpack(input[top + left]), unpack(input[top + right]), column.z);
     let below = blend(unpack(input[bottom + left]), unpack(input[bottom + right]), column.z);
-    let value = pack(blend(above, below, row.z));
+    var value = blend(above, below, row.z);
 #else
-    let value = input[top + left];
+    var value = unpack(input[top + left]);
 #endif
-    output[params.output_offset + n * params.output_stride + block * pixels_out + pixel] = value;
+#if PRODUCT
+    value *= unpack(other[params.other_offset + n * params.other_stride + block * pixels_out + pixel]);
+#endif
+    output[params.output_offset + n * params.output_stride + block * pixels_out + pixel] = pack(value);
 }

@@ -131,7 +131,8 @@ impl<'a> Compiler<'a> {
             Op::Calculate(calculate) => self.elementwise(id, Some(*calculate), Activation::Identity),
             Op::Pool(pool) => self.pool(id, Some(*pool)),
             Op::GlobalPool => self.pool(id, None),
-            Op::Resample(resample) => self.resample(id, *resample),
+            Op::Resample(resample) => self.resample(id, *resample, false),
+            Op::ResampleProduct(resample) => self.resample(id, *resample, true),
             Op::Rearrange(rearrange) => self.rearrange(id, rearrange),
             Op::Softmax => self.softmax(id),
             Op::TopK(top_k) => self.top_k(id, *top_k),
@@ -541,9 +542,15 @@ impl<'a> Compiler<'a> {
         pool::lower(&problem, &mut self.emit);
     }
 
-    fn resample(&mut self, id: NodeId, resample: Resample) {
-        let input = self.view(self.input(id, 0));
-        let problem = resample::Problem { name: self.name(id).into(), owner: Owner::node(id), input, resample, output: self.output(id) };
+    fn resample(&mut self, id: NodeId, resample: Resample, product: bool) {
+        let inputs = &self.graph.node(id).inputs;
+        let layout = self.layouts[id.0].clone();
+        let sources: Vec<Shape> = inputs.iter().map(|id| self.shapes[id.0]).collect();
+        let size = resample.size(sources[0], sources.get(1)).expect("shapes are known");
+        let other = product.then(|| self.view_as(inputs[inputs.len() - 1], &layout));
+        let input = self.view_as(inputs[0], &layout);
+        let problem =
+            resample::Problem { name: self.name(id).into(), owner: Owner::node(id), input, resample, size, other, output: self.output(id) };
         resample::lower(&problem, &mut self.emit);
     }
 

@@ -62,6 +62,46 @@ fn logits_match(engine: &Engine) {
     }
 }
 
+/// Networks of all families but GhostNet's first, at a size that is odd at every stage.
+fn family_matches(engine: &Engine) {
+    let index = index();
+    let file = index["family"]["file"].as_str().unwrap();
+    let logits = Checkpoint::open(&golden(file)).unwrap();
+    for case in index["family"]["networks"].as_array().unwrap() {
+        let (name, shape) = (case["architecture"].as_str().unwrap(), shape(&case["shape"]));
+        let model = engine.load(Network::random(name, 0).unwrap()).unwrap();
+        let got = model.run(&Tensor::new(&shape, formula::values("input", 0, &shape)).unwrap()).unwrap();
+        let expected = logits.get(name).unwrap();
+        assert_eq!(got.shape, expected.shape, "{name}");
+        let difference = relative_difference(&got.data, &expected.data);
+        println!("{name}: {difference:.2e}");
+        assert!(difference <= tolerance::NETWORK, "{name}: {difference:.2e}");
+    }
+}
+
+/// By timm, exactly: as trained, and with branches merged.
+#[test]
+fn the_family_is_as_large_as_timms() {
+    for case in index()["family"]["networks"].as_array().unwrap() {
+        let name = case["architecture"].as_str().unwrap();
+        let summary = Network::random(name, 0).unwrap().summary().unwrap();
+        let merged = if case["merged"].is_null() { case } else { &case["merged"] };
+        assert_eq!([summary.params, summary.macs], ["params", "macs"].map(|key| merged[key].as_u64().unwrap()), "{name}");
+    }
+}
+
+#[test]
+fn the_family_on_the_gpu() {
+    if let Some(engine) = common::gpu() {
+        family_matches(engine);
+    }
+}
+
+#[test]
+fn the_family_on_the_cpu() {
+    family_matches(common::cpu());
+}
+
 #[test]
 fn logits_on_the_gpu() {
     if let Some(engine) = common::gpu() {
@@ -88,10 +128,25 @@ fn the_formula_is_bit_exact() {
 
 #[test]
 fn parameters_and_multiply_adds_are_the_papers() {
-    for (name, params, macs) in [("ghostnet_050", 2_587_292, 42.3), ("ghostnet_100", 5_182_508, 141.2), ("ghostnet_130", 7_358_820, 227.0)]
-    {
+    for (name, params, macs) in [
+        ("ghostnet_050", 2.59, 42.3),
+        ("ghostnet_100", 5.18, 141.2),
+        ("ghostnet_130", 7.36, 227.0),
+        ("ghostnetv2_100", 6.16, 167.0),
+        ("ghostnetv2_130", 8.96, 269.3),
+        ("ghostnetv2_160", 12.39, 398.6),
+        ("ghostnetv3_050", 2.85, 49.6),
+        ("ghostnetv3_100", 6.15, 167.0),
+        ("ghostnetv3_130", 8.95, 269.3),
+        ("ghostnetv3_160", 12.38, 398.6),
+        ("mobilenetv2_100", 3.50, 300.8),
+        ("mobilenetv3_large_100", 5.48, 216.6),
+        ("vgg16", 14.99, 313.5),
+        ("ghost_vgg16", 7.65, 158.1),
+        ("resnet56", 0.86, 125.7),
+    ] {
         let summary = Network::random(name, 0).unwrap().summary().unwrap();
-        assert_eq!(summary.params, params, "{name}");
+        assert_eq!(format!("{:.2}", summary.params as f64 / 1e6), format!("{params:.2}"), "{name}");
         assert_eq!(format!("{:.1}", summary.macs as f64 / 1e6), format!("{macs:.1}"), "{name}");
     }
 }

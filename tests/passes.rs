@@ -10,10 +10,15 @@ use ghostnet::{
     Network, Precision, Tensor,
     device::DeviceClass,
     graph::{
-        Activation, Conv, Graph, Op, Output, Shape,
+        Activation, Conv, Graph, NodeId, Op, Output, Resample, Shape,
         passes::{self, Pass},
     },
-    model::families::ghostnet::GhostNet,
+    model::{
+        Source,
+        checkpoint::Checkpoint,
+        families::ghostnet::{GhostNet, Version},
+        formula,
+    },
     plan::{ConstantCache, Form, Plan},
 };
 use std::sync::Arc;
@@ -47,6 +52,7 @@ fn passes_match_as_often_as_the_network_implies() {
         assert_eq!(passes::run(&mut graph, passes::REQUIRED), [("name_activation", 0), ("fold_batch_norm", normalised)]);
         let matches = passes::run(&mut graph, passes::FUSING);
         let expected = [
+            ("merge_branches", 0),
             // The stem's, both parts of each bottleneck's first module, both layers of each gate,
             // the last 1x1's, the head's.
             ("fuse_activation", 1 + 2 * bottlenecks + 2 * gates + 1 + 1),
@@ -54,6 +60,7 @@ fn passes_match_as_often_as_the_network_implies() {
             ("fuse_ghost", modules),
             ("fuse_gate", gates),
             ("fuse_residual", bottlenecks),
+            ("fuse_resample", 0),
             ("fuse_separable", shortcuts),
             ("fuse_pool", 1),
         ];
@@ -81,7 +88,7 @@ fn other_ratios_and_cheap_kernels_fuse_too() {
         let mut graph = network.graph().clone();
         passes::run(&mut graph, passes::REQUIRED);
         let matches = passes::run(&mut graph, passes::FUSING);
-        assert_eq!(matches[2], ("fuse_ghost", modules), "ratio {ratio}, kernel {cheap_kernel}");
+        assert_eq!(matches[3], ("fuse_ghost", modules), "ratio {ratio}, kernel {cheap_kernel}");
         assert!(!graph.nodes().iter().any(|node| matches!(node.op, Op::Slice { .. } | Op::Concat)), "ratio {ratio}:\n{graph}");
     }
 }
@@ -364,4 +371,192 @@ fn means_of_what_is_also_a_map_stay() {
     net.output(x);
     net.output(mean);
     check("fuse_pool", 0, net, SHAPE);
+}
+
+/// A sum of convolutions of `x` of these kernels and groups, each normalised, and with `skip` of a
+/// normalisation of `x`.
+fn branches(net: &mut Net, x: NodeId, c_out: usize, stride: usize, convs: &[([usize; 2], usize)], skip: bool) -> NodeId {
+    let mut parts = Vec::new();
+    for &(kernel, groups) in convs {
+        let pad = kernel.map(|k| k / 2);
+        // Half of the even kernels' padding is on one side only.
+        let pad_more = kernel.map(|k| if k % 2 == 0 { -1 } else { 0 });
+        let part = net.conv(x, c_out, kernel, groups, |conv| Conv { pad, pad_more, ..conv.stride(stride) });
+        parts.push(net.batch_norm(part));
+    }
+    if skip {
+        parts.push(net.batch_norm(x));
+    }
+    parts.into_iter().reduce(|sum, part| net.add(Op::Add, &[sum, part])).unwrap()
+}
+
+fn convolutions(graph: &Graph) -> usize {
+    graph.nodes().iter().filter(|node| matches!(node.op, Op::Conv(_))).count()
+}
+
+const MERGING: &[Pass] = passes::FUSING.split_at(1).0;
+
+#[test]
+fn parallel_branches_are_one_convolution() {
+    let (square, one, even) = ([3, 3], [1, 1], [2, 2]);
+    for (c_out, stride, convs, skip) in [
+        (6, 1, &[(square, 1), (one, 1)][..], true),            // RepVGG
+        (6, 1, &[(one, 6), (square, 6), (square, 6)], true),   // GhostNetV3's cheap operation
+        (6, 2, &[(one, 6), ([5, 5], 6), ([5, 5], 6)], false),  // its strided one
+        (8, 1, &[(one, 1), (one, 1), (one, 1)], false),        // its primary convolution
+        (12, 1, &[(square, 6), (one, 6)], false),              // two outputs a channel
+        (9, 2, &[(square, 3), (one, 3)], false),               // groups
+        (6, 1, &[(square, 1), (one, 2), (square, 6)], true),   // groups within a dense one
+        (6, 1, &[(square, 1), (even, 1), ([1, 3], 1)], false), // windows that end elsewhere
+    ] {
+        let (mut net, input) = Net::new(6);
+        let y = branches(&mut net, input, c_out, stride, convs, skip);
+        net.output(y);
+        let shape = Shape::new(2, 6, 7, 9);
+        let values = Random(5).values(shape.count());
+        let [apart, merged] = [&[], MERGING].map(|passes| results(&net.graph, passes, shape, &values).remove(0));
+        let difference = relative_difference(&merged, &apart);
+        assert!(difference <= tolerance::REORDERED, "{convs:?}: {difference:.1e}");
+        let mut graph = net.graph.clone();
+        passes::run(&mut graph, passes::REQUIRED);
+        assert_eq!(passes::run(&mut graph, MERGING), [("merge_branches", 1)], "{convs:?}");
+        assert_eq!((graph.nodes().len(), convolutions(&graph)), (2, 1), "{convs:?}:\n{graph}");
+    }
+}
+
+#[test]
+fn sums_that_are_no_branches_stay() {
+    let sums: [fn(&mut Net, NodeId) -> NodeId; 8] = [
+        // More products than before.
+        |net, x| branches(net, x, 6, 1, &[([1, 5], 1), ([5, 1], 1)], false),
+        |net, x| branches(net, x, 6, 1, &[([3, 3], 6), ([1, 1], 1)], false),
+        // The input itself.
+        |net, x| {
+            let y = branches(net, x, 6, 1, &[([3, 3], 1)], false);
+            net.add(Op::Add, &[x, y])
+        },
+        // Not of one input.
+        |net, x| {
+            let y = net.activate(x, Activation::Relu);
+            let [a, b] = [x, y].map(|x| net.pointwise(x, 6));
+            net.add(Op::Add, &[a, b])
+        },
+        // Activated.
+        |net, x| {
+            let [a, b] = [net.pointwise(x, 6), net.pointwise(x, 6)];
+            let a = net.activate(a, Activation::Relu);
+            net.add(Op::Add, &[a, b])
+        },
+        // Needed by itself.
+        |net, x| {
+            let [a, b] = [net.pointwise(x, 6), net.pointwise(x, 6)];
+            net.output(a);
+            net.add(Op::Add, &[a, b])
+        },
+        // Dilated.
+        |net, x| {
+            let [a, b] = [1, 2].map(|d| net.conv(x, 6, [3, 3], 1, |conv| conv.pad(d).dilation(d)));
+            net.add(Op::Add, &[a, b])
+        },
+        // Twice the same.
+        |net, x| {
+            let a = net.pointwise(x, 6);
+            net.add(Op::Add, &[a, a])
+        },
+    ];
+    for (at, sum) in sums.into_iter().enumerate() {
+        let (mut net, input) = Net::new(6);
+        let y = sum(&mut net, input);
+        net.output(y);
+        passes::run(&mut net.graph, passes::REQUIRED);
+        assert_eq!(passes::run(&mut net.graph, MERGING), [("merge_branches", 0)], "sum {at}");
+    }
+    // A chain of sums is looked at in pieces.
+    let (mut net, input) = Net::new(1);
+    let mut x = input;
+    for _ in 0..20_000 {
+        x = net.add(Op::Add, &[x, input]);
+    }
+    net.output(x);
+    let begin = std::time::Instant::now();
+    assert_eq!(passes::run(&mut net.graph, MERGING), [("merge_branches", 0)]);
+    assert!(begin.elapsed().as_secs() < 2, "{:?}", begin.elapsed());
+}
+
+/// As trained, with 13 branches a bottleneck, and merged by the passes: timm's logits.
+#[test]
+fn ghostnetv3_is_the_same_before_and_after_merging() {
+    let golden = Checkpoint::open(&common::path("tests/data/golden/family.safetensors")).unwrap();
+    let shape = Shape::new(1, 3, 97, 65);
+    let input = formula::values("input", 0, &[1, 3, 97, 65]);
+    for (name, width) in [("ghostnetv3_050", 0.5), ("ghostnetv3_100", 1.0)] {
+        let graph = GhostNet::new(width).version(Version::V3).graph(&mut Source::formula_of(0, 1.0)).unwrap();
+        let expected = &golden.get(name).unwrap().data;
+        for passes in [&[], MERGING, passes::FUSING] {
+            let difference = relative_difference(&results(&graph, passes, shape, &input)[0], expected);
+            println!("{name}, {} passes: {difference:.1e}", passes.len());
+            assert!(difference <= tolerance::NETWORK, "{name}, {} passes: {difference:.1e}", passes.len());
+        }
+        let mut merged = graph.clone();
+        let before = convolutions(&graph);
+        passes::run(&mut merged, passes::REQUIRED);
+        // Both parts of each module, and what is strided.
+        assert_eq!(passes::run(&mut merged, MERGING), [("merge_branches", 2 * 32 + 4)]);
+        assert_eq!(convolutions(&merged), before - 32 * (2 + 3) - 4 * 3, "{name}");
+    }
+}
+
+#[test]
+fn the_familys_modules_are_fused() {
+    // V2's attention: a mean, three convolutions, and a resampling with the product in 14 of 16
+    // bottlenecks; 5 of 7 squeeze-and-excites follow a product, and so need a mean of their own.
+    for (name, ghosts, dispatches) in [
+        ("ghostnetv2_100", 32, 52 + 14 * 5 + 5),
+        ("ghostnetv2_130", 32, 52 + 14 * 5 + 5),
+        ("ghostnetv3_050", 32, 52 + 14 * 5 + 5),
+        ("ghostnetv3_160", 32, 52 + 14 * 5 + 5),
+        ("mobilenetv2_100", 0, 46),
+        ("mobilenetv3_large_100", 0, 54),
+        ("ghost_resnet50", 33, 91),
+    ] {
+        let graph = net::after_passes(ghostnet(name), true);
+        assert_eq!(graph.nodes().iter().filter(|node| matches!(node.op, Op::Ghost(_))).count(), ghosts, "{name}");
+        let options = net::options(DeviceClass::Gpu, Fusing::All, Form::Tensors, Precision::F32);
+        let plan = Plan::new(&graph, &[Shape::new(1, 3, 224, 224)], &options, &mut ConstantCache::new()).unwrap();
+        assert_eq!(plan.steps.len(), dispatches, "{name}");
+    }
+}
+
+#[test]
+fn products_with_resampled_maps_are_one_step() {
+    let like = Resample::like();
+    let make = |size: [usize; 2], gate_first: bool, is_result: bool| {
+        let (mut net, input) = Net::new(6);
+        let y = net.ghost(input, 10, 2, 3, Activation::Relu);
+        let gate = net.pointwise(input, 10);
+        let half = net.add(Op::Resample(Resample::to(size)), &[gate]);
+        let gate = if size == [1, 1] { half } else { net.add(Op::Resample(like), &[half, input]) };
+        let inputs = if gate_first { [gate, y] } else { [y, gate] };
+        let product = net.add(Op::Multiply, &inputs);
+        net.output(product);
+        if is_result {
+            net.output(gate);
+        }
+        net.graph
+    };
+    let shape = Shape::new(2, 6, 7, 9);
+    let input = Random(5).values(shape.count());
+    // A first operand might be the map, and the second one of one pixel.
+    for (size, gate_first, is_result, fused) in
+        [([3, 4], false, false, 1), ([1, 1], false, false, 1), ([3, 4], true, false, 0), ([3, 4], false, true, 0)]
+    {
+        let graph = make(size, gate_first, is_result);
+        let mut rewritten = graph.clone();
+        passes::run(&mut rewritten, passes::REQUIRED);
+        let matches = passes::run(&mut rewritten, passes::FUSING);
+        assert!(matches.contains(&("fuse_resample", fused)), "{size:?}, {gate_first}, {is_result}: {matches:?}");
+        let [plain, fused] = [&[], passes::FUSING].map(|passes| results(&graph, passes, shape, &input).remove(0));
+        let difference = relative_difference(&fused, &plain);
+        assert!(difference <= tolerance::REORDERED, "{size:?}: {difference:.1e}");
+    }
 }

@@ -117,6 +117,7 @@ fn what_cannot_be_resampled_is_refused() {
         (Resample::by([1.0, 0.0]), "larger: a scale of 0 is not above 0 and finite"),
         (Resample::by([-1.5, 1.0]), "larger: a scale of -1.5 is not above 0 and finite"),
         (Resample::by([f32::NAN, 1.0]), "larger: a scale of NaN is not above 0 and finite"),
+        (Resample::like(), "larger: takes 2 inputs, 1 were given"),
     ] {
         assert_eq!(add(resample).unwrap_err().to_string(), what);
     }

@@ -308,3 +308,73 @@ pub fn speedups(title: &str, subtitle: &str, rows: &[Speedup]) -> Result<String>
         Ok(())
     })
 }
+
+/// A network's time and accuracy.
+pub struct Measured {
+    pub family: &'static str,
+    pub name: String,
+    pub ms: f64,
+    /// Percent.
+    pub top1: f64,
+}
+
+/// Told apart by people with any colour vision (Okabe and Ito).
+const FAMILIES: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(213, 94, 0),
+];
+
+/// A line for each family, of its networks by time, on a logarithmic axis.
+pub fn measured(title: &str, subtitle: &str, points: &[Measured]) -> Result<String> {
+    let height = 620;
+    let (left, right, top, bottom) = (MARGIN + 56, WIDTH - MARGIN - 60, MARGIN + 104, height - MARGIN - 48);
+    let x = Axis::new(points.iter().map(|p| p.ms), [left, right]);
+    let values = || points.iter().map(|p| p.top1);
+    let (low, high) = (values().fold(f64::MAX, f64::min).floor() - 1.0, values().fold(0.0, f64::max).ceil() + 1.0);
+    let y = |value: f64| bottom - ((value - low) / (high - low) * f64::from(bottom - top)).round() as i32;
+    let mut families: Vec<&str> = points.iter().map(|p| p.family).collect();
+    families.dedup();
+    document(title, subtitle, height, |area| {
+        let write = |words: String, at: (i32, i32), size: i32, ink: RGBColor, h: HPos, v: VPos| {
+            area.draw(&Text::new(words, at, text(size, ink, h, v)))
+        };
+        for value in x.ticks() {
+            area.draw(&PathElement::new([(x.at(value), top), (x.at(value), bottom)], GRID))?;
+            write(trimmed(value), (x.at(value), bottom + 6), 13, FAINT, HPos::Center, VPos::Top)?;
+        }
+        for value in (low as i32..=high as i32).filter(|value| value % 2 == 0).map(f64::from) {
+            area.draw(&PathElement::new([(left, y(value)), (right, y(value))], GRID))?;
+            write(trimmed(value), (left - 6, y(value)), 13, FAINT, HPos::Right, VPos::Center)?;
+        }
+        write("ms a run".into(), ((left + right) / 2, bottom + 26), 14, INK, HPos::Center, VPos::Top)?;
+        write("top-1 %".into(), (left - 6, top - 8), 14, INK, HPos::Right, VPos::Bottom)?;
+        let place = |p: &Measured| (x.at(p.ms), y(p.top1));
+        // The boxes of what is drawn already, [left, right, top, bottom].
+        let mut taken: Vec<[i32; 4]> = points.iter().map(place).map(|(px, py)| [px - 5, px + 5, py - 5, py + 5]).collect();
+        let mut at = MARGIN;
+        for (family, ink) in families.iter().zip(FAMILIES) {
+            area.draw(&Circle::new((at + 6, MARGIN + 66), 6, ink.filled()))?;
+            write(family.to_string(), (at + 18, MARGIN + 66), 14, INK, HPos::Left, VPos::Center)?;
+            at += 36 + family.len() as i32 * CHARACTER;
+            let mut of: Vec<&Measured> = points.iter().filter(|p| p.family == *family).collect();
+            of.sort_by(|a, b| a.ms.total_cmp(&b.ms));
+            let places: Vec<(i32, i32)> = of.iter().map(|p| place(p)).collect();
+            area.draw(&PathElement::new(places.clone(), ink.stroke_width(2)))?;
+            for (point, (px, py)) in of.iter().zip(places) {
+                area.draw(&Circle::new((px, py), 5, ink.filled()))?;
+                let long = point.name.chars().count() as i32 * CHARACTER;
+                let around =
+                    [(8, 4), (8, -18), (-8 - long, -18), (-8 - long, 4)].map(|(dx, dy)| [px + dx, px + dx + long, py + dy, py + dy + 14]);
+                let free = |of: &&[i32; 4]| taken.iter().all(|t| of[0] > t[1] || of[1] < t[0] || of[2] > t[3] || of[3] < t[2]);
+                let label = *around.iter().find(free).unwrap_or(&around[0]);
+                taken.push(label);
+                write(point.name.clone(), (label[0], label[2]), 12, ink, HPos::Left, VPos::Top)?;
+            }
+        }
+        Ok(())
+    })
+}

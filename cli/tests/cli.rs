@@ -407,17 +407,27 @@ fn bad_weights_are_refused() {
 }
 
 #[test]
-fn models_lists_four() {
+fn models_lists_all() {
     let models = value(&["models", "--json"]);
     let models = list(&models);
     models.iter().for_each(|m| check(m, &[("name", Is::Text), ("input", Is::Array), ("params", Is::Whole), ("macs", Is::Whole)]));
     let listed: Vec<_> = models.iter().map(|m| (m["name"].as_str().unwrap(), m["params"].as_u64().unwrap())).collect();
-    let expected =
-        [("ghostnet_050", 2_587_292), ("ghostnet_100", 5_182_508), ("ghostnet_130", 7_358_820), ("ghostnet_050_cifar10", 1_319_102)];
-    assert_eq!(listed, expected);
-    assert_eq!((&models[1]["input"], &models[3]["input"]), (&json!([3, 224, 224]), &json!([3, 32, 32])));
+    let expected = [
+        ("ghostnet_050", 2_587_292),
+        ("ghostnet_100", 5_182_508),
+        ("ghostnetv3_100", 6_147_588),
+        ("mobilenetv3_large_100", 5_483_032),
+        ("ghost_vgg16", 7_651_498),
+        ("ghostnet_050_cifar10", 1_319_102),
+    ];
+    assert!(listed.len() == 27 && expected.iter().all(|row| listed.contains(row)), "{listed:?}");
+    let input = |name: &str| &models.iter().find(|m| m["name"] == name).unwrap()["input"];
+    assert_eq!([input("ghostnet_100"), input("ghost_vgg16")], [&json!([3, 224, 224]), &json!([3, 32, 32])]);
     let out = stdout(&ghostnet(&["models"]));
     assert!(expected.iter().all(|(name, _)| out.contains(name)) && out.contains("5,182,508") && out.contains("73.9 / 91.4"), "{out}");
+    let timm: Vec<&str> = out.lines().filter(|line| line.contains(" timm ")).map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(timm, ["mobilenetv2_100", "mobilenetv3_small_100", "mobilenetv3_large_100"]);
+
     let share = Network::embedded().unwrap().test_top1().expect("its file states it");
     let row = out.lines().find(|line| line.starts_with("ghostnet_050_cifar10 ")).unwrap();
     assert!(share > 0.8 && row.contains(&format!(" {:.1} ", 100.0 * share)), "{share}: {row}");

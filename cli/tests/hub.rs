@@ -598,6 +598,13 @@ fn the_cache_is_laid_out_as_in_python() -> anyhow::Result<()> {
 
 mod command {
     use super::*;
+    use ghostnet::{
+        graph::Constant,
+        model::{
+            Source,
+            families::ghostnet::{GhostNet, Version},
+        },
+    };
     use std::process::{Output, Stdio};
     use std::time::Instant;
 
@@ -684,6 +691,49 @@ mod command {
         // Without anything there, one line of error.
         let (status, stdout, stderr) = text(&pull(&Dir::new(), &endpoint).output()?);
         assert_eq!((status, stdout.as_str(), stderr.lines().count()), (Some(1), "", 1), "{stderr}");
+        Ok(())
+    }
+
+    fn safetensors<'a>(tensors: impl Iterator<Item = &'a Constant>) -> Vec<u8> {
+        let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+        for Constant { name, shape, data: values } in tensors {
+            let start = data.len();
+            data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            header.insert(name.clone(), serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, data.len()] }));
+        }
+        let header = serde_json::Value::Object(header).to_string();
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat()
+    }
+
+    /// Under timm's names, GhostNetV3 as it is trained, with what timm says in `config.json`.
+    #[test]
+    fn pulled_networks_of_the_family_classify() -> anyhow::Result<()> {
+        let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/images/chelsea.png");
+        for (name, width, version) in [("ghostnetv2_100", 1.0, Version::V2), ("ghostnetv3_050", 0.5, Version::V3)] {
+            let network = GhostNet::new(width).version(version).classes(3);
+            let mut source = Source::formula_of(0, 1.0);
+            let graph = network.graph(&mut source)?;
+            let tensors = source.tensors.iter().filter_map(|(name, _)| graph.tensor(name));
+            let config = serde_json::json!({
+                "architecture": name, "num_classes": 3, "label_names": ["cat", "dog", "horse"], "pretrained_cfg": { "input_size": [3, 64, 64] },
+            });
+            let files = vec![("config.json", config.to_string().into_bytes()), ("model.safetensors", safetensors(tensors))];
+            let ((server, _), dir) = (serve(Content { files, ..content() }), Dir::new());
+            assert_eq!(text(&pull(&dir, &server.endpoint).output()?).0, Some(0));
+            let classify = ["classify", "--backend", "cpu", "--model", REPO, "--json", "--top", "3", image];
+            let (status, stdout, stderr) = text(&ghostnet(&dir, &server.endpoint, &classify).output()?);
+            assert_eq!(status, Some(0), "{stderr}");
+            let answer: serde_json::Value = serde_json::from_str(&stdout)?;
+            let mut labels: Vec<&str> = answer["top"].as_array().unwrap().iter().map(|top| top["label"].as_str().unwrap()).collect();
+            labels.sort();
+            assert_eq!((answer["model"].as_str(), labels), (Some(name), vec!["cat", "dog", "horse"]), "{stdout}");
+            // Another network's name does not fit these weights.
+            let weights = fs::read_dir(dir.model().join("snapshots").join(COMMIT))?.flatten().map(|entry| entry.path());
+            let weights = weights.into_iter().find(|path| path.ends_with("model.safetensors")).unwrap();
+            let wrong = ["classify", "--backend", "cpu", "--model", "ghostnet_100", "--weights", weights.to_str().unwrap(), image];
+            let (status, _, stderr) = text(&ghostnet(&dir, &server.endpoint, &wrong).output()?);
+            assert!(status == Some(1) && stderr.contains(&format!("holds {name} (width ")), "{stderr}");
+        }
         Ok(())
     }
 

@@ -139,9 +139,10 @@ impl Reading<'_> {
             }),
             "global_pool" => Op::GlobalPool,
             "resample" => Op::Resample(Resample {
-                extent: match fields.has("sizes") {
-                    true => Extent::Sizes(fields.pair("sizes")?),
-                    false => Extent::Scales(fields.numbers("scales")?),
+                extent: match (fields.has("sizes"), fields.has("scales")) {
+                    (true, _) => Extent::Sizes(fields.pair("sizes")?),
+                    (false, true) => Extent::Scales(fields.numbers("scales")?),
+                    (false, false) => Extent::Like,
                 },
                 filter: fields.one_of("filter", &FILTERS)?,
                 coordinates: fields.one_of("coordinates", &Coordinates::NAMES)?,
@@ -439,6 +440,7 @@ mod write {
                     match resample.extent {
                         Extent::Sizes(sizes) => say("sizes", pair(sizes)),
                         Extent::Scales(scales) => say("scales", Value::List(scales.map(number).into())),
+                        Extent::Like => {}
                     }
                     say("filter", name_of(&FILTERS, resample.filter));
                     say("coordinates", name_of(&Coordinates::NAMES, resample.coordinates));
@@ -451,7 +453,7 @@ mod write {
                     say("to", Value::List(rearrange.to.map(whole).into()));
                 }
                 Op::Add | Op::Multiply | Op::Concat | Op::GlobalPool | Op::Softmax => {}
-                Op::Input { .. } | Op::Conv(_) | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) => {
+                Op::Input { .. } | Op::Conv(_) | Op::ResampleProduct(_) | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) => {
                     return Err(format!("`{}` ({}) is made by passes only", node.name, node.op.name()));
                 }
             }

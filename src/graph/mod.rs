@@ -174,7 +174,7 @@ impl Graph {
             return Err(Error::shape(name, format!("input {} is not an earlier node (there are {})", bad.0, self.nodes.len())));
         }
         let input_channels: Vec<usize> = inputs.iter().map(|id| self.channels[id.0]).collect();
-        let made_by_pass = matches!(&op, Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_))
+        let made_by_pass = matches!(&op, Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) | Op::ResampleProduct(_))
             || matches!(&op, Op::Conv(conv) if conv.gate || conv.residual || conv.pool);
         let channels = match made_by_pass {
             true => Err("is made by passes only".into()),

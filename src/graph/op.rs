@@ -3,7 +3,7 @@
 //! The first group is what builders use; the second is what passes make of it.
 
 use super::{
-    Activation, Calculate, ConstId, Constant, Rearrange, Resample, Shape,
+    Activation, Calculate, ConstId, Constant, Extent, Rearrange, Resample, Shape,
     constants::{known, vector},
     shape::below_largest,
 };
@@ -274,7 +274,7 @@ pub enum Op {
     Pool(Pool),
     /// Mean of each map: `[n, c, 1, 1]`.
     GlobalPool,
-    /// Maps of another size.
+    /// Maps of another size, which a second input may tell.
     Resample(Resample),
     /// Values of each image in another order.
     Rearrange(Rearrange),
@@ -298,6 +298,9 @@ pub enum Op {
     SqueezeExcite(SqueezeExcite),
     /// Made by the pass `fuse_separable`.
     Separable(Separable),
+    /// A resampled map times another: the inputs of the resampling, then that other. Made by the
+    /// pass `fuse_resample`.
+    ResampleProduct(Resample),
 }
 
 /// Channels of one node.
@@ -358,6 +361,7 @@ impl Op {
             Op::Ghost(_) => "ghost",
             Op::SqueezeExcite(_) => "squeeze_excite",
             Op::Separable(_) => "separable",
+            Op::ResampleProduct(_) => "resample_product",
         }
     }
 
@@ -411,7 +415,7 @@ impl Op {
                 }
             }
             Op::Resample(resample) => {
-                arity(1)?;
+                arity(1 + usize::from(resample.extent == Extent::Like))?;
                 resample.check()?;
                 Ok(inputs[0])
             }
@@ -468,7 +472,7 @@ impl Op {
             }
             // Made by passes from operations that were checked.
             Op::Ghost(ghost) => Ok(ghost.c_out),
-            Op::SqueezeExcite(_) => Ok(inputs[0]),
+            Op::SqueezeExcite(_) | Op::ResampleProduct(_) => Ok(inputs[0]),
             Op::Separable(s) => Ok(constants[s.pointwise.weight.0].shape[0]),
         }
     }
@@ -499,7 +503,13 @@ impl Op {
             }
             Op::GlobalPool | Op::SqueezeExcite(_) => Ok([1, 1]),
             Op::Constant(id) => Ok([constants[id.0].shape[1], constants[id.0].shape[2]]),
-            Op::Resample(resample) => resample.size(inputs[0]),
+            Op::ResampleProduct(resample) => {
+                let [h, w] = resample.size(inputs[0], inputs.get(1))?;
+                let factor = inputs[inputs.len() - 1];
+                let resampled = Shape { h, w, ..factor };
+                if resampled.pixels() == 1 { Ok([factor.h, factor.w]) } else { same_size(&[factor, resampled]) }
+            }
+            Op::Resample(resample) => resample.size(inputs[0], inputs.get(1)),
             Op::Rearrange(rearrange) => rearrange.size(inputs[0]),
             Op::Linear { .. } => one_pixel(inputs[0]),
             Op::Calculate(calculate) if calculate.operand.is_some() => {

@@ -90,7 +90,9 @@ fn node_value(graph: &Graph, op: &Op, arguments: &[(&[f64], Shape)], out: Shape)
             let products = (0..shape.c).map(|i| constant(*weight, o * shape.c + i) * x[n * shape.c + i]);
             activate(graph, products.sum::<f64>() + bias.map_or(0.0, |b| constant(b, o)), *activation, o)
         }),
-        Op::Input { .. } | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) => unreachable!("a graph before its passes has none"),
+        Op::Input { .. } | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) | Op::ResampleProduct(_) => {
+            unreachable!("a graph before its passes has none")
+        }
     }
 }
 
@@ -163,7 +165,7 @@ fn resampling(resample: &Resample, x: &[f64], shape: Shape, out: Shape) -> Vec<f
         }
     };
     let scales = match resample.extent {
-        Extent::Sizes(_) => [None; 2],
+        Extent::Sizes(_) | Extent::Like => [None; 2],
         Extent::Scales(scales) => scales.map(Some),
     };
     each(out, |[n, c, y, x_]| {

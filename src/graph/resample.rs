@@ -10,6 +10,8 @@ pub enum Extent {
     Sizes([usize; 2]),
     /// So many times those of the input, rounded down.
     Scales([f32; 2]),
+    /// As many as those of a second input, of which nothing else is used.
+    Like,
 }
 
 /// Where a pixel x of a resampled axis lies on the original one: ONNX's
@@ -88,6 +90,11 @@ impl Resample {
         Self { extent: Extent::Sizes(size), filter: Filter::Bilinear, coordinates: Coordinates::HalfPixel }
     }
 
+    /// To the rows and columns of a second input: bilinear, by pixels' areas.
+    pub fn like() -> Self {
+        Self { extent: Extent::Like, ..Self::to([1, 1]) }
+    }
+
     /// To so many times the rows and columns: bilinear, by pixels' areas.
     pub fn by(scales: [f32; 2]) -> Self {
         Self { extent: Extent::Scales(scales), ..Self::to([1, 1]) }
@@ -101,11 +108,12 @@ impl Resample {
                 Some(scale) => Err(format!("a scale of {} is not above 0 and finite", decimal(scale.into()))),
                 None => Ok(()),
             },
+            Extent::Like => Ok(()),
         }
     }
 
-    /// Rows and columns of the output.
-    pub(super) fn size(&self, input: Shape) -> Result<[usize; 2], String> {
+    /// Rows and columns of what is resampled; `like` is the second input of [`Extent::Like`].
+    pub(crate) fn size(&self, input: Shape, like: Option<&Shape>) -> Result<[usize; 2], String> {
         // The kernel has places on the input as f32.
         const MOST: usize = 1 << 24;
         if let Some(side) = [input.h, input.w].into_iter().find(|side| *side > MOST) {
@@ -119,6 +127,7 @@ impl Resample {
         match self.extent {
             Extent::Sizes(sizes) => Ok(sizes),
             Extent::Scales(scales) => Ok([scaled(input.h, scales[0], "rows")?, scaled(input.w, scales[1], "columns")?]),
+            Extent::Like => like.map(|like| [like.h, like.w]).ok_or_else(|| "the map whose size it takes is missing".into()),
         }
     }
 }

@@ -7,6 +7,9 @@ use crate::{
     text::Sides,
 };
 
+/// PyTorch's default, which all families keep.
+const BATCH_NORM_EPS: f32 = 1e-5;
+
 /// Where a network's weights come from while its graph is built. It remembers every name and shape
 /// it was asked for.
 pub struct Source<'a> {
@@ -17,7 +20,7 @@ pub struct Source<'a> {
 
 enum SourceKind<'a> {
     Zeros,
-    Formula(u64),
+    Formula { seed: u64, gain: f64 },
     Checkpoint(&'a Checkpoint),
 }
 
@@ -29,7 +32,12 @@ impl<'a> Source<'a> {
 
     /// The formula of `tools/golden.py`; seed 0 gives its numbers.
     pub fn formula(seed: u64) -> Self {
-        Self { kind: SourceKind::Formula(seed), tensors: Vec::new() }
+        Self::formula_of(seed, formula::GAIN)
+    }
+
+    /// The same with another gain.
+    pub fn formula_of(seed: u64, gain: f64) -> Self {
+        Self { kind: SourceKind::Formula { seed, gain }, tensors: Vec::new() }
     }
 
     /// A checkpoint.
@@ -42,7 +50,7 @@ impl<'a> Source<'a> {
         self.tensors.push((name.to_string(), shape.to_vec()));
         match self.kind {
             SourceKind::Zeros => graph.add_constant(name, shape, vec![0.0; shape.iter().product()]),
-            SourceKind::Formula(seed) => graph.add_constant(name, shape, formula::values(name, seed, shape)),
+            SourceKind::Formula { seed, gain } => graph.add_constant(name, shape, formula::values_of(name, seed, shape, gain)),
             SourceKind::Checkpoint(checkpoint) => {
                 let found = checkpoint.get(name).filter(|tensor| tensor.shape == shape && tensor.is_sound());
                 let missing = || Error::weights(checkpoint.file(), format!("no tensor `{name}` of shape {}", Sides(shape)));
@@ -53,19 +61,25 @@ impl<'a> Source<'a> {
 }
 
 /// What a convolution is, beside its weights.
+#[derive(Clone, Copy)]
 pub(super) struct Filters {
     c_in: usize,
     c_out: usize,
-    kernel: usize,
+    kernel: [usize; 2],
     stride: usize,
     groups: usize,
     bias: bool,
 }
 
 impl Filters {
-    /// Dense, of stride 1, without a bias.
+    /// Dense, square, of stride 1, without a bias.
     pub fn new(c_in: usize, c_out: usize, kernel: usize) -> Self {
-        Self { c_in, c_out, kernel, stride: 1, groups: 1, bias: false }
+        Self { c_in, c_out, kernel: [kernel; 2], stride: 1, groups: 1, bias: false }
+    }
+
+    /// Of so many rows and columns.
+    pub fn kernel(self, kernel: [usize; 2]) -> Self {
+        Self { kernel, ..self }
     }
 
     pub fn stride(self, stride: usize) -> Self {
@@ -144,22 +158,29 @@ impl<'b, 's> Builder<'b, 's> {
     /// numbers what is in a sequence.
     pub fn conv_of(&mut self, name: &str, tensors: &str, input: NodeId, f: Filters) -> Result<NodeId> {
         let mut part = self.scope(tensors);
-        let weight = part.tensor("weight", &[f.c_out, f.c_in / f.groups, f.kernel, f.kernel])?;
-        let mut conv = Conv::new(weight).stride(f.stride).pad(f.kernel / 2).groups(f.groups);
+        let [kh, kw] = f.kernel;
+        let weight = part.tensor("weight", &[f.c_out, f.c_in / f.groups, kh, kw])?;
+        let mut conv = Conv { pad: [kh / 2, kw / 2], ..Conv::new(weight).stride(f.stride).groups(f.groups) };
         if f.bias {
             conv = conv.bias(part.tensor("bias", &[f.c_out])?);
         }
         self.add(name, Op::Conv(conv), &[input])
     }
 
-    /// A batch normalisation, tensors `NAME.weight`, `NAME.bias`, `NAME.running_mean` and
-    /// `NAME.running_var`.
-    pub fn batch_norm(&mut self, name: &str, input: NodeId, eps: f32) -> Result<NodeId> {
+    /// A batch normalisation of PyTorch's usual epsilon, tensors `NAME.weight`, `NAME.bias`,
+    /// `NAME.running_mean` and `NAME.running_var`.
+    pub fn batch_norm(&mut self, name: &str, input: NodeId) -> Result<NodeId> {
         let c = [self.graph.channels(input)];
         let mut part = self.scope(name);
         let (weight, bias) = (part.tensor("weight", &c)?, part.tensor("bias", &c)?);
         let (mean, var) = (part.tensor("running_mean", &c)?, part.tensor("running_var", &c)?);
-        self.add(name, Op::BatchNorm { weight, bias, mean, var, eps }, &[input])
+        self.add(name, Op::BatchNorm { weight, bias, mean, var, eps: BATCH_NORM_EPS }, &[input])
+    }
+
+    /// A convolution `CONV` without a bias and its batch normalisation `NORM`.
+    pub fn conv_norm(&mut self, [conv, norm]: [&str; 2], input: NodeId, filters: Filters) -> Result<NodeId> {
+        let y = self.conv(conv, input, filters)?;
+        self.batch_norm(norm, y)
     }
 
     pub fn activate(&mut self, name: &str, input: NodeId, activation: Activation) -> Result<NodeId> {
@@ -187,7 +208,7 @@ mod tests {
         assert_eq!(b.scope("blocks.0").scope("ghost1").name("a"), "blocks.0.ghost1.a");
         let mut outer = b.scope("outer");
         let y = outer.scope("inner").conv_of("conv", "0", x, Filters::new(4, 2, 3).bias()).unwrap();
-        let z = outer.batch_norm("bn", y, 0.5).unwrap();
+        let z = outer.batch_norm("bn", y).unwrap();
         outer.vectors("result", z);
         let names: Vec<&str> = graph.nodes().iter().map(|node| &node.name[..]).collect();
         assert_eq!(names[1..], ["outer.inner.conv", "outer.bn"]);

@@ -1,9 +1,9 @@
 //! Weights made by a formula of their names, for timing and tests: the same numbers on every
 //! machine and in `tools/golden.py`.
 
-/// Keeps activations of a network without training near the size of its input. See
+/// Keeps activations of a GhostNet without training near the size of its input. See
 /// `tools/golden.py`.
-const GAIN: f64 = 3.0;
+pub(crate) const GAIN: f64 = 3.0;
 
 /// FNV-1a of the name, the seed of its numbers.
 fn fnv1a(name: &str) -> u64 {
@@ -26,11 +26,16 @@ fn uniform(name: &str, seed: u64, count: usize) -> impl Iterator<Item = f32> {
 /// The values of a tensor, by the last part of its name: filters uniform and scaled by fan-in,
 /// BatchNorm near one, `input` in -3 .. 3.
 pub fn values(name: &str, seed: u64, shape: &[usize]) -> Vec<f32> {
+    values_of(name, seed, shape, GAIN)
+}
+
+/// The same, with filters of another gain.
+pub(crate) fn values_of(name: &str, seed: u64, shape: &[usize], gain: f64) -> Vec<f32> {
     let u = uniform(name, seed, shape.iter().product());
     match name.rsplit('.').next() {
         Some("input") => u.map(|u| (2.0 * u - 1.0) * 3.0).collect(),
         Some("weight") if shape.len() > 1 => {
-            let bound = (GAIN / shape[1..].iter().product::<usize>() as f64).sqrt() as f32;
+            let bound = (gain / shape[1..].iter().product::<usize>() as f64).sqrt() as f32;
             u.map(|u| (2.0 * u - 1.0) * bound).collect()
         }
         Some("weight" | "running_var") => u.map(|u| 0.5 + u).collect(),

@@ -11,13 +11,14 @@ mod onnx;
 
 pub use builder::Source;
 pub use card::{Card, Task};
+pub use families::{Published, published};
 #[cfg(not(target_arch = "wasm32"))]
 pub use one_file::Stored;
 pub use onnx::Open;
 
 use crate::{
     Error, Result,
-    graph::{Constant, GhostMapsOf, Graph, NodeId, Op, Output, Shape, TensorType},
+    graph::{Constant, GhostMapsOf, Graph, NodeId, Op, Output, Shape, TensorType, passes},
     image_input::Preprocess,
 };
 use checkpoint::{Checkpoint, Config};
@@ -32,6 +33,14 @@ pub fn architectures() -> impl Iterator<Item = &'static str> {
 /// Whether [`Network`] builds an architecture of this name.
 pub fn is_architecture(name: &str) -> bool {
     families::named(name).is_ok()
+}
+
+/// What an architecture of this name is.
+///
+/// # Errors
+/// [`Error::Model`] where no network has the name.
+pub fn summary(name: &str) -> Result<Summary> {
+    Network::build(&*families::named(name)?, &mut Source::zeros(), &Config::default())?.summary()
 }
 
 /// The name of the embedded network.
@@ -68,6 +77,7 @@ pub struct Summary {
     /// Its usual input: channels, rows, columns.
     pub input: [usize; 3],
     /// Trainable parameters as PyTorch counts them: weights, biases, BatchNorm's scale and shift.
+    /// Branches that are merged at load count as what they become.
     pub params: u64,
     /// Multiply-adds of convolutions and linear layers for one image of that size.
     pub macs: u64,
@@ -172,8 +182,8 @@ impl Network {
     /// An architecture by name with weights from a formula, for timing and tests: its answers mean
     /// nothing.
     pub fn random(name: &str, seed: u64) -> Result<Self> {
-        let mut network = Self::build(&*families::named(name)?, &mut Source::formula(seed), &Config::default())?;
-        (network.card.name, network.is_random) = (name.into(), true);
+        let mut network = Self::random_of(&*families::named(name)?, seed)?;
+        network.card.name = name.into();
         Ok(network)
     }
 
@@ -182,7 +192,7 @@ impl Network {
     /// # Errors
     /// [`Error::Shape`] where the family cannot be built so.
     pub fn random_of(family: &dyn Family, seed: u64) -> Result<Self> {
-        let network = Self::build(family, &mut Source::formula(seed), &Config::default())?;
+        let network = Self::build(family, &mut Source::formula_of(seed, family.gain()), &Config::default())?;
         Ok(Self { is_random: true, ..network })
     }
 
@@ -196,10 +206,16 @@ impl Network {
     }
 
     fn build(family: &dyn Family, source: &mut Source<'_>, config: &Config) -> Result<Self> {
-        let graph = family.graph(source)?;
+        let mut graph = family.graph(source)?;
+        // Now rather than by the passes, which see normalisations folded, and so rounded, already.
+        if passes::merge_branches::run(&mut graph) > 0 {
+            graph.compact();
+        }
         let architecture = Architecture { name: family.name(), identity: family.identity(), details: family.details() };
         let classes = graph.outputs().first().map_or(0, |output| graph.channels(output.node));
-        let card = Card::of(config, classes, || architecture.name.clone());
+        let preprocess = config.preprocess.clone().unwrap_or_else(|| family.preprocess());
+        let config = Config { preprocess: Some(preprocess), ..config.clone() };
+        let card = Card::of(&config, classes, || architecture.name.clone());
         Ok(Self { architecture: Some(architecture), ..Self::new(graph, card)? })
     }
 

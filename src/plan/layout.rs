@@ -100,6 +100,7 @@ pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
     let mut wants: Vec<Option<NodeId>> = vec![None; count];
     for (at, node) in graph.nodes().iter().enumerate() {
         let mut meet = |free: NodeId, other: NodeId| {
+            let free = source_of_lanes(graph, free);
             if is_free(graph, free) && wants[free.0].is_none() && free != other {
                 wants[free.0] = Some(other);
             }
@@ -107,8 +108,9 @@ pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
         match &node.op {
             Op::Add | Op::Multiply | Op::Calculate(Calculate { operand: None, .. }) => {
                 let [a, b] = [node.inputs[0], node.inputs[1]];
-                if is_free(graph, b) { meet(b, a) } else { meet(a, b) }
+                if is_free(graph, source_of_lanes(graph, b)) { meet(b, a) } else { meet(a, b) }
             }
+            Op::ResampleProduct(_) => meet(node.inputs[0], node.inputs[node.inputs.len() - 1]),
             Op::Ghost(Ghost { residual: true, .. }) => meet(node.inputs[node.inputs.len() - 1], NodeId(at)),
             Op::Conv(Conv { residual: true, .. }) => {
                 // This convolution is free too: it follows its residual, unless that one is free.
@@ -121,6 +123,21 @@ pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
     let mut done: Vec<Option<Layout>> = vec![None; count];
     let mut busy = vec![false; count];
     (0..count).map(|at| resolve(graph, NodeId(at), &wants, &mut done, &mut busy)).collect()
+}
+
+/// The node whose lanes this one's are, through what keeps them one to one.
+fn source_of_lanes(graph: &Graph, mut id: NodeId) -> NodeId {
+    loop {
+        let node = graph.node(id);
+        let keeps = match &node.op {
+            Op::Conv(conv) => keeps_lanes(graph, conv) && graph.channels(id) == conv.groups,
+            op => matches!(op, Op::Activate(_) | Op::Pool(_) | Op::Resample(_)),
+        };
+        if !keeps {
+            return id;
+        }
+        id = node.inputs[0];
+    }
 }
 
 fn is_free(graph: &Graph, id: NodeId) -> bool {
@@ -152,6 +169,7 @@ fn resolve(graph: &Graph, id: NodeId, wants: &[Option<NodeId>], done: &mut [Opti
     let layout = match &node.op {
         Op::Conv(conv) if keeps_lanes(graph, conv) => of(node.inputs[0]).multiplied(graph.channels(id) / conv.groups),
         op if op.keeps_channels() => of(node.inputs[0]),
+        Op::ResampleProduct(_) => of(node.inputs[node.inputs.len() - 1]),
         Op::Concat => {
             let mut lanes = Vec::new();
             let mut start = 0;

@@ -257,6 +257,16 @@ pub fn every_operation(c: usize) -> Graph {
     let [a, b] = [Resample::to([3, 10]), nearest].map(|resample| net.add(Op::Resample(resample), &[x]));
     results.push(net.add(Op::Concat, &[a, b]));
     results.push(net.add(Op::Resample(Resample::by([1.5, 2.0])), &[input]));
+    results.push(net.add(Op::Resample(Resample::like()), &[a, input]));
+    // products with resampled maps, of other layouts and of one pixel
+    let gate = net.pointwise(input, 10);
+    let gate = net.depthwise(gate, 3, 1);
+    for size in [[3, 10], [1, 1]] {
+        let gate = net.add(Op::Resample(Resample::to(size)), &[gate]);
+        let gate =
+            if size == [1, 1] { gate } else { net.add(Op::Resample(Resample { filter: nearest.filter, ..Resample::like() }), &[gate, x]) };
+        results.push(net.add(Op::Multiply, &[x, gate]));
+    }
     // ghost modules, alone and with gate, residual and sums
     for (c_out, s, d) in [(16, 2, 3), (20, 2, 1), (24, 3, 3), (10, 3, 1), (22, 4, 3)] {
         results.push(net.ghost(input, c_out, s, d, Activation::Relu));

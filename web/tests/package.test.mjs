@@ -229,7 +229,7 @@ describe('with WebGPU', () => {
       [load, { weights: '/cut.safetensors' }, /^\/cut\.safetensors: cut off or damaged/],
       [load, { weights: '/none.safetensors' }, /none\.safetensors: the server answers 404/],
       [load, { weights: '/images/chelsea.png' }, /^\/images\/chelsea\.png: neither a safetensors file nor a PyTorch checkpoint/],
-      [load, { model: 'ghostnet_999' }, /^no network is called `ghostnet_999`; there are ghostnet_050, ghostnet_100, ghostnet_130$/],
+      [load, { model: 'ghostnet_999' }, /^no network is called `ghostnet_999`; there are ghostnet_050, ghostnet_100, ghostnet_130, /],
       [load, { model: 'ghostnet_100' }, /^ghostnet_100 has no weights/],
       [load, { weights: '/weights.safetensors', model: 'ghostnet_130', cache: false }, /not ghostnet_130 \(width 1\.3\)$/],
       [load, { weights: 42 }, /not Number$/],

@@ -31,9 +31,8 @@ Examples:
   ghostnet bench ghostnet_100 --batch 8              latency and images per second
   ghostnet profile ghostnet_100 --chart time.svg     where the time goes
 
-A model M is an architecture (ghostnet_050, ghostnet_100, ghostnet_130), the embedded network ghostnet_050_cifar10,
-a path to weights (safetensors with timm's names, an official .pth, or a one-file network of `ghostnet convert`), or a
-hub repository pulled before.
+A model M is an architecture (`ghostnet models` lists them), the embedded network ghostnet_050_cifar10, to weights (safetensors with timm's names, an official .pth, or a one-file network of `ghostnet convert`), or a hub
+repository pulled before.
 
 Environment: GHOSTNET_CACHE_DIR, the folder where compiled pipelines are kept for the next start (Vulkan), and what
 `ghostnet tune` chose; empty: nowhere.

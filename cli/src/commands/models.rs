@@ -1,10 +1,10 @@
 use crate::output::{Align, count, macs, print, print_json, table};
 use anyhow::Result;
-use ghostnet::{Network, model};
+use ghostnet::{
+    Network,
+    model::{self, EMBEDDED, published},
+};
 use serde_json::json;
-
-/// Han et al., CVPR 2020, table 6 and the official repository: ImageNet top-1 / top-5.
-const PAPER: [(&str, &str); 3] = [("ghostnet_050", "66.2 / 86.6"), ("ghostnet_100", "73.9 / 91.4"), ("ghostnet_130", "75.7 / 92.7")];
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -15,24 +15,27 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        let mut networks = model::architectures().map(|name| Network::random(name, 0)).collect::<Result<Vec<_>, _>>()?;
-        networks.push(Network::embedded()?);
-        let summaries = networks.iter().map(Network::summary).collect::<Result<Vec<_>, _>>()?;
+        let mut summaries = model::architectures().map(model::summary).collect::<Result<Vec<_>, _>>()?;
+        let embedded = Network::embedded()?;
+        summaries.push(embedded.summary()?);
         if self.json {
             let list = summaries.iter().map(|s| json!({ "name": s.name, "input": s.input, "params": s.params, "macs": s.macs }));
             return print_json(&list.collect());
         }
         let rows: Vec<Vec<String>> = summaries
             .iter()
-            .zip(&networks)
-            .map(|(s, network)| {
-                let (accuracy, data) = match PAPER.iter().find(|(name, _)| *name == s.name) {
-                    Some((_, accuracy)) => (accuracy.to_string(), "ImageNet"),
+            .map(|s| {
+                let [data, accuracy, by] = match (published(&s.name), embedded.test_top1()) {
+                    (Some(of), _) => {
+                        let top5 = of.top5.map(|top5| format!(" / {top5}")).unwrap_or_default();
+                        [of.data.into(), format!("{}{top5}", of.top1), of.by.into()]
+                    }
                     // The embedded network's file states it.
-                    None => (network.test_top1().map_or("-".into(), |share| format!("{:.1}", 100.0 * share)), "CIFAR-10"),
+                    (None, Some(share)) if s.name == EMBEDDED => ["CIFAR-10".into(), format!("{:.1}", 100.0 * share), "itself".into()],
+                    _ => ["-", "-", "-"].map(String::from),
                 };
                 let [c, h, w] = s.input;
-                vec![s.name.clone(), format!("{c}x{h}x{w}"), count(s.params), macs(s.macs), accuracy, data.to_string()]
+                vec![s.name.clone(), format!("{c}x{h}x{w}"), count(s.params), macs(s.macs), accuracy, by, data]
             })
             .collect();
         let head = [
@@ -41,11 +44,14 @@ impl Args {
             ("params", Align::Right),
             ("MACs", Align::Right),
             ("top-1 / 5 %", Align::Left),
+            ("by", Align::Left),
             ("data", Align::Left),
         ];
         print(&table(&head, &rows))?;
-        let classes = networks.last().map(|n| n.labels().join(", ")).unwrap_or_default();
-        print(&format!("\n{} is embedded and tells apart: {classes}.", model::EMBEDDED))?;
-        print("The others need weights for ImageNet's 1000 classes; their accuracies are the paper's.")
+        print(&format!("\n{EMBEDDED} is embedded and tells apart: {}.", embedded.labels().join(", ")))?;
+        print(
+            "The others need weights. Their accuracies were not measured here: they are those of the papers, and for \"timm\" those that \
+             timm's authors got from weights of theirs.",
+        )
     }
 }

@@ -6,9 +6,11 @@ mod fuse_activation;
 mod fuse_gate;
 mod fuse_ghost;
 mod fuse_pool;
+mod fuse_resample;
 mod fuse_residual;
 mod fuse_separable;
 mod fuse_squeeze_excite;
+pub(crate) mod merge_branches;
 mod name_activation;
 mod near;
 
@@ -32,11 +34,13 @@ pub const REQUIRED: &[Pass] =
 
 /// Passes that save dispatches and traffic, in the order in which they build on each other.
 pub const FUSING: &[Pass] = &[
+    Pass { name: "merge_branches", run: merge_branches::run },
     Pass { name: "fuse_activation", run: fuse_activation::run },
     Pass { name: "fuse_squeeze_excite", run: fuse_squeeze_excite::run },
     Pass { name: "fuse_ghost", run: fuse_ghost::run },
     Pass { name: "fuse_gate", run: fuse_gate::run },
     Pass { name: "fuse_residual", run: fuse_residual::run },
+    Pass { name: "fuse_resample", run: fuse_resample::run },
     Pass { name: "fuse_separable", run: fuse_separable::run },
     Pass { name: "fuse_pool", run: fuse_pool::run },
 ];

@@ -27,6 +27,7 @@ pub const CASES: Cases = Cases {
             "NAME",
             "round_prefer_floor, round_prefer_ceil, floor or ceil, as ONNX has it [default: round_prefer_floor]",
         ),
+        CaseOption::new("product", "", "The result is multiplied by a map"),
     ],
     tile: None,
     cases: &[
@@ -36,7 +37,12 @@ pub const CASES: Cases = Cases {
         "1x24x56x56 --to 224",
         "8x24x56x56 --to 112",
         "1x16x112x112 --to 56 --coordinates asymmetric --filter nearest --nearest floor",
+        "1x72x28x28 --to 56 --coordinates asymmetric --filter nearest --nearest floor --product",
+        "1x480x7x7 --to 14 --coordinates asymmetric --filter nearest --nearest floor --product",
         "1x1x1x1",
+        "2x10x3x4 --to 7x9 --coordinates asymmetric --filter nearest --nearest floor --product --inside 1",
+        "2x13x12x9 --scale 0.3x2.6 --parts 3x10 --product",
+        "2x5x1x1 --to 1x1 --product",
         "2x2x1x7 --to 3x1 --coordinates pytorch_half_pixel",
         "2x2x1x7 --to 1x1 --coordinates align_corners",
         "1x3x5x3 --to 7x2 --filter nearest --coordinates pytorch_half_pixel --nearest ceil",
@@ -66,11 +72,14 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     let resample = Resample { filter, coordinates: given.one_of("coordinates", &Coordinates::NAMES, Coordinates::default())?, ..resample };
     let layout = given.layout(shape.c)?;
     let to = alone.shape_of(shape, &[], |_| Op::Resample(resample))?;
+    let other = given.has("product").then(|| alone.input_in("other", to, &layout)).transpose()?;
     let problem = Problem {
         name: alone.name(),
         owner: Owner::NONE,
         input: alone.input_in("input", shape, &layout)?,
         resample,
+        size: [to.h, to.w],
+        other,
         output: alone.output_in("output", to, &layout)?,
     };
     lower(&problem, &mut alone.emit);

@@ -15,7 +15,8 @@ use crate::{
 };
 
 params! {
-    width_in, pixels_in, width_out, height_out, blocks, outputs, workgroups, input_offset, input_stride, output_offset, output_stride,
+    width_in, pixels_in, width_out, height_out, blocks, outputs, workgroups, input_offset, input_stride, other_offset, other_stride,
+    output_offset, output_stride,
 }
 
 kernel!("resample", writes ["output"], twin twin::resample, vector vector::resample);
@@ -31,6 +32,10 @@ pub struct Problem {
     pub input: TensorView,
     /// How pixels of the output come from the input's.
     pub resample: Resample,
+    /// Rows and columns that it makes: `[h', w']`, or one of each for all of `other`.
+    pub size: [usize; 2],
+    /// What the result is multiplied by, `[n, c, h', w']`, in the input's layout.
+    pub other: Option<TensorView>,
     /// `[n, c, h', w']`, in the input's layout.
     pub output: TensorView,
 }
@@ -39,10 +44,10 @@ const INVOCATIONS: u32 = 64;
 
 /// Adds the step that solves the problem.
 pub fn lower(problem: &Problem, emit: &mut Emitter<'_>) {
-    let Problem { name, owner, input, resample, output } = problem;
+    let Problem { name, owner, input, resample, size, other, output } = problem;
     let ([h_in, w_in], [h_out, w_out]) = (input.size(), output.size());
-    let axes = [(0, h_in, h_out), (1, w_in, w_out)];
-    let taps = axes.iter().flat_map(|&(axis, from, to)| (0..to).flat_map(move |at| tap(resample, axis, [from, to], at)));
+    let axes = [(0, [h_in, size[0]], h_out), (1, [w_in, size[1]], w_out)];
+    let taps = axes.iter().flat_map(|&(axis, sizes, out)| (0..out).flat_map(move |at| tap(resample, axis, sizes, at.min(sizes[1] - 1))));
     let table = emit.table(*owner, KERNEL, taps.collect());
     let outputs = (output.shape.n * output.blocks() * output.shape.pixels()) as u32;
     let workgroups = outputs.div_ceil(INVOCATIONS);
@@ -56,12 +61,20 @@ pub fn lower(problem: &Problem, emit: &mut Emitter<'_>) {
         workgroups,
         input_offset: input.place.offset,
         input_stride: input.place.stride,
+        other_offset: other.as_ref().map_or(0, |other| other.place.offset),
+        other_stride: other.as_ref().map_or(0, |other| other.place.stride),
         output_offset: output.place.offset,
         output_stride: output.place.stride,
     };
-    let defines = [("WG", INVOCATIONS.into()), ("BILINEAR", (resample.filter == Filter::Bilinear).into()), ("F16", emit.f16().into())];
+    let defines = [
+        ("WG", INVOCATIONS.into()),
+        ("BILINEAR", (resample.filter == Filter::Bilinear).into()),
+        ("PRODUCT", other.is_some().into()),
+        ("F16", emit.f16().into()),
+    ];
     let launch = Launch::new(name, Dispatch::new(KERNEL, &defines, &params, workgroups))
         .reads("input", input)
+        .reads_if("other", other.as_ref())
         .constant("table", table)
         .writes("output", output);
     emit.launch(launch);
@@ -76,7 +89,7 @@ fn tap(resample: &Resample, axis: usize, [from, to]: [usize; 2], at: usize) -> [
     let x = at as f64;
     // One pixel of the output is so many of the input.
     let [count, of] = match resample.extent {
-        Extent::Sizes(_) => [from as f64, to as f64],
+        Extent::Sizes(_) | Extent::Like => [from as f64, to as f64],
         Extent::Scales(scales) => [1.0, scales[axis].into()],
     };
     let place = match resample.coordinates {

@@ -1,13 +1,17 @@
-//! GhostNet as in the paper's table (Han et al., CVPR 2020, table 1, arXiv 1911.11907), with timm's
-//! tensor names.
+//! GhostNet as in the paper's table (Han et al., CVPR 2020, table 1, arXiv 1911.11907), and the
+//! networks that put other modules on its skeleton, with timm's tensor names.
 
+pub use super::ghost_module::GhostModule;
+
+use super::ghost_module::{alike, attention, branched, branches, rep_ghost};
 use crate::{
     Error, Result,
     graph::{Activation, Graph, NodeId, Op},
     model::{
         builder::{Builder, Filters, Source},
         checkpoint::Checkpoint,
-        families::Family,
+        families::{Family, classes_of, make_divisible},
+        formula,
     },
     text::decimal,
 };
@@ -38,6 +42,22 @@ const STAGES: &[&[Bottleneck]] = &[
     &[row(5, 960, 160, 0, 1), row(5, 960, 160, 1, 1), row(5, 960, 160, 0, 1), row(5, 960, 160, 1, 1)],
 ];
 
+/// RepGhostNet's (Chen et al., 2022, arXiv 2211.06088, table 1): about half the expansions.
+const REP_STAGES: &[&[Bottleneck]] = &[
+    &[row(3, 8, 16, 0, 1)],
+    &[row(3, 24, 24, 0, 2)],
+    &[row(3, 36, 24, 0, 1)],
+    &[row(5, 36, 40, 1, 2)],
+    &[row(5, 60, 40, 1, 1)],
+    &[row(3, 120, 80, 0, 2)],
+    &[row(3, 100, 80, 0, 1), row(3, 120, 80, 0, 1), row(3, 120, 80, 0, 1), row(3, 240, 112, 1, 1), row(3, 336, 112, 1, 1)],
+    &[row(5, 336, 160, 1, 2)],
+    &[row(5, 480, 160, 0, 1), row(5, 480, 160, 1, 1), row(5, 480, 160, 0, 1), row(5, 480, 160, 1, 1)],
+];
+
+/// Bottlenecks without GhostNetV2's attention: the first ones, whose maps are large.
+const UNATTENDED: usize = 2;
+
 /// Stages before each halving of the map: their outputs are the features timm's `features_only`
 /// gives beside the stem's.
 const FEATURE_STAGES: [usize; 4] = [1, 3, 5, 7];
@@ -45,16 +65,47 @@ const FEATURE_STAGES: [usize; 4] = [1, 3, 5, 7];
 const STEM: usize = 16;
 const LAST_CONV: usize = 960;
 const HEAD: usize = 1280;
-/// PyTorch's default, which both implementations keep.
-const BATCH_NORM_EPS: f32 = 1e-5;
 
-/// The three widths that have names.
-const WIDTHS: [(&str, f64); 3] = [("ghostnet_050", 0.5), ("ghostnet_100", 1.0), ("ghostnet_130", 1.3)];
+/// The networks that have names.
+const NAMES: [(&str, Version, f64); 14] = [
+    ("ghostnet_050", Version::V1, 0.5),
+    ("ghostnet_100", Version::V1, 1.0),
+    ("ghostnet_130", Version::V1, 1.3),
+    ("ghostnetv2_100", Version::V2, 1.0),
+    ("ghostnetv2_130", Version::V2, 1.3),
+    ("ghostnetv2_160", Version::V2, 1.6),
+    ("ghostnetv3_050", Version::V3, 0.5),
+    ("ghostnetv3_100", Version::V3, 1.0),
+    ("ghostnetv3_130", Version::V3, 1.3),
+    ("ghostnetv3_160", Version::V3, 1.6),
+    ("repghostnet_050", Version::RepGhost, 0.5),
+    ("repghostnet_080", Version::RepGhost, 0.8),
+    ("repghostnet_100", Version::RepGhost, 1.0),
+    ("repghostnet_200", Version::RepGhost, 2.0),
+];
+
+/// Widths that a stem's channels may tell.
+const WIDTHS: [f64; 6] = [0.5, 0.8, 1.0, 1.3, 1.6, 2.0];
+
+/// The networks on GhostNet's skeleton.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// GhostNet.
+    V1,
+    /// GhostNetV2: attention on the first module of all bottlenecks but two.
+    V2,
+    /// GhostNetV3: GhostNetV2, trained with parallel branches.
+    V3,
+    /// RepGhostNet: sums in the place of concatenations.
+    RepGhost,
+}
 
 /// What distinguishes one GhostNet from another.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct GhostNet {
+    /// Whose modules it has.
+    pub version: Version,
     /// Scales every channel count but the head's 1280.
     pub width: f64,
     /// Outputs of the classifier.
@@ -62,16 +113,24 @@ pub struct GhostNet {
     /// Stride of the first convolution: 2, or 1 for small images.
     pub stem_stride: usize,
     /// Ratio s of every ghost module: one real map makes `s - 1` ghosts. 1 makes every module a
-    /// plain convolution.
+    /// plain convolution. For the first two versions.
     pub ratio: usize,
-    /// Kernel d of the cheap operations.
+    /// Kernel d of the cheap operations. For the first two versions.
     pub cheap_kernel: usize,
+    /// The weights hold one convolution in the place of each group of parallel branches. For the
+    /// last two versions.
+    pub merged: bool,
 }
 
 impl GhostNet {
     /// GhostNet of a width with the paper's s = 2 and d = 3, a stem of stride 2 and 1000 classes.
     pub fn new(width: f64) -> Self {
-        Self { width, classes: 1000, stem_stride: 2, ratio: 2, cheap_kernel: 3 }
+        Self { version: Version::V1, width, classes: 1000, stem_stride: 2, ratio: 2, cheap_kernel: 3, merged: false }
+    }
+
+    /// Sets [`GhostNet::version`].
+    pub fn version(self, version: Version) -> Self {
+        Self { version, ..self }
     }
 
     /// Sets [`GhostNet::classes`].
@@ -94,44 +153,44 @@ impl GhostNet {
         Self { cheap_kernel, ..self }
     }
 
-    /// Names of the widths that have one.
-    pub(in crate::model) fn names() -> impl Iterator<Item = &'static str> {
-        WIDTHS.iter().map(|(name, _)| *name)
+    /// Sets [`GhostNet::merged`].
+    pub fn merged(self, merged: bool) -> Self {
+        Self { merged, ..self }
+    }
+
+    /// Names of those that have one.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(name, ..)| *name)
     }
 
     /// GhostNet of a name, which leaves open the classes and the stem's stride.
-    pub(in crate::model) fn named(name: &str) -> Result<Self> {
-        // timm appends the training data's tag: ghostnet_100.in1k.
-        let plain = name.split('.').next().unwrap_or(name);
-        let found = WIDTHS.iter().find(|(n, _)| *n == plain);
-        let unknown = || Error::Model(format!("no network is called `{name}`; there are {}", Self::names().collect::<Vec<_>>().join(", ")));
-        found.map(|(_, width)| Self::new(*width)).ok_or_else(unknown)
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let found = NAMES.iter().find(|(known, ..)| *known == name);
+        found.map(|(_, version, width)| Self::new(*width).version(*version))
     }
 
-    /// The one whose weights these are: of the width that the file names, or that its stem's
-    /// channels tell.
-    pub(in crate::model) fn of(checkpoint: &Checkpoint) -> Result<Self> {
-        let config = checkpoint.config();
-        let fail = |what: String| Error::weights(checkpoint.file(), what);
-        let network = match &config.architecture {
-            Some(name) => Self::named(name).map_err(|error| fail(error.to_string()))?,
-            None => {
-                let stem =
-                    checkpoint.shape("conv_stem.weight").ok_or_else(|| fail("no tensor `conv_stem.weight`: not a GhostNet".into()))?;
-                let channels = stem.first().copied().unwrap_or(0);
-                let known = WIDTHS.iter().map(|(_, width)| Self::new(*width)).find(|known| known.stem_channels() == channels);
-                known.ok_or_else(|| {
-                    fail(format!("`conv_stem.weight` has {channels} output channels; widths 0.5, 1.0 and 1.3 have 8, 16 and 20"))
-                })?
-            }
+    /// The one of which the modules' tensors and the stem's channels tell; `None` where there are
+    /// no ghost modules.
+    pub(super) fn told_by(checkpoint: &Checkpoint) -> Result<Option<Self>> {
+        let has = |tensor: &str| checkpoint.get(&format!("blocks.{tensor}")).is_some();
+        let version = if has("0.0.ghost1.fusion_bn.0.weight") || has("0.0.ghost1.cheap_operation.weight") {
+            Version::RepGhost
+        } else if has("0.0.ghost1.primary_rpr_conv.0.conv.weight") || has("0.0.ghost1.primary_conv.0.bias") {
+            Version::V3
+        } else if has("2.0.ghost1.short_conv.0.weight") {
+            Version::V2
+        } else if has("0.0.ghost1.primary_conv.0.weight") {
+            Version::V1
+        } else {
+            return Ok(None);
         };
-        let classes = checkpoint.shape("classifier.weight").and_then(|s| s.first().copied());
-        let classes = classes.ok_or_else(|| fail("no tensor `classifier.weight`: not a GhostNet with its classifier".into()))?;
-        match config.num_classes {
-            Some(stated) if stated != classes => Err(fail(format!("num_classes is {stated}, `classifier.weight` has {classes} rows"))),
-            _ if classes == 0 => Err(fail("`classifier.weight` has no rows".into())),
-            _ => Ok(Self { classes, stem_stride: config.stem_stride.unwrap_or(2), ..network }),
-        }
+        let channels = checkpoint.shape("conv_stem.weight").and_then(|shape| shape.first().copied()).unwrap_or(0);
+        let known = WIDTHS.map(|width| Self::new(width).version(version)).into_iter().find(|known| known.stem_channels() == channels);
+        let unknown = || {
+            let widths = "widths 0.5, 0.8, 1.0, 1.3, 1.6 and 2.0 have 8, 12, 16, 20, 24 and 32";
+            Error::weights(checkpoint.file(), format!("`conv_stem.weight` has {channels} output channels; {widths}"))
+        };
+        known.ok_or_else(unknown).map(Some)
     }
 
     fn channels(&self, at_width_1: usize) -> usize {
@@ -153,13 +212,15 @@ impl GhostNet {
         let mut c = self.stem_channels();
         let stem = b.conv("conv_stem", input, Filters::new(3, c, 3).stride(self.stem_stride))?;
         b.feature("conv_stem", stem);
-        let stem = b.batch_norm("bn1", stem, BATCH_NORM_EPS)?;
+        let stem = b.batch_norm("bn1", stem)?;
         let mut x = b.activate("act1", stem, Activation::Relu)?;
-        for (s, stage) in STAGES.iter().enumerate() {
+        let stages = if self.version == Version::RepGhost { REP_STAGES } else { STAGES };
+        let mut unattended = UNATTENDED;
+        for (s, stage) in stages.iter().enumerate() {
             for (at, row) in stage.iter().enumerate() {
-                let out = self.channels(row.out);
-                x = self.bottleneck(&mut b.scope(&format!("blocks.{s}.{at}")), x, [c, out], row)?;
-                c = out;
+                let (out, attends) = (self.channels(row.out), unattended == 0);
+                x = self.bottleneck(&mut b.scope(&format!("blocks.{s}.{at}")), x, [c, out], row, attends)?;
+                (c, unattended) = (out, unattended.saturating_sub(1));
             }
             if FEATURE_STAGES.contains(&s) {
                 b.feature(&format!("blocks.{s}"), x);
@@ -174,7 +235,7 @@ impl GhostNet {
         let last = self.channels(LAST_CONV);
         let name = format!("blocks.{}.0", STAGES.len());
         let x = b.conv_of(&name, &format!("{name}.conv"), input, Filters::new(c, last, 1))?;
-        let x = b.scope(&name).batch_norm("bn1", x, BATCH_NORM_EPS)?;
+        let x = b.scope(&name).batch_norm("bn1", x)?;
         let x = b.scope(&name).activate("act", x, Activation::Relu)?;
         let x = b.add("global_pool", Op::GlobalPool, &[x])?;
         let x = b.conv("conv_head", x, Filters::new(last, HEAD, 1).bias())?;
@@ -183,28 +244,51 @@ impl GhostNet {
         b.linear("classifier", x, self.classes)
     }
 
-    fn bottleneck(&self, b: &mut Builder<'_, '_>, input: NodeId, [c, out]: [usize; 2], row: &Bottleneck) -> Result<NodeId> {
+    fn bottleneck(&self, b: &mut Builder<'_, '_>, input: NodeId, [c, out]: [usize; 2], row: &Bottleneck, attends: bool) -> Result<NodeId> {
         let expansion = self.channels(row.expansion);
-        let module = |c_in, c_out| GhostModule::new(c_in, c_out).ratio(self.ratio).cheap_kernel(self.cheap_kernel);
-        let mut x = module(c, expansion).build(&mut b.scope("ghost1"), input)?;
+        let mut x = self.module(&mut b.scope("ghost1"), input, [c, expansion], true)?;
+        if attends && matches!(self.version, Version::V2 | Version::V3) {
+            x = attention(&mut b.scope("ghost1"), input, x, [c, expansion])?;
+        }
         if row.stride > 1 {
-            let y = b.conv("conv_dw", x, Filters::new(expansion, expansion, row.kernel).stride(row.stride).depthwise())?;
-            x = b.batch_norm("bn_dw", y, BATCH_NORM_EPS)?;
+            let filters = Filters::new(expansion, expansion, row.kernel).stride(row.stride).depthwise();
+            x = match (self.version, self.merged) {
+                (Version::V3, true) => b.conv("conv_dw", x, filters.bias())?,
+                (Version::V3, false) => branches(b, "conv_dw", x, alike("dw", filters, true), None)?,
+                _ => b.conv_norm(["conv_dw", "bn_dw"], x, filters)?,
+            };
         }
         if row.squeeze_excite {
-            x = squeeze_excite(&mut b.scope("se"), x, expansion)?;
+            // timm's and the official code's rounding: a quarter of the expansion, to a multiple of 4.
+            let reduced = make_divisible(expansion as f64 * 0.25, 4);
+            x = squeeze_excite(&mut b.scope("se"), x, [expansion, reduced])?;
         }
-        let x = module(expansion, out).relu(false).build(&mut b.scope("ghost2"), x)?;
+        let x = self.module(&mut b.scope("ghost2"), x, [expansion, out], false)?;
         let is_identity = c == out && row.stride == 1;
         let shortcut = if is_identity { input } else { shortcut(&mut b.scope("shortcut"), input, [c, out], row)? };
         b.add("add", Op::Add, &[x, shortcut])
+    }
+
+    fn module(&self, b: &mut Builder<'_, '_>, input: NodeId, [c_in, c_out]: [usize; 2], relu: bool) -> Result<NodeId> {
+        match self.version {
+            Version::V1 | Version::V2 => {
+                GhostModule::new(c_in, c_out).ratio(self.ratio).cheap_kernel(self.cheap_kernel).relu(relu).build(b, input)
+            }
+            Version::V3 => branched(b, input, [c_in, c_out], relu, self.merged),
+            Version::RepGhost => rep_ghost(b, input, [c_in, c_out], relu, self.merged),
+        }
     }
 }
 
 impl Family for GhostNet {
     fn name(&self) -> String {
-        let named = WIDTHS.iter().find(|(_, width)| *width == self.width);
-        named.map_or_else(|| format!("ghostnet_{:03}", (self.width * 100.0).round() as u64), |(name, _)| name.to_string())
+        let family = match self.version {
+            Version::V1 => "ghostnet",
+            Version::V2 => "ghostnetv2",
+            Version::V3 => "ghostnetv3",
+            Version::RepGhost => "repghostnet",
+        };
+        format!("{family}_{:03}", (self.width * 100.0).round() as u64)
     }
 
     fn identity(&self) -> String {
@@ -218,11 +302,26 @@ impl Family for GhostNet {
     fn graph(&self, source: &mut Source<'_>) -> Result<Graph> {
         self.graph(source)
     }
+
+    fn fit(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.classes = classes_of(checkpoint, "classifier")?;
+        self.stem_stride = checkpoint.config().stem_stride.unwrap_or(2);
+        let has = |tensor: &str| checkpoint.get(&format!("blocks.0.0.ghost1.{tensor}")).is_some();
+        self.merged = has("primary_conv.0.bias") || has("cheap_operation.weight");
+        Ok(())
+    }
+
+    fn gain(&self) -> f64 {
+        match self.version {
+            Version::V1 | Version::V2 => formula::GAIN,
+            Version::V3 => 1.0,
+            Version::RepGhost => 1.5,
+        }
+    }
 }
 
-fn squeeze_excite(b: &mut Builder<'_, '_>, x: NodeId, c: usize) -> Result<NodeId> {
-    // timm's and the official code's rounding: a quarter of the expansion, to a multiple of 4.
-    let reduced = make_divisible(c as f64 * 0.25, 4);
+/// A gate of two layers with a hard sigmoid, under timm's names.
+pub(super) fn squeeze_excite(b: &mut Builder<'_, '_>, x: NodeId, [c, reduced]: [usize; 2]) -> Result<NodeId> {
     let mean = b.add("pool", Op::GlobalPool, &[x])?;
     let y = b.conv("conv_reduce", mean, Filters::new(c, reduced, 1).bias())?;
     let y = b.activate("act1", y, Activation::Relu)?;
@@ -233,109 +332,7 @@ fn squeeze_excite(b: &mut Builder<'_, '_>, x: NodeId, c: usize) -> Result<NodeId
 
 fn shortcut(b: &mut Builder<'_, '_>, input: NodeId, [c, out]: [usize; 2], row: &Bottleneck) -> Result<NodeId> {
     let y = b.conv_of("depthwise", "0", input, Filters::new(c, c, row.kernel).stride(row.stride).depthwise())?;
-    let y = b.batch_norm("1", y, BATCH_NORM_EPS)?;
+    let y = b.batch_norm("1", y)?;
     let y = b.conv_of("pointwise", "2", y, Filters::new(c, out, 1))?;
-    b.batch_norm("3", y, BATCH_NORM_EPS)
-}
-
-/// A ghost module (section 3.1 of the paper): `ceil(c_out / ratio)` maps by a primary convolution,
-/// the rest by depthwise operations.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct GhostModule {
-    /// Input channels.
-    pub c_in: usize,
-    /// Output channels.
-    pub c_out: usize,
-    /// Kernel of the primary convolution (1 in GhostNet), odd.
-    pub kernel: usize,
-    /// Stride of the primary convolution.
-    pub stride: usize,
-    /// Ratio s: 2 in GhostNet; 1 is the plain convolution.
-    pub ratio: usize,
-    /// Kernel d of the cheap operation: 3 in GhostNet, odd.
-    pub cheap_kernel: usize,
-    /// A ReLU after both parts.
-    pub relu: bool,
-}
-
-impl GhostModule {
-    /// GhostNet's: s = 2, d = 3, a 1x1 primary convolution, ReLU.
-    pub fn new(c_in: usize, c_out: usize) -> Self {
-        Self { c_in, c_out, kernel: 1, stride: 1, ratio: 2, cheap_kernel: 3, relu: true }
-    }
-
-    /// Sets [`GhostModule::kernel`].
-    pub fn kernel(self, kernel: usize) -> Self {
-        Self { kernel, ..self }
-    }
-
-    /// Sets [`GhostModule::stride`].
-    pub fn stride(self, stride: usize) -> Self {
-        Self { stride, ..self }
-    }
-
-    /// Sets [`GhostModule::ratio`].
-    pub fn ratio(self, ratio: usize) -> Self {
-        Self { ratio, ..self }
-    }
-
-    /// Sets [`GhostModule::cheap_kernel`].
-    pub fn cheap_kernel(self, cheap_kernel: usize) -> Self {
-        Self { cheap_kernel, ..self }
-    }
-
-    /// Sets [`GhostModule::relu`].
-    pub fn relu(self, relu: bool) -> Self {
-        Self { relu, ..self }
-    }
-
-    /// Adds the module to a graph, with tensors `NAME.primary_conv.{0,1}.*` and
-    /// `NAME.cheap_operation.{0,1}.*` as timm's `GhostModule`.
-    pub fn add(&self, graph: &mut Graph, source: &mut Source<'_>, name: &str, input: NodeId) -> Result<NodeId> {
-        if self.ratio == 0 || self.kernel.is_multiple_of(2) || self.cheap_kernel.is_multiple_of(2) {
-            let what = format!("ratio {} must be at least 1, kernels {} and {} odd", self.ratio, self.kernel, self.cheap_kernel);
-            return Err(Error::shape(name, what));
-        }
-        self.build(&mut Builder::new(graph, source).scope(name), input)
-    }
-
-    fn build(&self, b: &mut Builder<'_, '_>, input: NodeId) -> Result<NodeId> {
-        let m = self.c_out.div_ceil(self.ratio);
-        let primary = self.part(b, "primary_conv", input, Filters::new(self.c_in, m, self.kernel).stride(self.stride))?;
-        if self.ratio == 1 {
-            return Ok(primary);
-        }
-        let cheap = Filters::new(m, m * (self.ratio - 1), self.cheap_kernel).depthwise();
-        let cheap = self.part(b, "cheap_operation", primary, cheap)?;
-        let all = b.add("concat", Op::Concat, &[primary, cheap])?;
-        if m * self.ratio == self.c_out {
-            return Ok(all);
-        }
-        b.add("slice", Op::Slice { start: 0, len: self.c_out }, &[all])
-    }
-
-    fn part(&self, b: &mut Builder<'_, '_>, name: &str, input: NodeId, filters: Filters) -> Result<NodeId> {
-        let y = b.conv_of(name, &format!("{name}.0"), input, filters)?;
-        let y = b.scope(name).batch_norm("1", y, BATCH_NORM_EPS)?;
-        if self.relu { b.scope(name).activate("2", y, Activation::Relu) } else { Ok(y) }
-    }
-}
-
-/// Rounds channels to a multiple of `divisor`, down by a tenth at most (the official code's
-/// `_make_divisible`).
-fn make_divisible(channels: f64, divisor: usize) -> usize {
-    let rounded = (((channels + divisor as f64 / 2.0) as usize) / divisor * divisor).max(divisor);
-    if (rounded as f64) < 0.9 * channels { rounded + divisor } else { rounded }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn channels_round_as_in_the_official_code() {
-        let rounded: Vec<usize> = [8.0, 9.9, 10.1, 20.8, 312.0, 62.4, 1.0].map(|c| make_divisible(c, 4)).into();
-        assert_eq!(rounded, [8, 12, 12, 20, 312, 64, 4]);
-    }
+    b.batch_norm("3", y)
 }
