@@ -235,6 +235,9 @@ pub fn network(model: Option<&str>, weights: &WeightsOption, unweighted: Unweigh
     if network.is_random() && unweighted == Unweighted::Refuse {
         note("note: random weights, the answers mean nothing");
     }
+    for said in network.notes() {
+        note(&format!("note: {}: {said}", network.name()));
+    }
     Ok(Chosen::new(network))
 }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 use checkpoint::{Checkpoint, Config};
 use families::Family;
-use std::{path::Path, sync::Arc};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
 /// Names of the architectures that [`Network`] builds.
 pub fn architectures() -> impl Iterator<Item = &'static str> {
@@ -47,6 +47,7 @@ pub struct Network {
     /// What family it is of, if it is of one.
     architecture: Option<Architecture>,
     is_random: bool,
+    notes: Arc<[String]>,
 }
 
 /// Which network of which family.
@@ -85,7 +86,7 @@ impl Network {
     /// [`Error::Model`] where the card does not fit the graph: labels that are not as many as
     /// classes, an input or a result that the graph has not.
     pub fn new(graph: Graph, card: Card) -> Result<Self> {
-        let network = Self { graph: Arc::new(graph), card: Card::default(), architecture: None, is_random: false };
+        let network = Self { graph: Arc::new(graph), card: Card::default(), architecture: None, is_random: false, notes: Arc::from([]) };
         network.with_card(card)
     }
 
@@ -147,6 +148,11 @@ impl Network {
         if let Some(said) = checkpoint.one_file() {
             return one_file::read(checkpoint, said);
         }
+        let mut named = Cow::Borrowed(checkpoint);
+        for first in families::FIRST_TENSORS {
+            named = Cow::Owned(named.with_first(first).into_owned());
+        }
+        let checkpoint = &*named;
         let family = families::of(checkpoint)?;
         let mut source = Source::checkpoint(checkpoint);
         let built = Self::build(&*family, &mut source, checkpoint.config());
@@ -156,10 +162,11 @@ impl Network {
             let _ = family.graph(&mut all);
         }
         checkpoint.check(if built.is_err() { &all.tensors } else { &source.tensors })?;
-        built.map_err(|error| match error {
+        let network = built.map_err(|error| match error {
             Error::Model(what) => Error::weights(checkpoint.file(), what),
             error => error,
-        })
+        })?;
+        Ok(Self { notes: checkpoint.notes().into(), ..network })
     }
 
     /// An architecture by name with weights from a formula, for timing and tests: its answers mean
@@ -355,6 +362,11 @@ impl Network {
     /// Share of its data's test images that it names right, 0 to 1, as its file says.
     pub fn test_top1(&self) -> Option<f32> {
         self.card.test_top1
+    }
+
+    /// What was chosen and left out when its weights were read, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Whether the weights come from a formula and the answers mean nothing.

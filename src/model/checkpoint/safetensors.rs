@@ -3,14 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Float, Found, OneFile, Tensor, UNUSED_SUFFIX, one_line, quoted, tensor};
+use super::{Contents, Float, Found, OneFile, names, one_line, quoted, tensor};
 use crate::json::Value;
 use crate::tensor::count;
 use crate::text::Sides;
-
-/// What a file holds: its tensors, what its metadata says of the network, and the texts of a
-/// one-file network.
-type Read = (BTreeMap<String, Tensor>, Found, Option<OneFile>);
 
 /// A tensor as the header tells of it.
 struct Entry {
@@ -22,7 +18,7 @@ struct Entry {
 }
 
 /// Reads a whole file: its tensors, and what its metadata says about the network.
-pub(super) fn read(bytes: &[u8]) -> Result<Read, String> {
+pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
     let header = header(bytes)?;
     let data = &bytes[8 + header.len()..];
     let damaged = |what: &str| format!("damaged safetensors header: {what}");
@@ -39,9 +35,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read, String> {
     }
     check_spans(&entries, data.len())?;
 
+    let one_file = metadata.as_ref().map(OneFile::in_metadata).transpose()?.flatten();
     let mut tensors = BTreeMap::new();
+    let mut unused = 0;
     for Entry { name, dtype, shape, span: [start, end] } in entries {
-        if name.ends_with(UNUSED_SUFFIX) {
+        if one_file.is_none() && names::is_unused(&name) {
+            unused += 1;
             continue;
         }
         let float = match &dtype[..] {
@@ -54,15 +53,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read, String> {
         let read = tensor(&name, shape, float, &data[start..end])?;
         tensors.insert(name, read);
     }
-    let one_file = metadata.as_ref().map(OneFile::in_metadata).transpose()?.flatten();
     if one_file.is_some() {
-        return Ok((tensors, Found::default(), one_file));
+        return Ok(Contents { tensors, one_file, ..Contents::default() });
     }
     if tensors.is_empty() {
         return Err("it holds no tensors".into());
     }
-    let found = metadata.as_ref().map(Found::in_metadata).transpose()?;
-    Ok((tensors, found.unwrap_or_default(), None))
+    let found = metadata.as_ref().map(Found::in_metadata).transpose()?.unwrap_or_default();
+    let (tensors, taken) = names::unwrap(tensors);
+    Ok(Contents { tensors, unused, taken, found, one_file })
 }
 
 /// A tensor of the header: its type is known, its bytes are in the file and as many as its shape

@@ -69,6 +69,9 @@ pub struct GhostNet {
 }
 
 impl GhostNet {
+    /// The tensor by which a file is found to hold one, whatever stands before its names.
+    pub(in crate::model) const FIRST_TENSOR: &str = "conv_stem.weight";
+
     /// GhostNet of a width with the paper's s = 2 and d = 3, a stem of stride 2 and 1000 classes.
     pub fn new(width: f64) -> Self {
         Self { width, classes: 1000, stem_stride: 2, ratio: 2, cheap_kernel: 3 }
@@ -116,8 +119,8 @@ impl GhostNet {
         let network = match &config.architecture {
             Some(name) => Self::named(name).map_err(|error| fail(error.to_string()))?,
             None => {
-                let stem =
-                    checkpoint.shape("conv_stem.weight").ok_or_else(|| fail("no tensor `conv_stem.weight`: not a GhostNet".into()))?;
+                let stem = checkpoint.shape(Self::FIRST_TENSOR);
+                let stem = stem.ok_or_else(|| fail(format!("no tensor `{}`: not a GhostNet; {}", Self::FIRST_TENSOR, checkpoint.holds())))?;
                 let channels = stem.first().copied().unwrap_or(0);
                 let known = WIDTHS.iter().map(|(_, width)| Self::new(*width)).find(|known| known.stem_channels() == channels);
                 known.ok_or_else(|| {
@@ -126,7 +129,8 @@ impl GhostNet {
             }
         };
         let classes = checkpoint.shape("classifier.weight").and_then(|s| s.first().copied());
-        let classes = classes.ok_or_else(|| fail("no tensor `classifier.weight`: not a GhostNet with its classifier".into()))?;
+        let no_classifier = || fail(format!("no tensor `classifier.weight`: not a GhostNet with its classifier; {}", checkpoint.holds()));
+        let classes = classes.ok_or_else(no_classifier)?;
         match config.num_classes {
             Some(stated) if stated != classes => Err(fail(format!("num_classes is {stated}, `classifier.weight` has {classes} rows"))),
             _ if classes == 0 => Err(fail("`classifier.weight` has no rows".into())),

@@ -34,6 +34,9 @@ pub(crate) fn named(name: &str) -> Result<Box<dyn Family>> {
     Ok(Box::new(GhostNet::named(name)?))
 }
 
+/// A tensor that each family's networks have, by which a prefix of their names is found.
+pub(super) const FIRST_TENSORS: [&str; 1] = [GhostNet::FIRST_TENSOR];
+
 /// The network whose weights these are.
 pub(super) fn of(checkpoint: &Checkpoint) -> Result<Box<dyn Family>> {
     Ok(Box::new(GhostNet::of(checkpoint)?))
