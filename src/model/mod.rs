@@ -311,12 +311,17 @@ impl Network {
         &self.card.labels
     }
 
+    /// Other names of the classes, such as WordNet's synsets; empty where nobody said any.
+    pub fn label_names(&self) -> &[String] {
+        &self.card.label_names
+    }
+
     /// Names the classes, one a line.
     ///
     /// # Errors
     /// [`Error::Model`] unless there are as many lines as classes.
     pub fn name_classes(&mut self, lines: &str) -> Result<()> {
-        let card = Card { labels: card::of_lines(lines), ..self.card.clone() };
+        let card = Card { labels: card::of_lines(lines), label_names: Arc::from([]), ..self.card.clone() };
         *self = self.clone().with_card(card)?;
         Ok(())
     }

@@ -64,7 +64,7 @@ impl<'a> Zip<'a> {
             8 => {
                 let mut read = Vec::new();
                 // No longer than it says, and it grows as it is read. Weights hardly shrink.
-                let most = entry.size.min(4 * self.bytes.len() as u64 + (16 << 20));
+                let most = entry.size.min(4 * self.bytes.len() as u64 + (4 << 20));
                 let unpacked = flate2::read::DeflateDecoder::new(stored).take(most + 1).read_to_end(&mut read);
                 unpacked.map_err(|error| wrong(&format!("the compression ({error})")))?;
                 read.into()
