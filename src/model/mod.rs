@@ -84,8 +84,10 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Model`] where the card does not fit the graph: labels that are not as many as
-    /// classes, an input or a result that the graph has not.
+    /// classes, an input or a result that the graph has not. [`Error::Shape`] where a result is of
+    /// a node that the graph has not.
     pub fn new(graph: Graph, card: Card) -> Result<Self> {
+        graph.check_ends()?;
         let network = Self { graph: Arc::new(graph), card: Card::default(), architecture: None, is_random: false, notes: Arc::from([]) };
         network.with_card(card)
     }
@@ -197,6 +199,7 @@ impl Network {
 
     fn build(family: &dyn Family, source: &mut Source<'_>, config: &Config) -> Result<Self> {
         let graph = family.graph(source)?;
+        graph.check_ends()?;
         let architecture = Architecture { name: family.name(), identity: family.identity(), details: family.details() };
         let classes = graph.outputs().first().map_or(0, |output| graph.channels(output.node));
         let card = Card::of(config, classes, || architecture.name.clone());
