@@ -8,6 +8,21 @@ use std::{
     path::Path,
 };
 
+/// Opens a regular file, of the length that is returned. Nothing waits for the other end of a pipe.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be opened or is anything else.
+pub fn open(path: &Path) -> Result<(File, u64)> {
+    // Before opening: opening a pipe waits for its other end.
+    let metadata = fs::metadata(path).map_err(|error| Error::io(path, &error))?;
+    if !metadata.is_file() {
+        let what = if metadata.is_dir() { "a directory, not a file" } else { "not a regular file" };
+        return Err(Error::Io { file: path.into(), what: what.into() });
+    }
+    let file = File::open(path).map_err(|error| Error::io(path, &error))?;
+    Ok((file, metadata.len()))
+}
+
 /// Makes or replaces a file, which `write` fills. The file that a link points to is replaced, not
 /// the link. A pipe or device is written to directly.
 ///
@@ -91,6 +106,26 @@ mod tests {
             assert!(replace(&path, |file| file.write_all(b"new")).is_err(), "{}", path.display());
         }
         assert_eq!(names(folder.path()), ["x"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_waits_for_a_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        let refused = [
+            open(&pipe).map(drop),
+            crate::npy::read(&pipe).map(drop),
+            crate::npy::shape(&pipe).map(drop),
+            crate::Network::open(&pipe).map(drop),
+            crate::Card::open(&pipe).map(drop),
+            #[cfg(feature = "decode")]
+            crate::image_input::decode_file(&pipe).map(drop),
+        ];
+        for result in refused {
+            assert!(result.unwrap_err().to_string().ends_with("pipe: not a regular file"));
+        }
     }
 
     #[cfg(unix)]

@@ -53,22 +53,33 @@ pub(super) fn unreadable() -> Error {
 }
 
 /// What `make` makes on the device, or the device's error.
-pub(super) async fn checked<T>(device: &wgpu::Device, make: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) async fn checked<T>(context: &Context, make: impl FnOnce() -> Result<T>) -> Result<T> {
+    let device = &context.device;
     let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let made = make();
     let (invalid, full) = (validation.pop().await, memory.pop().await);
     // Memory first: a buffer that could not be made is invalid for everything that uses it.
     match full.or(invalid) {
-        Some(error) => Err(error.into()),
+        Some(error) => {
+            // A device that is lost has no memory either.
+            context.check_lost()?;
+            Err(error.into())
+        }
         None => made,
     }
 }
 
-pub(super) fn filled(device: &wgpu::Device, label: &str, usage: wgpu::BufferUsages, bytes: &[u8]) -> Result<wgpu::Buffer> {
+/// A buffer of these bytes.
+pub(super) fn filled(context: &Context, label: &str, usage: wgpu::BufferUsages, bytes: &[u8]) -> Result<wgpu::Buffer> {
     let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes.len() as u64, usage, mapped_at_creation: true };
-    let buffer = device.create_buffer(&descriptor);
-    buffer.get_mapped_range_mut(..).map_err(|e| Error::OutOfMemory(format!("{label}: {e}")))?.copy_from_slice(bytes);
+    let buffer = context.device.create_buffer(&descriptor);
+    buffer.get_mapped_range_mut(..).map_err(|e| unfilled(context, label, &e))?.copy_from_slice(bytes);
     buffer.unmap();
     Ok(buffer)
+}
+
+/// Why a buffer that was made cannot be filled: a device that is lost has no memory either.
+pub(super) fn unfilled(context: &Context, label: &str, error: &dyn std::fmt::Display) -> Error {
+    context.check_lost().err().unwrap_or_else(|| Error::OutOfMemory(format!("{label}: {error}")))
 }

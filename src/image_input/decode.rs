@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    fs::File,
     io::{Cursor, Read},
     path::Path,
 };
@@ -10,7 +9,10 @@ use std::{
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, metadata::Orientation};
 
 use super::MAX_PIXELS;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    file,
+};
 
 /// What a decoder may allocate, in bytes.
 const MAX_ALLOC: u64 = MAX_PIXELS * 8;
@@ -33,7 +35,8 @@ pub fn decode_file(path: &Path) -> Result<DynamicImage> {
     if path.is_dir() {
         return Err(Error::image(path, "is a directory, not an image"));
     }
-    let mut file = File::open(path).map_err(|e| Error::io(path, &e))?.take(MAX_FILE + 1);
+    let (file, _) = file::open(path)?;
+    let mut file = file.take(MAX_FILE + 1);
     let mut bytes = Vec::new();
     // The kind is known from the first bytes, and the rest of a file that is no image is not worth
     // reading.
