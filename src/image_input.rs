@@ -13,6 +13,10 @@
 
 #[cfg(feature = "decode")]
 mod decode;
+#[cfg(feature = "decode")]
+mod gif;
+#[cfg(feature = "decode")]
+mod jpeg;
 pub(crate) mod resample;
 
 use std::{borrow::Cow, ops::Range};
@@ -28,7 +32,7 @@ use crate::{
 pub use resample::{Interpolation, Resize};
 
 #[cfg(feature = "decode")]
-pub use decode::{decode_bytes, decode_file};
+pub use decode::{decode_bytes, decode_file, is_image, with_file};
 
 /// Images of more pixels are refused before they are decoded. The largest camera sensors have 100
 /// to 150 megapixels. At 8 bytes per pixel (16-bit RGBA) this bounds a decoded image to 1 GiB.

@@ -79,7 +79,6 @@ impl Prepared {
     /// it does not hold yet.
     pub async fn new(context: &Arc<Context>, plan: Arc<Plan>, weights: &Weights) -> Result<(Self, PrepareTimes)> {
         context.check_lost()?;
-        let device = &context.device;
         let limit = context.max_binding();
         for (slot, &bytes) in plan.slots.iter().enumerate() {
             if bytes as u64 > limit {

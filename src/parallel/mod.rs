@@ -10,6 +10,6 @@ mod team;
 
 pub(crate) use parts::{Part, Split};
 pub(crate) use team::Team;
-pub(crate) use threads::*;
 #[cfg(not(target_arch = "wasm32"))]
 pub use threads::with_threads;
+pub(crate) use threads::*;

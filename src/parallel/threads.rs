@@ -1,7 +1,7 @@
 //! rayon.
 
-pub(crate) use rayon::{join, prelude::*};
 use rayon::{ThreadPool, ThreadPoolBuilder};
+pub(crate) use rayon::{join, prelude::*};
 use std::{cell::OnceCell, error::Error as _, sync::OnceLock};
 
 /// Does `work`, in which rayon can be used: with its threads, or, where none can be started, with

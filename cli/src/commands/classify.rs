@@ -88,7 +88,7 @@ impl Args {
 
 /// An image as the network takes it.
 fn pixels(model: &Model, path: &Path) -> ghostnet::Result<Vec<u32>> {
-    model.pixels(&image_input::decode_file(path)?)
+    image_input::with_file(path, |image| model.pixels(image))
 }
 
 /// The image's name, then per class: percentage, bar, label.

@@ -204,7 +204,8 @@ impl Found {
         self.fit_classes()?;
         let Self { architecture, stem_stride, num_classes, labels, label_names, test_top1, .. } = self;
         let Self { size, mean, std, interpolation, crop_pct, crop_mode, .. } = self;
-        let said = size.is_some() || mean.is_some() || std.is_some() || interpolation.is_some() || crop_pct.is_some() || crop_mode.is_some();
+        let said =
+            size.is_some() || mean.is_some() || std.is_some() || interpolation.is_some() || crop_pct.is_some() || crop_mode.is_some();
         let usual = Preprocess::default();
         let preprocess = said.then(|| Preprocess {
             size: size.unwrap_or(usual.size),

@@ -33,7 +33,10 @@ impl Config {
         say("architecture", self.architecture.clone());
         say("stem_stride", self.stem_stride.map(|stride| stride.to_string()));
         say("num_classes", self.num_classes.map(|count| count.to_string()));
-        say("labels", self.labels.as_ref().map(|labels| Value::List(labels.iter().map(|label| Value::Text(label.into())).collect()).to_string()));
+        say(
+            "labels",
+            self.labels.as_ref().map(|labels| Value::List(labels.iter().map(|label| Value::Text(label.into())).collect()).to_string()),
+        );
         if let Some(Preprocess { size: [h, w], mean, std, interpolation, crop_pct, crop_mode }) = &self.preprocess {
             say("input_size", Some(format!("[3, {h}, {w}]")));
             say("mean", Some(format!("{mean:?}")));

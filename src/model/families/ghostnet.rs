@@ -120,7 +120,8 @@ impl GhostNet {
             Some(name) => Self::named(name).map_err(|error| fail(error.to_string()))?,
             None => {
                 let stem = checkpoint.shape(Self::FIRST_TENSOR);
-                let stem = stem.ok_or_else(|| fail(format!("no tensor `{}`: not a GhostNet; {}", Self::FIRST_TENSOR, checkpoint.holds())))?;
+                let stem =
+                    stem.ok_or_else(|| fail(format!("no tensor `{}`: not a GhostNet; {}", Self::FIRST_TENSOR, checkpoint.holds())))?;
                 let channels = stem.first().copied().unwrap_or(0);
                 let known = WIDTHS.iter().map(|(_, width)| Self::new(*width)).find(|known| known.stem_channels() == channels);
                 known.ok_or_else(|| {

@@ -113,7 +113,8 @@ fn tensors(pickle: &Pickle<'_>, numbers: &Numbers<'_>, file_bytes: usize) -> Res
 fn container(pickle: &Pickle<'_>, root: Id) -> Option<(&'static str, Id)> {
     let entries = pickle.entries(root)?;
     names::CONTAINERS.iter().find_map(|&name| {
-        let (_, value) = entries.iter().rev().map(|&[key, value]| (key, value)).find(|(key, _)| pickle.text(*key) == Some(name.as_bytes()))?;
+        let (_, value) =
+            entries.iter().rev().map(|&[key, value]| (key, value)).find(|(key, _)| pickle.text(*key) == Some(name.as_bytes()))?;
         pickle.entries(value).filter(|entries| !entries.is_empty()).map(|_| (name, value))
     })
 }

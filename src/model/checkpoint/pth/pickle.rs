@@ -25,7 +25,11 @@ pub(super) enum Node<'a> {
     List(Vec<Id>),
     Dict(Vec<[Id; 2]>),
     /// What a class makes of arguments. It may be a kind of dict, with entries.
-    Object { class: Id, arguments: Id, entries: Vec<[Id; 2]> },
+    Object {
+        class: Id,
+        arguments: Id,
+        entries: Vec<[Id; 2]>,
+    },
     /// What lies outside the pickle.
     Persistent(Id),
 }
