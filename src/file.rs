@@ -1,10 +1,11 @@
-//! Files that are written whole or not at all: another file in the same folder is filled and then
+//! Files that are read from outside, and files that are written whole or not at all: another file in the same folder is filled and then
 //! takes the old one's place.
 
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use std::{fs::OpenOptions, io};
 use std::{
-    fs::{self, File, OpenOptions},
-    io,
+    fs::{self, File},
     path::Path,
 };
 
@@ -29,6 +30,7 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
 /// # Errors
 /// [`Error::Io`] if the folder is not there or the file cannot be written. Then it is as it was,
 /// and nothing is left beside it.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let is_special = fs::metadata(&target).is_ok_and(|found| !found.is_file() && !found.is_dir());
@@ -45,6 +47,7 @@ pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> 
 }
 
 /// Who may read a new file.
+#[cfg(not(target_arch = "wasm32"))]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readers {
     /// All whom the user's umask does not leave out.
@@ -54,6 +57,7 @@ pub(crate) enum Readers {
 }
 
 /// Puts a new file in the place of `target`, be that there or not.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn swap(target: &Path, readers: Readers, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temporary = tempfile::Builder::new().prefix(".").suffix(".tmp").make_in(folder, |path| create(path, readers))?;
@@ -62,6 +66,7 @@ pub(crate) fn swap(target: &Path, readers: Readers, write: impl FnOnce(&mut File
     Ok(())
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 fn create(path: &Path, readers: Readers) -> io::Result<File> {
     let mut options = OpenOptions::new();
     #[cfg(unix)]

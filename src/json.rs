@@ -406,7 +406,7 @@ mod tests {
             assert!(Value::parse(text).is_err(), "{text}");
         }
         let many = format!("[{}0]", "0,".repeat(1 << 20));
-        assert_eq!(Value::parse(&many), Err(format!("expected fewer values in so few bytes at byte 1310718 of {}", many.len())));
+        assert_eq!(Value::parse(&many), Err(format!("expected fewer values in so few bytes at byte 1310719 of {}", many.len())));
         assert_eq!(Value::parse("[1, x]"), Err("expected a value at byte 4 of 6".to_string()));
     }
 

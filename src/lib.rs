@@ -36,7 +36,7 @@ pub mod cpu;
 pub mod device;
 mod engine;
 mod error;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(feature = "decode", not(target_arch = "wasm32")))]
 mod file;
 #[doc(hidden)]
 pub mod gpu;

@@ -83,3 +83,23 @@ pub(super) fn filled(context: &Context, label: &str, usage: wgpu::BufferUsages, 
 pub(super) fn unfilled(context: &Context, label: &str, error: &dyn std::fmt::Display) -> Error {
     context.check_lost().err().unwrap_or_else(|| Error::OutOfMemory(format!("{label}: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{gpu::weights::Weights, plan::Form};
+
+    #[test]
+    fn a_device_that_is_lost_in_an_upload_is_not_out_of_memory() {
+        let Some(context) = Context::for_tests(&Default::default()) else { return };
+        let usage = wgpu::BufferUsages::UNIFORM;
+        assert!(filled(&context, "sound", usage, &[0; 64]).is_ok());
+        context.destroy();
+        assert!(matches!(filled(&context, "lost", usage, &[0; 64]), Err(Error::DeviceLost(_))));
+        let engine = crate::Engine::blocking(crate::EngineOptions::default().backend(crate::Backend::Cpu)).unwrap();
+        let plan = engine.load(crate::Network::embedded().unwrap()).unwrap().plan(1, 32, 32, Form::Tensors).unwrap();
+        assert!(matches!(Weights::default().upload(&context, &plan).map(drop), Err(Error::DeviceLost(_))));
+        let made = pollster::block_on(checked(&context, || filled(&context, "lost", usage, &[0; 64]).map(drop)));
+        assert!(matches!(made, Err(Error::DeviceLost(_))));
+    }
+}

@@ -49,6 +49,9 @@ pub struct Constant {
     pub data: Arc<[f32]>,
 }
 
+/// Inputs of a graph: their names are compared with each other.
+const MOST_INPUTS: usize = 1 << 10;
+
 /// One operation.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -146,7 +149,9 @@ impl Graph {
     /// has another number of channels, or one of its sides holds several axes.
     pub fn add_input_of(&mut self, name: impl Into<String>, channels: usize, tensor: TensorType) -> Result<NodeId> {
         let name = name.into();
-        let refused = if self.inputs.len() < self.nodes.len() {
+        let refused = if self.inputs.len() >= MOST_INPUTS {
+            Some(format!("{MOST_INPUTS} inputs are the most"))
+        } else if self.inputs.len() < self.nodes.len() {
             Some("inputs come before all operations".into())
         } else if self.inputs.iter().any(|input| input.name == name) {
             Some("there is an input of this name".into())

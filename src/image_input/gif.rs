@@ -59,7 +59,7 @@ impl Frame {
     /// The file with a screen that holds the frame.
     pub(super) fn on_its_screen<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let size = self.size();
-        if size == self.screen {
+        if size == self.screen || self.screen.contains(&0) {
             return bytes.into();
         }
         let mut bytes = bytes.to_vec();

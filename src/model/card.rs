@@ -68,6 +68,9 @@ pub struct Card {
     pub test_top1: Option<f32>,
 }
 
+/// Inputs, or results, that a card names.
+const MOST_ENDS: usize = 1 << 12;
+
 /// The name of an input that is nowhere named.
 const INPUT: &str = "input";
 
@@ -241,7 +244,11 @@ impl Card {
 }
 
 fn object<'v>(key: &str, value: &'v Value<'v>) -> Result<&'v [Field<'v>], String> {
-    if let Value::Object(fields) = value { Ok(fields) } else { Err(wrong(key, value, "an object")) }
+    match value {
+        Value::Object(fields) if fields.len() <= MOST_ENDS => Ok(fields),
+        Value::Object(fields) => Err(format!("{key} has {} entries, {MOST_ENDS} are the most", fields.len())),
+        _ => Err(wrong(key, value, "an object")),
+    }
 }
 
 /// An input's name, if it says it, and how an image becomes it. What it leaves open is as in

@@ -21,7 +21,7 @@ use crate::{
 };
 use checkpoint::{Checkpoint, Config};
 use families::Family;
-use std::{borrow::Cow, path::Path, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, path::Path, sync::Arc};
 
 /// Names of the architectures that [`Network`] builds.
 pub fn architectures() -> impl Iterator<Item = &'static str> {
@@ -102,10 +102,12 @@ impl Network {
         let missing = |what: &str, name: &str, there: Vec<&str>| {
             Err(Error::Model(format!("the card names the {what} `{name}`, the graph has {}", there.join(", "))))
         };
-        if let Some((name, _)) = card.inputs.iter().find(|(name, _)| graph.inputs().iter().all(|input| input.name != *name)) {
+        let inputs: HashSet<&str> = graph.inputs().iter().map(|input| &*input.name).collect();
+        if let Some((name, _)) = card.inputs.iter().find(|(name, _)| !inputs.contains(&**name)) {
             return missing("input", name, graph.inputs().iter().map(|input| &*input.name).collect());
         }
-        if let Some((name, _)) = card.outputs.iter().find(|(name, _)| graph.outputs().iter().all(|output| output.name != *name)) {
+        let outputs: HashSet<&str> = graph.outputs().iter().map(|output| &*output.name).collect();
+        if let Some((name, _)) = card.outputs.iter().find(|(name, _)| !outputs.contains(&**name)) {
             return missing("result", name, graph.outputs().iter().map(|output| &*output.name).collect());
         }
         match (card.labels.len(), network.classes()) {

@@ -17,9 +17,12 @@ use std::{
     time::Instant,
 };
 
-/// Extensions of files that are decoded. What has another is counted, and what has none is told by
-/// its first bytes.
+/// Extensions of files that are decoded. What has none is told by its first bytes.
 const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif"];
+
+/// Extensions of images that are not decoded: they are counted as left out. Other files are none.
+const OTHERS: [&str; 16] =
+    ["avif", "heic", "heif", "ico", "j2k", "jp2", "jxl", "pbm", "pgm", "pnm", "ppm", "psd", "svg", "tga", "tif", "tiff"];
 
 /// Directories in a class's directory that are searched for images.
 const DEEPEST: usize = 16;
@@ -184,7 +187,7 @@ fn read_classes(directory: &Path, network: &Network) -> Result<Vec<Vec<Labelled>
     }
     if !left_out.is_empty() {
         let kinds: Vec<String> = left_out.iter().map(|(kind, count)| format!("{count} {}", one_line(kind))).collect();
-        note(&format!("note: files left out, for they are no images ({}): {}", EXTENSIONS.join(", "), kinds.join(", ")));
+        note(&format!("note: {} are decoded; left out: {}", EXTENSIONS.join(", "), kinds.join(", ")));
     }
     if found.is_empty() {
         bail!("{}: no images ({}) in its class directories", directory.display(), EXTENSIONS.join(", "));
@@ -229,7 +232,8 @@ fn find_images(directory: &Path, depth: usize, images: &mut Vec<PathBuf>, left_o
             // Nothing waits for a pipe.
             _ if !path.is_file() => "no regular file".into(),
             Some(extension) if EXTENSIONS.contains(&&*extension) => String::new(),
-            Some(extension) => format!(".{extension}"),
+            Some(extension) if OTHERS.contains(&&*extension) => format!(".{extension}"),
+            Some(_) => continue,
             None if image_input::is_image(&path) => String::new(),
             None => "without an extension".into(),
         };

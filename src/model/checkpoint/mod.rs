@@ -180,16 +180,24 @@ impl Checkpoint {
     }
 
     /// The checkpoint with the tensor `name` where the network has it: one prefix of any name that
-    /// stands before it is taken off all names that have it.
+    /// stands before it is taken off all names that have it. Of several, that of the first
+    /// container is taken, and the others' tensors are left out.
     pub(super) fn with_first(&self, name: &str) -> Cow<'_, Self> {
         let prefix = |known: &str| Some(known.strip_suffix(name)?.to_string()).filter(|prefix| prefix.ends_with('.'));
         let prefixes: Vec<String> = self.names().filter_map(prefix).collect();
-        match &prefixes[..] {
-            [prefix] if self.get(name).is_none() => {
-                Cow::Owned(Self { tensors: names::behind(self.tensors.clone(), prefix, true), ..self.clone() })
-            }
-            _ => Cow::Borrowed(self),
+        let of_container = |container: &&str| prefixes.iter().find(|prefix| prefix.split('.').any(|part| part == *container));
+        let prefix = match &prefixes[..] {
+            [only] => Some(only),
+            several => names::CONTAINERS.iter().find_map(of_container).filter(|_| !several.is_empty()),
+        };
+        let Some(prefix) = prefix.filter(|_| self.get(name).is_none()) else { return Cow::Borrowed(self) };
+        let mut found = self.clone();
+        if prefixes.len() > 1 {
+            found.tensors.retain(|name, _| name.starts_with(prefix) || !prefixes.iter().any(|other| name.starts_with(other)));
+            found.notes.push(format!("the weights are those under {}", quoted(prefix.trim_end_matches('.'))));
         }
+        found.tensors = names::behind(found.tensors, prefix, true);
+        Cow::Owned(found)
     }
 
     /// What its tensors are called, for messages.

@@ -158,6 +158,12 @@ fn names_behind_wrappers_are_found_in_safetensors_too() {
     // One prefix of any name, by the name of a tensor that the network has.
     let student = Checkpoint::from_bytes("memory", &file(&["student.x.stem", "student.x.b", "loss.w"])).unwrap();
     assert_eq!(student.with_first("stem").names().collect::<Vec<_>>(), ["b", "loss.w", "stem"]);
+    let several = ["a.state_dict.stem", "a.state_dict.b", "a.state_dict_ema.stem", "a.state_dict_ema.b", "epoch"];
+    let averages = Checkpoint::from_bytes("memory", &file(&several)).unwrap();
+    let averages = averages.with_first("stem");
+    assert_eq!(averages.names().collect::<Vec<_>>(), ["b", "epoch", "stem"]);
+    assert_eq!(averages.get("b").unwrap().data[..], [3.0]);
+    assert_eq!(averages.notes(), ["the weights are those under `a.state_dict_ema`"]);
     let two = Checkpoint::from_bytes("memory", &file(&["student.stem", "teacher.stem"])).unwrap();
     assert_eq!(two.with_first("stem").names().count(), 2);
     let text = message(crate::Network::from_checkpoint(&two).map(drop));
@@ -516,13 +522,16 @@ mod pth {
         [b"ctorch._utils\n_rebuild_tensor_v2\n(".to_vec(), storage.concat(), shape].concat()
     }
 
-    /// A file, without an archive, of a pickle that uses float storages; each holds its number.
-    fn file(root: &[u8], keys: &[&str]) -> Vec<u8> {
+    /// A file, without an archive, of a pickle that uses the float storages `0` and `1`, each of
+    /// which holds its number.
+    fn file(root: &[u8]) -> Vec<u8> {
+        let keys = ["0", "1"].into_iter().filter(|key| root.windows(6).any(|window| window == text(key)));
+        let keys: Vec<&str> = keys.collect();
         let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.";
         let system = [b"\x80\x02}".to_vec(), text("little_endian"), b"\x88s.".to_vec()].concat();
         let list = [b"\x80\x02](".to_vec(), keys.iter().flat_map(|key| text(key)).collect(), b"e.".to_vec()].concat();
-        let storage = |at: usize| [&1u64.to_le_bytes()[..], &(at as f32).to_le_bytes()].concat();
-        let storages: Vec<u8> = (0..keys.len()).flat_map(storage).collect();
+        let storage = |key: &&str| [&1u64.to_le_bytes()[..], &key.parse::<f32>().unwrap().to_le_bytes()].concat();
+        let storages: Vec<u8> = keys.iter().flat_map(storage).collect();
         [&magic[..], &system, b"\x80\x02", root, b".", &list, &storages].concat()
     }
 
@@ -543,7 +552,7 @@ mod pth {
             (dict(&[("model", dict(&[("state_dict", one("w", "1"))]))]), 1.0, Some("model.state_dict")),
             (one("_orig_mod.module.backbone.net.model.w", "1"), 1.0, None),
         ] {
-            let checkpoint = Checkpoint::from_bytes("memory", &file(&root, &["0", "1"])).unwrap();
+            let checkpoint = Checkpoint::from_bytes("memory", &file(&root)).unwrap();
             assert_eq!(checkpoint.names().collect::<Vec<_>>(), ["w"]);
             assert_eq!(checkpoint.get("w").unwrap().data[..], [value]);
             let notes = taken.map(|taken| format!("the weights are those under `{taken}`"));
@@ -568,14 +577,14 @@ mod pth {
         let mut entries = vec![("w", float("0", 1)), ("conv.total_ops", float("1", 1)), ("total_params", float("1", 1))];
         entries.extend([("bn.num_batches_tracked", float("1", 1)), ("head_dist.weight", float("1", 1))]);
         entries.extend(extras.iter().map(|extra| ("extra", extra.to_vec())));
-        let checkpoint = Checkpoint::from_bytes("memory", &file(&dict(&entries), &["0", "1"])).unwrap();
+        let checkpoint = Checkpoint::from_bytes("memory", &file(&dict(&entries))).unwrap();
         assert_eq!(checkpoint.names().collect::<Vec<_>>(), ["w"]);
         assert_eq!(checkpoint.notes(), ["4 tensors that only training uses are passed over"]);
         // A state dict may itself be of such a class, or an ordered dict of a list of pairs.
         let own = [&b"cmine\nState\n)\x81("[..], &text("w"), &float("1", 1), b"u"].concat();
         let pairs = [&b"ccollections\nOrderedDict\n](]("[..], &text("w"), &float("1", 1), b"ee\x85R"].concat();
         for root in [own, pairs] {
-            assert_eq!(Checkpoint::from_bytes("memory", &file(&root, &["0", "1"])).unwrap().get("w").unwrap().data[..], [1.0]);
+            assert_eq!(Checkpoint::from_bytes("memory", &file(&root)).unwrap().get("w").unwrap().data[..], [1.0]);
         }
     }
 
