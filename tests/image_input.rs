@@ -275,7 +275,7 @@ fn a_file_takes_no_memory_on_its_word() {
     webp[exif + 4..exif + 8].copy_from_slice(&[0xF0, 0xFF, 0xFF, 0xFF]);
     assert_eq!(decode_bytes(Path::new("x"), &webp).unwrap().dimensions(), (36, 25));
     // More pixels than any file of the length has.
-    let lossless = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f\x40\x2d\x50\x1b\x07\x10\x11\x11\x88\x88\xfe\x07\0\0";
+    let lossless = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f\x40\x2d\x50\x1b\x07\x10\x11\x11\x88\x88\xfe\x07\0";
     assert!(refusal(lossless).contains("a WebP of 34 bytes has"));
     let gif = b"GIF89a\xff\xff\xff\x07\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02L\x01\0;";
     assert!(refusal(gif).contains("a GIF of 35 bytes has"));
