@@ -153,6 +153,29 @@ fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
+/// What once made trouble.
+const FOUND: [(&str, &str); 2] = [
+    (
+        "onnx",
+        "08083a4b0a0c0a0178120179220452656c751201675a1b0a017812160a14080112100a0208010a0208030a0208040a020804621b0a017900000a14080112\
+         100a0208010a0208030a0208040a02080442021011",
+    ),
+    (
+        "graph",
+        "5edc0131653939ff00fffb02d1d1d1d1d1d1d1d1d1d1d1d100030000ffff0000010101010000000000000000d1d1ffff7f000000d1d1d1d1ffff7f000000\
+         d1d1d1d1eaeaeaeaeaeaeaf5f5f5f5f5",
+    ),
+];
+
+#[test]
+fn what_once_made_trouble_makes_none() {
+    for (name, hex) in FOUND {
+        let digits: Vec<u8> = hex.chars().map(|digit| digit.to_digit(16).unwrap() as u8).collect();
+        let bytes: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect();
+        targets::run(name, &bytes);
+    }
+}
+
 /// Seconds for all targets together; GHOSTNET_FUZZ_SECONDS says more.
 const SECONDS: f64 = 18.0;
 

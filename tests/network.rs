@@ -255,6 +255,8 @@ fn what_no_graph_can_have_is_an_error() {
     refused(&mut graph, Op::Linear { weight: none, bias: None, activation: Activation::Identity }, "`w` [0, 3] has no rows");
     let tall = graph.add_constant("w", &[2, 3, usize::MAX, 0], vec![]).unwrap();
     refused(&mut graph, Op::Conv(Conv::new(tall)), "must be at least 1");
+    let wide = graph.add_constant("w", &[0, usize::MAX, 1, 1], vec![]).unwrap();
+    refused(&mut graph, Op::Conv(Conv { groups: 3, ..Conv::new(wide) }), "`w` [0, 18446744073709551615, 1, 1] needs");
     let filters = constant(&mut graph, &[2, 3, 1, 1]);
     refused(&mut graph, Op::Conv(Conv { groups: usize::MAX, ..Conv::new(filters) }), "cannot be split");
     // Only passes make these, and only `add_input` inputs.

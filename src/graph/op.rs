@@ -99,8 +99,9 @@ impl Conv {
         if self.groups == 0 || !c_out.is_multiple_of(self.groups) || !input.is_multiple_of(self.groups) {
             return Err(format!("{input} input and {c_out} output channels cannot be split into {} groups", self.groups));
         }
-        if c_in * self.groups != input {
-            return Err(format!("input has {input} channels, `{}` {} needs {}", weight.name, Sides(&weight.shape), c_in * self.groups));
+        let needed = c_in.saturating_mul(self.groups);
+        if needed != input {
+            return Err(format!("input has {input} channels, `{}` {} needs {needed}", weight.name, Sides(&weight.shape)));
         }
         if [c_out, kh, kw].contains(&0) || self.stride.contains(&0) || self.dilation.contains(&0) {
             return Err("channels, kernel, stride and dilation must be at least 1".into());
