@@ -159,7 +159,7 @@ impl Bytes<'_> {
     }
 
     fn step(&mut self) -> isize {
-        self.number() as isize * if self.byte() % 4 == 0 { -1 } else { 1 }
+        self.number() as isize * if self.byte().is_multiple_of(4) { -1 } else { 1 }
     }
 
     fn pair(&mut self) -> [usize; 2] {
@@ -198,7 +198,7 @@ fn graph(bytes: &[u8]) {
             7 => Op::Concat,
             8 => Op::Slice { start: bytes.number(), len: bytes.number() },
             9 => {
-                let kind = if bytes.byte() % 2 == 0 { PoolKind::Max } else { PoolKind::Mean { count_pad: bytes.byte() % 2 == 0 } };
+                let kind = if bytes.byte().is_multiple_of(2) { PoolKind::Max } else { PoolKind::Mean { count_pad: bytes.byte().is_multiple_of(2) } };
                 let [kernel, stride, pad] = [bytes.pair(), bytes.pair(), bytes.pair()];
                 Op::Pool(Pool { kind, kernel, stride, pad, pad_more: [bytes.step(), bytes.step()] })
             }
@@ -213,7 +213,7 @@ fn graph(bytes: &[u8]) {
             13 => Op::Softmax,
             14 => Op::Input { channels: bytes.number() },
             _ => {
-                let tensor = if bytes.byte() % 2 == 0 { TensorType::maps() } else { TensorType::vectors() };
+                let tensor = if bytes.byte().is_multiple_of(2) { TensorType::maps() } else { TensorType::vectors() };
                 graph.add_output_of("y", node, tensor);
                 shapes.push(bytes.pair());
                 continue;

@@ -298,7 +298,8 @@ fn all_threads_share_one_budget() {
                     most.fetch_max(there.fetch_add(1, Relaxed) + 1, Relaxed);
                     std::thread::sleep(std::time::Duration::from_millis(200));
                     there.fetch_sub(1, Relaxed);
-                    Ok(assert_eq!(image.dimensions(), (side, side)))
+                    assert_eq!(image.dimensions(), (side, side));
+                    Ok(())
                 })
                 .unwrap();
             });

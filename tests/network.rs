@@ -267,7 +267,8 @@ fn what_no_graph_can_have_is_an_error() {
     refused(&mut graph, Op::Separable(fused), "is made by passes only");
 
     // Results and marks of nodes that are not there.
-    let ends: [(&str, fn(&mut Graph)); 3] = [
+    type End = fn(&mut Graph);
+    let ends: [(&str, End); 3] = [
         ("y", |graph| graph.add_output("y", NodeId(7))),
         ("f", |graph| graph.add_feature("f", NodeId(7))),
         ("embedding", |graph| graph.set_embedding(NodeId(7))),
@@ -288,7 +289,7 @@ fn what_no_graph_can_have_is_an_error() {
     let weight = constant(&mut graph, &[64, 3, 1, 1]);
     graph.add("wide", Op::Conv(Conv::new(weight)), &[x]).unwrap();
     let shapes = graph.shapes(&[Shape::new(1 << 20, 3, 1 << 15, 1 << 15)]).unwrap();
-    assert_eq!(graph.all_macs(&shapes), 64 * 3 << 50);
+    assert_eq!(graph.all_macs(&shapes), (64 * 3) << 50);
 
     for network in [
         Network::random_of(&GhostNet::new(1.0).classes(0), 0),
