@@ -98,13 +98,18 @@ impl Error {
         Error::Io { file: file.into(), what }
     }
     pub(crate) fn weights(file: impl Into<PathBuf>, what: impl Into<String>) -> Self {
-        Error::Weights { file: file.into(), what: what.into() }
+        Error::Weights { file: file.into(), what: on_one_line(what.into()) }
     }
     #[cfg(feature = "decode")]
     pub(crate) fn image(file: impl Into<PathBuf>, what: impl Into<String>) -> Self {
         Error::Image { file: file.into(), what: what.into() }
     }
     pub(crate) fn shape(node: impl Into<String>, what: impl Into<String>) -> Self {
-        Error::Shape { node: node.into(), what: what.into() }
+        Error::Shape { node: on_one_line(node.into()), what: on_one_line(what.into()) }
     }
+}
+
+/// Names out of files may hold anything, and an error is one line.
+fn on_one_line(text: String) -> String {
+    if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
 }

@@ -1,12 +1,28 @@
-//! Files that are written whole or not at all: another file in the same folder is filled and then
+//! Files that are read from outside, and files that are written whole or not at all: another file in the same folder is filled and then
 //! takes the old one's place.
 
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use std::{fs::OpenOptions, io};
 use std::{
-    fs::{self, File, OpenOptions},
-    io,
+    fs::{self, File},
     path::Path,
 };
+
+/// Opens a regular file, of the length that is returned. Nothing waits for the other end of a pipe.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be opened or is anything else.
+pub fn open(path: &Path) -> Result<(File, u64)> {
+    // Before opening: opening a pipe waits for its other end.
+    let metadata = fs::metadata(path).map_err(|error| Error::io(path, &error))?;
+    if !metadata.is_file() {
+        let what = if metadata.is_dir() { "a directory, not a file" } else { "not a regular file" };
+        return Err(Error::Io { file: path.into(), what: what.into() });
+    }
+    let file = File::open(path).map_err(|error| Error::io(path, &error))?;
+    Ok((file, metadata.len()))
+}
 
 /// Makes or replaces a file, which `write` fills. The file that a link points to is replaced, not
 /// the link. A pipe or device is written to directly.
@@ -14,6 +30,7 @@ use std::{
 /// # Errors
 /// [`Error::Io`] if the folder is not there or the file cannot be written. Then it is as it was,
 /// and nothing is left beside it.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let is_special = fs::metadata(&target).is_ok_and(|found| !found.is_file() && !found.is_dir());
@@ -30,6 +47,7 @@ pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> 
 }
 
 /// Who may read a new file.
+#[cfg(not(target_arch = "wasm32"))]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readers {
     /// All whom the user's umask does not leave out.
@@ -39,6 +57,7 @@ pub(crate) enum Readers {
 }
 
 /// Puts a new file in the place of `target`, be that there or not.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn swap(target: &Path, readers: Readers, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temporary = tempfile::Builder::new().prefix(".").suffix(".tmp").make_in(folder, |path| create(path, readers))?;
@@ -47,6 +66,7 @@ pub(crate) fn swap(target: &Path, readers: Readers, write: impl FnOnce(&mut File
     Ok(())
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 fn create(path: &Path, readers: Readers) -> io::Result<File> {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -91,6 +111,26 @@ mod tests {
             assert!(replace(&path, |file| file.write_all(b"new")).is_err(), "{}", path.display());
         }
         assert_eq!(names(folder.path()), ["x"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_waits_for_a_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        let refused = [
+            open(&pipe).map(drop),
+            crate::npy::read(&pipe).map(drop),
+            crate::npy::shape(&pipe).map(drop),
+            crate::Network::open(&pipe).map(drop),
+            crate::Card::open(&pipe).map(drop),
+            #[cfg(feature = "decode")]
+            crate::image_input::decode_file(&pipe).map(drop),
+        ];
+        for result in refused {
+            assert!(result.unwrap_err().to_string().ends_with("pipe: not a regular file"));
+        }
     }
 
     #[cfg(unix)]

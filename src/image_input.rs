@@ -13,6 +13,10 @@
 
 #[cfg(feature = "decode")]
 mod decode;
+#[cfg(feature = "decode")]
+mod gif;
+#[cfg(feature = "decode")]
+mod jpeg;
 pub(crate) mod resample;
 
 use std::{borrow::Cow, ops::Range};
@@ -28,7 +32,7 @@ use crate::{
 pub use resample::{Interpolation, Resize};
 
 #[cfg(feature = "decode")]
-pub use decode::{decode_bytes, decode_file};
+pub use decode::{decode_bytes, decode_file, is_image, with_file};
 
 /// Images of more pixels are refused before they are decoded. The largest camera sensors have 100
 /// to 150 megapixels. At 8 bytes per pixel (16-bit RGBA) this bounds a decoded image to 1 GiB.
@@ -49,6 +53,33 @@ pub struct Preprocess {
     /// Share of the resized image's short side that the crop keeps: the short side is resized to
     /// `size / crop_pct`.
     pub crop_pct: f32,
+    /// Which side that is.
+    pub crop_mode: CropMode,
+}
+
+/// How an image whose aspect is not the input's is resized before its centre is cut out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CropMode {
+    /// Its aspect stays, and its tighter side is resized to `size / crop_pct`.
+    #[default]
+    Center,
+    /// Both sides are resized to `size / crop_pct`, whatever its aspect.
+    Squash,
+}
+
+impl CropMode {
+    /// timm's name: `center` or `squash`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Center => "center",
+            Self::Squash => "squash",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Center, Self::Squash].into_iter().find(|mode| mode.name() == name)
+    }
 }
 
 impl Default for Preprocess {
@@ -60,6 +91,7 @@ impl Default for Preprocess {
             std: [0.229, 0.224, 0.225],
             interpolation: Interpolation::Bicubic,
             crop_pct: 0.875,
+            crop_mode: CropMode::Center,
         }
     }
 }
@@ -90,6 +122,11 @@ impl Preprocess {
         Self { crop_pct, ..self }
     }
 
+    /// Sets [`Preprocess::crop_mode`].
+    pub fn crop_mode(self, crop_mode: CropMode) -> Self {
+        Self { crop_mode, ..self }
+    }
+
     /// The image resized and cropped to exactly `self.size`: what timm has before `ToTensor`.
     ///
     /// The short side is resized to `floor(size / crop_pct)` and the centre is cut out. Where the
@@ -115,7 +152,11 @@ impl Preprocess {
         if h == 0 || w == 0 {
             return Err(Error::shape("image", format!("{w} x {h} has no pixels")));
         }
-        Ok(Resize::new([h, w], resized_size([h, w], scaled), self.size, self.interpolation))
+        let resized = match self.crop_mode {
+            CropMode::Center => resized_size([h, w], scaled),
+            CropMode::Squash => scaled,
+        };
+        Ok(Resize::new([h, w], resized, self.size, self.interpolation))
     }
 
     /// The network's input: f32 `[3, h, w]`, planes of red, green and blue (NCHW for a batch of

@@ -4,35 +4,47 @@
 //! what serde derives for both would be a large part of the package. A number stays the text that
 //! it was, so that messages show it as it was written.
 
-use std::fmt::{self, Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+};
 
-/// A value of a JSON document.
+/// A value of a JSON document, whose text it shares.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum Value<'a> {
     Null,
     Bool(bool),
     /// As it was written.
-    Number(String),
-    Text(String),
-    List(Vec<Value>),
+    Number(Cow<'a, str>),
+    Text(Cow<'a, str>),
+    List(Vec<Value<'a>>),
     /// In the order of the document.
-    Object(Vec<(String, Value)>),
+    Object(Vec<Field<'a>>),
 }
+
+/// A name and what stands under it.
+pub(crate) type Field<'a> = (Cow<'a, str>, Value<'a>);
 
 /// Lists and objects in each other: more are refused, for each takes room on the stack.
 const DEEPEST: usize = 128;
 
-impl Value {
+/// Values that any document may have. More need more bytes, so that a document's values take four
+/// times its bytes at most, and 64 MiB.
+const FREE_VALUES: usize = 1 << 19;
+/// Bytes for each value beyond.
+const BYTES_PER_VALUE: usize = 16;
+
+impl<'a> Value<'a> {
     /// Reads a document; the error says what was expected at which byte.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut reader = Reader { bytes: text.as_bytes(), at: 0 };
-        let read = reader.value(0).and_then(|value| if reader.next() == 0 { Ok(value) } else { Err("the end") });
+    pub(crate) fn parse(text: &'a str) -> Result<Self, String> {
+        let mut reader = Reader { text, at: 0, left: FREE_VALUES + text.len() / BYTES_PER_VALUE };
+        let read = reader.value(0).and_then(|value| if reader.next().is_none() { Ok(value) } else { Err("the end") });
         read.map_err(|expected| format!("expected {expected} at byte {} of {}", reader.at, text.len()))
     }
 
     /// What the object holds under this key, the last time it is named there. Anything else holds
     /// nothing.
-    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Value<'a>> {
         let Value::Object(fields) = self else { return None };
         fields.iter().rfind(|(name, _)| name == key).map(|(_, value)| value)
     }
@@ -41,7 +53,7 @@ impl Value {
         if let Value::Text(text) = self { Some(text) } else { None }
     }
 
-    pub(crate) fn list(&self) -> Option<&[Value]> {
+    pub(crate) fn list(&self) -> Option<&[Value<'a>]> {
         if let Value::List(items) = self { Some(items) } else { None }
     }
 
@@ -88,7 +100,7 @@ impl Value {
     }
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Null => f.write_str("null"),
@@ -134,36 +146,39 @@ fn quote(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// A document and how far it is read. Errors say what was expected there.
 struct Reader<'a> {
-    bytes: &'a [u8],
+    text: &'a str,
     at: usize,
+    /// Values that may follow.
+    left: usize,
 }
 
-impl Reader<'_> {
-    /// The byte at hand; 0, which is nowhere allowed, at the end.
-    fn peek(&self) -> u8 {
-        self.bytes.get(self.at).copied().unwrap_or(0)
+impl<'a> Reader<'a> {
+    /// The byte at hand.
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
     }
 
     /// The next byte that is no space.
-    fn next(&mut self) -> u8 {
-        while matches!(self.peek(), b' ' | b'\t' | b'\r' | b'\n') {
+    fn next(&mut self) -> Option<u8> {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
             self.at += 1;
         }
         self.peek()
     }
 
     fn take(&mut self, byte: u8) -> bool {
-        let found = self.next() == byte;
+        let found = self.next() == Some(byte);
         self.at += usize::from(found);
         found
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value, &'static str> {
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, &'static str> {
         if depth > DEEPEST {
             return Err("fewer brackets in each other");
         }
+        self.left = self.left.checked_sub(1).ok_or("fewer values in so few bytes")?;
         match self.next() {
-            b'{' => {
+            Some(b'{') => {
                 let mut fields = Vec::new();
                 self.items(b'}', |reader| {
                     reader.next();
@@ -174,21 +189,23 @@ impl Reader<'_> {
                     fields.push((name, reader.value(depth + 1)?));
                     Ok(())
                 })?;
+                fields.shrink_to_fit();
                 Ok(Value::Object(fields))
             }
-            b'[' => {
+            Some(b'[') => {
                 let mut items = Vec::new();
                 self.items(b']', |reader| {
                     items.push(reader.value(depth + 1)?);
                     Ok(())
                 })?;
+                items.shrink_to_fit();
                 Ok(Value::List(items))
             }
-            b'"' => Ok(Value::Text(self.string()?)),
-            b'-' | b'0'..=b'9' => self.number(),
+            Some(b'"') => Ok(Value::Text(self.string()?)),
+            Some(b'-' | b'0'..=b'9') => self.number(),
             _ => {
                 let words = [("null", Value::Null), ("true", Value::Bool(true)), ("false", Value::Bool(false))];
-                let found = words.into_iter().find(|(word, _)| self.bytes[self.at..].starts_with(word.as_bytes()));
+                let found = words.into_iter().find(|(word, _)| self.text.as_bytes()[self.at..].starts_with(word.as_bytes()));
                 let (word, value) = found.ok_or("a value")?;
                 self.at += word.len();
                 Ok(value)
@@ -215,76 +232,79 @@ impl Reader<'_> {
 
     fn digits(&mut self) -> Result<(), &'static str> {
         let start = self.at;
-        while self.peek().is_ascii_digit() {
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
         }
         if self.at > start { Ok(()) } else { Err("a digit") }
     }
 
-    fn number(&mut self) -> Result<Value, &'static str> {
+    fn number(&mut self) -> Result<Value<'a>, &'static str> {
         let start = self.at;
-        self.at += usize::from(self.peek() == b'-');
+        self.at += usize::from(self.peek() == Some(b'-'));
         // Nothing follows a zero in front.
-        if self.peek() == b'0' {
+        if self.peek() == Some(b'0') {
             self.at += 1;
         } else {
             self.digits()?;
         }
-        if self.peek() == b'.' {
+        if self.peek() == Some(b'.') {
             self.at += 1;
             self.digits()?;
         }
-        if matches!(self.peek(), b'e' | b'E') {
+        if matches!(self.peek(), Some(b'e' | b'E')) {
             self.at += 1;
-            self.at += usize::from(matches!(self.peek(), b'-' | b'+'));
+            self.at += usize::from(matches!(self.peek(), Some(b'-' | b'+')));
             self.digits()?;
         }
-        Ok(Value::Number(String::from_utf8_lossy(&self.bytes[start..self.at]).into_owned()))
+        Ok(Value::Number(self.text[start..self.at].into()))
     }
 
     /// A text, whose opening quote is expected at hand.
-    fn string(&mut self) -> Result<String, &'static str> {
-        if self.peek() != b'"' {
+    fn string(&mut self) -> Result<Cow<'a, str>, &'static str> {
+        if self.peek() != Some(b'"') {
             return Err("`\"`");
         }
         self.at += 1;
-        let mut text = Vec::new();
+        let mut text = Cow::Borrowed("");
         loop {
-            let byte = self.peek();
-            match byte {
-                b'"' => break,
-                0..0x20 => return Err("the end of a text"),
-                b'\\' => {
-                    self.at += 1;
-                    let escaped = match self.peek() {
-                        c @ (b'"' | b'\\' | b'/') => c,
-                        b'b' => 0x08,
-                        b'f' => 0x0c,
-                        b'n' => b'\n',
-                        b'r' => b'\r',
-                        b't' => b'\t',
-                        b'u' => {
-                            let c = self.escaped()?;
-                            text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-                            continue;
-                        }
-                        _ => return Err("a character that may be escaped"),
-                    };
-                    text.push(escaped);
-                }
-                _ => text.push(byte),
+            // What needs no change begins and ends at whole characters, for the bytes that end it
+            // are characters of their own.
+            let rest = &self.text[self.at..];
+            let plain = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
+            text += &rest[..plain];
+            self.at += plain;
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => {}
+                _ => return Err("the end of a text"),
             }
+            self.at += 1;
+            let escaped = match self.peek() {
+                Some(c @ (b'"' | b'\\' | b'/')) => c.into(),
+                Some(b'b') => '\u{8}',
+                Some(b'f') => '\u{c}',
+                Some(b'n') => '\n',
+                Some(b'r') => '\r',
+                Some(b't') => '\t',
+                Some(b'u') => {
+                    let c = self.escaped()?;
+                    text.to_mut().push(c);
+                    continue;
+                }
+                _ => return Err("a character that may be escaped"),
+            };
+            text.to_mut().push(escaped);
             self.at += 1;
         }
         self.at += 1;
-        String::from_utf8(text).map_err(|_| "UTF-8")
+        Ok(text)
     }
 
     /// The character of a `\uXXXX`, whose `u` is at hand, or of two that make one.
     fn escaped(&mut self) -> Result<char, &'static str> {
         let first = self.unit()?;
         let code = match first {
-            0xd800..0xdc00 if self.bytes[self.at..].starts_with(b"\\u") => {
+            0xd800..0xdc00 if self.text.as_bytes()[self.at..].starts_with(b"\\u") => {
                 self.at += 1;
                 let second = self.unit()?;
                 if !(0xdc00..0xe000).contains(&second) {
@@ -302,7 +322,7 @@ impl Reader<'_> {
         self.at += 1;
         let mut unit = 0;
         for _ in 0..4 {
-            unit = unit * 16 + char::from(self.peek()).to_digit(16).ok_or("four hexadecimal digits")?;
+            unit = unit * 16 + self.peek().and_then(|byte| char::from(byte).to_digit(16)).ok_or("four hexadecimal digits")?;
             self.at += 1;
         }
         Ok(unit)
@@ -375,10 +395,18 @@ mod tests {
             "\"\\udc00\"",
             "\"\n\"",
             "\u{feff}1",
+            // A NUL is a byte as others are, not the end.
+            "\0",
+            "{}\0<html>",
+            "[1\0]",
+            "1\0",
+            "\"\0\"",
             &deep,
         ] {
             assert!(Value::parse(text).is_err(), "{text}");
         }
+        let many = format!("[{}0]", "0,".repeat(1 << 20));
+        assert_eq!(Value::parse(&many), Err(format!("expected fewer values in so few bytes at byte 1310719 of {}", many.len())));
         assert_eq!(Value::parse("[1, x]"), Err("expected a value at byte 4 of 6".to_string()));
     }
 

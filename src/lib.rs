@@ -36,7 +36,7 @@ pub mod cpu;
 pub mod device;
 mod engine;
 mod error;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(feature = "decode", not(target_arch = "wasm32")))]
 mod file;
 #[doc(hidden)]
 pub mod gpu;
@@ -79,7 +79,9 @@ pub use tensor::{AnyTensor, Element, Tensor, Values};
 /// promised to stay.
 pub mod low_level {
     #[cfg(not(target_arch = "wasm32"))]
-    pub use crate::file::replace as replace_file;
+    pub use crate::file::{open as open_file, replace as replace_file};
+    #[cfg(not(target_arch = "wasm32"))]
+    pub use crate::parallel::with_threads;
     #[doc(inline)]
     pub use crate::{cpu, device, gpu, kernels, plan, shader};
 }

@@ -16,7 +16,6 @@ use crate::{
     tensor::{AnyTensor, Tensor, Values, count},
 };
 use std::{
-    fs::File,
     io::{self, BufWriter, Read, Write},
     ops::Deref,
     path::Path,
@@ -52,7 +51,7 @@ pub fn read(path: &Path) -> Result<Tensor> {
 /// # Errors
 /// As [`read`].
 pub fn read_any(path: &Path) -> Result<AnyTensor> {
-    let mut file = File::open(path).map_err(|e| Error::io(path, &e))?;
+    let (mut file, _) = file::open(path)?;
     decode(&mut file).map_err(|what| Error::Io { file: path.into(), what })
 }
 
@@ -61,7 +60,7 @@ pub fn read_any(path: &Path) -> Result<AnyTensor> {
 /// # Errors
 /// As [`read`].
 pub fn shape(path: &Path) -> Result<Vec<usize>> {
-    let mut file = File::open(path).map_err(|e| Error::io(path, &e))?;
+    let (mut file, _) = file::open(path)?;
     Header::read(&mut file).map(|header| header.shape).map_err(|what| Error::Io { file: path.into(), what })
 }
 
@@ -165,7 +164,15 @@ fn decode(input: &mut impl Read) -> Result<AnyTensor, String> {
         .filter(|&n| n < isize::MAX as usize)
         .ok_or_else(|| format!("shape {shape:?} is larger than any memory"))?;
     let mut bytes = Vec::new();
-    input.take(needed as u64 + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    let mut input = input.take(needed as u64 + 1);
+    loop {
+        // As much again as there is already, so that nothing is asked for on the word of a header.
+        let more = (bytes.len() as u64).max(1 << 16);
+        bytes.try_reserve(more as usize).map_err(|_| no_room(needed))?;
+        if input.by_ref().take(more).read_to_end(&mut bytes).map_err(|e| e.to_string())? == 0 {
+            break;
+        }
+    }
     if bytes.len() < needed {
         return Err(format!("truncated: shape {shape:?} of {name} needs {needed} bytes, the file has {}", bytes.len()));
     }
@@ -174,12 +181,12 @@ fn decode(input: &mut impl Read) -> Result<AnyTensor, String> {
     }
     let c_order = Order { shape: &shape, fortran: fortran && shape.len() > 1 };
     let data = match kind {
-        Kind::F16 => Values::F32(c_order.values(&bytes, |b| half::f16::from_le_bytes(b).to_f32())),
-        Kind::F32 => Values::F32(c_order.values(&bytes, f32::from_le_bytes)),
-        Kind::F64 => Values::F32(c_order.values(&bytes, |b| f64::from_le_bytes(b) as f32)),
-        Kind::I32 => Values::I32(c_order.values(&bytes, i32::from_le_bytes)),
-        Kind::I64 => Values::I64(c_order.values(&bytes, i64::from_le_bytes)),
-        Kind::Bool => Values::Bool(c_order.values(&bytes, |[b]| b != 0)),
+        Kind::F16 => Values::F32(c_order.values(&bytes, |b| half::f16::from_le_bytes(b).to_f32())?),
+        Kind::F32 => Values::F32(c_order.values(&bytes, f32::from_le_bytes)?),
+        Kind::F64 => Values::F32(c_order.values(&bytes, |b| f64::from_le_bytes(b) as f32)?),
+        Kind::I32 => Values::I32(c_order.values(&bytes, i32::from_le_bytes)?),
+        Kind::I64 => Values::I64(c_order.values(&bytes, i64::from_le_bytes)?),
+        Kind::Bool => Values::Bool(c_order.values(&bytes, |[b]| b != 0)?),
     };
     Ok(AnyTensor { shape, data })
 }
@@ -192,14 +199,26 @@ struct Order<'a> {
 
 impl Order<'_> {
     /// The values in C order.
-    fn values<T: Copy, const N: usize>(&self, bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
-        let values: Vec<T> = bytes.as_chunks().0.iter().map(|bytes| value(*bytes)).collect();
-        if self.fortran { from_fortran(self.shape, &values) } else { values }
+    fn values<T: Copy, const N: usize>(&self, bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Result<Vec<T>, String> {
+        let bytes = bytes.as_chunks().0;
+        let mut values = room(bytes.len())?;
+        values.extend(bytes.iter().map(|bytes| value(*bytes)));
+        if self.fortran { from_fortran(self.shape, &values) } else { Ok(values) }
     }
 }
 
+fn no_room(bytes: usize) -> String {
+    format!("out of memory: {bytes} bytes more are needed")
+}
+
+fn room<T>(len: usize) -> Result<Vec<T>, String> {
+    let mut room = Vec::new();
+    room.try_reserve_exact(len).map_err(|_| no_room(len * size_of::<T>()))?;
+    Ok(room)
+}
+
 /// Values whose first dimension varies fastest, to C order.
-fn from_fortran<T: Copy>(shape: &[usize], values: &[T]) -> Vec<T> {
+fn from_fortran<T: Copy>(shape: &[usize], values: &[T]) -> Result<Vec<T>, String> {
     let mut strides = Vec::with_capacity(shape.len());
     let mut step = 1;
     for &d in shape {
@@ -208,7 +227,7 @@ fn from_fortran<T: Copy>(shape: &[usize], values: &[T]) -> Vec<T> {
     }
     let mut index = vec![0; shape.len()];
     let mut at = 0;
-    let mut out = Vec::with_capacity(values.len());
+    let mut out = room(values.len())?;
     for _ in 0..values.len() {
         out.push(values[at]);
         for axis in (0..shape.len()).rev() {
@@ -221,7 +240,7 @@ fn from_fortran<T: Copy>(shape: &[usize], values: &[T]) -> Vec<T> {
             index[axis] = 0;
         }
     }
-    out
+    Ok(out)
 }
 
 impl Header {
@@ -449,7 +468,7 @@ mod tests {
         for (i, j, k) in (0..a * b * c).map(|n| (n / (b * c), n / c % b, n % c)) {
             stored[i + a * (j + b * k)] = (i * b * c + j * c + k) as f32;
         }
-        assert_eq!(from_fortran(&[a, b, c], &stored), (0..a * b * c).map(|n| n as f32).collect::<Vec<_>>());
+        assert_eq!(from_fortran(&[a, b, c], &stored).unwrap(), (0..a * b * c).map(|n| n as f32).collect::<Vec<_>>());
         assert_eq!(decode(&mut &of("'<f4'", "True", "(2, 0, 3)", &[])[..]).unwrap(), tensor(&[2, 0, 3], &[]));
     }
 

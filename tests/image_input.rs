@@ -4,9 +4,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use ghostnet::image_input::{Interpolation, Preprocess, decode_bytes, decode_file};
+use ghostnet::image_input::{CropMode, Interpolation, Preprocess, decode_bytes, decode_file, with_file};
 use image::{DynamicImage, GenericImageView, ImageFormat, RgbImage};
 use proptest::prelude::*;
 
@@ -224,6 +225,99 @@ fn cut_off_files_are_refused() {
     assert!(decode_bytes(Path::new("x"), &bytes).is_ok());
     bytes.truncate(bytes.len() / 2);
     assert!(refusal(&bytes).contains("ends before the image does"));
+}
+
+#[test]
+fn a_jpeg_that_lacks_only_its_end_marker_is_whole() {
+    for name in ["photo.jpg", "subsampled.jpg", "progressive.jpg", "grey.jpg"] {
+        let bytes = read(name);
+        let whole = decode(name);
+        let unmarked = bytes.strip_suffix(&[0xFF, 0xD9]).unwrap();
+        for zeros in [0, 1, 5000] {
+            let padded = [unmarked, &vec![0; zeros]].concat();
+            assert_eq!(decode_bytes(Path::new(name), &padded).unwrap(), whole, "{name} and {zeros} zeros");
+            // The last rows are missing, whatever stands there.
+            let cut = [&unmarked[..unmarked.len() - 20], &vec![0; zeros]].concat();
+            assert!(refusal(&cut).contains("ends before the image does"), "{name}");
+        }
+    }
+    // Whole scans, of which the last are missing.
+    let bytes = read("progressive.jpg");
+    let scans: Vec<usize> = (0..bytes.len() - 1).filter(|&at| bytes[at..].starts_with(&[0xFF, 0xDA])).collect();
+    assert!(scans.len() > 2);
+    assert!(refusal(&bytes[..scans[scans.len() - 1]]).contains("ends before the image does"));
+}
+
+#[test]
+fn the_first_frame_of_a_gif_lies_on_its_screen() {
+    let bytes = read("photo.gif");
+    let whole = decode("photo.gif").to_rgba8();
+    let screen = |w: u16, h: u16| {
+        let screen = [&bytes[..6], &w.to_le_bytes(), &h.to_le_bytes(), &bytes[10..]].concat();
+        decode_bytes(Path::new("x"), &screen).unwrap().to_rgba8()
+    };
+    // The screen grows to hold the frame.
+    assert_eq!(screen(20, 10), whole);
+    assert_eq!(screen(20, 34), whole);
+    // Beside the frame is the palette's first colour, as in Pillow.
+    let larger = screen(60, 40);
+    assert_eq!(larger.dimensions(), (60, 40));
+    assert_eq!(larger.view(0, 0, 51, 34).to_image(), whole);
+    assert_eq!(larger.get_pixel(59, 39).0, [bytes[13], bytes[14], bytes[15], 0]);
+}
+
+#[test]
+fn a_file_takes_no_memory_on_its_word() {
+    // A chunk of metadata that claims 4 GiB behind a sound image: it is left alone.
+    let mut webp = read("orientation_6.webp");
+    assert_eq!(decode("orientation_6.webp").dimensions(), (25, 36));
+    let exif = webp.windows(4).position(|chunk| chunk == b"EXIF").unwrap();
+    webp[exif + 4..exif + 8].copy_from_slice(&[0xF0, 0xFF, 0xFF, 0xFF]);
+    assert_eq!(decode_bytes(Path::new("x"), &webp).unwrap().dimensions(), (36, 25));
+    // More pixels than any file of the length has.
+    let lossless = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f\x40\x2d\x50\x1b\x07\x10\x11\x11\x88\x88\xfe\x07\0";
+    assert!(refusal(lossless).contains("a WebP of 34 bytes has"));
+    let gif = b"GIF89a\xff\xff\xff\x07\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02L\x01\0;";
+    assert!(refusal(gif).contains("a GIF of 35 bytes has"));
+}
+
+#[test]
+fn all_threads_share_one_budget() {
+    // Each needs a third of the budget, and no more than three have it at once.
+    let side = 6_600;
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    DynamicImage::new_luma8(side, side).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.png");
+    fs::write(&path, bytes.into_inner()).unwrap();
+    let (there, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                with_file(&path, |image| {
+                    most.fetch_max(there.fetch_add(1, Relaxed) + 1, Relaxed);
+                    std::thread::sleep(std::time::Duration::from_millis(200));
+                    there.fetch_sub(1, Relaxed);
+                    assert_eq!(image.dimensions(), (side, side));
+                    Ok(())
+                })
+                .unwrap();
+            });
+        }
+    });
+    assert!((1..=3).contains(&most.load(Relaxed)), "{most:?}");
+}
+
+#[test]
+fn a_squashed_image_keeps_no_aspect() {
+    let image = decode("tall.png");
+    let squash = Preprocess::default().size([40, 40]).crop_pct(1.0).crop_mode(CropMode::Squash);
+    let resize = squash.resize([90, 61]).unwrap();
+    assert_eq!((resize.source_rows(), resize.source_columns()), (0..90, 0..61));
+    // timm: both sides to the input's over the share, then the centre.
+    let larger = squash.clone().size([50, 50]).resize_and_crop(&image).unwrap();
+    let cropped = squash.crop_pct(0.8).resize_and_crop(&image).unwrap();
+    assert_eq!(cropped, larger.view(5, 5, 40, 40).to_image());
 }
 
 #[test]

@@ -9,9 +9,13 @@ use common::{
 };
 use ghostnet::{
     AnyTensor, Card, Element, Engine, Error, Network, Tensor, Values,
-    graph::{Activation, Conv, Graph, Op, TensorType},
+    graph::{Activation, Conv, Graph, NodeId, Op, Separable, Shape, TensorType},
     image_input::Preprocess,
-    model::{Source, Stored, checkpoint::Checkpoint, families::ghostnet::GhostModule},
+    model::{
+        Source, Stored,
+        checkpoint::Checkpoint,
+        families::ghostnet::{GhostModule, GhostNet},
+    },
     plan::Form,
 };
 use image::{DynamicImage, RgbImage};
@@ -235,6 +239,66 @@ fn a_card_makes_a_graph_a_classifier() {
         (Card::default().input("image", preprocess), "the card names the input `image`, the graph has input"),
     ] {
         assert_eq!(Network::new(graph.clone(), card).unwrap_err().to_string(), wanted);
+    }
+}
+
+#[test]
+fn what_no_graph_can_have_is_an_error() {
+    let mut graph = Graph::new();
+    let x = graph.add_input(3).unwrap();
+    let refused = |graph: &mut Graph, op: Op, wanted: &str| {
+        let message = graph.add("node", op, &[NodeId(0)]).unwrap_err().to_string();
+        assert!(message.starts_with("node: ") && message.contains(wanted), "{message}");
+    };
+    let constant = |graph: &mut Graph, shape: &[usize]| graph.add_constant("w", shape, vec![0.5; shape.iter().product()]).unwrap();
+    let none = constant(&mut graph, &[0, 3]);
+    refused(&mut graph, Op::Linear { weight: none, bias: None, activation: Activation::Identity }, "`w` [0, 3] has no rows");
+    let tall = graph.add_constant("w", &[2, 3, usize::MAX, 0], vec![]).unwrap();
+    refused(&mut graph, Op::Conv(Conv::new(tall)), "must be at least 1");
+    let wide = graph.add_constant("w", &[0, usize::MAX, 1, 1], vec![]).unwrap();
+    refused(&mut graph, Op::Conv(Conv { groups: 3, ..Conv::new(wide) }), "`w` [0, 18446744073709551615, 1, 1] needs");
+    let filters = constant(&mut graph, &[2, 3, 1, 1]);
+    refused(&mut graph, Op::Conv(Conv { groups: usize::MAX, ..Conv::new(filters) }), "cannot be split");
+    // Only passes make these, and only `add_input` inputs.
+    refused(&mut graph, Op::Conv(Conv { pool: true, ..Conv::new(filters) }), "is made by passes only");
+    refused(&mut graph, Op::Conv(Conv { gate: true, ..Conv::new(filters) }), "is made by passes only");
+    refused(&mut graph, Op::Input { channels: 3 }, "is made by `Graph::add_input` only");
+    let fused = Separable { depthwise: Conv::new(filters), pointwise: Conv::new(filters) };
+    refused(&mut graph, Op::Separable(fused), "is made by passes only");
+
+    // Results and marks of nodes that are not there.
+    type End = fn(&mut Graph);
+    let ends: [(&str, End); 3] = [
+        ("y", |graph| graph.add_output("y", NodeId(7))),
+        ("f", |graph| graph.add_feature("f", NodeId(7))),
+        ("embedding", |graph| graph.set_embedding(NodeId(7))),
+    ];
+    for (name, end) in ends {
+        let mut graph = graph.clone();
+        end(&mut graph);
+        let message = format!("{name}: node 7 is not in the graph (there are 1)");
+        assert_eq!(graph.shapes(&[Shape::new(1, 3, 4, 4)]).unwrap_err().to_string(), message);
+        assert_eq!(Network::new(graph, Card::default()).unwrap_err().to_string(), message);
+    }
+
+    // Sizes that overflow in what is made of them.
+    graph.add_output("y", x);
+    for [n, h, w] in [[1, 1 << 31, 1], [1 << 30, 1 << 30, 1], [1, 1 << 30, 1 << 30], [1 << 20, 1 << 20, 1 << 21]] {
+        assert!(matches!(graph.shapes(&[Shape::new(n, 3, h, w)]), Err(Error::Limit { .. })), "{n} {h} {w}");
+    }
+    let weight = constant(&mut graph, &[64, 3, 1, 1]);
+    graph.add("wide", Op::Conv(Conv::new(weight)), &[x]).unwrap();
+    let shapes = graph.shapes(&[Shape::new(1 << 20, 3, 1 << 15, 1 << 15)]).unwrap();
+    assert_eq!(graph.all_macs(&shapes), (64 * 3) << 50);
+
+    for network in [
+        Network::random_of(&GhostNet::new(1.0).classes(0), 0),
+        Network::random_of(&GhostNet::new(1e9), 0),
+        Network::random_of(&GhostNet::new(1.0).ratio(0), 0),
+        Network::random_of(&GhostNet::new(1.0).cheap_kernel(2), 0),
+        Network::random_of(&GhostNet::new(1.0).stem_stride(0), 0),
+    ] {
+        assert!(matches!(network, Err(Error::Shape { .. })), "{network:?}");
     }
 }
 

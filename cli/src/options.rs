@@ -4,12 +4,13 @@ use crate::output::note;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use ghostnet::{
-    AnyTensor, Backend, Card, Element, Engine, EngineOptions, Network, Open, Precision, Values,
+    AnyTensor, Backend, Card, Element, Engine, EngineOptions, Error, Network, Open, Precision, Values,
     image_input::Interpolation,
     model::{self, EMBEDDED},
 };
 use std::{
     fmt,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -153,7 +154,9 @@ impl CardOptions {
             None => network.card().clone(),
         };
         if let Some(file) = labels {
-            let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+            let (mut opened, _) = ghostnet::low_level::open_file(file)?;
+            let mut text = String::new();
+            opened.read_to_string(&mut text).with_context(|| format!("reading {}", file.display()))?;
             said = said.labels(text.lines());
         }
         if mean.is_some() || std.is_some() || input.is_some() || crop.is_some() || interpolation.is_some() {
@@ -235,6 +238,9 @@ pub fn network(model: Option<&str>, weights: &WeightsOption, unweighted: Unweigh
     if network.is_random() && unweighted == Unweighted::Refuse {
         note("note: random weights, the answers mean nothing");
     }
+    for said in network.notes() {
+        note(&format!("note: {}: {said}", network.name()));
+    }
     Ok(Chosen::new(network))
 }
 
@@ -272,12 +278,19 @@ pub fn made_up(network: &Network, n: usize, size: [usize; 2]) -> Result<Vec<(Str
     let inputs = network.graph().inputs().iter().zip(network.shapes(n, size));
     let tensor = |(input, shape): (&ghostnet::graph::Input, ghostnet::graph::Shape)| {
         let lengths = input.tensor.lengths(shape).map_err(|what| anyhow!("{}: {what}", input.name))?;
+        fn made<T>(count: usize, value: impl FnMut(usize) -> T) -> Result<Vec<T>, Error> {
+            let mut values = Vec::new();
+            let full = |_| Error::OutOfMemory(format!("an input of {count} values"));
+            values.try_reserve_exact(count).map_err(full)?;
+            values.extend((0..count).map(value));
+            Ok(values)
+        }
         let count = lengths.iter().product::<usize>();
         let data = match input.tensor.element {
-            Element::F32 => Values::F32((0..count).map(|at| (at % 251) as f32 / 125.0 - 1.0).collect()),
-            Element::I32 => Values::I32((0..count).map(|at| (at % 2) as i32).collect()),
-            Element::I64 => Values::I64((0..count).map(|at| (at % 2) as i64).collect()),
-            Element::Bool => Values::Bool((0..count).map(|at| at % 2 == 0).collect()),
+            Element::F32 => Values::F32(made(count, |at| (at % 251) as f32 / 125.0 - 1.0)?),
+            Element::I32 => Values::I32(made(count, |at| (at % 2) as i32)?),
+            Element::I64 => Values::I64(made(count, |at| (at % 2) as i64)?),
+            Element::Bool => Values::Bool(made(count, |at| at % 2 == 0)?),
         };
         Ok((input.name.clone(), AnyTensor { shape: lengths, data }))
     };

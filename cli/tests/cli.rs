@@ -588,6 +588,85 @@ fn eval_counts_what_is_right() {
 }
 
 #[test]
+fn eval_takes_data_sets_as_they_are() {
+    let dir = Dir::new("data_sets");
+    let config = r#"{"architecture": "ghostnet_050", "stem_stride": 1, "num_classes": 10, "input_size": [3, 32, 32], "mean": [0.4914, 0.4822, 0.4465],
+        "std": [0.247, 0.2435, 0.2616], "crop_pct": 1.0, "label_names": ["n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9"],
+        "label_descriptions": {"n3": "cat", "n7": "horse", "n8": "horse"}}"#;
+    fs::write(dir.path("config.json"), config).unwrap();
+    let card = dir.path("config.json");
+    // By a name, by a description, and by what two classes are called.
+    for (folder, from, file) in [("N3", CAT, "deeper/still/1.jfif"), ("n7", HORSE, "1"), ("empty/deeper", CAT, "")] {
+        let path = dir.path(&format!("set/{folder}/{file}"));
+        fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
+        if !file.is_empty() {
+            fs::copy(from, path).unwrap();
+        }
+    }
+    for other in ["1.tif", "2.TIF", "1.ppm", "notes.txt", "LICENSE"] {
+        fs::write(dir.path(&format!("set/n7/{other}")), "no image").unwrap();
+    }
+    let eval = |more: &[&str]| ghostnet(&[&["eval", &dir.path("set"), "--json", "--backend", "cpu"], more].concat());
+    let output = eval(&["--card", &card]);
+    let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&found["images"], &found["top1"]), (&json!(2), &json!(1.0)));
+    let note = "note: jpg, jpeg, jpe, jfif, png, webp, bmp, gif are decoded; left out: 1 .ppm, 2 .tif, 1 without an extension\n";
+    assert!(text(&output.stderr).contains(note), "{}", text(&output.stderr));
+    fs::rename(dir.path("set/n7"), dir.path("set/horse")).unwrap();
+    let error = text(&eval(&["--card", &card]).stderr);
+    assert!(error.contains("several classes are called `horse`"), "{error}");
+    // What is called by no name is in timm's order, which is said.
+    for (at, folder) in (1..=10).map(|at| (at, dir.path(&format!("sorted/class{at}")))) {
+        fs::create_dir_all(&folder).unwrap();
+        fs::copy(if at == 4 { CAT } else { HORSE }, format!("{folder}/1.png")).unwrap();
+    }
+    let output = ghostnet(&["eval", &dir.path("sorted"), "--json", "--backend", "cpu"]);
+    let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    // The cat is the fourth class, a horse the eighth.
+    assert_eq!((&found["images"], &found["top1"]), (&json!(10), &json!(0.2)));
+    assert!(
+        text(&output.stderr).contains("in natural order, as timm's; text order, as torchvision's, is another"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_waits_for_a_pipe() {
+    let dir = Dir::new("pipes");
+    fs::create_dir_all(dir.path("cat")).unwrap();
+    fs::copy(CAT, dir.path("cat/1.png")).unwrap();
+    for pipe in [dir.path("cat/2.png"), dir.path("cat/3"), dir.path("x.npy")] {
+        assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    }
+    let output = ghostnet(&["eval", &dir.path(""), "--json", "--backend", "cpu"]);
+    assert_eq!(serde_json::from_str::<Value>(&stdout(&output)).unwrap()["images"], 1);
+    assert!(text(&output.stderr).contains("left out: 2 no regular file"), "{}", text(&output.stderr));
+    let output = ghostnet(&["classify", "--backend", "cpu", &dir.path("cat/2.png")]);
+    assert!(text(&output.stderr).contains("2.png: not a regular file\n"), "{}", text(&output.stderr));
+    let error = refused(&ghostnet(&["run", "--backend", "cpu", "--input", &dir.path("x.npy"), "--output", &dir.path("y.npy")]));
+    assert!(error.ends_with("x.npy: not a regular file"), "{error}");
+    let error = refused(&ghostnet(&["classify", "--backend", "cpu", "--labels", &dir.path("x.npy"), CAT]));
+    assert!(error.ends_with("not a regular file"), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_cpu_runs_out_of_memory_in_one_line() {
+    let dir = Dir::new("memory");
+    let x = dir.path("x.npy");
+    npy::write(Path::new(&x), &Tensor::new(&[4000, 3, 32, 32], vec![0.5; 4000 * 3 * 32 * 32]).unwrap()).unwrap();
+    let run = format!("run --input {x} --output {}", dir.path("y.npy"));
+    for (megabytes, arguments) in [(400, "bench --batch 4000 --iters 1"), (200, &run)] {
+        let command = format!("ulimit -v {} && exec {} {arguments} --backend cpu", megabytes * 1024, env!("CARGO_BIN_EXE_ghostnet"));
+        let output = Command::new("sh").args(["-c", &command]).env("RAYON_NUM_THREADS", "2").output().unwrap();
+        let error = refused(&output);
+        assert!(error.contains("out of memory: ") && error.ends_with("bytes more are needed") | error.ends_with("bytes more"), "{error}");
+    }
+}
+
+#[test]
 fn adapters_are_listed() {
     let texts = ["name", "backend", "type"].map(|name| (name, Is::Text));
     let cpu = all_adapters().last().unwrap();

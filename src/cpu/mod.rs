@@ -70,12 +70,23 @@ impl Prepared {
         let lengths: Vec<usize> = plan.slots.iter().map(|bytes| bytes.div_ceil(size_of::<Block>())).collect();
         let shapes: Vec<String> = plan.inputs.iter().map(|input| input.shape.to_string()).collect();
         let what = format!("a run of {} on the CPU", shapes.join(" and "));
-        // Inputs are in memory twice more, as tensors and packed.
-        let inputs: usize = plan.inputs.iter().map(|input| lengths[input.slot]).sum();
-        let needed = lengths.iter().chain([&scratch, &inputs, &inputs]).map(|&len| len as u64 * size_of::<Block>() as u64).sum();
+        // Inputs are in memory twice more, as tensors and packed, and so are outputs.
+        let inputs = plan.inputs.iter().map(|input| lengths[input.slot]);
+        let outputs = plan.outputs.iter().map(|output| output.bytes.div_ceil(size_of::<Block>()));
+        let twice = inputs.chain(outputs).flat_map(|len| [len, len]);
+        let all = lengths.iter().copied().chain([scratch]).chain(twice);
+        let needed = all.fold(0u64, |sum, len| sum.saturating_add((len as u64).saturating_mul(size_of::<Block>() as u64)));
         let limit = usize::MAX as u64;
         if needed > limit {
             return Err(Error::Limit { what: format!("{what}: bytes of memory"), needed, limit });
+        }
+        // All of it at once, before any of it is used: a system may promise more than it has. What a
+        // browser has given stays.
+        if cfg!(not(target_arch = "wasm32")) {
+            drop(room::<u8>(&what, needed as usize)?);
+        }
+        if available().is_some_and(|available| needed > available) {
+            return Err(Error::OutOfMemory(format!("{what} needs {needed} bytes, {} are free", available().unwrap_or(0))));
         }
         let buffer = |len| Ok(Buffer::new(zeroed(&what, Buffer::lines(len))?, len));
         let slots = lengths.into_iter().map(buffer).collect::<Result<_>>()?;
@@ -175,6 +186,23 @@ impl Prepared {
             self.slots[slot] = sums;
         }
     }
+}
+
+/// Bytes of memory that are free, of the machine and of the group that this program is limited
+/// with, where the system tells.
+fn available() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let machine = || {
+        let text = read("/proc/meminfo")?;
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+    };
+    let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
+    let group = || Some(number("/sys/fs/cgroup/memory.max")?.saturating_sub(number("/sys/fs/cgroup/memory.current")?));
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    machine().into_iter().chain(group()).min()
 }
 
 /// The names of the instruction sets that this processor has, first the one that is used.

@@ -125,7 +125,7 @@ impl Model {
 
     /// As [`Model::pixels`], of several images, one after the other.
     pub(super) fn pixels_of(&self, images: &[DynamicImage]) -> Result<Vec<u32>> {
-        let pixels: Vec<Vec<u32>> = images.par_iter().map(|image| self.pixels(image)).collect::<Result<_>>()?;
+        let pixels: Vec<Vec<u32>> = with_threads(|| images.par_iter().map(|image| self.pixels(image)).collect::<Result<_>>())?;
         Ok(pixels.concat())
     }
 

@@ -121,10 +121,7 @@ impl Model {
                 prepared.set_in_flight(in_flight).await?;
                 Runs::Gpu(prepared)
             }
-            RunnerKind::Cpu(_) => Runs::Cpu(Worker::new(runner, in_flight).map_err(|e| {
-                let what = format!("no thread could be started for a session: {e}");
-                Error::Unsupported { adapter: self.engine().adapter().name.clone(), what }
-            })?),
+            RunnerKind::Cpu(_) => Runs::Cpu(Worker::new(runner, in_flight)),
         };
         Ok(Session { model: self.clone(), plan, runs, packed: Vec::new() })
     }

@@ -1,4 +1,4 @@
-//! A thread that computes a session's runs on the CPU.
+//! A thread that computes a session's runs on the CPU; where none can be started, the caller does.
 
 use super::{
     answer::Answer,
@@ -8,13 +8,18 @@ use crate::Result;
 use std::{
     borrow::Cow,
     io,
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread,
 };
 
-/// The thread, which ends with this.
-pub(super) struct Worker {
-    jobs: SyncSender<Job>,
+/// Who computes.
+pub(super) enum Worker {
+    /// A thread, which ends with this.
+    Thread(SyncSender<Job>),
+    Caller(Arc<Mutex<Runner>>),
 }
 
 /// The bytes of a run's input, and where its result goes.
@@ -22,16 +27,27 @@ type Job = (Vec<u8>, Answer);
 
 impl Worker {
     /// For at most `in_flight` runs under way.
-    pub fn new(mut runner: Runner, in_flight: usize) -> io::Result<Self> {
-        let jobs = start(move |bytes| pollster::block_on(runner.run_bytes(bytes)), in_flight)?;
-        Ok(Self { jobs })
+    pub fn new(runner: Runner, in_flight: usize) -> Self {
+        let runner = Arc::new(Mutex::new(runner));
+        let own = runner.clone();
+        match start(move |bytes| run(&own, bytes), in_flight) {
+            Ok(jobs) => Self::Thread(jobs),
+            Err(_) => Self::Caller(runner),
+        }
     }
 
     /// Blocks while as many runs are under way as there may be.
     pub async fn submit(&mut self, bytes: Cow<'_, [u8]>, answer: Answer) -> Result<()> {
-        self.jobs.send((bytes.into_owned(), answer)).expect("the thread ends with the session");
+        match self {
+            Self::Thread(jobs) => jobs.send((bytes.into_owned(), answer)).expect("the thread ends with the session"),
+            Self::Caller(runner) => answer.send(run(runner, &bytes)?),
+        }
         Ok(())
     }
+}
+
+fn run(runner: &Mutex<Runner>, bytes: &[u8]) -> Result<Slots> {
+    pollster::block_on(runner.lock().unwrap_or_else(PoisonError::into_inner).run_bytes(bytes))
 }
 
 /// Starts a thread that computes runs one after the other.

@@ -53,22 +53,53 @@ pub(super) fn unreadable() -> Error {
 }
 
 /// What `make` makes on the device, or the device's error.
-pub(super) async fn checked<T>(device: &wgpu::Device, make: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) async fn checked<T>(context: &Context, make: impl FnOnce() -> Result<T>) -> Result<T> {
+    let device = &context.device;
     let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let made = make();
     let (invalid, full) = (validation.pop().await, memory.pop().await);
     // Memory first: a buffer that could not be made is invalid for everything that uses it.
     match full.or(invalid) {
-        Some(error) => Err(error.into()),
+        Some(error) => {
+            // A device that is lost has no memory either.
+            context.check_lost()?;
+            Err(error.into())
+        }
         None => made,
     }
 }
 
-pub(super) fn filled(device: &wgpu::Device, label: &str, usage: wgpu::BufferUsages, bytes: &[u8]) -> Result<wgpu::Buffer> {
+/// A buffer of these bytes.
+pub(super) fn filled(context: &Context, label: &str, usage: wgpu::BufferUsages, bytes: &[u8]) -> Result<wgpu::Buffer> {
     let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes.len() as u64, usage, mapped_at_creation: true };
-    let buffer = device.create_buffer(&descriptor);
-    buffer.get_mapped_range_mut(..).map_err(|e| Error::OutOfMemory(format!("{label}: {e}")))?.copy_from_slice(bytes);
+    let buffer = context.device.create_buffer(&descriptor);
+    buffer.get_mapped_range_mut(..).map_err(|e| unfilled(context, label, &e))?.copy_from_slice(bytes);
     buffer.unmap();
     Ok(buffer)
+}
+
+/// Why a buffer that was made cannot be filled: a device that is lost has no memory either.
+pub(super) fn unfilled(context: &Context, label: &str, error: &dyn std::fmt::Display) -> Error {
+    context.check_lost().err().unwrap_or_else(|| Error::OutOfMemory(format!("{label}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{gpu::weights::Weights, plan::Form};
+
+    #[test]
+    fn a_device_that_is_lost_in_an_upload_is_not_out_of_memory() {
+        let Some(context) = Context::for_tests(&Default::default()) else { return };
+        let usage = wgpu::BufferUsages::UNIFORM;
+        assert!(filled(&context, "sound", usage, &[0; 64]).is_ok());
+        context.destroy();
+        assert!(matches!(filled(&context, "lost", usage, &[0; 64]), Err(Error::DeviceLost(_))));
+        let engine = crate::Engine::blocking(crate::EngineOptions::default().backend(crate::Backend::Cpu)).unwrap();
+        let plan = engine.load(crate::Network::embedded().unwrap()).unwrap().plan(1, 32, 32, Form::Tensors).unwrap();
+        assert!(matches!(Weights::default().upload(&context, &plan).map(drop), Err(Error::DeviceLost(_))));
+        let made = pollster::block_on(checked(&context, || filled(&context, "lost", usage, &[0; 64]).map(drop)));
+        assert!(matches!(made, Err(Error::DeviceLost(_))));
+    }
 }

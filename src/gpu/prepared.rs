@@ -79,7 +79,6 @@ impl Prepared {
     /// it does not hold yet.
     pub async fn new(context: &Arc<Context>, plan: Arc<Plan>, weights: &Weights) -> Result<(Self, PrepareTimes)> {
         context.check_lost()?;
-        let device = &context.device;
         let limit = context.max_binding();
         for (slot, &bytes) in plan.slots.iter().enumerate() {
             if bytes as u64 > limit {
@@ -94,7 +93,7 @@ impl Prepared {
         let pipelines = context.pipelines(&keys).await?;
 
         let compiled = clock::now();
-        let prepared = checked(device, || Self::make(context, plan, weights, &pipelines)).await;
+        let prepared = checked(context, || Self::make(context, plan, weights, &pipelines)).await;
         Ok((prepared?, PrepareTimes { weights: clock::now() - compiled, pipelines: compiled - start }))
     }
 
@@ -102,7 +101,7 @@ impl Prepared {
     pub async fn set_in_flight(&mut self, in_flight: usize) -> Result<()> {
         self.flights.truncate(in_flight.max(1));
         while self.flights.len() < in_flight {
-            let flight = checked(&self.context.device, || Ok(Flight::new(&self.context.device, &self.plan, &self.ranges))).await?;
+            let flight = checked(&self.context, || Ok(Flight::new(&self.context.device, &self.plan, &self.ranges))).await?;
             // Unused, so it comes before those that may be in use.
             self.flights.push_front(flight);
         }
@@ -130,7 +129,7 @@ impl Prepared {
         for (bytes, step) in params.chunks_mut(step_bytes as usize).zip(&plan.steps) {
             bytes[..step.dispatch.params.len()].copy_from_slice(&step.dispatch.params);
         }
-        let params_buffer = filled(device, "params", wgpu::BufferUsages::UNIFORM, &params)?;
+        let params_buffer = filled(context, "params", wgpu::BufferUsages::UNIFORM, &params)?;
 
         let bound = |resource: Resource| match resource {
             Resource::Slot(slot) => (&slots[slot], 0..slots[slot].size()),

@@ -183,7 +183,7 @@ impl Resizer {
                 usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::RENDER_ATTACHMENT,
                 view_formats: &[],
             };
-            self.texture = Some(checked(&context.device, || Ok(context.device.create_texture(&descriptor))).await?);
+            self.texture = Some(checked(context, || Ok(context.device.create_texture(&descriptor))).await?);
             // These bind the one before.
             self.ready.retain(|ready| !ready.texture);
         }
@@ -203,8 +203,8 @@ impl Resizer {
         for (bytes, dispatch) in params.chunks_mut(ALIGNMENT as usize).zip(&dispatches) {
             bytes[..dispatch.params.len()].copy_from_slice(&dispatch.params);
         }
-        let params = filled(device, "resize params", wgpu::BufferUsages::UNIFORM, &params)?;
-        let table = filled(device, "resize table", wgpu::BufferUsages::STORAGE, bytemuck::cast_slice(&resize.table))?;
+        let params = filled(context, "resize params", wgpu::BufferUsages::UNIFORM, &params)?;
+        let table = filled(context, "resize table", wgpu::BufferUsages::STORAGE, bytemuck::cast_slice(&resize.table))?;
         let view = self.texture.as_ref().filter(|_| texture).map(|texture| texture.create_view(&wgpu::TextureViewDescriptor::default()));
         let entries: Vec<_> = pipeline
             .bindings
@@ -265,7 +265,7 @@ async fn grow(context: &Context, buffer: &mut Option<wgpu::Buffer>, label: &str,
     }
     let mapped_at_creation = usage.contains(wgpu::BufferUsages::MAP_WRITE);
     let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation };
-    *buffer = Some(checked(&context.device, || Ok(context.device.create_buffer(&descriptor))).await?);
+    *buffer = Some(checked(context, || Ok(context.device.create_buffer(&descriptor))).await?);
     Ok(true)
 }
 

@@ -117,7 +117,7 @@ async fn prepare(
     let compiled = compile_source(device, None, name, source.clone()).await?;
     let mut bytes = bytemuck::cast_slice(params).to_vec();
     bytes.resize(bytes.len().next_multiple_of(16), 0);
-    let uniform = filled(device, name, wgpu::BufferUsages::UNIFORM, &bytes)?;
+    let uniform = filled(context, name, wgpu::BufferUsages::UNIFORM, &bytes)?;
     let size = wgpu::BufferSize::new(bytes.len() as u64);
     let params = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &uniform, offset: 0, size });
     let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];

@@ -1,6 +1,9 @@
 //! Packed weights on the device.
 
-use super::{buffers::ALIGNMENT, context::Context};
+use super::{
+    buffers::{ALIGNMENT, unfilled},
+    context::Context,
+};
 use crate::{
     Error, Result,
     plan::{ConstantKey, PackedConstant, Plan, Precision},
@@ -67,7 +70,7 @@ impl Weights {
                 mapped_at_creation: true,
             });
             {
-                let mut view = buffer.get_mapped_range_mut(..).map_err(|e| Error::OutOfMemory(format!("weights: {e}")))?;
+                let mut view = buffer.get_mapped_range_mut(..).map_err(|e| unfilled(context, "weights", &e))?;
                 for (constant, range) in missing[start..].iter().zip(&offsets) {
                     let bytes = plan.precision_of(constant).to_bytes(&constant.data);
                     view.slice(range.start as usize..range.start as usize + bytes.len()).copy_from_slice(&bytes);

@@ -7,7 +7,7 @@ use super::{
     Activation, Axis, Calculate, Calculation, ConstId, Constant, Conv, Coordinates, Element, Extent, Filter, Graph, Nearest, NodeId, Op,
     Pool, PoolKind, Rearrange, Resample, TensorType, TopK,
 };
-use crate::json::Value;
+use crate::json::{Field, Value};
 use std::collections::BTreeMap;
 
 /// Names of the choices that operations have.
@@ -30,7 +30,7 @@ pub(crate) type Constants<'a> = &'a mut dyn FnMut(&str) -> Option<Constant>;
 impl Graph {
     /// The graph of a JSON value that [`Graph::to_json`] has made; `constants` gives the values of
     /// those that it names. The error is one line.
-    pub(crate) fn from_json(json: &Value, constants: Constants<'_>) -> Result<Self, String> {
+    pub(crate) fn from_json(json: &Value<'_>, constants: Constants<'_>) -> Result<Self, String> {
         let mut reading = Reading { graph: Self::new(), constants, known: BTreeMap::new() };
         let mut top = Fields::new(json, "the graph")?;
         for input in top.list("inputs")? {
@@ -74,7 +74,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn node(&mut self, json: &Value) -> Result<(), String> {
+    fn node(&mut self, json: &Value<'_>) -> Result<(), String> {
         let mut fields = Fields::new(json, "a node")?;
         let name = fields.text("name")?.to_string();
         fields.what = format!("node `{name}`");
@@ -86,7 +86,7 @@ impl Reading<'_> {
     }
 
     /// A node that is there already: so there are no circles.
-    fn earlier(&self, number: &Value, of: &str) -> Result<NodeId, String> {
+    fn earlier(&self, number: &Value<'_>, of: &str) -> Result<NodeId, String> {
         let count = self.graph.nodes().len();
         let known = number.whole().filter(|at| *at < count);
         known.map(NodeId).ok_or_else(|| format!("{of}: {number} is no earlier node: there are {count}"))
@@ -207,14 +207,14 @@ fn tensor(fields: &mut Fields<'_>) -> Result<TensorType, String> {
 
 /// An object of a document: what it holds is asked for by name, and nothing may be left.
 struct Fields<'a> {
-    fields: &'a [(String, Value)],
+    fields: &'a [Field<'a>],
     used: Vec<&'static str>,
     /// What it is, for messages.
     what: String,
 }
 
 impl<'a> Fields<'a> {
-    fn new(json: &'a Value, what: &str) -> Result<Self, String> {
+    fn new(json: &'a Value<'a>, what: &str) -> Result<Self, String> {
         match json {
             Value::Object(fields) => Ok(Self { fields, used: Vec::new(), what: what.into() }),
             _ => Err(format!("{what} is no object")),
@@ -222,12 +222,12 @@ impl<'a> Fields<'a> {
     }
 
     fn has(&self, key: &str) -> bool {
-        self.fields.iter().any(|(name, _)| name == key)
+        self.fields.iter().any(|(name, _)| *name == key)
     }
 
-    fn value(&mut self, key: &'static str) -> Result<&'a Value, String> {
+    fn value(&mut self, key: &'static str) -> Result<&'a Value<'a>, String> {
         self.used.push(key);
-        let found = self.fields.iter().rfind(|(name, _)| name == key).map(|(_, value)| value);
+        let found = self.fields.iter().rfind(|(name, _)| *name == key).map(|(_, value)| value);
         found.ok_or_else(|| format!("{} has no `{key}`", self.what))
     }
 
@@ -240,11 +240,11 @@ impl<'a> Fields<'a> {
         self.value(key)?.text().ok_or_else(|| self.wrong(key, "a text"))
     }
 
-    fn list(&mut self, key: &'static str) -> Result<&'a [Value], String> {
+    fn list(&mut self, key: &'static str) -> Result<&'a [Value<'a>], String> {
         self.value(key)?.list().ok_or_else(|| self.wrong(key, "a list"))
     }
 
-    fn some_list(&mut self, key: &'static str) -> Result<&'a [Value], String> {
+    fn some_list(&mut self, key: &'static str) -> Result<&'a [Value<'a>], String> {
         if self.has(key) { self.list(key) } else { Ok(&[]) }
     }
 
@@ -287,7 +287,7 @@ impl<'a> Fields<'a> {
 
     /// Length, channels and pixels of each axis.
     fn axes(&mut self) -> Result<Vec<Axis>, String> {
-        let axis = |json: &Value| match json.list()? {
+        let axis = |json: &Value<'_>| match json.list()? {
             [len, channels, pixels] => Some(Axis { len: len.whole()?, channels: channels.step()?, pixels: pixels.step()? }),
             _ => None,
         };
@@ -334,7 +334,7 @@ mod write {
     /// A graph as JSON.
     pub(crate) struct Written {
         /// What [`Graph::from_json`] reads.
-        pub json: Value,
+        pub json: Value<'static>,
         /// The constants' names there, each once, in their order.
         pub names: Vec<String>,
     }
@@ -347,12 +347,12 @@ mod write {
             let names = unique(&self.constants);
             let nodes =
                 self.nodes.iter().skip(self.inputs.len()).map(|node| self.node_json(node, &names)).collect::<Result<Vec<_>, _>>()?;
-            let end = |name: &str, tensor: &TensorType, more: (&str, usize)| {
+            let end = |name: &str, tensor: &TensorType, more: (&'static str, usize)| {
                 let mut fields = vec![field("name", text(name)), field(more.0, whole(more.1))];
                 if tensor.element != Element::F32 {
                     fields.push(field("type", text(tensor.element.name())));
                 }
-                fields.push(field("sides", Value::List(tensor.sides().map(Value::Text).collect())));
+                fields.push(field("sides", Value::List(tensor.sides().map(|side| Value::Text(side.into())).collect())));
                 Value::Object(fields)
             };
             let inputs = self.inputs.iter().map(|input| end(&input.name, &input.tensor, ("channels", self.channels(input.node))));
@@ -370,13 +370,13 @@ mod write {
             Ok(Written { json: Value::Object(fields), names })
         }
 
-        fn node_json(&self, node: &crate::graph::Node, names: &[String]) -> Result<Value, String> {
+        fn node_json(&self, node: &crate::graph::Node, names: &[String]) -> Result<Value<'static>, String> {
             let inputs = Value::List(node.inputs.iter().map(|id| whole(id.0)).collect());
             let mut fields = vec![field("name", text(&node.name)), field("op", text(node.op.name())), field("inputs", inputs)];
-            let mut say = |key: &str, value: Value| fields.push(field(key, value));
+            let mut say = |key: &'static str, value| fields.push(field(key, value));
             let constant = |id: &ConstId| text(&names[id.0]);
             let is_function = matches!(node.op, Op::Activate(_));
-            let say_activation = |activation: Activation, say: &mut dyn FnMut(&str, Value)| {
+            let say_activation = |activation: Activation, say: &mut dyn FnMut(&'static str, Value<'static>)| {
                 if activation != Activation::Identity || is_function {
                     say("activation", text(activation.name()));
                 }
@@ -476,35 +476,35 @@ mod write {
         constants.iter().map(name).collect()
     }
 
-    fn field(key: &str, value: Value) -> (String, Value) {
+    fn field(key: &'static str, value: Value<'static>) -> Field<'static> {
         (key.into(), value)
     }
 
-    fn text(text: &str) -> Value {
-        Value::Text(text.into())
+    fn text(text: &str) -> Value<'static> {
+        Value::Text(text.to_string().into())
     }
 
-    fn whole(number: usize) -> Value {
-        Value::Number(number.to_string())
+    fn whole(number: usize) -> Value<'static> {
+        Value::Number(number.to_string().into())
     }
 
-    fn number(number: f32) -> Value {
-        Value::Number(format!("{number:?}"))
+    fn number(number: f32) -> Value<'static> {
+        Value::Number(format!("{number:?}").into())
     }
 
-    fn step(step: isize) -> Value {
-        Value::Number(step.to_string())
+    fn step(step: isize) -> Value<'static> {
+        Value::Number(step.to_string().into())
     }
 
-    fn more(more: [isize; 2]) -> Option<Value> {
+    fn more(more: [isize; 2]) -> Option<Value<'static>> {
         (more != [0, 0]).then(|| Value::List(more.map(step).into()))
     }
 
-    fn pair(pair: [usize; 2]) -> Value {
+    fn pair(pair: [usize; 2]) -> Value<'static> {
         Value::List(pair.map(whole).into())
     }
 
-    fn name_of<T: Copy + PartialEq>(names: &[(&str, T)], value: T) -> Value {
+    fn name_of<T: Copy + PartialEq>(names: &[(&str, T)], value: T) -> Value<'static> {
         let (name, _) = names.iter().find(|(_, named)| *named == value).expect("every choice has a name");
         text(name)
     }

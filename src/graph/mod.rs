@@ -52,6 +52,9 @@ pub struct Constant {
     pub data: Arc<[f32]>,
 }
 
+/// Inputs of a graph: their names are compared with each other.
+const MOST_INPUTS: usize = 1 << 10;
+
 /// One operation.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -149,7 +152,9 @@ impl Graph {
     /// has another number of channels, or one of its sides holds several axes.
     pub fn add_input_of(&mut self, name: impl Into<String>, channels: usize, tensor: TensorType) -> Result<NodeId> {
         let name = name.into();
-        let refused = if self.inputs.len() < self.nodes.len() {
+        let refused = if self.inputs.len() >= MOST_INPUTS {
+            Some(format!("{MOST_INPUTS} inputs are the most"))
+        } else if self.inputs.len() < self.nodes.len() {
             Some("inputs come before all operations".into())
         } else if self.inputs.iter().any(|input| input.name == name) {
             Some("there is an input of this name".into())
@@ -161,34 +166,49 @@ impl Graph {
         if let Some(what) = refused {
             return Err(Error::shape(name, what));
         }
-        let node = self.add(name.clone(), Op::Input { channels }, &[])?;
+        let node = self.insert(name.clone(), Op::Input { channels }, &[])?;
         self.inputs.push(Input { name, node, tensor });
         Ok(node)
     }
 
     /// Adds an operation on earlier nodes' outputs, and checks its inputs' number and channels and
     /// its weights' shapes.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where they do not fit, or where only passes make the operation, or
+    /// [`Graph::add_input`] does.
     pub fn add(&mut self, name: impl Into<String>, op: Op, inputs: &[NodeId]) -> Result<NodeId> {
         let name = name.into();
+        let made_otherwise = match &op {
+            Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) | Op::ResampleProduct(_) => Some("is made by passes only"),
+            Op::Conv(conv) if conv.gate || conv.residual || conv.pool => Some("is made by passes only"),
+            Op::Input { .. } => Some("is made by `Graph::add_input` only"),
+            _ => None,
+        };
+        match made_otherwise {
+            Some(what) => Err(Error::shape(name, what)),
+            None => self.insert(name, op, inputs),
+        }
+    }
+
+    fn insert(&mut self, name: String, op: Op, inputs: &[NodeId]) -> Result<NodeId> {
         if let Some(bad) = inputs.iter().find(|id| id.0 >= self.nodes.len()) {
             return Err(Error::shape(name, format!("input {} is not an earlier node (there are {})", bad.0, self.nodes.len())));
         }
         let input_channels: Vec<usize> = inputs.iter().map(|id| self.channels[id.0]).collect();
-        let made_by_pass = matches!(&op, Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) | Op::ResampleProduct(_))
-            || matches!(&op, Op::Conv(conv) if conv.gate || conv.residual || conv.pool);
-        let channels = match made_by_pass {
-            true => Err("is made by passes only".into()),
-            false => op.channels(&self.constants, &input_channels),
-        };
-        let channels = channels
-            .and_then(|c| if c <= op::MOST_CHANNELS { Ok(c) } else { Err(format!("{c} channels, {} is the limit", op::MOST_CHANNELS)) });
+        let channels = op.channels(&self.constants, &input_channels).and_then(|c| match c {
+            1..=op::MOST_CHANNELS => Ok(c),
+            0 => Err("has no channels".into()),
+            _ => Err(format!("{c} channels, {} is the limit", op::MOST_CHANNELS)),
+        });
         let channels = channels.map_err(|what| Error::shape(&name, what))?;
         self.nodes.push(Node { name, op, inputs: inputs.to_vec() });
         self.channels.push(channels);
         Ok(NodeId(self.nodes.len() - 1))
     }
 
-    /// Declares a node's output a result of the graph, f32 `[n, c, h, w]`.
+    /// Declares a node's output a result of the graph, f32 `[n, c, h, w]`. A node that the graph
+    /// has not is an error where the graph is used.
     pub fn add_output(&mut self, name: impl Into<String>, node: NodeId) {
         self.add_output_of(name, node, TensorType::maps());
     }
@@ -208,8 +228,24 @@ impl Graph {
         self.embedding = Some(node);
     }
 
+    /// Fails where a result or a mark is of a node that the graph has not.
+    pub(crate) fn check_ends(&self) -> Result<()> {
+        let outputs = self.outputs.iter().map(|output| (&*output.name, output.node));
+        let marks = self.features.iter().map(|(name, node)| (&**name, *node)).chain(self.embedding.map(|node| ("embedding", node)));
+        match outputs.chain(marks).find(|(_, node)| node.0 >= self.nodes.len()) {
+            Some((name, node)) => Err(Error::shape(name, format!("node {} is not in the graph (there are {})", node.0, self.nodes.len()))),
+            None => Ok(()),
+        }
+    }
+
     /// The shape of every node's output for inputs of these shapes, one of each, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for another number of inputs, [`Error::Shape`] where they do not fit or a
+    /// result is of a node that the graph has not, [`Error::Limit`] where a tensor is larger than
+    /// the machine can count.
     pub fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        self.check_ends()?;
         if inputs.len() != self.inputs.len() {
             let what = format!("the graph takes {} inputs, shapes of {} were given", self.inputs.len(), inputs.len());
             return Err(Error::Model(what));
@@ -221,11 +257,7 @@ impl Graph {
             if shape.h == 0 || shape.w == 0 {
                 return Err(Error::shape(&input.name, format!("{shape} is empty")));
             }
-            let largest = [shape.n, shape.h, shape.w].into_iter().max().unwrap_or(0);
-            if largest >= shape::LARGEST || shape.checked_count().is_none() {
-                let what = format!("input {shape}: the longest side");
-                return Err(Error::Limit { what, needed: largest as u64, limit: shape::LARGEST as u64 });
-            }
+            shape.check(&format!("input {shape}"))?;
             if shape.n != inputs[0].n {
                 let what = format!("has {} images, `{}` has {}", shape.n, self.inputs[0].name, inputs[0].n);
                 return Err(Error::shape(&input.name, what));
@@ -255,11 +287,7 @@ impl Graph {
                 Shape { n: inputs[0].n, c: channels, h, w }
             }
         };
-        let longest = shape.h.max(shape.w);
-        if longest >= shape::LARGEST || shape.checked_count().is_none() {
-            let what = format!("`{}` {shape}: the longest side", node.name);
-            return Err(Error::Limit { what, needed: longest as u64, limit: shape::LARGEST as u64 });
-        }
+        shape.check(&format!("`{}` {shape}", node.name))?;
         Ok(shape)
     }
 
@@ -285,7 +313,7 @@ impl Graph {
 
     /// Multiply-adds of all convolutions and linear layers, given all shapes.
     pub fn all_macs(&self, shapes: &[Shape]) -> u64 {
-        (0..self.nodes.len()).map(|at| self.macs(NodeId(at), shapes)).sum()
+        (0..self.nodes.len()).fold(0, |sum, at| sum.saturating_add(self.macs(NodeId(at), shapes)))
     }
 
     /// Multiply-adds of a node, given all shapes.

@@ -103,10 +103,11 @@ impl Conv {
         if self.groups == 0 || !c_out.is_multiple_of(self.groups) || !input.is_multiple_of(self.groups) {
             return Err(format!("{input} input and {c_out} output channels cannot be split into {} groups", self.groups));
         }
-        if c_in * self.groups != input {
-            return Err(format!("input has {input} channels, `{}` {} needs {}", weight.name, Sides(&weight.shape), c_in * self.groups));
+        let needed = c_in.saturating_mul(self.groups);
+        if needed != input {
+            return Err(format!("input has {input} channels, `{}` {} needs {needed}", weight.name, Sides(&weight.shape)));
         }
-        if c_out * kh * kw == 0 || self.stride.contains(&0) || self.dilation.contains(&0) {
+        if [c_out, kh, kw].contains(&0) || self.stride.contains(&0) || self.dilation.contains(&0) {
             return Err("channels, kernel, stride and dilation must be at least 1".into());
         }
         below_largest("stride", self.stride)?;
@@ -462,6 +463,7 @@ impl Op {
                 arity(1)?;
                 let weight = known(constants, *weight)?;
                 match weight.shape[..] {
+                    [0, _] => Err(format!("`{}` {} has no rows", weight.name, Sides(&weight.shape))),
                     [c_out, c_in] if c_in == inputs[0] => {
                         bias.iter().try_for_each(|b| vector(constants, *b, c_out))?;
                         activation.check(constants, c_out)?;
@@ -543,12 +545,12 @@ impl Op {
         let per_pixel = |weight: ConstId| constants[weight.0].data.len() as u64;
         let pixels = (output.n * output.pixels()) as u64;
         match self {
-            Op::Conv(conv) if conv.pool => per_pixel(conv.weight) * (inputs[0].n * inputs[0].pixels()) as u64,
-            Op::Conv(conv) => per_pixel(conv.weight) * pixels,
-            Op::Linear { weight, .. } => per_pixel(*weight) * pixels,
-            Op::Ghost(ghost) => (per_pixel(ghost.primary) + per_pixel(ghost.cheap)) * pixels,
+            Op::Conv(conv) if conv.pool => per_pixel(conv.weight).saturating_mul((inputs[0].n * inputs[0].pixels()) as u64),
+            Op::Conv(conv) => per_pixel(conv.weight).saturating_mul(pixels),
+            Op::Linear { weight, .. } => per_pixel(*weight).saturating_mul(pixels),
+            Op::Ghost(ghost) => (per_pixel(ghost.primary) + per_pixel(ghost.cheap)).saturating_mul(pixels),
             Op::SqueezeExcite(se) => (per_pixel(se.reduce) + per_pixel(se.expand)) * output.n as u64,
-            Op::Separable(s) => (per_pixel(s.depthwise.weight) + per_pixel(s.pointwise.weight)) * pixels,
+            Op::Separable(s) => (per_pixel(s.depthwise.weight) + per_pixel(s.pointwise.weight)).saturating_mul(pixels),
             _ => 0,
         }
     }

@@ -1,5 +1,7 @@
 //! The shape of a tensor: images, channels, rows, columns.
 
+use crate::{Error, Result};
+
 /// Shape of a tensor in the field's order `[n, c, h, w]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
@@ -27,6 +29,22 @@ impl Shape {
     /// The number of values, if this machine can count them.
     pub fn checked_count(&self) -> Option<usize> {
         [self.c, self.h, self.w].iter().try_fold(self.n, |count, side| count.checked_mul(*side))
+    }
+
+    /// Fails where a side is too long, or where bytes of the tensor, with all that layouts add to
+    /// it, cannot be counted. `what` has it, for messages.
+    pub(super) fn check(&self, what: &str) -> Result<()> {
+        let longest = self.n.max(self.h).max(self.w);
+        if longest >= LARGEST {
+            return Err(Error::Limit { what: format!("{what}: the longest side"), needed: longest as u64, limit: LARGEST as u64 });
+        }
+        // A channel alone takes a block of 16 bytes, and a layout has its parts padded each.
+        const BYTES: usize = 64;
+        let limit = (usize::MAX / BYTES) as u64;
+        match self.checked_count() {
+            Some(count) if count as u64 <= limit => Ok(()),
+            count => Err(Error::Limit { what: format!("{what}: values"), needed: count.map_or(u64::MAX, |count| count as u64), limit }),
+        }
     }
 
     /// Values of the whole tensor.

@@ -4,6 +4,7 @@ use super::{checkpoint::Checkpoint, formula};
 use crate::{
     Error, Result,
     graph::{Activation, ConstId, Conv, Graph, NodeId, Op, TensorType},
+    tensor::count,
     text::Sides,
 };
 
@@ -48,6 +49,11 @@ impl<'a> Source<'a> {
     /// Adds the tensor `name` of this shape to the graph.
     pub fn constant(&mut self, graph: &mut Graph, name: &str, shape: &[usize]) -> Result<ConstId> {
         self.tensors.push((name.to_string(), shape.to_vec()));
+        // A checkpoint holds what it has; the others would make what no memory holds.
+        const MOST: usize = 1 << 29;
+        if count(shape).is_none_or(|count| count > MOST) {
+            return Err(Error::shape(name, format!("{} has more than {MOST} values", Sides(shape))));
+        }
         match self.kind {
             SourceKind::Zeros => graph.add_constant(name, shape, vec![0.0; shape.iter().product()]),
             SourceKind::Formula { seed, gain } => graph.add_constant(name, shape, formula::values_of(name, seed, shape, gain)),

@@ -7,8 +7,8 @@ use super::checkpoint::{
 };
 use crate::{
     Error, Result,
-    image_input::{Interpolation, Preprocess},
-    json::Value,
+    image_input::{CropMode, Interpolation, Preprocess},
+    json::{Field, Value},
 };
 use std::{path::Path, sync::Arc};
 
@@ -53,6 +53,9 @@ pub struct Card {
     pub task: Option<Task>,
     /// The classes' names, in their order; empty where nobody named them.
     pub labels: Arc<[String]>,
+    /// Other names of the classes, such as WordNet's synsets, where `labels` describe them; as many,
+    /// or none.
+    pub label_names: Arc<[String]>,
     /// How an image becomes an input, for each input that takes one, by its name.
     pub inputs: Vec<(String, Preprocess)>,
     /// What each result is, in words, by its name.
@@ -65,6 +68,9 @@ pub struct Card {
     pub test_top1: Option<f32>,
 }
 
+/// Inputs, or results, that a card names.
+const MOST_ENDS: usize = 1 << 12;
+
 /// The name of an input that is nowhere named.
 const INPUT: &str = "input";
 
@@ -74,9 +80,9 @@ impl Card {
         Self { name: name.into(), ..Self::default() }
     }
 
-    /// Sets [`Card::labels`].
+    /// Sets [`Card::labels`], and no other names of the classes.
     pub fn labels(self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { labels: labels.into_iter().map(Into::into).collect(), ..self }
+        Self { labels: labels.into_iter().map(Into::into).collect(), label_names: Arc::from([]), ..self }
     }
 
     /// Sets how an image becomes the input `name`.
@@ -117,6 +123,7 @@ impl Card {
                 None if classes == IMAGENET_CLASSES => imagenet(),
                 None => Arc::from([]),
             },
+            label_names: config.label_names.clone().unwrap_or_default().into(),
             inputs: vec![(INPUT.into(), config.preprocess.clone().unwrap_or_default())],
             test_top1: config.test_top1,
             ..Self::default()
@@ -124,10 +131,10 @@ impl Card {
     }
 
     /// Reads the JSON of a card; the error names the field.
-    pub(super) fn from_json(json: &Value) -> Result<Self, String> {
+    pub(super) fn from_json(json: &Value<'_>) -> Result<Self, String> {
         let Value::Object(fields) = json else { return Err("a card is an object".into()) };
         let mut card = Self::default();
-        let text = |key: &str, value: &Value| value.text().map(str::to_string).ok_or_else(|| wrong(key, value, "a text"));
+        let text = |key: &str, value: &Value<'_>| value.text().map(str::to_string).ok_or_else(|| wrong(key, value, "a text"));
         for (key, value) in fields {
             match &**key {
                 "name" => card.name = text(key, value)?,
@@ -141,9 +148,10 @@ impl Card {
                     )
                 }
                 "labels" => card.labels = labels(key, value)?.into(),
+                "label_names" => card.label_names = labels(key, value)?.into(),
                 "inputs" => {
                     for (name, input) in object(key, value)? {
-                        card = card.input(name, preprocess(input)?.1);
+                        card = card.input(&**name, preprocess(input)?.1);
                     }
                 }
                 "input" => {
@@ -151,7 +159,7 @@ impl Card {
                     card = card.input(name.unwrap_or_else(|| INPUT.into()), preprocess);
                 }
                 "outputs" => {
-                    let outputs = object(key, value)?.iter().map(|(name, what)| Ok((name.clone(), text(name, what)?)));
+                    let outputs = object(key, value)?.iter().map(|(name, what)| Ok((name.to_string(), text(name, what)?)));
                     card.outputs = outputs.collect::<Result<_, String>>()?;
                 }
                 "source" => card.source = Some(text(key, value)?),
@@ -163,39 +171,50 @@ impl Card {
         if card.labels.len() > MAX_CLASSES {
             return Err(format!("{} labels, at most {MAX_CLASSES} are possible", card.labels.len()));
         }
+        if !card.label_names.is_empty() && card.label_names.len() != card.labels.len() {
+            return Err(format!("{} label_names for {} labels", card.label_names.len(), card.labels.len()));
+        }
         Ok(card)
     }
 
     /// The card as JSON: what [`Card::open`] reads.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn to_json(&self) -> String {
-        let text = |text: &String| Value::Text(text.clone());
-        let numbers = |numbers: &[f32]| Value::List(numbers.iter().map(|number| Value::Number(format!("{number:?}"))).collect());
-        let mut fields = vec![("name".to_string(), text(&self.name))];
-        let mut say = |key: &str, value: Value| fields.push((key.into(), value));
-        self.task.iter().for_each(|task| say("task", Value::Text(task.name().into())));
-        if !self.labels.is_empty() {
-            say("labels", Value::List(self.labels.iter().map(text).collect()));
+        fn text(text: &str) -> Value<'_> {
+            Value::Text(text.into())
+        }
+        let number = |number: f32| Value::Number(format!("{number:?}").into());
+        let numbers = |numbers: &[f32]| Value::List(numbers.iter().copied().map(number).collect());
+        let mut fields = vec![("name".into(), text(&self.name))];
+        let mut say = |key: &'static str, value| fields.push((key.into(), value));
+        self.task.iter().for_each(|task| say("task", text(task.name())));
+        for (key, names) in [("labels", &self.labels), ("label_names", &self.label_names)] {
+            if !names.is_empty() {
+                say(key, Value::List(names.iter().map(|name| text(name)).collect()));
+            }
         }
         let input = |(name, p): &(String, Preprocess)| {
-            let fields = [
-                ("size", Value::List(p.size.map(|side| Value::Number(side.to_string())).into())),
+            let mut fields = vec![
+                ("size", Value::List(p.size.map(|side| Value::Number(side.to_string().into())).into())),
                 ("mean", numbers(&p.mean)),
                 ("std", numbers(&p.std)),
-                ("interpolation", Value::Text(p.interpolation.name().into())),
-                ("crop_pct", Value::Number(format!("{:?}", p.crop_pct))),
+                ("interpolation", text(p.interpolation.name())),
+                ("crop_pct", number(p.crop_pct)),
             ];
-            (name.clone(), Value::Object(fields.map(|(key, value)| (key.to_string(), value)).into()))
+            if p.crop_mode != CropMode::default() {
+                fields.push(("crop_mode", text(p.crop_mode.name())));
+            }
+            (name.clone().into(), Value::Object(fields.into_iter().map(|(key, value)| (key.into(), value)).collect()))
         };
         if !self.inputs.is_empty() {
             say("inputs", Value::Object(self.inputs.iter().map(input).collect()));
         }
         if !self.outputs.is_empty() {
-            say("outputs", Value::Object(self.outputs.iter().map(|(name, what)| (name.clone(), text(what))).collect()));
+            say("outputs", Value::Object(self.outputs.iter().map(|(name, what)| (name.into(), text(what))).collect()));
         }
         self.source.iter().for_each(|source| say("source", text(source)));
         self.licence.iter().for_each(|licence| say("licence", text(licence)));
-        self.test_top1.iter().for_each(|share| say("test_top1", Value::Number(format!("{share:?}"))));
+        self.test_top1.iter().for_each(|share| say("test_top1", number(*share)));
         Value::Object(fields).to_string()
     }
 
@@ -207,6 +226,8 @@ impl Card {
         Self {
             name: if self.name.is_empty() { other.name } else { self.name },
             task: self.task.or(other.task),
+            // Other names belong to the labels that they stand beside.
+            label_names: if self.labels.is_empty() { other.label_names } else { self.label_names },
             labels: if self.labels.is_empty() { other.labels } else { self.labels },
             inputs: more(self.inputs, &other.inputs),
             outputs: more(self.outputs, &other.outputs),
@@ -222,13 +243,17 @@ impl Card {
     }
 }
 
-fn object<'v>(key: &str, value: &'v Value) -> Result<&'v [(String, Value)], String> {
-    if let Value::Object(fields) = value { Ok(fields) } else { Err(wrong(key, value, "an object")) }
+fn object<'v>(key: &str, value: &'v Value<'v>) -> Result<&'v [Field<'v>], String> {
+    match value {
+        Value::Object(fields) if fields.len() <= MOST_ENDS => Ok(fields),
+        Value::Object(fields) => Err(format!("{key} has {} entries, {MOST_ENDS} are the most", fields.len())),
+        _ => Err(wrong(key, value, "an object")),
+    }
 }
 
 /// An input's name, if it says it, and how an image becomes it. What it leaves open is as in
 /// [`Preprocess::default`].
-fn preprocess(json: &Value) -> Result<(Option<String>, Preprocess), String> {
+fn preprocess(json: &Value<'_>) -> Result<(Option<String>, Preprocess), String> {
     let (mut name, mut p) = (None, Preprocess::default());
     for (key, value) in object("input", json)? {
         let needed = |wanted: &str| wrong(key, value, wanted);
@@ -249,6 +274,7 @@ fn preprocess(json: &Value) -> Result<(Option<String>, Preprocess), String> {
             "crop_pct" => {
                 p.crop_pct = number(value).filter(|&crop| crop > 0.0 && crop <= 1.0).ok_or_else(|| needed("above 0 and at most 1"))?;
             }
+            "crop_mode" => p.crop_mode = value.text().and_then(CropMode::named).ok_or_else(|| needed("center or squash"))?,
             _ => return Err(format!("`{}` is no field of an input", one_line(key, 40))),
         }
     }

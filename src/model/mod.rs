@@ -23,7 +23,7 @@ use crate::{
 };
 use checkpoint::{Checkpoint, Config};
 use families::Family;
-use std::{path::Path, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, path::Path, sync::Arc};
 
 /// Names of the architectures that [`Network`] builds.
 pub fn architectures() -> impl Iterator<Item = &'static str> {
@@ -59,6 +59,7 @@ pub struct Network {
     is_random: bool,
     /// Inputs of an ONNX file that became constants.
     constants: Vec<String>,
+    notes: Arc<[String]>,
 }
 
 /// Which network of which family.
@@ -96,9 +97,18 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Model`] where the card does not fit the graph: labels that are not as many as
-    /// classes, an input or a result that the graph has not.
+    /// classes, an input or a result that the graph has not. [`Error::Shape`] where a result is of
+    /// a node that the graph has not.
     pub fn new(graph: Graph, card: Card) -> Result<Self> {
-        let network = Self { graph: Arc::new(graph), card: Card::default(), architecture: None, is_random: false, constants: Vec::new() };
+        graph.check_ends()?;
+        let network = Self {
+            graph: Arc::new(graph),
+            card: Card::default(),
+            architecture: None,
+            is_random: false,
+            constants: Vec::new(),
+            notes: Arc::from([]),
+        };
         network.with_card(card)
     }
 
@@ -117,10 +127,12 @@ impl Network {
         let missing = |what: &str, name: &str, there: Vec<&str>| {
             Err(Error::Model(format!("the card names the {what} `{name}`, the graph has {}", there.join(", "))))
         };
-        if let Some((name, _)) = card.inputs.iter().find(|(name, _)| graph.inputs().iter().all(|input| input.name != *name)) {
+        let inputs: HashSet<&str> = graph.inputs().iter().map(|input| &*input.name).collect();
+        if let Some((name, _)) = card.inputs.iter().find(|(name, _)| !inputs.contains(&**name)) {
             return missing("input", name, graph.inputs().iter().map(|input| &*input.name).collect());
         }
-        if let Some((name, _)) = card.outputs.iter().find(|(name, _)| graph.outputs().iter().all(|output| output.name != *name)) {
+        let outputs: HashSet<&str> = graph.outputs().iter().map(|output| &*output.name).collect();
+        if let Some((name, _)) = card.outputs.iter().find(|(name, _)| !outputs.contains(&**name)) {
             return missing("result", name, graph.outputs().iter().map(|output| &*output.name).collect());
         }
         match (card.labels.len(), network.classes()) {
@@ -164,6 +176,11 @@ impl Network {
         if let Some(said) = checkpoint.one_file() {
             return one_file::read(checkpoint, said);
         }
+        let mut named = Cow::Borrowed(checkpoint);
+        for first in families::FIRST_TENSORS {
+            named = Cow::Owned(named.with_first(first).into_owned());
+        }
+        let checkpoint = &*named;
         let family = families::of(checkpoint)?;
         let mut source = Source::checkpoint(checkpoint);
         let built = Self::build(&*family, &mut source, checkpoint.config());
@@ -173,10 +190,11 @@ impl Network {
             let _ = family.graph(&mut all);
         }
         checkpoint.check(if built.is_err() { &all.tensors } else { &source.tensors })?;
-        built.map_err(|error| match error {
+        let network = built.map_err(|error| match error {
             Error::Model(what) => Error::weights(checkpoint.file(), what),
             error => error,
-        })
+        })?;
+        Ok(Self { notes: checkpoint.notes().into(), ..network })
     }
 
     /// An architecture by name with weights from a formula, for timing and tests: its answers mean
@@ -207,6 +225,7 @@ impl Network {
 
     fn build(family: &dyn Family, source: &mut Source<'_>, config: &Config) -> Result<Self> {
         let mut graph = family.graph(source)?;
+        graph.check_ends()?;
         // Now rather than by the passes, which see normalisations folded, and so rounded, already.
         if passes::merge_branches::run(&mut graph) > 0 {
             graph.compact();
@@ -327,12 +346,17 @@ impl Network {
         &self.card.labels
     }
 
+    /// Other names of the classes, such as WordNet's synsets; empty where nobody said any.
+    pub fn label_names(&self) -> &[String] {
+        &self.card.label_names
+    }
+
     /// Names the classes, one a line.
     ///
     /// # Errors
     /// [`Error::Model`] unless there are as many lines as classes.
     pub fn name_classes(&mut self, lines: &str) -> Result<()> {
-        let card = Card { labels: card::of_lines(lines), ..self.card.clone() };
+        let card = Card { labels: card::of_lines(lines), label_names: Arc::from([]), ..self.card.clone() };
         *self = self.clone().with_card(card)?;
         Ok(())
     }
@@ -378,6 +402,11 @@ impl Network {
     /// Share of its data's test images that it names right, 0 to 1, as its file says.
     pub fn test_top1(&self) -> Option<f32> {
         self.card.test_top1
+    }
+
+    /// What was chosen and left out when its weights were read, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Whether the weights come from a formula and the answers mean nothing.

@@ -10,4 +10,6 @@ mod team;
 
 pub(crate) use parts::{Part, Split};
 pub(crate) use team::Team;
+#[cfg(not(target_arch = "wasm32"))]
+pub use threads::with_threads;
 pub(crate) use threads::*;

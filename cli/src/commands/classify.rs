@@ -3,7 +3,7 @@ use crate::{
     output::{aside, bold, cyan, device, fit, one_line, print, print_json, report_text, width},
 };
 use anyhow::Result;
-use ghostnet::{Class, Model, image_input};
+use ghostnet::{Class, Model, image_input, low_level::with_threads};
 use rayon::prelude::*;
 use serde_json::json;
 use std::{
@@ -52,7 +52,7 @@ impl Args {
         let model = engine.load(chosen.network)?;
         let mut status = ExitCode::SUCCESS;
         for batch in self.images.chunks(BATCH) {
-            let decoded: Vec<_> = batch.par_iter().map(|path| pixels(&model, path)).collect();
+            let decoded: Vec<_> = with_threads(|| batch.par_iter().map(|path| pixels(&model, path)).collect());
             let mut pixels = Vec::new();
             let mut good = 0;
             for image in decoded.iter().flatten() {
@@ -89,7 +89,7 @@ impl Args {
 
 /// An image as the network takes it.
 fn pixels(model: &Model, path: &Path) -> ghostnet::Result<Vec<u32>> {
-    model.pixels(&image_input::decode_file(path)?)
+    image_input::with_file(path, |image| model.pixels(image))
 }
 
 /// The image's name, then per class: percentage, bar, label.

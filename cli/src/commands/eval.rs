@@ -3,24 +3,35 @@ use crate::{
     output::{count, device, note, number, one_line, print, print_json, progress, report_text},
 };
 use anyhow::{Result, anyhow, bail};
-use ghostnet::{Class, Error, IN_FLIGHT, Model, Network, image_input, plan::Form};
+use ghostnet::{Class, Error, IN_FLIGHT, Model, Network, image_input, low_level::with_threads, plan::Form};
 use rayon::prelude::*;
 use serde_json::json;
 use std::{
-    collections::VecDeque,
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap, VecDeque},
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::mpsc,
+    thread,
     time::Instant,
 };
 
-const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
+/// Extensions of files that are decoded. What has none is told by its first bytes.
+const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif"];
+
+/// Extensions of images that are not decoded: they are counted as left out. Other files are none.
+const OTHERS: [&str; 16] =
+    ["avif", "heic", "heif", "ico", "j2k", "jp2", "jxl", "pbm", "pgm", "pnm", "ppm", "psd", "svg", "tga", "tif", "tiff"];
+
+/// Directories in a class's directory that are searched for images.
+const DEEPEST: usize = 16;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-DIR has one directory per class, named as the network's labels are (in any letter case) or by class number. Names that
-match no label are taken in sorted order if there are as many as classes (ImageNet's n01440764 ...). With --json:
+DIR has one directory per class, named by any of the class's names (in any letter case) or by its number. Names that
+match none are taken in timm's natural order (class2 before class10) if there are as many as classes (ImageNet's
+n01440764 ...). Images may lie deeper in a class's directory. With --json:
   {\"images\", \"top1\", \"top5\", \"images_per_s\"}, top1 and top5 from 0 to 1
 
 Example:
@@ -72,9 +83,14 @@ impl Args {
         // While the device works on some batches, one waits for it and the next is decoded. More
         // are never in memory.
         let (sender, decoded) = mpsc::sync_channel(1);
-        std::thread::scope(|scope| -> Result<()> {
+        thread::scope(|scope| -> Result<()> {
             let (model, batches) = (&model, images.chunks(batch));
-            scope.spawn(move || batches.map(|batch| decode(model, batch)).try_for_each(|decoded| sender.send(decoded)));
+            let work = move || batches.map(|batch| decode(model, batch)).try_for_each(|decoded| sender.send(decoded));
+            // Without a thread each batch is decoded when it is needed.
+            let decoded: Box<dyn Iterator<Item = _>> = match thread::Builder::new().spawn_scoped(scope, work) {
+                Ok(_) => Box::new(decoded.into_iter()),
+                Err(_) => Box::new(images.chunks(batch).map(|batch| decode(model, batch))),
+            };
             let mut count = |classes: Vec<Vec<Class>>, truth: &[usize]| {
                 for (answer, &class) in classes.iter().zip(truth) {
                     score.add(answer, class);
@@ -150,44 +166,104 @@ impl Score {
 
 /// Each image as the network takes it, and its class.
 fn decode(model: &Model, images: &[Labelled]) -> Vec<Result<(Vec<u32>, usize), Error>> {
-    let one = |(path, class): &Labelled| Ok((model.pixels(&image_input::decode_file(path)?)?, *class));
-    images.par_iter().map(one).collect()
+    let one = |(path, class): &Labelled| Ok((image_input::with_file(path, |image| model.pixels(image))?, *class));
+    with_threads(|| images.par_iter().map(one).collect())
 }
 
-/// The images of each class's directory, in order of their names.
+/// The images of each class's directory, in order of their paths.
 fn read_classes(directory: &Path, network: &Network) -> Result<Vec<Vec<Labelled>>> {
-    let is_hidden = |path: &Path| path.file_name().is_none_or(|n| n.to_string_lossy().starts_with('.'));
-    let list = |directory: &Path| -> Result<Vec<PathBuf>> {
-        let fail = |e: std::io::Error| {
-            let what = if e.kind() == std::io::ErrorKind::NotFound { "no such directory".into() } else { e.to_string() };
-            anyhow!("{}: {what}", directory.display())
-        };
-        let mut paths = fs::read_dir(directory).map_err(fail)?.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>().map_err(fail)?;
-        paths.retain(|path| !is_hidden(path));
-        paths.sort();
-        Ok(paths)
-    };
     let directories: Vec<PathBuf> = list(directory)?.into_iter().filter(|path| path.is_dir()).collect();
     if directories.is_empty() {
         bail!("{}: has no directories, one per class is needed: DIR/CLASS/*.jpg", directory.display());
     }
-    let names: Vec<String> = directories.iter().filter_map(|d| Some(d.file_name()?.to_string_lossy().into_owned())).collect();
-    let classes = match_classes(&names, network.labels(), network.classes()).map_err(|what| anyhow!("{}: {what}", directory.display()))?;
-    if let Matched::Sorted(_) = classes {
-        note("note: no directory's name is a label; taken as the classes in sorted order");
+    let mut left_out = BTreeMap::new();
+    let mut found: Vec<(String, Vec<PathBuf>)> = Vec::new();
+    for directory in directories {
+        let mut images = Vec::new();
+        find_images(&directory, DEEPEST, &mut images, &mut left_out)?;
+        // A stray directory without images is no class.
+        if !images.is_empty() {
+            found.push((directory.file_name().unwrap_or_default().to_string_lossy().into_owned(), images));
+        }
     }
-    let is_image = |path: &PathBuf| {
-        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str())) && !path.is_dir()
-    };
-    let mut images = Vec::new();
-    for (directory, &class) in directories.iter().zip(classes.numbers()) {
-        images.push(list(directory)?.into_iter().filter(is_image).map(|path| (path, class)).collect::<Vec<_>>());
+    if !left_out.is_empty() {
+        let kinds: Vec<String> = left_out.iter().map(|(kind, count)| format!("{count} {}", one_line(kind))).collect();
+        note(&format!("note: {} are decoded; left out: {}", EXTENSIONS.join(", "), kinds.join(", ")));
     }
-    if images.iter().all(Vec::is_empty) {
+    if found.is_empty() {
         bail!("{}: no images ({}) in its class directories", directory.display(), EXTENSIONS.join(", "));
     }
-    Ok(images)
+    // The classes' order where no name is one of the network's.
+    found.sort_by(|(a, _), (b, _)| natural(a, b));
+    let names: Vec<&str> = found.iter().map(|(name, _)| &**name).collect();
+    let known = [network.labels(), network.label_names()];
+    let classes = match_classes(&names, known, network.classes()).map_err(|what| anyhow!("{}: {what}", directory.display()))?;
+    if let Matched::Sorted(_) = classes {
+        let order = if names.is_sorted() { "" } else { "; text order, as torchvision's, is another" };
+        note(&format!("note: no directory's name is a label; taken as the classes in natural order, as timm's{order}"));
+    }
+    let images = found.iter().zip(classes.numbers());
+    Ok(images.map(|((_, images), &class)| images.iter().map(|path| (path.clone(), class)).collect()).collect())
+}
+
+/// What a directory holds and does not hide, in order of the names.
+fn list(directory: &Path) -> Result<Vec<PathBuf>> {
+    let fail = |e: std::io::Error| {
+        let what = if e.kind() == std::io::ErrorKind::NotFound { "no such directory".into() } else { e.to_string() };
+        anyhow!("{}: {what}", directory.display())
+    };
+    let mut paths = fs::read_dir(directory).map_err(fail)?.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>().map_err(fail)?;
+    paths.retain(|path| path.file_name().is_some_and(|n| !n.to_string_lossy().starts_with('.')));
+    paths.sort();
+    Ok(paths)
+}
+
+/// The images in a directory and below it; the other files are counted by their kind.
+fn find_images(directory: &Path, depth: usize, images: &mut Vec<PathBuf>, left_out: &mut BTreeMap<String, usize>) -> Result<()> {
+    for path in list(directory)? {
+        if path.is_dir() {
+            // A link may lead to where it lies.
+            if depth > 0 && !path.is_symlink() {
+                find_images(&path, depth - 1, images, left_out)?;
+            }
+            continue;
+        }
+        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        let kind = match extension {
+            // Nothing waits for a pipe.
+            _ if !path.is_file() => "no regular file".into(),
+            Some(extension) if EXTENSIONS.contains(&&*extension) => String::new(),
+            Some(extension) if OTHERS.contains(&&*extension) => format!(".{extension}"),
+            Some(_) => continue,
+            None if image_input::is_image(&path) => String::new(),
+            None => "without an extension".into(),
+        };
+        if kind.is_empty() {
+            images.push(path);
+        } else {
+            *left_out.entry(kind).or_default() += 1;
+        }
+    }
+    Ok(())
+}
+
+/// The order of timm's `natural_key`: runs of digits count as numbers, letter case does not.
+fn natural(a: &str, b: &str) -> Ordering {
+    fn parts(text: &str) -> impl Iterator<Item = (bool, &str)> {
+        let parts = text.as_bytes().chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit());
+        let mut start = 0;
+        parts.map(move |part| {
+            start += part.len();
+            (part[0].is_ascii_digit(), &text[start - part.len()..start])
+        })
+    }
+    // Digits without zeros in front: the longer are the larger number. Digits come before letters,
+    // as an empty text would between them.
+    let key = |(is_number, part): (bool, &str)| {
+        let digits = part.trim_start_matches('0');
+        if is_number { (0, digits.len(), digits.to_string()) } else { (1, 0, part.to_lowercase()) }
+    };
+    parts(a).map(key).cmp(parts(b).map(key)).then_with(|| a.cmp(b))
 }
 
 /// Each directory's class, and how it was found.
@@ -204,14 +280,25 @@ impl Matched {
     }
 }
 
-/// `names` are sorted.
-fn match_classes(names: &[String], labels: &[String], classes: usize) -> Result<Matched, String> {
-    let find = |name: &String| {
-        let exact = labels.iter().position(|label| label == name);
-        exact.or_else(|| labels.iter().position(|label| label.to_lowercase() == name.to_lowercase()))
-    };
-    let found: Vec<Option<usize>> = names.iter().map(find).collect();
-    if let Some(numbers) = found.iter().copied().collect() {
+/// `names` are sorted; `known` are the classes' names, of one kind and of another.
+fn match_classes(names: &[&str], known: [&[String]; 2], classes: usize) -> Result<Matched, String> {
+    // What a name may stand for: exactly, before in another letter case; no class where it stands
+    // for two.
+    let mut exact: HashMap<&str, Option<usize>> = HashMap::new();
+    let mut lower: HashMap<String, Option<usize>> = HashMap::new();
+    fn note_class<K: Eq + std::hash::Hash>(map: &mut HashMap<K, Option<usize>>, name: K, class: usize) {
+        map.entry(name).and_modify(|known| *known = known.filter(|known| *known == class)).or_insert(Some(class));
+    }
+    for (class, label) in known.iter().flat_map(|labels| labels.iter().enumerate()) {
+        note_class(&mut exact, label, class);
+        note_class(&mut lower, label.to_lowercase(), class);
+    }
+    let find = |name: &str| exact.get(name).or_else(|| lower.get(&name.to_lowercase())).copied();
+    let found: Vec<Option<Option<usize>>> = names.iter().map(|name| find(name)).collect();
+    if let Some(name) = names.iter().zip(&found).find_map(|(name, found)| (*found == Some(None)).then_some(name)) {
+        return Err(format!("several classes are called `{}`: name the directories by their numbers", one_line(name)));
+    }
+    if let Some(numbers) = found.iter().map(|found| found.flatten()).collect() {
         return Ok(Matched::Named(numbers));
     }
     if found.iter().all(Option::is_none) {
@@ -252,19 +339,39 @@ fn spread(classes: Vec<Vec<Labelled>>, limit: Option<usize>) -> Vec<Labelled> {
 mod tests {
     use super::*;
 
-    fn strings(names: &[&str]) -> Vec<String> {
-        names.iter().map(|n| n.to_string()).collect()
-    }
-
     #[test]
     fn directories_are_matched_with_labels() {
-        let labels = strings(&["dog", "Cat", "cat", "bird"]);
-        let matched = |names: &[&str]| match_classes(&strings(names), &labels, 4);
+        let labels = ["dog", "Cat", "cat", "bird"].map(String::from);
+        let matched = |names: &[&str]| match_classes(names, [&labels, &[]], 4);
         assert_eq!(matched(&["Dog", "cat"]), Ok(Matched::Named(vec![0, 2])));
         assert_eq!(matched(&["0", "3"]), Ok(Matched::Named(vec![0, 3])));
         assert_eq!(matched(&["n1", "n2", "n3", "n4"]), Ok(Matched::Sorted(vec![0, 1, 2, 3])));
         assert!(matched(&["bird", "cat", "dgo", "horse"]).unwrap_err().starts_with("`dgo`, `horse` are no classes"));
         assert!(matched(&["0", "4"]).unwrap_err().contains("there are 2 directories"));
+    }
+
+    #[test]
+    fn any_name_of_a_class_is_one_and_none_of_two() {
+        let labels = ["crane", "tench", "crane"].map(String::from);
+        let names = ["n02012849", "n01440764", "n03126707"].map(String::from);
+        let matched = |folders: &[&str]| match_classes(folders, [&labels, &names], 3);
+        assert_eq!(matched(&["N02012849", "n03126707", "tench"]), Ok(Matched::Named(vec![0, 2, 1])));
+        assert!(matched(&["crane", "tench"]).unwrap_err().starts_with("several classes are called `crane`"));
+        assert_eq!(matched(&["0", "2"]), Ok(Matched::Named(vec![0, 2])));
+        // As many as ImageNet-22k has, in little time.
+        let many: Vec<String> = (0..21_841).map(|at| format!("Label {at}")).collect();
+        let folders: Vec<String> = many.iter().map(|label| label.to_lowercase()).collect();
+        let start = Instant::now();
+        let found = match_classes(&folders.iter().map(|name| &**name).collect::<Vec<_>>(), [&many, &[]], many.len());
+        assert_eq!(found, Ok(Matched::Named((0..many.len()).collect())));
+        assert!(start.elapsed().as_secs() < 2, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn numbers_in_names_are_in_order() {
+        let mut names = ["class10", "Class2", "class1", "class02", "10", "9", "class", "b1a2", "b1a10"];
+        names.sort_by(|a, b| natural(a, b));
+        assert_eq!(names, ["9", "10", "b1a2", "b1a10", "class", "class1", "Class2", "class02", "class10"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 pub(super) mod config;
 mod kind;
+mod names;
 #[cfg(feature = "pth")]
 mod pth;
 mod safetensors;
@@ -25,7 +26,8 @@ use config::{Found, OneFile};
 use half::{bf16, f16, slice::HalfFloatSliceExt as _};
 use kind::{HEAD_BYTES, Kind};
 use std::{
-    collections::BTreeMap,
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
     fmt::{self, Write as _},
     fs::File,
     io::Read as _,
@@ -39,9 +41,6 @@ pub(super) const MAX_FILE_BYTES: u64 = 2 << 30;
 /// The largest `config.json` that is read: the labels of ImageNet-22k take 2 MB.
 pub(super) const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
-/// A count of training steps that PyTorch keeps beside each BatchNorm; inference has no use for it.
-const UNUSED_SUFFIX: &str = "num_batches_tracked";
-
 /// One tensor of a checkpoint, in f32 whatever type the file holds it in. Clones share its values.
 pub type Tensor = tensor::Tensor<Arc<[f32]>>;
 
@@ -54,6 +53,19 @@ pub struct Checkpoint {
     file: PathBuf,
     tensors: BTreeMap<String, Tensor>,
     config: Config,
+    one_file: Option<OneFile>,
+    notes: Vec<String>,
+}
+
+/// What a file holds.
+#[derive(Default)]
+struct Contents {
+    tensors: BTreeMap<String, Tensor>,
+    /// Tensors that inference has no use for, which are passed over.
+    unused: usize,
+    /// The container that the tensors are from, if the file has several.
+    taken: Option<String>,
+    found: Found,
     one_file: Option<OneFile>,
 }
 
@@ -71,8 +83,10 @@ impl Checkpoint {
     /// Reads a safetensors file or a PyTorch checkpoint, told apart by content, not by name.
     ///
     /// Elements in f16, bf16, f32 and f64 become f32. A PyTorch checkpoint may be in any form that
-    /// `torch.save` writes. Its state dict is at the root or under `state_dict` or `model`, and
-    /// `module.` may stand before its names. What is known about the network comes from the
+    /// `torch.save` has written since version 0.1.10. Its state dict is at the root or under one of
+    /// the names that training scripts give it, averages of the weights before the weights. Modules
+    /// that wrap the network, such as `module.`, are taken off its names. Tensors that only
+    /// training uses are passed over. [`Checkpoint::notes`] tells of both. What is known about the network comes from the
     /// safetensors metadata. What that leaves open comes from a `config.json` in the same folder
     /// (as timm publishes it).
     ///
@@ -82,44 +96,44 @@ impl Checkpoint {
     /// NaN or infinity. That is also the error where the file or the `config.json` says something
     /// impossible about the network. It names the tensor or key.
     pub fn open(path: &Path) -> Result<Self> {
-        let bad = |what: String| Error::weights(path, what);
         let length = regular_file(path, MAX_FILE_BYTES)?;
-        let mut file = File::open(path).map_err(|error| Error::io(path, &error))?;
+        let failed = |error: std::io::Error| Error::io(path, &error);
+        let mut file = File::open(path).map_err(failed)?;
         let mut bytes = Vec::new();
-        file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(|error| Error::io(path, &error))?;
-        let (tensors, found, one_file) = match kind::recognise(&bytes).map_err(bad)? {
-            Kind::Safetensors => {
-                bytes.reserve_exact(length.saturating_sub(bytes.len() as u64) as usize);
-                // The limit holds even if the file grows meanwhile.
-                file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(|error| Error::io(path, &error))?;
-                safetensors::read(&bytes).map_err(bad)?
-            }
-            Kind::Pytorch => (read_pth(path, length).map_err(bad)?, Found::default(), None),
-        };
-        // A one-file network says all of itself.
-        let found = if one_file.is_some() { found } else { found.or(config_beside(path)?) };
-        Ok(Self { file: path.into(), tensors, config: found.finish().map_err(bad)?, one_file })
+        file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+        // What is no weights file is not read any further.
+        kind::recognise(&bytes).map_err(|what| Error::weights(path, what))?;
+        let room = usize::try_from(length.saturating_sub(bytes.len() as u64)).unwrap_or(usize::MAX);
+        bytes.try_reserve_exact(room).map_err(|_| Error::OutOfMemory(format!("{} of {length} bytes", path.display())))?;
+        // The limit holds even if the file grows meanwhile.
+        file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+        Self::read(path.into(), &bytes, || config_beside(path))
     }
 
-    /// Reads a safetensors file that is in memory already, such as an embedded or a downloaded one.
-    /// `origin` names it in messages.
+    /// Reads a file that is in memory already, such as an embedded or a downloaded one. `origin`
+    /// names it in messages.
     ///
     /// # Errors
-    /// [`Error::Weights`], as [`Checkpoint::open`]. It comes also for a PyTorch checkpoint, which
-    /// is read from a file only.
+    /// [`Error::Weights`], as [`Checkpoint::open`].
     pub fn from_bytes(origin: impl Into<PathBuf>, bytes: &[u8]) -> Result<Self> {
-        let file = origin.into();
-        let read = || match kind::recognise(&bytes[..bytes.len().min(HEAD_BYTES as usize)])? {
-            Kind::Safetensors => {
-                let (tensors, found, one_file) = safetensors::read(bytes)?;
-                Ok((tensors, found.finish()?, one_file))
-            }
-            Kind::Pytorch => Err("a PyTorch checkpoint, which is read from a file only; from memory, safetensors".to_string()),
-        };
-        match read() {
-            Ok((tensors, config, one_file)) => Ok(Self { file, tensors, config, one_file }),
-            Err(what) => Err(Error::Weights { file, what }),
+        Self::read(origin.into(), bytes, || Ok(Found::default()))
+    }
+
+    fn read(file: PathBuf, bytes: &[u8], beside: impl FnOnce() -> Result<Found>) -> Result<Self> {
+        let contents = kind::recognise(&bytes[..bytes.len().min(HEAD_BYTES as usize)]).and_then(|kind| match kind {
+            Kind::Safetensors => safetensors::read(bytes),
+            Kind::Pytorch => read_pth(bytes),
+        });
+        let Contents { tensors, unused, taken, found, one_file } = contents.map_err(|what| Error::weights(&file, what))?;
+        // A one-file network says all of itself.
+        let found = if one_file.is_some() { found } else { found.or(beside()?) };
+        let config = found.finish().map_err(|what| Error::weights(&file, what))?;
+        let mut notes = Vec::new();
+        notes.extend(taken.map(|taken| format!("the weights are those under {}", quoted(&taken))));
+        if unused > 0 {
+            notes.push(format!("{unused} tensors that only training uses are passed over"));
         }
+        Ok(Self { file, tensors, config, one_file, notes })
     }
 
     /// Gathers tensors made by the program, such as random ones. `origin` names them in messages.
@@ -127,12 +141,17 @@ impl Checkpoint {
     /// The numbers and `config` are taken as they are. [`Checkpoint::check`] compares each shape
     /// with its data.
     pub fn from_tensors(origin: impl Into<PathBuf>, tensors: impl IntoIterator<Item = (String, Tensor)>, config: Config) -> Self {
-        Self { file: origin.into(), tensors: tensors.into_iter().collect(), config, one_file: None }
+        Self { file: origin.into(), tensors: tensors.into_iter().collect(), config, one_file: None, notes: Vec::new() }
     }
 
     /// The file, or the origin given instead of one.
     pub fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// What was chosen and left out while it was read, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// What the file says about the network.
@@ -160,6 +179,38 @@ impl Checkpoint {
         self.tensors.get(name)
     }
 
+    /// The checkpoint with the tensor `name` where the network has it: one prefix of any name that
+    /// stands before it is taken off all names that have it. Of several, that of the first
+    /// container is taken, and the others' tensors are left out.
+    pub(super) fn with_first(&self, name: &str) -> Cow<'_, Self> {
+        let prefix = |known: &str| Some(known.strip_suffix(name)?.to_string()).filter(|prefix| prefix.ends_with('.'));
+        let prefixes: Vec<String> = self.names().filter_map(prefix).collect();
+        let of_container = |container: &&str| prefixes.iter().find(|prefix| prefix.split('.').any(|part| part == *container));
+        let prefix = match &prefixes[..] {
+            [only] => Some(only),
+            several => names::CONTAINERS.iter().find_map(of_container).filter(|_| !several.is_empty()),
+        };
+        let Some(prefix) = prefix.filter(|_| self.get(name).is_none()) else { return Cow::Borrowed(self) };
+        let mut found = self.clone();
+        if prefixes.len() > 1 {
+            found.tensors.retain(|name, _| name.starts_with(prefix) || !prefixes.iter().any(|other| name.starts_with(other)));
+            found.notes.push(format!("the weights are those under {}", quoted(prefix.trim_end_matches('.'))));
+        }
+        found.tensors = names::behind(found.tensors, prefix, true);
+        Cow::Owned(found)
+    }
+
+    /// What its tensors are called, for messages.
+    pub(super) fn holds(&self) -> String {
+        let mut firsts: BTreeMap<&str, usize> = BTreeMap::new();
+        for name in self.names() {
+            *firsts.entry(name.split_inclusive('.').next().unwrap_or_default()).or_default() += 1;
+        }
+        let firsts: Vec<String> = firsts.into_iter().map(|(first, count)| format!("{} ({count})", quoted(first))).collect();
+        let names: Vec<String> = self.names().map(quoted).collect();
+        format!("{}; names begin with {}", listed("there", &names), shown(&firsts))
+    }
+
     /// Checks that the checkpoint holds exactly the tensors of `expected`, each in its shape.
     ///
     /// # Errors
@@ -167,9 +218,8 @@ impl Checkpoint {
     /// those of another shape with both shapes. It names at most four of each, and says how many
     /// more there are.
     pub fn check(&self, expected: &[(String, Vec<usize>)]) -> Result<()> {
-        let used = |name: &str| !name.ends_with(UNUSED_SUFFIX);
-        // Some hundred: no set is needed.
-        let known = |name: &str| expected.iter().any(|(other, _)| other == name);
+        let used = |name: &str| !names::is_unused(name);
+        let known: HashSet<&str> = expected.iter().map(|(name, _)| &**name).collect();
         let mut missing = Vec::new();
         let mut misshapen = Vec::new();
         for (name, shape) in expected.iter().filter(|(name, _)| used(name)) {
@@ -184,7 +234,7 @@ impl Checkpoint {
                 Some(_) => {}
             }
         }
-        let extra: Vec<String> = self.names().filter(|name| used(name) && !known(name)).map(quoted).collect();
+        let extra: Vec<String> = self.names().filter(|name| used(name) && !known.contains(name)).map(quoted).collect();
         let parts = [("missing", missing), ("not in this network", extra), ("of another shape", misshapen)];
         let parts: Vec<String> = parts.iter().filter(|(_, items)| !items.is_empty()).map(|(what, items)| listed(what, items)).collect();
         if parts.is_empty() { Ok(()) } else { Err(Error::weights(&self.file, parts.join("; "))) }
@@ -218,12 +268,12 @@ fn config_beside(weights: &Path) -> Result<Found> {
 }
 
 #[cfg(feature = "pth")]
-fn read_pth(path: &Path, length: u64) -> Result<BTreeMap<String, Tensor>, String> {
-    pth::read(path, length)
+fn read_pth(bytes: &[u8]) -> Result<Contents, String> {
+    pth::read(bytes)
 }
 
 #[cfg(not(feature = "pth"))]
-fn read_pth(_: &Path, _: u64) -> Result<BTreeMap<String, Tensor>, String> {
+fn read_pth(_: &[u8]) -> Result<Contents, String> {
     Err("a PyTorch checkpoint; this build reads safetensors only (it lacks the feature `pth`)".into())
 }
 
@@ -283,9 +333,14 @@ fn position(mut at: usize, shape: &[usize]) -> Vec<usize> {
 
 /// `2 tensors are missing: a, b`, of at most four items, and how many more there are.
 fn listed(what: &str, items: &[String]) -> String {
-    const SHOWN: usize = 4;
     let count = if items.len() == 1 { "1 tensor is".to_string() } else { format!("{} tensors are", items.len()) };
-    let mut text = format!("{count} {what}: {}", items[..items.len().min(SHOWN)].join(", "));
+    format!("{count} {what}: {}", shown(items))
+}
+
+/// At most four items, and how many more there are.
+fn shown(items: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let mut text = items[..items.len().min(SHOWN)].join(", ");
     if items.len() > SHOWN {
         let _ = write!(text, " and {} more", items.len() - SHOWN);
     }

@@ -3,26 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use super::{Float, Found, OneFile, Tensor, UNUSED_SUFFIX, one_line, quoted, tensor};
+use super::{Contents, Float, Found, OneFile, names, one_line, quoted, tensor};
 use crate::json::Value;
 use crate::tensor::count;
 use crate::text::Sides;
 
-/// What a file holds: its tensors, what its metadata says of the network, and the texts of a
-/// one-file network.
-type Read = (BTreeMap<String, Tensor>, Found, Option<OneFile>);
-
 /// A tensor as the header tells of it.
-struct Entry {
-    name: String,
-    dtype: String,
+struct Entry<'a> {
+    name: &'a str,
+    dtype: &'a str,
     shape: Vec<usize>,
     /// Where its bytes begin and end in the data.
     span: [usize; 2],
 }
 
 /// Reads a whole file: its tensors, and what its metadata says about the network.
-pub(super) fn read(bytes: &[u8]) -> Result<Read, String> {
+pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
     let header = header(bytes)?;
     let data = &bytes[8 + header.len()..];
     let damaged = |what: &str| format!("damaged safetensors header: {what}");
@@ -30,61 +26,63 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read, String> {
     let Value::Object(fields) = Value::parse(text).map_err(|what| damaged(&what))? else { return Err(damaged("no object")) };
     let mut metadata = None;
     let mut entries = Vec::new();
-    for (name, value) in fields {
+    for (name, value) in &fields {
         if name == "__metadata__" {
             metadata = Some(value);
         } else {
-            entries.push(entry(name, &value, data.len())?);
+            entries.push(entry(name, value, data.len())?);
         }
     }
     check_spans(&entries, data.len())?;
 
+    let one_file = metadata.map(OneFile::in_metadata).transpose()?.flatten();
     let mut tensors = BTreeMap::new();
+    let mut unused = 0;
     for Entry { name, dtype, shape, span: [start, end] } in entries {
-        if name.ends_with(UNUSED_SUFFIX) {
+        if one_file.is_none() && names::is_unused(name) {
+            unused += 1;
             continue;
         }
-        let float = match &dtype[..] {
+        let float = match dtype {
             "F16" => Float::F16,
             "BF16" => Float::Bf16,
             "F32" => Float::F32,
             "F64" => Float::F64,
-            other => return Err(wrong_type(&name, other)),
+            other => return Err(wrong_type(name, other)),
         };
-        let read = tensor(&name, shape, float, &data[start..end])?;
-        tensors.insert(name, read);
+        let read = tensor(name, shape, float, &data[start..end])?;
+        tensors.insert(name.to_string(), read);
     }
-    let one_file = metadata.as_ref().map(OneFile::in_metadata).transpose()?.flatten();
     if one_file.is_some() {
-        return Ok((tensors, Found::default(), one_file));
+        return Ok(Contents { tensors, one_file, ..Contents::default() });
     }
     if tensors.is_empty() {
         return Err("it holds no tensors".into());
     }
-    let found = metadata.as_ref().map(Found::in_metadata).transpose()?;
-    Ok((tensors, found.unwrap_or_default(), None))
+    let found = metadata.map(Found::in_metadata).transpose()?.unwrap_or_default();
+    let (tensors, taken) = names::unwrap(tensors);
+    Ok(Contents { tensors, unused, taken, found, one_file })
 }
 
 /// A tensor of the header: its type is known, its bytes are in the file and as many as its shape
 /// takes.
-fn entry(name: String, info: &Value, data_bytes: usize) -> Result<Entry, String> {
+fn entry<'a>(name: &'a str, info: &'a Value<'_>, data_bytes: usize) -> Result<Entry<'a>, String> {
     let numbers = |key: &str| info.get(key)?.list()?.iter().map(Value::whole).collect::<Option<Vec<_>>>();
     let (Some(dtype), Some(shape), Some(&[start, end])) =
         (info.get("dtype").and_then(Value::text), numbers("shape"), numbers("data_offsets").as_deref())
     else {
-        return Err(format!("damaged safetensors header: tensor {} lacks a valid dtype, shape or data_offsets", quoted(&name)));
+        return Err(format!("damaged safetensors header: tensor {} lacks a valid dtype, shape or data_offsets", quoted(name)));
     };
-    let Some(bits) = bits(dtype) else { return Err(wrong_type(&name, dtype)) };
+    let Some(bits) = bits(dtype) else { return Err(wrong_type(name, dtype)) };
     if start > end || end > data_bytes {
-        return Err(format!("cut off or damaged: tensor {} lies at {start} to {end} of {data_bytes} bytes of data", quoted(&name)));
+        return Err(format!("cut off or damaged: tensor {} lies at {start} to {end} of {data_bytes} bytes of data", quoted(name)));
     }
     let needed = count(&shape).and_then(|count| (count as u64).checked_mul(bits));
     if needed != Some((end - start) as u64 * 8) {
         let needed = needed.map_or("too many".to_string(), |bits| bits.div_ceil(8).to_string());
-        let (name, shape) = (quoted(&name), Sides(&shape));
+        let (name, shape) = (quoted(name), Sides(&shape));
         return Err(format!("damaged: tensor {name} is {dtype} {shape}, that is {needed} bytes, and has {}", end - start));
     }
-    let dtype = dtype.to_string();
     Ok(Entry { name, dtype, shape, span: [start, end] })
 }
 
@@ -102,8 +100,8 @@ fn bits(dtype: &str) -> Option<u64> {
 }
 
 /// The tensors lie one behind the other and leave nothing over.
-fn check_spans(entries: &[Entry], data_bytes: usize) -> Result<(), String> {
-    let mut spans: Vec<_> = entries.iter().map(|entry| (entry.span, &entry.name)).collect();
+fn check_spans(entries: &[Entry<'_>], data_bytes: usize) -> Result<(), String> {
+    let mut spans: Vec<_> = entries.iter().map(|entry| (entry.span, entry.name)).collect();
     spans.sort_unstable();
     let mut covered = 0;
     for ([start, end], name) in spans {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::image_input::{Interpolation, Preprocess};
+use crate::image_input::{CropMode, Interpolation, Preprocess};
 
 /// A folder of one test, removed with its files at the end.
 struct Folder(PathBuf);
@@ -133,6 +133,47 @@ fn a_lying_header_is_refused_by_name_with_both_numbers() {
 }
 
 #[test]
+fn names_behind_wrappers_are_found_in_safetensors_too() {
+    let file = |names: &[&str]| {
+        let entry =
+            |(at, name): (usize, &&str)| format!(r#""{name}":{{"dtype":"F32","shape":[1],"data_offsets":[{},{}]}}"#, 4 * at, 4 * at + 4);
+        let entries: Vec<String> = names.iter().enumerate().map(entry).collect();
+        raw(&format!("{{{}}}", entries.join(",")), &le(&(0..names.len()).map(|at| at as f32).collect::<Vec<_>>()))
+    };
+    for (names, expected) in [
+        (&["module.w", "module.b"][..], &["b", "w"][..]),
+        (&["module._orig_mod.net.w"], &["w"]),
+        (&["backbone.a.w", "backbone.b"], &["a.w", "b"]),
+        (&["model.w", "head.w"], &["head.w", "model.w"]),
+        (&["state_dict.w", "state_dict_ema.module.w"], &["w"]),
+        (&["w", "total_ops", "a.total_params", "a.num_batches_tracked", "classifier_dist.bias"], &["w"]),
+    ] {
+        let checkpoint = Checkpoint::from_bytes("memory", &file(names)).unwrap();
+        assert_eq!(checkpoint.names().collect::<Vec<_>>(), expected, "{names:?}");
+    }
+    let averages = Checkpoint::from_bytes("memory", &file(&["state_dict.w", "state_dict_ema.module.w"])).unwrap();
+    assert_eq!(averages.get("w").unwrap().data[..], [1.0]);
+    assert_eq!(averages.notes(), ["the weights are those under `state_dict_ema`"]);
+
+    // One prefix of any name, by the name of a tensor that the network has.
+    let student = Checkpoint::from_bytes("memory", &file(&["student.x.stem", "student.x.b", "loss.w"])).unwrap();
+    assert_eq!(student.with_first("stem").names().collect::<Vec<_>>(), ["b", "loss.w", "stem"]);
+    let several = ["a.state_dict.stem", "a.state_dict.b", "a.state_dict_ema.stem", "a.state_dict_ema.b", "epoch"];
+    let averages = Checkpoint::from_bytes("memory", &file(&several)).unwrap();
+    let averages = averages.with_first("stem");
+    assert_eq!(averages.names().collect::<Vec<_>>(), ["b", "epoch", "stem"]);
+    assert_eq!(averages.get("b").unwrap().data[..], [3.0]);
+    assert_eq!(averages.notes(), ["the weights are those under `a.state_dict_ema`"]);
+    let two = Checkpoint::from_bytes("memory", &file(&["student.stem", "teacher.stem"])).unwrap();
+    assert_eq!(two.with_first("stem").names().count(), 2);
+    let text = message(crate::Network::from_checkpoint(&two).map(drop));
+    assert!(
+        text.contains("2 tensors are there: `student.stem`, `teacher.stem`; names begin with `student.` (1), `teacher.` (1)"),
+        "{text}"
+    );
+}
+
+#[test]
 fn every_cut_of_a_file_is_refused() {
     let whole = with_metadata(r#""architecture":"ghostnet_100""#);
     assert!(Checkpoint::from_bytes("memory", &whole).is_ok());
@@ -208,13 +249,20 @@ fn check_names_what_is_missing_extra_and_misshapen() {
 fn metadata_becomes_the_configuration() {
     let fields = r#""architecture":"ghostnet_050","stem_stride":"1","num_classes":"2","labels":"[\"cat\", \"dog\"]",
         "input_size":"[3, 32, 48]","mean":"[0.1, 0.2, 0.3]","std":"[0.4, 0.5, 0.6]","interpolation":"bilinear","crop_pct":"1.0","format":"pt","test_top1":"0.8123""#;
-    let preprocess =
-        Preprocess { size: [32, 48], mean: [0.1, 0.2, 0.3], std: [0.4, 0.5, 0.6], interpolation: Interpolation::Bilinear, crop_pct: 1.0 };
+    let preprocess = Preprocess {
+        size: [32, 48],
+        mean: [0.1, 0.2, 0.3],
+        std: [0.4, 0.5, 0.6],
+        interpolation: Interpolation::Bilinear,
+        crop_pct: 1.0,
+        ..Preprocess::default()
+    };
     let expected = Config {
         architecture: Some("ghostnet_050".into()),
         stem_stride: Some(1),
         num_classes: Some(2),
         labels: Some(vec!["cat".into(), "dog".into()]),
+        label_names: None,
         preprocess: Some(preprocess),
         test_top1: Some(0.8123),
     };
@@ -268,13 +316,20 @@ fn config_json_fills_what_the_metadata_leaves_open() {
             "pretrained_cfg": {"input_size": [3, 224, 192], "interpolation": "bilinear", "crop_pct": 0.95, "num_classes": 1000,
                                "mean": [0, 0, 0], "std": [1, 1, 1]}}"#,
     );
-    let preprocess =
-        Preprocess { size: [224, 192], mean: [0.1, 0.2, 0.3], std: [1.0; 3], interpolation: Interpolation::Bilinear, crop_pct: 0.95 };
+    let preprocess = Preprocess {
+        size: [224, 192],
+        mean: [0.1, 0.2, 0.3],
+        std: [1.0; 3],
+        interpolation: Interpolation::Bilinear,
+        crop_pct: 0.95,
+        ..Preprocess::default()
+    };
     let expected = Config {
         architecture: Some("ghostnet_050".into()),
         stem_stride: None,
         num_classes: Some(2),
         labels: Some(vec!["tench".into(), "n01443537".into()]),
+        label_names: Some(vec!["n01440764".into(), "n01443537".into()]),
         preprocess: Some(preprocess),
         test_top1: None,
     };
@@ -295,6 +350,28 @@ fn config_json_fills_what_the_metadata_leaves_open() {
         let text = message(Checkpoint::open(&weights));
         assert!(text.starts_with(&file.display().to_string()) && text.contains(part), "{text}");
     }
+    // Names by number, and what else changes pixels: honoured, or refused by name.
+    folder.file(
+        "config.json",
+        r#"{"label_names": {"1": "b", "0": "a"}, "label_descriptions": {"b": "bee"}, "input_size": [3, 8, 8],
+        "test_input_size": [3, 9, 10], "crop_pct": 0.5, "test_crop_pct": 1.0, "pretrained_cfg": {"crop_mode": "squash"}}"#,
+    );
+    let config = Checkpoint::open(&weights).unwrap().config().clone();
+    assert_eq!(config.labels, Some(vec!["a".into(), "bee".into()]));
+    assert_eq!(config.label_names, Some(vec!["a".into(), "b".into()]));
+    let preprocess = config.preprocess.unwrap();
+    assert_eq!((preprocess.size, preprocess.crop_pct, preprocess.crop_mode), ([9, 10], 1.0, CropMode::Squash));
+    for (text, part) in [
+        (r#"{"crop_mode": "border"}"#, "crop_mode is \"border\", not center or squash"),
+        (r#"{"label_names": {"0": "a", "2": "b"}}"#, "label_names is"),
+        (r#"{"in_chans": 1}"#, "in_chans is 1, not 3"),
+        (r#"{"pretrained_cfg": {"input_space": "BGR"}}"#, "input_space is \"BGR\", not \"RGB\""),
+        (r#"{"input_range": [0, 255]}"#, "input_range is [0,255], not [0,1]"),
+    ] {
+        folder.file("config.json", text);
+        let text = message(Checkpoint::open(&weights));
+        assert!(text.contains(part), "{text}");
+    }
     for unrelated in ["[1, 2]", r#"{"dependencies": {}}"#] {
         folder.file("config.json", unrelated);
         assert_eq!(Checkpoint::open(&weights).unwrap().config().num_classes, None);
@@ -314,6 +391,7 @@ fn what_is_written_is_read_back() {
         stem_stride: Some(2),
         num_classes: Some(2),
         labels: Some(vec!["a \"quoted\" name".into(), "日本".into()]),
+        label_names: None,
         preprocess: Some(Preprocess { mean: [0.1, 0.2, 1e-7], ..Preprocess::default() }),
         test_top1: Some(0.9),
     };
@@ -428,8 +506,106 @@ mod pth {
     }
 
     #[test]
-    fn memory_holds_safetensors_only() {
+    fn a_checkpoint_in_memory_is_read_as_a_file_is() {
         let bytes = std::fs::read(fixture("zip.pth")).unwrap();
-        assert!(message(Checkpoint::from_bytes("memory", &bytes)).contains("read from a file only"));
+        assert_eq!(Checkpoint::from_bytes("memory", &bytes).unwrap().names().count(), 6);
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
+    }
+
+    /// A float tensor of a storage of so many elements, as `torch.save` pickles it.
+    fn float(key: &str, count: u8) -> Vec<u8> {
+        let storage = [b"(".to_vec(), text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text(key), text("cpu"), vec![b'K', count]];
+        let shape = [b"NtQK\0(K", &[count][..], b"t(K\x01t\x89ccollections\nOrderedDict\n)RtR"].concat();
+        [b"ctorch._utils\n_rebuild_tensor_v2\n(".to_vec(), storage.concat(), shape].concat()
+    }
+
+    /// A file, without an archive, of a pickle that uses the float storages `0` and `1`, each of
+    /// which holds its number.
+    fn file(root: &[u8]) -> Vec<u8> {
+        let keys = ["0", "1"].into_iter().filter(|key| root.windows(6).any(|window| window == text(key)));
+        let keys: Vec<&str> = keys.collect();
+        let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.";
+        let system = [b"\x80\x02}".to_vec(), text("little_endian"), b"\x88s.".to_vec()].concat();
+        let list = [b"\x80\x02](".to_vec(), keys.iter().flat_map(|key| text(key)).collect(), b"e.".to_vec()].concat();
+        let storage = |key: &&str| [&1u64.to_le_bytes()[..], &key.parse::<f32>().unwrap().to_le_bytes()].concat();
+        let storages: Vec<u8> = keys.iter().flat_map(storage).collect();
+        [&magic[..], &system, b"\x80\x02", root, b".", &list, &storages].concat()
+    }
+
+    fn dict(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        [b"}(".to_vec(), entries.iter().flat_map(|(key, value)| [text(key), value.clone()].concat()).collect(), b"u".to_vec()].concat()
+    }
+
+    #[test]
+    fn containers_and_wrappers_are_taken_off_in_the_order_of_timm() {
+        let one = |name: &str, key: &str| dict(&[(name, float(key, 1))]);
+        for (root, value, taken) in [
+            (dict(&[("state_dict", one("w", "0")), ("epoch", b"K\x03".to_vec())]), 0.0, Some("state_dict")),
+            (dict(&[("state_dict", one("w", "0")), ("state_dict_ema", one("w", "1"))]), 1.0, Some("state_dict_ema")),
+            (dict(&[("model", one("w", "0")), ("model_ema", one("module.w", "1"))]), 1.0, Some("model_ema")),
+            (dict(&[("params", one("w", "0")), ("params_ema", one("w", "1"))]), 1.0, Some("params_ema")),
+            (dict(&[("weights", one("w", "0")), ("net", one("w", "1"))]), 1.0, Some("net")),
+            (dict(&[("model_state_dict", one("module._orig_mod.w", "1")), ("optimizer", one("w", "0"))]), 1.0, Some("model_state_dict")),
+            (dict(&[("model", dict(&[("state_dict", one("w", "1"))]))]), 1.0, Some("model.state_dict")),
+            (one("_orig_mod.module.backbone.net.model.w", "1"), 1.0, None),
+        ] {
+            let checkpoint = Checkpoint::from_bytes("memory", &file(&root)).unwrap();
+            assert_eq!(checkpoint.names().collect::<Vec<_>>(), ["w"]);
+            assert_eq!(checkpoint.get("w").unwrap().data[..], [value]);
+            let notes = taken.map(|taken| format!("the weights are those under `{taken}`"));
+            assert_eq!(checkpoint.notes().first(), notes.as_ref());
+        }
+    }
+
+    #[test]
+    fn what_training_leaves_in_a_checkpoint_is_passed_over() {
+        // Of classes that extend dict and list, a deque, a set, a tuple and a number as keys, a
+        // complex number, and an object whose class nobody knows.
+        let extras: &[&[u8]] = &[
+            b"cmine\nConfig\n)\x81(X\x01\0\0\0aK\x01u}b",
+            b"cmine\nHistory\n)\x81(K\x01K\x02e",
+            b"ccollections\ndeque\n)R(K\x01e",
+            b"c__builtin__\nset\n](K\x01e\x85R",
+            b"}(K\x01K\x02\x86K\x03K\x04K\x05u",
+            b"c__builtin__\ncomplex\nG\0\0\0\0\0\0\0\0G\0\0\0\0\0\0\0\0\x86R",
+            b"ccollections\nCounter\n}X\x01\0\0\0aK\x01s\x85R",
+            b"cargparse\nNamespace\n)\x81}X\x01\0\0\0aNsb",
+        ];
+        let mut entries = vec![("w", float("0", 1)), ("conv.total_ops", float("1", 1)), ("total_params", float("1", 1))];
+        entries.extend([("bn.num_batches_tracked", float("1", 1)), ("head_dist.weight", float("1", 1))]);
+        entries.extend(extras.iter().map(|extra| ("extra", extra.to_vec())));
+        let checkpoint = Checkpoint::from_bytes("memory", &file(&dict(&entries))).unwrap();
+        assert_eq!(checkpoint.names().collect::<Vec<_>>(), ["w"]);
+        assert_eq!(checkpoint.notes(), ["4 tensors that only training uses are passed over"]);
+        // A state dict may itself be of such a class, or an ordered dict of a list of pairs.
+        let own = [&b"cmine\nState\n)\x81("[..], &text("w"), &float("1", 1), b"u"].concat();
+        let pairs = [&b"ccollections\nOrderedDict\n](]("[..], &text("w"), &float("1", 1), b"ee\x85R"].concat();
+        for root in [own, pairs] {
+            assert_eq!(Checkpoint::from_bytes("memory", &file(&root)).unwrap().get("w").unwrap().data[..], [1.0]);
+        }
+    }
+
+    #[test]
+    fn pickles_without_end_are_refused_in_little_time() {
+        let start = std::time::Instant::now();
+        // Values, marks, and what is kept; each more often than any file of this length has.
+        for operations in [&b"]"[..], b"(", b"N\x85", b"NN\x86", b"N2", b"K\x01", b"N\x94", b"}q\0"] {
+            let pickle = [b"\x80\x04", &operations.repeat(10 << 20)[..], b"."].concat();
+            message(Checkpoint::from_bytes("memory", &pickle));
+        }
+        // A dict that is in itself, and dicts that hold the last twice each.
+        let circle = b"\x80\x02}q\0X\x01\0\0\0ah\0s.".to_vec();
+        let mut twice = b"\x80\x02}q\0".to_vec();
+        for at in 0..60u8 {
+            twice.extend([b"}(X\x01\0\0\0ah", &[at][..], b"X\x01\0\0\0bh", &[at], b"uq", &[at + 1]].concat());
+        }
+        twice.push(b'.');
+        for pickle in [circle, twice] {
+            assert!(message(Checkpoint::from_bytes("memory", &pickle)).contains("in each other without end"));
+        }
+        assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
     }
 }

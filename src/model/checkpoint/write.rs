@@ -4,7 +4,7 @@ use super::{Checkpoint, Config, Tensor, quoted};
 use crate::{
     error::{Error, Result},
     file,
-    image_input::Preprocess,
+    image_input::{CropMode, Preprocess},
     json::Value,
 };
 use half::f16;
@@ -33,13 +33,17 @@ impl Config {
         say("architecture", self.architecture.clone());
         say("stem_stride", self.stem_stride.map(|stride| stride.to_string()));
         say("num_classes", self.num_classes.map(|count| count.to_string()));
-        say("labels", self.labels.as_ref().map(|labels| Value::List(labels.iter().cloned().map(Value::Text).collect()).to_string()));
-        if let Some(Preprocess { size: [h, w], mean, std, interpolation, crop_pct }) = &self.preprocess {
+        say(
+            "labels",
+            self.labels.as_ref().map(|labels| Value::List(labels.iter().map(|label| Value::Text(label.into())).collect()).to_string()),
+        );
+        if let Some(Preprocess { size: [h, w], mean, std, interpolation, crop_pct, crop_mode }) = &self.preprocess {
             say("input_size", Some(format!("[3, {h}, {w}]")));
             say("mean", Some(format!("{mean:?}")));
             say("std", Some(format!("{std:?}")));
             say("interpolation", Some(interpolation.name().into()));
             say("crop_pct", Some(crop_pct.to_string()));
+            say("crop_mode", (*crop_mode != CropMode::default()).then(|| crop_mode.name().into()));
         }
         say("test_top1", self.test_top1.map(|share| share.to_string()));
         metadata
@@ -67,10 +71,9 @@ pub(in crate::model) struct Stored<'a> {
 /// The bytes of a safetensors file, the same for the same tensors and metadata. The wider elements
 /// come first, so that all are aligned.
 pub(in crate::model) fn serialize(tensors: &[Stored<'_>], metadata: Vec<(String, String)>) -> Vec<u8> {
-    let text = |text: &str| Value::Text(text.into());
-    let whole = |number: usize| Value::Number(number.to_string());
-    let metadata = metadata.into_iter().map(|(key, value)| (key, Value::Text(value))).collect();
-    let mut fields = vec![("__metadata__".to_string(), Value::Object(metadata))];
+    let whole = |number: usize| Value::Number(number.to_string().into());
+    let metadata = metadata.into_iter().map(|(key, value)| (key.into(), Value::Text(value.into()))).collect();
+    let mut fields = vec![("__metadata__".into(), Value::Object(metadata))];
     let mut data = Vec::new();
     for dtype in ["F32", "F16"] {
         for tensor in tensors.iter().filter(|tensor| tensor.dtype == dtype) {
@@ -80,11 +83,11 @@ pub(in crate::model) fn serialize(tensors: &[Stored<'_>], metadata: Vec<(String,
                 _ => data.extend(tensor.data.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes())),
             }
             let said = [
-                ("dtype", text(dtype)),
+                ("dtype", Value::Text(dtype.into())),
                 ("shape", Value::List(tensor.shape.iter().map(|&side| whole(side)).collect())),
                 ("data_offsets", Value::List(vec![whole(start), whole(data.len())])),
             ];
-            fields.push((tensor.name.into(), Value::Object(said.map(|(key, value)| (key.to_string(), value)).into())));
+            fields.push((tensor.name.into(), Value::Object(said.map(|(key, value)| (key.into(), value)).into())));
         }
     }
     let mut header = Value::Object(fields).to_string();

@@ -123,6 +123,9 @@ pub struct GhostNet {
 }
 
 impl GhostNet {
+    /// The tensor by which a file is found to hold one, whatever stands before its names.
+    pub(in crate::model) const FIRST_TENSOR: &str = "conv_stem.weight";
+
     /// GhostNet of a width with the paper's s = 2 and d = 3, a stem of stride 2 and 1000 classes.
     pub fn new(width: f64) -> Self {
         Self { version: Version::V1, width, classes: 1000, stem_stride: 2, ratio: 2, cheap_kernel: 3, merged: false }

@@ -71,6 +71,9 @@ pub(crate) fn named(name: &str) -> Result<Box<dyn Family>> {
     Err(Error::Model(format!("no network is called `{name}`; there are {}", names().collect::<Vec<_>>().join(", "))))
 }
 
+/// A tensor that each family's networks have, by which a prefix of their names is found.
+pub(super) const FIRST_TENSORS: [&str; 1] = [GhostNet::FIRST_TENSOR];
+
 /// The network whose weights these are: the one that the file names, or that the shapes of its
 /// weights tell.
 pub(super) fn of(checkpoint: &Checkpoint) -> Result<Box<dyn Family>> {
@@ -81,7 +84,7 @@ pub(super) fn of(checkpoint: &Checkpoint) -> Result<Box<dyn Family>> {
             (Some(network), ..) => Box::new(network),
             (_, Some(network), _) => Box::new(network),
             (.., Some(network)) => Box::new(network),
-            _ => return Err(fail("its tensors are of no network that has a name".into())),
+            _ => return Err(fail(format!("its tensors are of no network that has a name; {}", checkpoint.holds()))),
         },
     };
     network.fit(checkpoint)?;
@@ -93,7 +96,7 @@ fn classes_of(checkpoint: &Checkpoint, layer: &str) -> Result<usize> {
     let fail = |what: String| Error::weights(checkpoint.file(), what);
     let name = format!("{layer}.weight");
     let classes = checkpoint.shape(&name).and_then(|shape| shape.first().copied());
-    let classes = classes.ok_or_else(|| fail(format!("no tensor `{name}`: a network without its classifier")))?;
+    let classes = classes.ok_or_else(|| fail(format!("no tensor `{name}`: a network without its classifier; {}", checkpoint.holds())))?;
     match checkpoint.config().num_classes {
         Some(stated) if stated != classes => Err(fail(format!("num_classes is {stated}, `{name}` has {classes} rows"))),
         _ if classes == 0 => Err(fail(format!("`{name}` has no rows"))),

@@ -1,0 +1,228 @@
+//! Bytes from outside, changed at random: nothing that reads them panics, takes long, or takes more
+//! memory than eight times their length and 64 MB.
+#![cfg(all(feature = "decode", feature = "hub", feature = "pth"))]
+
+#[path = "../fuzz/targets.rs"]
+#[allow(dead_code)]
+mod targets;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    panic::catch_unwind,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+use targets::TARGETS;
+
+/// The system's allocator, with a count of what is taken.
+struct Counting;
+
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+fn take(bytes: usize) {
+    MOST.fetch_max(TAKEN.fetch_add(bytes, Relaxed) + bytes, Relaxed);
+}
+
+// SAFETY: everything is the system's allocator's; only counts are added.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        take(layout.size());
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        take(layout.size());
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        TAKEN.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        TAKEN.fetch_sub(layout.size(), Relaxed);
+        take(size);
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What one input took.
+struct Cost {
+    bytes: usize,
+    time: Duration,
+}
+
+fn cost(work: impl FnOnce()) -> Cost {
+    let (before, start) = (TAKEN.load(Relaxed), Instant::now());
+    MOST.store(before, Relaxed);
+    work();
+    Cost { bytes: MOST.load(Relaxed).saturating_sub(before), time: start.elapsed() }
+}
+
+/// What is wrong with what a target does with these bytes.
+fn fault(run: fn(&[u8]), bytes: &[u8]) -> Option<String> {
+    let mut panicked = false;
+    let cost = cost(|| panicked = catch_unwind(|| run(bytes)).is_err());
+    if panicked {
+        Some("panics".into())
+    } else if cost.bytes > 8 * bytes.len() + (64 << 20) {
+        Some(format!("takes {} bytes", cost.bytes))
+    } else if cost.time > Duration::from_secs(2) {
+        Some(format!("takes {:?}", cost.time))
+    } else {
+        None
+    }
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Below `end`, or 0.
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+}
+
+/// Longer inputs only take longer.
+const LONGEST: usize = 1 << 13;
+
+fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
+    const NUMBERS: [u64; 12] = [0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0xffff_ffff, 1 << 31, i64::MAX as u64, u64::MAX];
+    const TEXTS: [&[u8]; 12] = [b"\"", b"[", b"{", b"]", b"}", b"\0", b"-1", b"1e999", b"18446744073709551615", b"0.", b"\\u0000", b"\xff"];
+    let mut bytes = seeds[random.below(seeds.len())].clone();
+    for _ in 0..1 + random.below(6) {
+        let at = random.below(bytes.len() + 1);
+        let rest = bytes.len() - at;
+        match random.below(11) {
+            0 if rest > 0 => bytes[at] ^= 1 << random.below(8),
+            1 if rest > 0 => bytes[at] = random.next() as u8,
+            2 => bytes.truncate(at),
+            3 => drop(bytes.drain(at..at + random.below(rest.min(32) + 1))),
+            4 => {
+                let copy = bytes[at..at + random.below(rest.min(256) + 1)].to_vec();
+                let to = random.below(bytes.len() + 1);
+                bytes.splice(to..to, copy.repeat(1 + random.below(4)));
+            }
+            5..=7 => {
+                let width = [1, 2, 4, 8][random.below(4)].min(rest);
+                let number = NUMBERS[random.below(NUMBERS.len())];
+                let number =
+                    if random.below(2) == 0 { number.to_le_bytes() } else { number.rotate_left(64 - 8 * width as u32 % 64).to_be_bytes() };
+                bytes[at..at + width].copy_from_slice(&number[..width]);
+            }
+            8 => {
+                let text = TEXTS[random.below(TEXTS.len())];
+                bytes.splice(at..at + random.below(rest.min(4) + 1), text.iter().copied());
+            }
+            9 => {
+                let other = &seeds[random.below(seeds.len())];
+                let from = random.below(other.len());
+                bytes.splice(at.., other[from..].iter().copied());
+            }
+            _ => {
+                let byte = random.next() as u8;
+                bytes.splice(at..at, std::iter::repeat_n(byte, random.below(64)));
+            }
+        }
+        bytes.truncate(LONGEST);
+    }
+    // The header of a safetensors file, as long as it says.
+    if bytes.get(8) == Some(&b'{') && random.below(4) > 0 {
+        let end = bytes.iter().rposition(|byte| *byte == b'}').unwrap_or(8);
+        let length = end.saturating_sub(7) as u64;
+        bytes[..8].copy_from_slice(&length.to_le_bytes());
+    }
+    bytes
+}
+
+/// What once made trouble.
+const FOUND: [(&str, &str); 2] = [
+    (
+        "onnx",
+        "08083a4b0a0c0a0178120179220452656c751201675a1b0a017812160a14080112100a0208010a0208030a0208040a020804621b0a017900000a14080112\
+         100a0208010a0208030a0208040a02080442021011",
+    ),
+    (
+        "graph",
+        "5edc0131653939ff00fffb02d1d1d1d1d1d1d1d1d1d1d1d100030000ffff0000010101010000000000000000d1d1ffff7f000000d1d1d1d1ffff7f000000\
+         d1d1d1d1eaeaeaeaeaeaeaf5f5f5f5f5",
+    ),
+];
+
+#[test]
+fn what_once_made_trouble_makes_none() {
+    for (name, hex) in FOUND {
+        let digits: Vec<u8> = hex.chars().map(|digit| digit.to_digit(16).unwrap() as u8).collect();
+        let bytes: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect();
+        targets::run(name, &bytes);
+    }
+}
+
+/// Seconds for all targets together; GHOSTNET_FUZZ_SECONDS says more.
+const SECONDS: f64 = 18.0;
+
+#[test]
+fn no_input_makes_trouble() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<f64>().ok());
+    let seconds = number("GHOSTNET_FUZZ_SECONDS").unwrap_or(SECONDS);
+    let mut random = Random(number("GHOSTNET_FUZZ_SEED").unwrap_or(1.0) as u64);
+    let only = std::env::var("GHOSTNET_FUZZ_TARGET").ok();
+    let targets: Vec<_> = TARGETS.iter().filter(|target| only.as_ref().is_none_or(|only| *only == target.name)).collect();
+    let mut faults = Vec::new();
+    for target in &targets {
+        let mut seeds = (target.seeds)();
+        let end = Instant::now() + Duration::from_secs_f64(seconds / targets.len() as f64);
+        let mut runs = 0;
+        let mut check = |bytes: &[u8]| {
+            if let Some(what) = fault(target.run, bytes) {
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                faults.push(format!("{}: {what}: {hex}", target.name));
+            }
+        };
+        // What is made once for all inputs is none's.
+        seeds.iter().for_each(|seed| (target.run)(seed));
+        seeds.iter().for_each(|seed| check(seed));
+        while Instant::now() < end {
+            let bytes = mutate(&mut random, &seeds);
+            check(&bytes);
+            runs += 1;
+            // Changes add up.
+            if random.below(16) == 0 && seeds.len() < 256 {
+                seeds.push(bytes);
+            }
+        }
+        println!("{}: {runs} inputs", target.name);
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults[..faults.len().min(10)].join("\n"));
+}
+
+#[test]
+#[ignore = "writes files: fuzz/seeds.sh"]
+fn seeds_are_written() {
+    let folder = std::path::PathBuf::from(std::env::var_os("GHOSTNET_SEEDS").expect("GHOSTNET_SEEDS names a folder"));
+    for target in TARGETS {
+        let folder = folder.join(target.name);
+        std::fs::create_dir_all(&folder).unwrap();
+        for (at, seed) in (target.seeds)().iter().enumerate() {
+            std::fs::write(folder.join(at.to_string()), seed).unwrap();
+        }
+    }
+}
