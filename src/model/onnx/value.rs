@@ -224,7 +224,7 @@ impl Value {
             match (axis.len, len) {
                 (have, wanted) if have == wanted => {}
                 (1, _) => *axis = Axis { len, channels: 0, pixels: 0 },
-                _ => return Err(format!("shapes {} and {} do not go together", Sides(&self.dims()), Sides(&dims))),
+                _ => return Err(format!("shapes {} and {} do not go together", Sides(&self.dims()), Sides(dims))),
             }
         }
         Ok(made)

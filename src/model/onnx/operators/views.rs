@@ -78,13 +78,13 @@ pub(super) fn reshaped(import: &mut Import<'_>, x: &Value, dims: &[usize]) -> Ma
         return Ok(vec![made]);
     }
     if total(dims.iter().copied()) != x.count() {
-        return Err(format!("{} cannot become {}", Sides(&x.dims()), Sides(&dims)));
+        return Err(format!("{} cannot become {}", Sides(&x.dims()), Sides(dims)));
     }
     let in_order = match x.numbers() {
         Some(numbers) => Value::constant(&x.dims(), numbers),
         None => import.in_order(x)?,
     };
-    in_order.reshaped(dims).map(|made| vec![made]).ok_or_else(|| format!("{} cannot become {}", Sides(&x.dims()), Sides(&dims)))
+    in_order.reshaped(dims).map(|made| vec![made]).ok_or_else(|| format!("{} cannot become {}", Sides(&x.dims()), Sides(dims)))
 }
 
 pub(super) fn reshape(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
