@@ -31,14 +31,15 @@ pub fn values(name: &str, seed: u64, shape: &[usize]) -> Vec<f32> {
 
 /// The same, with filters of another gain.
 pub(crate) fn values_of(name: &str, seed: u64, shape: &[usize], gain: f64) -> Vec<f32> {
-    let u = uniform(name, seed, shape.iter().product());
-    match name.rsplit('.').next() {
-        Some("input") => u.map(|u| (2.0 * u - 1.0) * 3.0).collect(),
+    // Each is (u + by) * factor, where the sum is exact.
+    let (by, factor) = match name.rsplit('.').next() {
+        Some("input") => (-0.5, 6.0),
         Some("weight") if shape.len() > 1 => {
             let bound = (gain / shape[1..].iter().product::<usize>() as f64).sqrt() as f32;
-            u.map(|u| (2.0 * u - 1.0) * bound).collect()
+            (-0.5, 2.0 * bound)
         }
-        Some("weight" | "running_var") => u.map(|u| 0.5 + u).collect(),
-        _ => u.map(|u| (u - 0.5) * 0.2).collect(),
-    }
+        Some("weight" | "running_var") => (0.5, 1.0),
+        _ => (-0.5, 0.2),
+    };
+    uniform(name, seed, shape.iter().product()).map(|u| (u + by) * factor).collect()
 }

@@ -19,57 +19,53 @@ pub(super) fn scale_and_shift(graph: &Graph, id: NodeId) -> (Vec<f64>, Vec<f64>)
 pub(super) fn run(graph: &mut Graph) -> usize {
     each(graph, |graph, id, uses| {
         let node = graph.node(id).clone();
-        let Op::BatchNorm { bias, .. } = node.op else { return false };
+        let Op::BatchNorm { bias: shift_of, .. } = node.op else { return false };
         let channels = graph.channels(id);
         let (scale, shift) = scale_and_shift(graph, id);
         let vector = |graph: &Graph, values: Vec<f64>| Constant {
-            name: graph.constant(bias).name.clone(),
+            name: graph.constant(shift_of).name.clone(),
             shape: vec![channels],
             data: values.into_iter().map(|v| v as f32).collect(),
         };
 
-        let source = graph.node(node.inputs[0]).clone();
-        let scaled = |graph: &mut Graph, weight: ConstId, old: Option<ConstId>| {
-            let filters = graph.constant(weight);
+        let mut source = graph.node(node.inputs[0]).clone();
+        let folded = match &mut source.op {
+            Op::Conv(conv) if !conv.gate && !conv.residual && !conv.pool && conv.activation == Activation::Identity => {
+                Some((&mut conv.weight, &mut conv.bias))
+            }
+            Op::Linear { weight, bias, activation: Activation::Identity } => Some((weight, bias)),
+            _ => None,
+        };
+        let folded = folded.filter(|_| uses[node.inputs[0].0] == 1);
+        if let Some((weight, bias)) = folded {
+            let filters = graph.constant(*weight);
             let per_channel = filters.data.len() / channels;
             let data = filters.data.iter().enumerate().map(|(i, &w)| (f64::from(w) * scale[i / per_channel]) as f32).collect();
             let filters = Constant { name: filters.name.clone(), shape: filters.shape.clone(), data };
-            let old = |c: usize| old.map_or(0.0, |b| f64::from(graph.constant(b).data[c]));
+            let old = |c: usize| bias.map_or(0.0, |bias| f64::from(graph.constant(bias).data[c]));
             let shift = vector(graph, (0..channels).map(|c| old(c) * scale[c] + shift[c]).collect());
-            (graph.push_constant(filters), graph.push_constant(shift))
-        };
-        let is_alone = uses[node.inputs[0].0] == 1;
-        match source.op {
-            Op::Conv(conv) if is_alone && !conv.gate && !conv.residual && !conv.pool && conv.activation == Activation::Identity => {
-                let (weight, bias) = scaled(graph, conv.weight, conv.bias);
-                graph.replace(id, source.name, Op::Conv(Conv { weight, bias: Some(bias), ..conv }), source.inputs);
+            *weight = graph.push_constant(filters);
+            *bias = Some(graph.push_constant(shift));
+            graph.replace(id, source.name, source.op, source.inputs);
+        // Zeros around the map stay zeros.
+        } else if shift.iter().all(|shift| *shift == 0.0) && only_convolved(graph, id, uses) {
+            for user in users(graph, id) {
+                let Op::Conv(conv) = graph.node(user).op.clone() else { continue };
+                let filters = graph.constant(conv.weight);
+                let [c_out, of_group] = [filters.shape[0], filters.shape[1]];
+                let taps = filters.data.len() / (c_out * of_group).max(1);
+                let channel = |at: usize| at / (taps * of_group) / (c_out / conv.groups) * of_group + at / taps % of_group;
+                let data = filters.data.iter().enumerate().map(|(at, &w)| (f64::from(w) * scale[channel(at)]) as f32).collect();
+                let filters = Constant { name: filters.name.clone(), shape: filters.shape.clone(), data };
+                let weight = graph.push_constant(filters);
+                let (name, inputs) = (graph.node(user).name.clone(), node.inputs.clone());
+                graph.replace(user, name, Op::Conv(Conv { weight, ..conv }), inputs);
             }
-            Op::Linear { weight, bias, activation: Activation::Identity } if is_alone => {
-                let (weight, bias) = scaled(graph, weight, bias);
-                let activation = Activation::Identity;
-                graph.replace(id, source.name, Op::Linear { weight, bias: Some(bias), activation }, source.inputs);
-            }
-            // Zeros around the map stay zeros.
-            _ if shift.iter().all(|shift| *shift == 0.0) && only_convolved(graph, id, uses) => {
-                for user in users(graph, id) {
-                    let Op::Conv(conv) = graph.node(user).op.clone() else { continue };
-                    let filters = graph.constant(conv.weight);
-                    let [c_out, of_group] = [filters.shape[0], filters.shape[1]];
-                    let taps = filters.data.len() / (c_out * of_group).max(1);
-                    let channel = |at: usize| at / (taps * of_group) / (c_out / conv.groups) * of_group + at / taps % of_group;
-                    let data = filters.data.iter().enumerate().map(|(at, &w)| (f64::from(w) * scale[channel(at)]) as f32).collect();
-                    let filters = Constant { name: filters.name.clone(), shape: filters.shape.clone(), data };
-                    let weight = graph.push_constant(filters);
-                    let (name, inputs) = (graph.node(user).name.clone(), node.inputs.clone());
-                    graph.replace(user, name, Op::Conv(Conv { weight, ..conv }), inputs);
-                }
-            }
-            _ => {
-                let scale = Constant { shape: vec![channels, 1, 1, 1], ..vector(graph, scale) };
-                let shift = vector(graph, shift);
-                let (weight, bias) = (graph.push_constant(scale), graph.push_constant(shift));
-                graph.replace(id, node.name, Op::Conv(Conv::new(weight).bias(bias).groups(channels)), node.inputs);
-            }
+        } else {
+            let scale = Constant { shape: vec![channels, 1, 1, 1], ..vector(graph, scale) };
+            let shift = vector(graph, shift);
+            let (weight, bias) = (graph.push_constant(scale), graph.push_constant(shift));
+            graph.replace(id, node.name, Op::Conv(Conv::new(weight).bias(bias).groups(channels)), node.inputs);
         }
         true
     })

@@ -95,16 +95,10 @@ type Branch = ([String; 2], Filters);
 
 /// Parallel branches of an input, added up: convolutions, and with `skip` a normalisation of the
 /// input itself. So they are trained; a pass makes one convolution of them.
-pub(super) fn branches(
-    b: &mut Builder<'_, '_>,
-    name: &str,
-    input: NodeId,
-    convs: impl IntoIterator<Item = Branch>,
-    skip: Option<&str>,
-) -> Result<NodeId> {
+pub(super) fn branches(b: &mut Builder<'_, '_>, name: &str, input: NodeId, convs: &[Branch], skip: Option<&str>) -> Result<NodeId> {
     let mut parts = Vec::new();
     for ([conv, norm], filters) in convs {
-        parts.push(b.conv_norm([&conv, &norm], input, filters)?);
+        parts.push(b.conv_norm([conv, norm], input, *filters)?);
     }
     parts.extend(skip.map(|norm| b.batch_norm(norm, input)).transpose()?);
     let (last, mut sum) = (parts.len() - 1, parts[0]);
@@ -117,11 +111,13 @@ pub(super) fn branches(
 
 /// GhostNetV3's branches: three alike, called `NAME_rpr_conv.N`, and with `scale` a 1x1 one,
 /// `NAME_rpr_scale`.
-pub(super) fn alike(name: &str, filters: Filters, scale: bool) -> impl Iterator<Item = Branch> {
-    let named = |name: String| [format!("{name}.conv"), format!("{name}.bn1")];
-    let scale = scale.then(|| (named(format!("{name}_rpr_scale")), filters.kernel([1, 1])));
-    let name = name.to_string();
-    (0..3).map(move |at| (named(format!("{name}_rpr_conv.{at}")), filters)).chain(scale)
+pub(super) fn alike(name: &str, filters: Filters, scale: bool) -> Vec<Branch> {
+    let branch = |part: String, filters| ([format!("{name}_rpr_{part}.conv"), format!("{name}_rpr_{part}.bn1")], filters);
+    let mut branches: Vec<Branch> = (0..3).map(|at| branch(format!("conv.{at}"), filters)).collect();
+    if scale {
+        branches.push(branch("scale".into(), filters.kernel([1, 1])));
+    }
+    branches
 }
 
 /// A module of GhostNetV3 (Liu et al., 2024, arXiv 2404.11202, section 3.2): GhostNet's, trained
@@ -132,12 +128,12 @@ pub(super) fn branched(b: &mut Builder<'_, '_>, input: NodeId, [c_in, c_out]: [u
     let activate = |b: &mut Builder<'_, '_>, name, x| if relu { b.activate(name, x, Activation::Relu) } else { Ok(x) };
     let x = match merged {
         true => b.conv_of("primary_conv", "primary_conv.0", input, primary.bias())?,
-        false => branches(b, "primary_conv", input, alike("primary", primary, false), None)?,
+        false => branches(b, "primary_conv", input, &alike("primary", primary, false), None)?,
     };
     let x = activate(b, "primary_activation", x)?;
     let y = match merged {
         true => b.conv_of("cheap_operation", "cheap_operation.0", x, cheap.bias())?,
-        false => branches(b, "cheap_operation", x, alike("cheap", cheap, true), Some("cheap_rpr_skip"))?,
+        false => branches(b, "cheap_operation", x, &alike("cheap", cheap, true), Some("cheap_rpr_skip"))?,
     };
     let y = activate(b, "cheap_activation", y)?;
     let all = b.add("concat", Op::Concat, &[x, y])?;
@@ -157,7 +153,7 @@ pub(super) fn rep_ghost(b: &mut Builder<'_, '_>, input: NodeId, [c_in, c_out]: [
         true => b.conv("cheap_operation", x, cheap.bias())?,
         false => {
             let conv = ["cheap_operation.0".to_string(), "cheap_operation.1".to_string()];
-            branches(b, "cheap_operation", x, [(conv, cheap)], Some("fusion_bn.0"))?
+            branches(b, "cheap_operation", x, &[(conv, cheap)], Some("fusion_bn.0"))?
         }
     };
     if relu { b.activate("relu", x, Activation::Relu) } else { Ok(x) }

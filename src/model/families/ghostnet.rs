@@ -10,7 +10,7 @@ use crate::{
     model::{
         builder::{Builder, Filters, Source},
         checkpoint::Checkpoint,
-        families::{Family, classes_of, make_divisible},
+        families::{Family, classes_of, make_divisible, untagged},
         formula,
     },
     text::decimal,
@@ -162,8 +162,8 @@ impl GhostNet {
     }
 
     /// Names of those that have one.
-    pub(super) fn names() -> impl Iterator<Item = &'static str> {
-        NAMES.iter().map(|(name, ..)| *name)
+    pub(super) fn names() -> Vec<&'static str> {
+        NAMES.iter().map(|(name, ..)| *name).collect()
     }
 
     /// GhostNet of a name, which leaves open the classes and the stem's stride.
@@ -172,17 +172,32 @@ impl GhostNet {
         found.map(|(_, version, width)| Self::new(*width).version(*version))
     }
 
+    /// The one that the file names or its tensors tell, with what they say of the rest; `None` of
+    /// another family's.
+    pub(super) fn of(checkpoint: &Checkpoint) -> Result<Option<Self>> {
+        let config = checkpoint.config();
+        let network = match &config.architecture {
+            Some(name) => Self::named(untagged(name)),
+            None => Self::told_by(checkpoint)?,
+        };
+        let Some(network) = network else { return Ok(None) };
+        let merged = ["blocks.0.0.ghost1.primary_conv.0.bias", "blocks.0.0.ghost1.cheap_operation.weight"];
+        let merged = merged.iter().any(|tensor| checkpoint.get(tensor).is_some());
+        let (classes, stem_stride) = (classes_of(checkpoint, "classifier")?, config.stem_stride.unwrap_or(2));
+        Ok(Some(Self { classes, stem_stride, merged, ..network }))
+    }
+
     /// The one of which the modules' tensors and the stem's channels tell; `None` where there are
     /// no ghost modules.
-    pub(super) fn told_by(checkpoint: &Checkpoint) -> Result<Option<Self>> {
-        let has = |tensor: &str| checkpoint.get(&format!("blocks.{tensor}")).is_some();
-        let version = if has("0.0.ghost1.fusion_bn.0.weight") || has("0.0.ghost1.cheap_operation.weight") {
+    fn told_by(checkpoint: &Checkpoint) -> Result<Option<Self>> {
+        let has = |tensor: &str| checkpoint.get(tensor).is_some();
+        let version = if has("blocks.0.0.ghost1.fusion_bn.0.weight") || has("blocks.0.0.ghost1.cheap_operation.weight") {
             Version::RepGhost
-        } else if has("0.0.ghost1.primary_rpr_conv.0.conv.weight") || has("0.0.ghost1.primary_conv.0.bias") {
+        } else if has("blocks.0.0.ghost1.primary_rpr_conv.0.conv.weight") || has("blocks.0.0.ghost1.primary_conv.0.bias") {
             Version::V3
-        } else if has("2.0.ghost1.short_conv.0.weight") {
+        } else if has("blocks.2.0.ghost1.short_conv.0.weight") {
             Version::V2
-        } else if has("0.0.ghost1.primary_conv.0.weight") {
+        } else if has("blocks.0.0.ghost1.primary_conv.0.weight") {
             Version::V1
         } else {
             return Ok(None);
@@ -257,7 +272,7 @@ impl GhostNet {
             let filters = Filters::new(expansion, expansion, row.kernel).stride(row.stride).depthwise();
             x = match (self.version, self.merged) {
                 (Version::V3, true) => b.conv("conv_dw", x, filters.bias())?,
-                (Version::V3, false) => branches(b, "conv_dw", x, alike("dw", filters, true), None)?,
+                (Version::V3, false) => branches(b, "conv_dw", x, &alike("dw", filters, true), None)?,
                 _ => b.conv_norm(["conv_dw", "bn_dw"], x, filters)?,
             };
         }
@@ -304,14 +319,6 @@ impl Family for GhostNet {
 
     fn graph(&self, source: &mut Source<'_>) -> Result<Graph> {
         self.graph(source)
-    }
-
-    fn fit(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.classes = classes_of(checkpoint, "classifier")?;
-        self.stem_stride = checkpoint.config().stem_stride.unwrap_or(2);
-        let has = |tensor: &str| checkpoint.get(&format!("blocks.0.0.ghost1.{tensor}")).is_some();
-        self.merged = has("primary_conv.0.bias") || has("cheap_operation.weight");
-        Ok(())
     }
 
     fn gain(&self) -> f64 {

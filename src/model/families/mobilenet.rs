@@ -1,7 +1,7 @@
 //! MobileNetV2 (Sandler et al., CVPR 2018, table 2, arXiv 1801.04381) and MobileNetV3 (Howard et
 //! al., ICCV 2019, tables 1 and 2, arXiv 1905.02244), with timm's tensor names.
 
-use super::{Family, classes_of, make_divisible};
+use super::{Family, classes_of, make_divisible, untagged};
 use crate::{
     Result,
     graph::{Activation, Graph, NodeId, Op},
@@ -105,19 +105,26 @@ impl MobileNet {
         Self { table, classes: 1000 }
     }
 
-    pub(super) fn names() -> impl Iterator<Item = &'static str> {
-        TABLES.iter().map(|table| table.name)
+    pub(super) fn names() -> Vec<&'static str> {
+        TABLES.iter().map(|table| table.name).collect()
     }
 
     pub(super) fn named(name: &str) -> Option<Self> {
         TABLES.iter().find(|table| table.name == name).map(Self::new)
     }
 
-    /// The one of which the head's shape tells.
-    pub(super) fn told_by(checkpoint: &Checkpoint) -> Option<Self> {
-        let head = checkpoint.shape("conv_head.weight")?;
-        let is_of = |table: &&Table| head.starts_with(&table.head()) && checkpoint.get("blocks.0.0.conv_dw.weight").is_some();
-        TABLES.iter().find(is_of).map(Self::new)
+    /// The one that the file names or its head's shape tells; `None` of another family's.
+    pub(super) fn of(checkpoint: &Checkpoint) -> Result<Option<Self>> {
+        let network = match &checkpoint.config().architecture {
+            Some(name) => Self::named(untagged(name)),
+            None if checkpoint.get("blocks.0.0.conv_dw.weight").is_some() => {
+                let head = checkpoint.shape("conv_head.weight").unwrap_or_default();
+                TABLES.iter().find(|table| head.starts_with(&table.head())).map(Self::new)
+            }
+            None => None,
+        };
+        let Some(network) = network else { return Ok(None) };
+        Ok(Some(Self { classes: classes_of(checkpoint, "classifier")?, ..network }))
     }
 
     fn block(&self, b: &mut Builder<'_, '_>, input: NodeId, c: usize, row: &Row, stride: usize) -> Result<NodeId> {
@@ -160,11 +167,6 @@ impl Family for MobileNet {
 
     fn details(&self) -> String {
         format!("{} classes", self.classes)
-    }
-
-    fn fit(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.classes = classes_of(checkpoint, "classifier")?;
-        Ok(())
     }
 
     fn graph(&self, source: &mut Source<'_>) -> Result<Graph> {

@@ -2,15 +2,14 @@
 
 mod ghost_module;
 pub mod ghostnet;
+#[cfg(not(feature = "web_bench"))]
 pub mod mobilenet;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod plain;
 mod published;
 
 use super::{Source, checkpoint::Checkpoint, formula};
 use crate::{Error, Result, graph::Graph, image_input::Preprocess};
-use ghostnet::GhostNet;
-use mobilenet::MobileNet;
-use plain::Plain;
 pub use published::{Published, published};
 
 /// A network of a family.
@@ -30,14 +29,6 @@ pub trait Family {
     /// What `source` gives, and [`crate::Error::Shape`] where it cannot be built.
     fn graph(&self, source: &mut Source<'_>) -> Result<Graph>;
 
-    /// Takes from weights what the name leaves open.
-    ///
-    /// # Errors
-    /// [`crate::Error::Weights`] where they lack it.
-    fn fit(&mut self, _: &Checkpoint) -> Result<()> {
-        Ok(())
-    }
-
     /// How an image becomes its input, where nothing else says so.
     fn preprocess(&self) -> Preprocess {
         Preprocess::default()
@@ -50,45 +41,63 @@ pub trait Family {
     }
 }
 
-/// Names of all networks that have one.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    GhostNet::names().chain(MobileNet::names()).chain(Plain::names())
+/// What the families know of names and of weights, each asked in turn.
+macro_rules! families {
+    ($($(#[$only:meta])* $family:ty),+ $(,)?) => {
+        /// Names of all networks that have one.
+        pub(super) fn names() -> impl Iterator<Item = &'static str> {
+            let mut names = Vec::new();
+            $($(#[$only])* names.extend(<$family>::names());)+
+            names.into_iter()
+        }
+
+        fn known(name: &str) -> Option<Box<dyn Family>> {
+            $($(#[$only])* if let Some(network) = <$family>::named(name) { return Some(Box::new(network)); })+
+            None
+        }
+
+        fn owner(checkpoint: &Checkpoint) -> Result<Option<Box<dyn Family>>> {
+            $($(#[$only])* if let Some(network) = <$family>::of(checkpoint)? { return Ok(Some(Box::new(network))); })+
+            Ok(None)
+        }
+    };
+}
+
+families! {
+    ghostnet::GhostNet,
+    // Benches in a page are of GhostNets, and have a budget of bytes.
+    #[cfg(not(feature = "web_bench"))]
+    mobilenet::MobileNet,
+    // No page needs them by name: they are for comparison, and as one file they run there too.
+    #[cfg(not(target_arch = "wasm32"))]
+    plain::Plain,
+}
+
+/// A name without the tag of the training data that timm appends: `ghostnet_100.in1k`.
+fn untagged(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
 }
 
 /// The network of a name, with its usual classes.
 pub(crate) fn named(name: &str) -> Result<Box<dyn Family>> {
-    // timm appends the training data's tag: ghostnet_100.in1k.
-    let plain = name.split('.').next().unwrap_or(name);
-    if let Some(network) = GhostNet::named(plain) {
-        return Ok(Box::new(network));
-    }
-    if let Some(network) = MobileNet::named(plain) {
-        return Ok(Box::new(network));
-    }
-    if let Some(network) = Plain::named(plain) {
-        return Ok(Box::new(network));
-    }
-    Err(Error::Model(format!("no network is called `{name}`; there are {}", names().collect::<Vec<_>>().join(", "))))
+    known(untagged(name)).ok_or_else(|| unknown(name))
+}
+
+fn unknown(name: &str) -> Error {
+    Error::Model(format!("no network is called `{name}`; there are {}", names().collect::<Vec<_>>().join(", ")))
 }
 
 /// A tensor that each family's networks have, by which a prefix of their names is found.
-pub(super) const FIRST_TENSORS: [&str; 1] = [GhostNet::FIRST_TENSOR];
+pub(super) const FIRST_TENSORS: [&str; 1] = [ghostnet::GhostNet::FIRST_TENSOR];
 
 /// The network whose weights these are: the one that the file names, or that the shapes of its
 /// weights tell.
 pub(super) fn of(checkpoint: &Checkpoint) -> Result<Box<dyn Family>> {
     let fail = |what: String| Error::weights(checkpoint.file(), what);
-    let mut network: Box<dyn Family> = match &checkpoint.config().architecture {
-        Some(name) => named(name).map_err(|error| fail(error.to_string()))?,
-        None => match (GhostNet::told_by(checkpoint)?, MobileNet::told_by(checkpoint), Plain::told_by(checkpoint)) {
-            (Some(network), ..) => Box::new(network),
-            (_, Some(network), _) => Box::new(network),
-            (.., Some(network)) => Box::new(network),
-            _ => return Err(fail(format!("its tensors are of no network that has a name; {}", checkpoint.holds()))),
-        },
-    };
-    network.fit(checkpoint)?;
-    Ok(network)
+    owner(checkpoint)?.ok_or_else(|| match &checkpoint.config().architecture {
+        Some(name) => fail(unknown(name).to_string()),
+        None => fail(format!("its tensors are of no network that has a name; {}", checkpoint.holds())),
+    })
 }
 
 /// The number of classes: rows of the last layer, which the file's metadata has to confirm.

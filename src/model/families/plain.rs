@@ -2,7 +2,7 @@
 //! paper has them (Han et al., CVPR 2020, sections 4.1 and 4.2): VGG-16 and ResNets for the small
 //! images of CIFAR-10, and ResNet-50.
 
-use super::{Family, classes_of, ghostnet::GhostModule};
+use super::{Family, classes_of, ghostnet::GhostModule, untagged};
 use crate::{
     Result,
     graph::{Activation, Graph, NodeId, Op, Pool, PoolKind},
@@ -22,7 +22,7 @@ const VGG_HIDDEN: usize = 512;
 
 /// What a network's convolutions are arranged as.
 #[derive(Clone, Copy)]
-enum Shape {
+enum Arrangement {
     Vgg16,
     /// ResNet for small images (He et al., CVPR 2016, section 4.2): three stages of `n` blocks.
     Small(usize),
@@ -30,27 +30,27 @@ enum Shape {
     ResNet50,
 }
 
-const fn named(name: &'static str, shape: Shape, ratio: usize) -> Table {
-    Table { name, shape, ratio }
+const fn named(name: &'static str, arrangement: Arrangement, ratio: usize) -> Table {
+    Table { name, arrangement, ratio }
 }
 
 struct Table {
     name: &'static str,
-    shape: Shape,
+    arrangement: Arrangement,
     /// Of all ghost modules; 1 for plain convolutions.
     ratio: usize,
 }
 
 const TABLES: [Table; 9] = [
-    named("vgg16", Shape::Vgg16, 1),
-    named("ghost_vgg16", Shape::Vgg16, 2),
-    named("resnet20", Shape::Small(3), 1),
-    named("ghost_resnet20", Shape::Small(3), 2),
-    named("resnet56", Shape::Small(9), 1),
-    named("ghost_resnet56", Shape::Small(9), 2),
-    named("resnet50", Shape::ResNet50, 1),
-    named("ghost_resnet50", Shape::ResNet50, 2),
-    named("ghost_resnet50_s4", Shape::ResNet50, 4),
+    named("vgg16", Arrangement::Vgg16, 1),
+    named("ghost_vgg16", Arrangement::Vgg16, 2),
+    named("resnet20", Arrangement::Small(3), 1),
+    named("ghost_resnet20", Arrangement::Small(3), 2),
+    named("resnet56", Arrangement::Small(9), 1),
+    named("ghost_resnet56", Arrangement::Small(9), 2),
+    named("resnet50", Arrangement::ResNet50, 1),
+    named("ghost_resnet50", Arrangement::ResNet50, 2),
+    named("ghost_resnet50_s4", Arrangement::ResNet50, 4),
 ];
 
 /// VGG-16 or a ResNet, of plain convolutions or of ghost modules.
@@ -63,26 +63,43 @@ pub struct Plain {
 
 impl Plain {
     fn new(table: &'static Table) -> Self {
-        let classes = if matches!(table.shape, Shape::ResNet50) { 1000 } else { 10 };
+        let classes = if matches!(table.arrangement, Arrangement::ResNet50) { 1000 } else { 10 };
         Self { table, classes, has_hidden: true }
     }
 
-    pub(super) fn names() -> impl Iterator<Item = &'static str> {
-        TABLES.iter().map(|table| table.name)
+    pub(super) fn names() -> Vec<&'static str> {
+        TABLES.iter().map(|table| table.name).collect()
     }
 
     pub(super) fn named(name: &str) -> Option<Self> {
         TABLES.iter().find(|table| table.name == name).map(Self::new)
     }
 
+    /// The one that the file names or its tensors tell, with what they say of the rest; `None` of
+    /// another family's.
+    pub(super) fn of(checkpoint: &Checkpoint) -> Result<Option<Self>> {
+        let network = match &checkpoint.config().architecture {
+            Some(name) => Self::named(untagged(name)),
+            None => Self::told_by(checkpoint),
+        };
+        let Some(network) = network else { return Ok(None) };
+        let has_hidden = checkpoint.get("classifier.0.weight").is_some();
+        let classifier = match (network.table.arrangement, has_hidden) {
+            (Arrangement::Vgg16, true) => "classifier.3",
+            (Arrangement::Vgg16, false) => "classifier",
+            _ => "fc",
+        };
+        Ok(Some(Self { classes: classes_of(checkpoint, classifier)?, has_hidden, ..network }))
+    }
+
     /// The one that has the tensors of its last ghost module or convolution.
-    pub(super) fn told_by(checkpoint: &Checkpoint) -> Option<Self> {
+    fn told_by(checkpoint: &Checkpoint) -> Option<Self> {
         let has = |tensor: &str| checkpoint.shape(tensor);
         let is_of = |table: &&Table| {
-            let (last, beyond) = match table.shape {
-                Shape::Vgg16 => ("features.40".to_string(), "layer1".to_string()),
-                Shape::Small(count) => (format!("layer3.{}.conv2", count - 1), format!("layer3.{count}.conv1")),
-                Shape::ResNet50 => ("layer4.2.conv3".to_string(), "layer4.3".to_string()),
+            let (last, beyond) = match table.arrangement {
+                Arrangement::Vgg16 => ("features.40".to_string(), "layer1".to_string()),
+                Arrangement::Small(count) => (format!("layer3.{}.conv2", count - 1), format!("layer3.{count}.conv1")),
+                Arrangement::ResNet50 => ("layer4.2.conv3".to_string(), "layer4.3".to_string()),
             };
             let [plain, primary, cheap] =
                 ["weight", "primary_conv.0.weight", "cheap_operation.0.weight"].map(|part| has(&format!("{last}.{part}")));
@@ -130,14 +147,14 @@ impl Plain {
     }
 
     fn resnet(&self, b: &mut Builder<'_, '_>, input: NodeId) -> Result<NodeId> {
-        let (stem, stages): (How, &[(usize, usize)]) = match self.table.shape {
-            Shape::ResNet50 => (How { kernel: 7, stride: 2, relu: true }, &[(64, 3), (128, 4), (256, 6), (512, 3)]),
-            Shape::Small(count) => (How { kernel: 3, stride: 1, relu: true }, &[(16, count), (32, count), (64, count)]),
-            Shape::Vgg16 => unreachable!("has a graph of its own"),
+        let (stem, stages): (How, &[(usize, usize)]) = match self.table.arrangement {
+            Arrangement::ResNet50 => (How { kernel: 7, stride: 2, relu: true }, &[(64, 3), (128, 4), (256, 6), (512, 3)]),
+            Arrangement::Small(count) => (How { kernel: 3, stride: 1, relu: true }, &[(16, count), (32, count), (64, count)]),
+            Arrangement::Vgg16 => unreachable!("has a graph of its own"),
         };
         let mut c = stages[0].0;
         let mut x = conv_norm(b, ["conv1", "bn1"], input, [3, c], stem)?;
-        let is_deep = matches!(self.table.shape, Shape::ResNet50);
+        let is_deep = matches!(self.table.arrangement, Arrangement::ResNet50);
         if is_deep {
             x = b.add("maxpool", Op::Pool(max_pool(3, 1)), &[x])?;
         }
@@ -213,23 +230,12 @@ impl Family for Plain {
         format!("{} classes", self.classes)
     }
 
-    fn fit(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.has_hidden = checkpoint.get("classifier.0.weight").is_some();
-        let classifier = match (self.table.shape, self.has_hidden) {
-            (Shape::Vgg16, true) => "classifier.3",
-            (Shape::Vgg16, false) => "classifier",
-            _ => "fc",
-        };
-        self.classes = classes_of(checkpoint, classifier)?;
-        Ok(())
-    }
-
     fn graph(&self, source: &mut Source<'_>) -> Result<Graph> {
         let mut graph = Graph::new();
         let mut b = Builder::new(&mut graph, source);
         let input = b.input(3)?;
-        let logits = match self.table.shape {
-            Shape::Vgg16 => self.vgg(&mut b, input)?,
+        let logits = match self.table.arrangement {
+            Arrangement::Vgg16 => self.vgg(&mut b, input)?,
             _ => self.resnet(&mut b, input)?,
         };
         b.vectors("logits", logits);
@@ -237,8 +243,8 @@ impl Family for Plain {
     }
 
     fn preprocess(&self) -> Preprocess {
-        match self.table.shape {
-            Shape::ResNet50 => Preprocess::default(),
+        match self.table.arrangement {
+            Arrangement::ResNet50 => Preprocess::default(),
             // CIFAR-10's images as they are.
             _ => Preprocess::default().size([32, 32]).mean([0.4914, 0.4822, 0.4465]).std([0.247, 0.2435, 0.2616]).crop_pct(1.0),
         }
