@@ -198,7 +198,11 @@ fn graph(bytes: &[u8]) {
             7 => Op::Concat,
             8 => Op::Slice { start: bytes.number(), len: bytes.number() },
             9 => {
-                let kind = if bytes.byte().is_multiple_of(2) { PoolKind::Max } else { PoolKind::Mean { count_pad: bytes.byte().is_multiple_of(2) } };
+                let kind = if bytes.byte().is_multiple_of(2) {
+                    PoolKind::Max
+                } else {
+                    PoolKind::Mean { count_pad: bytes.byte().is_multiple_of(2) }
+                };
                 let [kernel, stride, pad] = [bytes.pair(), bytes.pair(), bytes.pair()];
                 Op::Pool(Pool { kind, kernel, stride, pad, pad_more: [bytes.step(), bytes.step()] })
             }
