@@ -2,7 +2,7 @@
 //! memory than eight times their length and 64 MB.
 #![cfg(all(feature = "decode", feature = "hub", feature = "pth"))]
 
-#[path = "../fuzz/targets.rs"]
+#[path = "bytes/targets.rs"]
 #[allow(dead_code)]
 mod targets;
 
