@@ -80,11 +80,8 @@ impl Prepared {
         if needed > limit {
             return Err(Error::Limit { what: format!("{what}: bytes of memory"), needed, limit });
         }
-        // All of it at once, before any of it is used: a system may promise more than it has. What a
-        // browser has given stays.
-        if cfg!(not(target_arch = "wasm32")) {
-            drop(room::<u8>(&what, needed as usize)?);
-        }
+        // All of it at once, before any of it is used: a system may promise more than it has.
+        probe(&what, needed as usize)?;
         if available().is_some_and(|available| needed > available) {
             return Err(Error::OutOfMemory(format!("{what} needs {needed} bytes, {} are free", available().unwrap_or(0))));
         }
@@ -228,6 +225,12 @@ pub(crate) fn room<T>(what: &str, len: usize) -> Result<Vec<T>> {
     let full = |_| Error::OutOfMemory(format!("{what} needs {} bytes more", len as u64 * size_of::<T>() as u64));
     room.try_reserve_exact(len).map_err(full)?;
     Ok(room)
+}
+
+/// Fails where there is no room for so many bytes of `what`, which follow.
+pub(crate) fn probe(what: &str, bytes: usize) -> Result<()> {
+    // What a browser has given stays, and is no room any more.
+    if cfg!(target_arch = "wasm32") { Ok(()) } else { room::<u8>(what, bytes).map(drop) }
 }
 
 /// As [`room`], filled with zeros.

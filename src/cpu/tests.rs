@@ -541,3 +541,61 @@ proptest! {
         net.check(last, [n, c, h, w]);
     }
 }
+
+/// The half that a float is stored as: the nearest, or, as AMD's GPUs have `pack2x16float`, the
+/// next one towards zero.
+#[cfg(feature = "decode")]
+fn half(value: f32, towards_zero: bool) -> f32 {
+    let nearest = half::f16::from_f32(value);
+    let is_beyond = nearest.to_f32().abs() > value.abs();
+    half::f16::from_bits(nearest.to_bits() - u16::from(towards_zero && is_beyond)).to_f32()
+}
+
+/// WGSL leaves open how `pack2x16float` rounds. What each step of GhostNet stores is rounded both
+/// ways, and the logits are compared with those of floats.
+#[cfg(feature = "decode")]
+#[test]
+fn logits_bear_halves_that_are_rounded_towards_zero() {
+    use crate::{Network, image_input::decode_file};
+    use std::path::Path;
+    let network = Network::embedded().unwrap();
+    let mut graph = network.graph().clone();
+    passes::run(&mut graph, passes::REQUIRED);
+    passes::run(&mut graph, passes::FUSING);
+    let mut cache = ConstantCache::default();
+    let plan = Plan::new(&graph, &[Shape::new(1, 3, 32, 32)], &options(DeviceClass::Gpu, true, true, Form::Tensors), &mut cache);
+    let plan = Arc::new(plan.unwrap());
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/images");
+    let mut worst = [0.0f32; 2];
+    for name in ["chelsea.png", "horse.png", "rocket.jpg", "astronaut.jpg", "coffee.png"] {
+        let input = network.preprocess().unwrap().tensor(&decode_file(&images.join(name)).unwrap()).unwrap();
+        let logits = |rounded: Option<bool>| {
+            let round = |value: &mut f32| *value = rounded.map_or(*value, |towards_zero| half(*value, towards_zero));
+            let mut prepared = Prepared::with(plan.clone(), &Options::plain()).unwrap();
+            let mut packed = Vec::new();
+            plan.pack_inputs(&[&input], &mut packed);
+            // The host rounds to the nearest.
+            packed.iter_mut().for_each(|value| *value = rounded.map_or(*value, |_| half(*value, false)));
+            prepared.set_inputs(bytemuck::cast_slice(&packed));
+            for (at, step) in plan.steps.iter().enumerate() {
+                prepared.step(at);
+                let output = step.dispatch.key.kernel.spec().writes.first().and_then(|name| step.binding(name));
+                if let Some(Resource::Slot(slot)) = output {
+                    prepared.slot_mut(slot).iter_mut().for_each(round);
+                }
+            }
+            plan.outputs[0].unpack(prepared.slot(plan.outputs[0].slot))
+        };
+        let exact = logits(None);
+        let largest = exact.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
+        let best = |logits: &[f32]| (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
+        for (worst, towards_zero) in worst.iter_mut().zip([false, true]) {
+            let rounded = logits(Some(towards_zero));
+            assert_eq!(best(&rounded), best(&exact), "{name}");
+            let far = exact.iter().zip(&rounded).map(|(a, b)| (a - b).abs() / largest);
+            *worst = far.fold(*worst, f32::max);
+        }
+    }
+    println!("of the largest logit: {:.5} to the nearest, {:.5} towards zero", worst[0], worst[1]);
+    assert!(worst[0] > 0.0 && worst[0] < 0.01 && worst[1] < 0.03, "{worst:?}");
+}

@@ -6,7 +6,7 @@ use super::{
     results::Class,
 };
 use crate::{
-    Error, Result, gpu,
+    Error, Result, cpu, gpu,
     image_input::{Readable, Resize, resample},
     kernels::resize::Rows,
     parallel::*,
@@ -119,7 +119,11 @@ impl Model {
 
     /// As [`Model::pixels`], of an image of `height` x `width` pixels in memory.
     pub fn pixels_of_rows(&self, image: &dyn Rows, height: u32, width: u32) -> Result<Vec<u32>> {
-        let rgb = resample::resize(&*self.resize(height, width)?, image);
+        let resize = self.resize(height, width)?;
+        let [h, w] = resize.size();
+        // Three bytes a pixel while it is resized, four here, and as many where images are gathered.
+        cpu::probe("an image of the network's size", h.saturating_mul(w).saturating_mul(16))?;
+        let rgb = resample::resize(&*resize, image);
         Ok(rgb.as_chunks().0.iter().map(|&[r, g, b]| u32::from_le_bytes([r, g, b, 255])).collect())
     }
 

@@ -122,6 +122,7 @@ struct Decoding<'a> {
     format: ImageFormat,
     bytes: Cow<'a, [u8]>,
     pixels: u64,
+    orientation: Orientation,
     /// Of a GIF.
     frame: Option<gif::Frame>,
 }
@@ -132,10 +133,12 @@ impl<'a> Decoding<'a> {
         let format = recognise(origin, bytes)?;
         let frame = if format == ImageFormat::Gif { gif::Frame::first(bytes) } else { None };
         let bytes = frame.as_ref().map_or(Cow::Borrowed(bytes), |frame| frame.on_its_screen(bytes));
-        let mut decoding = Self { origin, format, bytes, pixels: 0, frame };
-        let decoder = decoding.decoder(&decoding.bytes)?;
+        let mut decoding = Self { origin, format, bytes, pixels: 0, orientation: Orientation::NoTransforms, frame };
+        let mut decoder = decoding.decoder(&decoding.bytes)?;
         let (w, h) = decoder.dimensions();
         let bits = u64::from(decoder.original_color_type().bits_per_pixel());
+        // Damaged metadata is no reason to refuse a good image.
+        let orientation = if format != ImageFormat::WebP || has_sound_exif(&decoding.bytes) { decoder.orientation().ok() } else { None };
         drop(decoder);
         let pixels = u64::from(w) * u64::from(h);
         if pixels == 0 {
@@ -157,7 +160,7 @@ impl<'a> Decoding<'a> {
             let what = format!("{w} x {h} is {pixels} pixels, a {} of {} bytes has {most} at most", name(format), decoding.bytes.len());
             return Err(Error::image(origin, what));
         }
-        decoding.pixels = pixels;
+        (decoding.pixels, decoding.orientation) = (pixels, orientation.unwrap_or(Orientation::NoTransforms));
         Ok(decoding)
     }
 
@@ -210,10 +213,7 @@ impl<'a> Decoding<'a> {
         if let (Some(frame), DynamicImage::ImageRgba8(image)) = (&self.frame, &mut image) {
             frame.fill_beside(image);
         }
-        // Damaged metadata is no reason to refuse a good image.
-        if self.format != ImageFormat::WebP || has_sound_exif(&self.bytes) {
-            image.apply_orientation(self.decoder(&self.bytes)?.orientation().unwrap_or(Orientation::NoTransforms));
-        }
+        image.apply_orientation(self.orientation);
         Ok(image)
     }
 }

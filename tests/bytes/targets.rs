@@ -251,10 +251,11 @@ fn safetensors() -> Vec<Vec<u8>> {
 }
 
 fn data(folder: &str, most: u64) -> Vec<Vec<u8>> {
-    let folder =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).ancestors().map(|above| above.join("tests/data").join(folder)).find(|path| path.is_dir());
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(folder.expect("the repository has test data")).expect("it can be read").flatten().map(|entry| entry.path()).collect();
+    // The repository is this package's folder, or the one above it.
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let folder = above.map(|above| above.join("tests/data").join(folder)).find(|path| path.is_dir()).expect("there is test data");
+    let entries = fs::read_dir(folder).expect("it can be read");
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.metadata().is_ok_and(|found| found.is_file() && found.len() <= most));
     paths.sort();
     paths.iter().map(|path| fs::read(path).expect("it can be read")).collect()
