@@ -1,6 +1,6 @@
 //! rayon.
 
-pub(crate) use rayon::{current_num_threads, join, prelude::*, scope};
+pub(crate) use rayon::{join, prelude::*, scope};
 
 /// What `make` makes of each key, in order; each in a thread that it may block.
 pub(crate) async fn try_map<K: Sync, T: Send, E: Send>(keys: &[K], make: impl AsyncFn(&K) -> Result<T, E> + Sync) -> Result<Vec<T>, E> {
