@@ -143,6 +143,11 @@ impl Engine {
         }
     }
 
+    /// How plans run on the CPU.
+    pub(crate) fn cpu_options(&self) -> cpu::Options {
+        cpu::Options { threads: self.inner.options.threads, ..cpu::Options::default() }
+    }
+
     /// Whether the GPU device was lost (driver reset, unplugged): a new engine is needed then.
     pub fn is_lost(&self) -> bool {
         self.gpu().is_some_and(|context| context.is_lost())

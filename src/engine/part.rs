@@ -184,8 +184,8 @@ impl Part {
                 (RunnerKind::Gpu(Box::new(prepared)), times)
             }
             Device::Cpu(_) => {
-                let options = cpu::Options { threads: engine.inner.options.threads, ..cpu::Options::default() };
-                (RunnerKind::Cpu(Box::new(cpu::Prepared::with(plan.clone(), &options)?)), PrepareTimes::default())
+                let prepared = cpu::Prepared::with(plan.clone(), &engine.cpu_options())?;
+                (RunnerKind::Cpu(Box::new(prepared)), PrepareTimes::default())
             }
         };
         times.weights += planned;
