@@ -13,7 +13,7 @@ use ghostnet::{
     Engine, Network,
     device::Choice,
     graph::{Activation, Graph, Op, Shape, passes},
-    measure::{Timed, alternate, clock_of},
+    measure::{Timed, alternate, clock_of, repeated},
     model::{
         Source,
         families::ghostnet::{GhostModule, GhostNet},
@@ -78,9 +78,9 @@ fn main() -> Result<()> {
         name: "ghost",
         method: format!(
             "GhostNet 1.0, batch 1, {SIDE} x {SIDE}; ghost modules (s = 2, d = 3) in one dispatch and in two, against the 1x1 convolution (s = 1) \
-             with the same input, output and activation, without gates and shortcuts; repeated in one compute pass of about {pass_ms} ms; \
-             warm-up: passes of 1 and more repetitions up to that length; then {rounds} rounds, the three sides in turn; medians; {}; caches \
-             are warm",
+             with the same input, output and activation, without gates and shortcuts; {}; then {rounds} rounds, the three sides in turn; \
+             medians; {}; caches are warm",
+            repeated(&engine, pass_ms),
             clock_of(&engine)
         ),
         info,

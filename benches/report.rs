@@ -88,8 +88,12 @@ fn run(name: &str, args: &Args) -> Result<String> {
     let json = directory.join(name).with_extension("json");
     command.arg("--out").arg(&directory).arg("--save").arg(json);
     command.arg(if args.full { "--full" } else { "--quick" });
+    command.args(["--backend", &args.backend]);
     if let Some(adapter) = &args.adapter {
         command.args(["--adapter", adapter]);
+    }
+    if let Some(threads) = args.threads {
+        command.args(["--threads", &threads.to_string()]);
     }
     let output = command.stderr(Stdio::inherit()).output().context("starting cargo")?;
     if !output.status.success() {

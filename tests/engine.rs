@@ -433,6 +433,23 @@ fn forms_and_sizes_of_one_model_do_not_mix() {
 }
 
 #[test]
+fn engines_have_as_many_threads_as_asked_for() {
+    let engine = |threads| Engine::blocking(EngineOptions::default().backend(Backend::Cpu).threads(threads));
+    let name = engine(Some(1)).unwrap().adapter().name.clone();
+    assert!(name.ends_with(", 1 thread)"), "{name}");
+    let logits = |threads| engine(threads).unwrap().load(small()).unwrap().run(&input([3, 3, 64, 48], 5)).unwrap();
+    let wanted = logits(Some(1));
+    for threads in [Some(2), Some(1024), None] {
+        assert!(logits(threads) == wanted, "{threads:?} threads");
+    }
+    for threads in [0, 1025, usize::MAX] {
+        let (error, message) = line(engine(Some(threads)));
+        assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+        names(&message, &[&threads.to_string(), "1 to 1024"]);
+    }
+}
+
+#[test]
 fn the_cpu_refuses_half_precision() {
     let options = EngineOptions::default().backend(Backend::Cpu).precision(Precision::F16);
     names(&line(Engine::blocking(options)).1, &["f16", "f32"]);

@@ -8,7 +8,7 @@ use clap::{
     error::ErrorKind,
 };
 use ghostnet::{
-    Backend, Engine, EngineOptions, Precision,
+    Engine, Precision,
     device::{Choice, DeviceClass},
     kernels::{
         self,
@@ -82,15 +82,15 @@ pub fn run(args: &Args, name: &str, given: &ArgMatches) -> Result<()> {
     let precision = if how.f16 { Precision::F16 } else { Precision::F32 };
     let class = CLASSES.iter().find(|(name, _)| how.class.as_deref() == Some(*name));
     let choice = class.map(|(_, class)| Choice::new(*class));
-    let wanted = EngineOptions::default().backend(Backend::Gpu).adapter(args.adapter.clone());
-    let engine = Engine::blocking(wanted.precision(precision).choice(choice))?;
+    let engine = Engine::blocking(args.options().precision(precision).choice(choice))?;
     let mut case = case(cases, given, &options(&engine));
-    let shader = case.plan.steps[0].dispatch.key.source();
-    if let Some(file) = &how.dump {
+    // The CPU runs no shader.
+    let shader = engine.gpu().map(|_| case.plan.steps[0].dispatch.key.source());
+    if let Some((file, shader)) = how.dump.as_ref().zip(shader.as_ref()) {
         write_file(file, shader.as_bytes())?;
     }
     let found = pollster::block_on(measure(&engine, &case, args.quick))?;
-    let cost = isa::cost(&shader, how.isa.as_deref())?;
+    let cost = shader.map(|shader| isa::cost(&shader, how.isa.as_deref())).transpose()?.flatten();
     // Rows of a baseline are told apart by name.
     if let Some((class, _)) = class {
         case.name += &format!(" --class {class}");

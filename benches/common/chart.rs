@@ -1,7 +1,7 @@
 //! Charts of the benches.
 
 use anyhow::{Result, anyhow};
-use ghostnet::{gpu::roofline::Roofline, plan::Kernel};
+use ghostnet::{device::Roofline, plan::Kernel};
 use ghostnet_cli::report::{
     chart::{CHARACTER, FAINT, GRID, INK, MARGIN, WIDTH, colour, cut, text, tick, trimmed},
     text::{bytes, number},

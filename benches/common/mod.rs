@@ -34,9 +34,15 @@ pub struct Args {
     /// Many repetitions: the default of all but the report
     #[arg(long, conflicts_with = "quick")]
     pub full: bool,
+    /// `gpu`: the shaders, on the best adapter; `cpu`: the processor's own loops
+    #[arg(long, value_name = "gpu|cpu", default_value = "gpu", value_parser = ["gpu", "cpu"], hide_possible_values = true)]
+    pub backend: String,
     /// Part of the wanted adapter's name, driver or API
     #[arg(long, value_name = "SUBSTRING")]
     pub adapter: Option<String>,
+    /// The most threads of the CPU [default: as many as the machine grants]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
     /// Compare with a file that --save wrote: a column with the ratio of each row's time to what it
     /// was
     #[arg(long, value_name = "FILE")]
@@ -83,10 +89,14 @@ impl Args {
         if self.quick { quick } else { full }
     }
 
-    /// The wanted GPU; the benches measure shaders, so the CPU does not stand in.
+    /// The wanted device. The CPU is measured where it is asked for, and does not stand in.
+    pub fn options(&self) -> EngineOptions {
+        let backend = if self.backend == "cpu" { Backend::Cpu } else { Backend::Gpu };
+        EngineOptions::default().backend(backend).adapter(self.adapter.clone()).threads(self.threads)
+    }
+
     pub fn engine(&self) -> Result<Engine> {
-        let options = EngineOptions::default().backend(Backend::Gpu).adapter(self.adapter.clone());
-        Ok(Engine::blocking(options)?)
+        Ok(Engine::blocking(self.options())?)
     }
 
     /// Where a chart goes; the directory is there then.

@@ -48,6 +48,10 @@ pub struct DeviceOptions {
     /// convolutions multiply halves on those that can; not on the CPU
     #[arg(long, value_enum, default_value = "f32", hide_possible_values = true, value_name = "f32|f16")]
     precision: PrecisionName,
+    /// The most threads of the CPU that decode images and, with no GPU, run the network: 1 to 1024,
+    /// by default as many as the machine grants. No more run than that, and the results are the same
+    #[arg(long, value_name = "N", value_parser = threads)]
+    threads: Option<usize>,
 }
 
 impl DeviceOptions {
@@ -58,7 +62,12 @@ impl DeviceOptions {
             BackendName::Gpu => Backend::Gpu,
             BackendName::Cpu => Backend::Cpu,
         };
-        let options = EngineOptions::default().backend(backend).adapter(self.adapter.clone()).precision(self.precision());
+        if let Some(threads) = self.threads {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from).min(threads);
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("starting threads")?;
+        }
+        let options =
+            EngineOptions::default().backend(backend).adapter(self.adapter.clone()).precision(self.precision()).threads(self.threads);
         let engine = Engine::blocking(options)?;
         if !engine.unopened().is_empty() {
             note(&format!("note: {}; taking `{}`", engine.unopened().join("; "), engine.adapter().name));
@@ -312,6 +321,12 @@ pub fn positive(text: &str) -> Result<usize, String> {
         Ok(n @ 1..=1_000_000) => Ok(n as usize),
         _ => Err("a whole number from 1 to 1000000 is needed".into()),
     }
+}
+
+/// A number of threads.
+fn threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse().ok().filter(|n| (1..=1024).contains(n));
+    threads.ok_or_else(|| "a whole number from 1 to 1024 is needed".into())
 }
 
 /// Rows and columns: `HxW`, or one number for both.

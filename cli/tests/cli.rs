@@ -706,6 +706,25 @@ fn without_a_driver_the_cpu_runs() {
 }
 
 #[test]
+fn threads_are_as_many_as_asked_for_and_change_nothing() {
+    let top = |threads: &str| {
+        let answer = value(&["classify", "--json", "--backend", "cpu", "--threads", threads, CAT]);
+        let adapter = answer["adapter"].as_str().unwrap().to_string();
+        (adapter, answer["top"].clone())
+    };
+    let (one, wanted) = top("1");
+    assert!(one.contains("1 thread)"), "{one}");
+    let (most, got) = top("1024");
+    assert!(one == most || most.contains(" threads)"), "{most}");
+    assert_eq!(got, wanted);
+    for command in ["bench", "profile"] {
+        let options = ["--json", "--backend", "cpu", "--threads", "1"];
+        let found = value(&[&[command][..], &options].concat());
+        assert_eq!(found["adapter"], json!(one), "{command}");
+    }
+}
+
+#[test]
 fn what_the_device_cannot_do_is_refused() {
     let error = refused(&ghostnet(&["classify", "--adapter", "nosuch", CAT]));
     assert!(error.starts_with("no GPU adapter"), "{error}");
@@ -739,6 +758,8 @@ fn wrong_usage_exits_with_2() {
         &["bench", "--size", "99999999999999999999x1"],
         &["bench", "--iters", "many"],
         &["tune", "--backend", "cpu", "--adapter", "x"],
+        &["classify", "--threads", "0", CAT],
+        &["bench", "--threads", "1025"],
         &["tune", "--reset", "--quick"],
         &["tune", "--batch", "0"],
         &["eval"],

@@ -6,6 +6,7 @@
 //! composed with, and its variables by name. The number of images follows from the workgroups.
 //! Twins split outputs between threads by image, block of channels and run of pixels.
 
+pub mod roofline;
 #[cfg(test)]
 mod tests;
 
@@ -66,7 +67,7 @@ impl Prepared {
     /// the processor has.
     pub fn with(plan: Arc<Plan>, options: &Options) -> Result<Self> {
         assert_eq!(plan.precision, Precision::F32, "the CPU computes in f32");
-        let scratch = plan.steps.iter().map(|step| (step.dispatch.key.kernel.spec().scratch)(&step.dispatch)).max().unwrap_or(0);
+        let scratch = plan.scratch_blocks();
         let lengths: Vec<usize> = plan.slots.iter().map(|bytes| bytes.div_ceil(size_of::<Block>())).collect();
         let shapes: Vec<String> = plan.inputs.iter().map(|input| input.shape.to_string()).collect();
         let what = format!("a run of {} on the CPU", shapes.join(" and "));

@@ -1,6 +1,11 @@
 //! What differs between devices: their classes, the tiles of each class, and what
 //! `ghostnet tune` may decide otherwise.
 
+mod roofline;
+
+pub use roofline::{Bandwidth, Roofline};
+pub(crate) use roofline::{MOST_REPEATS, next_repeats};
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -8,7 +8,7 @@ use crate::{
     Error, Result, cpu,
     device::{Choice, DeviceClass},
     gpu::{self, AdapterInfo},
-    parallel::current_num_threads,
+    parallel::Team,
     plan::Precision,
 };
 use std::sync::Arc;
@@ -43,15 +43,19 @@ impl Engine {
     /// for the next: [`Engine::unopened`].
     ///
     /// Errors: [`Error::NoAdapter`] if no adapter matches or none can be opened,
-    /// [`Error::Unsupported`] if the CPU is asked for f16.
+    /// [`Error::Unsupported`] if the CPU is asked for f16, or for no threads or more than 1024.
     pub async fn new(options: EngineOptions) -> Result<Self> {
+        if let Some(threads) = options.threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
+            let what = format!("{threads} threads asked for, 1 to {MOST_THREADS} are possible");
+            return Err(Error::Unsupported { adapter: "CPU".into(), what });
+        }
         // A wish for an adapter is met by that one and by no other device.
         let gpu_only = options.backend == Backend::Auto && options.adapter.is_none();
         let mut fallback = None;
         let gpu = if options.backend == Backend::Cpu {
             if options.precision.is_f16() {
                 let what = "computes in f32; leave out precision f16".into();
-                return Err(Error::Unsupported { adapter: cpu_info().name, what });
+                return Err(Error::Unsupported { adapter: cpu_info(options.threads).name, what });
             }
             None
         } else {
@@ -74,7 +78,7 @@ impl Engine {
                 let (class, tuned) = (context.class(), tuned::read(&context, &options));
                 (Device::Gpu(Arc::new(context)), class, tuned)
             }
-            None => (Device::Cpu(cpu_info()), DeviceClass::Cpu, None),
+            None => (Device::Cpu(cpu_info(options.threads)), DeviceClass::Cpu, None),
         };
         let mut choice = options.choice.or(tuned).unwrap_or_else(|| Choice::new(class));
         // What a choice asks for and the device cannot do is left out.
@@ -139,6 +143,11 @@ impl Engine {
         }
     }
 
+    /// How plans run on the CPU.
+    pub(crate) fn cpu_options(&self) -> cpu::Options {
+        cpu::Options { threads: self.inner.options.threads, ..cpu::Options::default() }
+    }
+
     /// Whether the GPU device was lost (driver reset, unplugged): a new engine is needed then.
     pub fn is_lost(&self) -> bool {
         self.gpu().is_some_and(|context| context.is_lost())
@@ -154,6 +163,9 @@ impl Engine {
     }
 }
 
+/// More threads than this are a mistake.
+const MOST_THREADS: usize = 1024;
+
 /// How any adapter is asked for.
 const ANY_ADAPTER: &str = if cfg!(target_arch = "wasm32") { "backend: 'gpu'" } else { "--backend gpu (`Backend::Gpu`)" };
 
@@ -167,9 +179,10 @@ async fn open(options: &EngineOptions, gpu_only: bool) -> Result<gpu::Context> {
     Ok(gpu::Context::new(&wanted).await?.with_cache(&options.cache).await)
 }
 
-/// The CPU as an adapter: its features are its instruction sets, first the one that is used.
-pub fn cpu_info() -> AdapterInfo {
-    let threads = current_num_threads();
+/// The CPU as an adapter, with at most so many threads: its features are its instruction sets,
+/// first the one that is used.
+pub fn cpu_info(threads: Option<usize>) -> AdapterInfo {
+    let threads = threads.map_or_else(Team::all, Team::of).threads();
     let processor = cpu::Level::processor().unwrap_or_else(|| std::env::consts::ARCH.into());
     AdapterInfo {
         name: format!("CPU ({processor}, {threads} thread{})", if threads == 1 { "" } else { "s" }),

@@ -24,7 +24,7 @@ use std::{io, path::PathBuf, sync::Arc};
 /// Every GPU adapter of this machine, best first, and last the CPU.
 pub fn adapters() -> Vec<AdapterInfo> {
     let mut adapters = block_on(gpu::adapters());
-    adapters.push(cpu_info());
+    adapters.push(cpu_info(None));
     adapters
 }
 

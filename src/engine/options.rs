@@ -51,6 +51,10 @@ pub struct EngineOptions {
     /// Whether a GPU resizes images itself, rather than the CPU for it. `None` leaves that to the
     /// device's class. Both give the same pixels.
     pub resize_on_device: Option<bool>,
+    /// The most threads that share a run on the CPU, from 1 to 1024. `None` is as many as the
+    /// machine grants this process, and no engine has more. All engines share one set of threads.
+    /// Results do not depend on their number.
+    pub threads: Option<usize>,
 }
 
 impl EngineOptions {
@@ -92,5 +96,10 @@ impl EngineOptions {
     /// Sets [`EngineOptions::resize_on_device`].
     pub fn resize_on_device(self, resize_on_device: impl Into<Option<bool>>) -> Self {
         Self { resize_on_device: resize_on_device.into(), ..self }
+    }
+
+    /// Sets [`EngineOptions::threads`].
+    pub fn threads(self, threads: impl Into<Option<usize>>) -> Self {
+        Self { threads: threads.into(), ..self }
     }
 }

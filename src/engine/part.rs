@@ -183,7 +183,10 @@ impl Part {
                 let (prepared, times) = gpu::Prepared::new(context, plan.clone(), &self.weights).await?;
                 (RunnerKind::Gpu(Box::new(prepared)), times)
             }
-            Device::Cpu(_) => (RunnerKind::Cpu(Box::new(cpu::Prepared::new(plan.clone())?)), PrepareTimes::default()),
+            Device::Cpu(_) => {
+                let prepared = cpu::Prepared::with(plan.clone(), &engine.cpu_options())?;
+                (RunnerKind::Cpu(Box::new(prepared)), PrepareTimes::default())
+            }
         };
         times.weights += planned;
         Ok((Runner { plan, request: request.clone(), kind }, times))

@@ -1,9 +1,9 @@
 //! A kernel alone: time of its dispatch, and how close it comes to what the device can do.
 
-use super::{Timed, clock_of, document, gb_per_s, gflops};
+use super::{Timed, clock_of, document, gb_per_s, gflops, repeated, timed::roof};
 use crate::{
     Engine, Error, Result,
-    gpu::roofline::{self, Roofline},
+    device::Roofline,
     kernels::case::Case,
     plan::{Form, PlanOptions, Step},
 };
@@ -39,9 +39,9 @@ pub fn options(engine: &Engine) -> PlanOptions {
 /// Measures the launch of a case.
 ///
 /// # Errors
-/// [`Error::NoAdapter`] on the CPU, and the device's.
+/// [`Error::Model`] for a case of several launches, [`Error::Unsupported`] where the CPU is to run
+/// its plain loops, and the device's.
 pub async fn measure(engine: &Engine, case: &Case, quick: bool) -> Result<Measured> {
-    let context = engine.gpu().ok_or_else(|| Error::NoAdapter("the benches need one".into()))?;
     let [step] = &case.plan.steps[..] else {
         return Err(Error::Model(format!("{}: {} launches, one can be measured", case.name, case.plan.steps.len())));
     };
@@ -51,14 +51,9 @@ pub async fn measure(engine: &Engine, case: &Case, quick: bool) -> Result<Measur
         timed.round().await?;
     }
     // After the kernel, whose first passes would else be those of a device at rest.
-    let roof = roofline::measure(context, pass_ms, rounds).await?;
+    let roof = roof(engine, pass_ms, rounds).await?;
     let ms = timed.median();
-    let method = format!(
-        "the dispatch repeated in one compute pass of about {} ms; warm-up: passes of 1 and more dispatches up to that length; then {rounds} rounds; {}; \
-         caches are warm",
-        pass_ms as u32,
-        clock_of(engine)
-    );
+    let method = format!("the dispatch {}; then {rounds} rounds; {}; caches are warm", repeated(engine, pass_ms), clock_of(engine));
     let of_roof = roof.least_ms(step.macs, step.read_bytes + step.write_bytes) / ms;
     Ok(Measured { step: step.clone(), ms, spread: timed.spread(), repeats: timed.repeats(), of_roof, roof, method })
 }

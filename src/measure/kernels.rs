@@ -1,10 +1,10 @@
 //! Every distinct layer of a GhostNet, alone: time of a dispatch, and how close it comes to what
 //! the device can do.
 
-use super::{Timed, alternate, clock_of, document, gb_per_s, gflops};
+use super::{Timed, alternate, clock_of, document, gb_per_s, gflops, repeated, timed::roof};
 use crate::{
-    Engine, Error, Network, Result,
-    gpu::roofline::{self, Roofline},
+    Engine, Network, Result,
+    device::Roofline,
     graph::{Graph, Shape},
     plan::{Form, Plan, Step},
 };
@@ -57,7 +57,6 @@ pub async fn measure(
     quick: bool,
     mut progress: impl FnMut(usize, usize, &str) -> bool,
 ) -> Result<Option<Kernels>> {
-    let context = engine.gpu().ok_or_else(|| Error::NoAdapter("the benches need one".into()))?;
     let model = engine.load(Network::random(name, 0)?)?;
     let plan = model.plan(1, SIDE, SIDE, Form::Tensors)?;
     let kinds = kinds(&plan, model.graph())?;
@@ -66,7 +65,7 @@ pub async fn measure(
     if !progress(0, parts, "the roof") {
         return Ok(None);
     }
-    let roof = roofline::measure(context, pass_ms, rounds).await?;
+    let roof = roof(engine, pass_ms, rounds).await?;
 
     let mut timed = Vec::new();
     for (at, (step, ..)) in kinds.iter().enumerate() {
@@ -90,9 +89,8 @@ pub async fn measure(
         Layer { ms, spread: t.spread(), repeats: t.repeats(), share: count as f64 * ms / total, of_roof, step, count, shape }
     };
     let method = format!(
-        "{name}, batch 1, {SIDE} x {SIDE}; each layer's dispatch repeated in one compute pass of about {} ms; warm-up: passes \
-         of 1 and more dispatches up to that length; then {rounds} rounds over all layers in turn; {}; caches are warm",
-        pass_ms as u32,
+        "{name}, batch 1, {SIDE} x {SIDE}; each layer's dispatch {}; then {rounds} rounds over all layers in turn; {}; caches are warm",
+        repeated(engine, pass_ms),
         clock_of(engine)
     );
     let layers = kinds.into_iter().zip(&timed).map(layer).collect();

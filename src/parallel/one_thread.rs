@@ -3,10 +3,6 @@
 pub(crate) use std::iter::Iterator as IndexedParallelIterator;
 use std::slice::{Chunks, ChunksMut, Iter, IterMut};
 
-pub(crate) fn current_num_threads() -> usize {
-    1
-}
-
 pub(crate) fn join<A, B>(a: impl FnOnce() -> A, b: impl FnOnce() -> B) -> (A, B) {
     (a(), b())
 }

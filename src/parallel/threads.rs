@@ -27,11 +27,6 @@ fn alone() {
     ALONE.with(|alone| _ = alone.get_or_init(|| ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().ok()));
 }
 
-/// How many threads share the work.
-pub(crate) fn current_num_threads() -> usize {
-    with_threads(rayon::current_num_threads)
-}
-
 /// One entry into rayon's threads.
 pub(crate) fn scope<T: Send>(work: impl FnOnce(()) -> T + Send) -> T {
     with_threads(|| rayon::scope(|_| work(())))

@@ -279,9 +279,36 @@ impl Plan {
         }
     }
 
+    /// Slots that a run reads before it writes them, and then writes: inputs that the next run does
+    /// not find again.
+    pub fn overwritten(&self) -> Vec<usize> {
+        let (mut read, mut written, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        for step in &self.steps {
+            let writes = step.dispatch.key.kernel.spec().writes;
+            let slots = step.bindings.iter().filter_map(|(name, resource)| match resource {
+                Resource::Slot(slot) => Some((writes.contains(name), *slot)),
+                Resource::Constant(_) => None,
+            });
+            let (writes, reads): (Vec<_>, Vec<_>) = slots.partition(|(writes, _)| *writes);
+            read.extend(reads.into_iter().map(|(_, slot)| slot).filter(|slot| !written.contains(slot)));
+            for (_, slot) in writes {
+                if read.contains(&slot) && !written.contains(&slot) {
+                    lost.push(slot);
+                }
+                written.push(slot);
+            }
+        }
+        lost
+    }
+
     /// Bytes of all activation buffers.
     pub fn activation_bytes(&self) -> usize {
         self.slots.iter().sum()
+    }
+
+    /// Blocks that the twins of its steps keep in between on the CPU, one step's at a time.
+    pub fn scratch_blocks(&self) -> usize {
+        self.steps.iter().map(|step| (step.dispatch.key.kernel.spec().scratch)(&step.dispatch)).max().unwrap_or(0)
     }
 
     /// Bytes of all weights as the kernels read them.

@@ -4,7 +4,7 @@
 
 use super::{
     Simd,
-    rows::{copy, quad_mut},
+    rows::{copy, quad, quad_mut},
 };
 use crate::block::{Block, ZERO};
 use std::cell::RefCell;
@@ -67,12 +67,16 @@ impl Columns {
         x % stride * self.pitch + x / stride
     }
 
-    /// The first of each four columns of the output. The last four overlap others rather than to
-    /// be fewer.
+    /// How often four columns of the output are made.
     #[inline(always)]
-    pub(crate) fn quads(&self) -> impl Iterator<Item = usize> {
-        let last = self.count.saturating_sub(4);
-        (0..self.count.div_ceil(4)).map(move |at| (at * 4).min(last))
+    pub(crate) fn quads(&self) -> usize {
+        self.count.div_ceil(4)
+    }
+
+    /// The first of four columns. The last four overlap others rather than to be fewer.
+    #[inline(always)]
+    pub(crate) fn quad(&self, number: usize) -> usize {
+        (number * 4).min(self.count.saturating_sub(4))
     }
 
     /// Fills a band with `count` rows of the padded map from row `top` on.
@@ -98,11 +102,11 @@ impl Columns {
                     let quads = even.len().min(odd.len()) / 4;
                     let from = even_from.min(odd_from);
                     let (first, second) = if even_from <= odd_from { (even, odd) } else { (odd, even) };
-                    for at in (0..quads * 4).step_by(4) {
-                        let [low, high] = [0, 4].map(|more| super::rows::quad(input, from + 2 * at + more));
+                    for at in 0..quads {
+                        let (low, high) = (quad(input, from + 8 * at), quad(input, from + 8 * at + 4));
                         let [even, odd] = s.parted(s.load(low), s.load(high));
-                        s.store(even, quad_mut(first, at));
-                        s.store(odd, quad_mut(second, at));
+                        s.store(even, quad_mut(first, 4 * at));
+                        s.store(odd, quad_mut(second, 4 * at));
                     }
                     spread(&input[(from + quads * 8).min(width)..], 2, &mut first[quads * 4..]);
                     spread(&input[(from + quads * 8 + 1).min(width)..], 2, &mut second[quads * 4..]);
@@ -140,5 +144,7 @@ fn on_map<S: Simd>(s: S, places: &mut [Block], column: usize, stride: usize, pad
 /// Every `stride`th block.
 #[inline(always)]
 fn spread(from: &[Block], stride: usize, to: &mut [Block]) {
-    to.iter_mut().zip(from.iter().step_by(stride)).for_each(|(place, &block)| *place = block);
+    for at in 0..to.len().min(from.len().div_ceil(stride)) {
+        to[at] = from[at * stride];
+    }
 }

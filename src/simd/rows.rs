@@ -10,16 +10,51 @@ pub(crate) const TILE: usize = 4;
 /// Blocks of weights that a tile has for an input block: a row for each of its lanes.
 pub(crate) const WEIGHTS: usize = 4 * TILE;
 
+/// `N` values from `at` on.
+///
+/// It is written out, for the browser package is compiled for size: a range as an index is a call
+/// there, as is what looks for the first `N`, and no vector stays in a register across a call. So
+/// are most iterators but those of ranges and slices, and what takes a closure.
+#[inline(always)]
+pub(crate) fn chunk<T, const N: usize>(values: &[T], at: usize) -> &[T; N] {
+    assert!(at <= values.len() && values.len() - at >= N);
+    // SAFETY: so many are there, as asserted.
+    unsafe { &*values.as_ptr().add(at).cast() }
+}
+
+/// As [`chunk`], to be written.
+#[inline(always)]
+pub(crate) fn chunk_mut<T, const N: usize>(values: &mut [T], at: usize) -> &mut [T; N] {
+    assert!(at <= values.len() && values.len() - at >= N);
+    // SAFETY: as in `chunk`.
+    unsafe { &mut *values.as_mut_ptr().add(at).cast() }
+}
+
+/// `len` values from `at` on; as to why, see [`chunk`].
+#[inline(always)]
+pub(crate) fn range<T>(values: &[T], at: usize, len: usize) -> &[T] {
+    assert!(at <= values.len() && values.len() - at >= len);
+    // SAFETY: so many are there, as asserted.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().add(at), len) }
+}
+
+/// All values from `at` on; as to why, see [`chunk`].
+#[inline(always)]
+pub(crate) fn rest<T>(values: &[T], at: usize) -> &[T] {
+    assert!(at <= values.len());
+    range(values, at, values.len() - at)
+}
+
 /// Four blocks from `at` on.
 #[inline(always)]
 pub(crate) fn quad(blocks: &[Block], at: usize) -> &[Block; 4] {
-    blocks[at..at + 4].first_chunk().expect("four of four")
+    chunk(blocks, at)
 }
 
 /// As [`quad`], to be written.
 #[inline(always)]
 pub(crate) fn quad_mut(blocks: &mut [Block], at: usize) -> &mut [Block; 4] {
-    blocks[at..at + 4].first_chunk_mut().expect("four of four")
+    chunk_mut(blocks, at)
 }
 
 /// `$body` with a constant `$n`, which is `$count`: from 1 to the level's pixels.
@@ -245,23 +280,28 @@ pub(crate) fn sums<S: Simd, W: Width, const P: usize>(
     let (weight, _) = weight.as_chunks::<WEIGHTS>();
     match gate {
         Some(gate) => {
-            for (i, (weight, gate)) in weight.iter().zip(gate).enumerate() {
-                if let Some(next) = next.get(i * WEIGHTS + row % 4 * TILE) {
-                    s.prefetch(next);
-                }
-                accumulate::<S, W, P>(s, &mut sums, source.next(&mut aside), weight, Some(gate), 4);
+            for (i, weight) in weight.iter().enumerate() {
+                ahead(s, next, i, row);
+                accumulate::<S, W, P>(s, &mut sums, source.next(&mut aside), weight, Some(&gate[i]), 4);
             }
         }
         None => {
             for (i, weight) in weight.iter().enumerate() {
-                if let Some(next) = next.get(i * WEIGHTS + row % 4 * TILE) {
-                    s.prefetch(next);
-                }
+                ahead(s, next, i, row);
                 accumulate::<S, W, P>(s, &mut sums, source.next(&mut aside), weight, None, 4);
             }
         }
     }
     sums
+}
+
+/// Says that some of the weights that are read next will be, in the `i`th turn.
+#[inline(always)]
+fn ahead<S: Simd>(s: S, next: &[Block], i: usize, row: usize) {
+    let at = i * WEIGHTS + row % 4 * TILE;
+    if at < next.len() {
+        s.prefetch(&next[at]);
+    }
 }
 
 /// The same row `P` times.
@@ -356,13 +396,13 @@ impl<'a> Target<'a> {
         if planes[plane].is_empty() {
             return;
         }
-        let out: &mut [Block; P] = planes[plane][at..].first_chunk_mut().expect("as many pixels");
-        match residual.as_ref().filter(|_| bounds.is_all()) {
-            Some(residual) => {
-                let residual: &[Block; P] = residual[plane][at..].first_chunk().expect("as many pixels");
+        let out = chunk_mut::<Block, P>(planes[plane], at);
+        match residual {
+            Some(residual) if bounds.is_all() => {
+                let residual = chunk::<Block, P>(residual[plane], at);
                 each!(q < P / 4, s.store(s.add(bounds.of(s, rows[q]), s.load(quad(residual, q * 4))), quad_mut(out, q * 4)));
             }
-            None => each!(q < P / 4, s.store(bounds.of(s, rows[q]), quad_mut(out, q * 4))),
+            _ => each!(q < P / 4, s.store(bounds.of(s, rows[q]), quad_mut(out, q * 4))),
         }
     }
 
@@ -370,8 +410,10 @@ impl<'a> Target<'a> {
     #[inline(always)]
     fn pixel(&mut self, plane: usize, at: usize, block: Block) {
         if !self.planes[plane].is_empty() {
-            let residual = self.residual.as_ref().filter(|_| self.bounds.is_all());
-            self.planes[plane][at] = residual.map_or(block, |residual| add(block, residual[plane][at]));
+            self.planes[plane][at] = match &self.residual {
+                Some(residual) if self.bounds.is_all() => add(block, residual[plane][at]),
+                _ => block,
+            };
         }
     }
 
@@ -405,10 +447,8 @@ pub(crate) fn copy<S: Simd>(s: S, from: &[Block], to: &mut [Block]) {
         to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
         return;
     }
-    let (quads, _) = from.as_chunks::<4>();
-    let (places, _) = to.as_chunks_mut::<4>();
-    for (place, quad) in places.iter_mut().zip(quads) {
-        s.store(s.load(quad), place);
+    for at in 0..len / 4 {
+        s.store(s.load(quad(from, at * 4)), quad_mut(to, at * 4));
     }
     s.store(s.load(quad(from, len - 4)), quad_mut(to, len - 4));
 }
@@ -432,10 +472,11 @@ pub(crate) fn add_to<S: Simd>(s: S, to: &mut [Block], other: &[Block]) {
 pub(crate) fn row<S: Simd>(s: S, bias: &[Block], weight: &[Block], x: &[Block]) -> S::Row {
     let mut sums = s.zeros::<4>();
     let (weight, _) = weight.as_chunks::<WEIGHTS>();
-    for (i, (rows, x)) in weight.iter().zip(x).enumerate() {
+    for i in 0..weight.len().min(x.len()) {
+        let (rows, x) = (&weight[i], &x[i]);
         // A memory page ahead, which the processor itself does not look across.
-        if let Some(ahead) = weight.get(i + 16) {
-            each!(row < 4, s.prefetch(&ahead[row * TILE]));
+        if i + 16 < weight.len() {
+            each!(row < 4, s.prefetch(&weight[i + 16][row * TILE]));
         }
         each!(lane < 4, sums[lane] = s.mul_add(s.splat(x[lane]), s.load(quad(rows, lane * TILE)), sums[lane]));
     }

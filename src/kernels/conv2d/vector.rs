@@ -8,7 +8,7 @@ use crate::{
     simd::{
         self, Simd, Work,
         band::{BAND, Band, Columns, Map, with_band},
-        rows::{TILE, Target, WEIGHTS, Whole, accumulate, filled, quad, tiles, with_pixels},
+        rows::{TILE, Target, WEIGHTS, Whole, accumulate, chunk, filled, quad, rest, tiles, with_pixels},
     },
 };
 
@@ -143,9 +143,9 @@ impl<const P: usize> Work for Banded<'_, '_, P> {
         let mut sums = filled::<S, Whole, P>(s, s.load(quad(layer.bias, plane)));
         for (i, weight) in layer.taps(plane).enumerate() {
             for (ky, weight) in weight.chunks_exact(kernel[1]).enumerate() {
-                let row = &band[i * block + ky * dilation[0] * columns.row..];
+                let row = rest(band, i * block + ky * dilation[0] * columns.row);
                 for (kx, weight) in weight.iter().enumerate() {
-                    let x: &[Block; P] = row[columns.place(kx * dilation[1], map.stride[1])..].first_chunk().expect("in the band");
+                    let x = chunk::<Block, P>(row, columns.place(kx * dilation[1], map.stride[1]));
                     accumulate::<S, Whole, P>(s, &mut sums, x, weight, None, layer.depth);
                 }
             }

@@ -11,7 +11,7 @@ use crate::{
     simd::{
         Level, Simd, Work,
         band::{BAND, Band, Columns, Map, with_band},
-        rows::{Bounds, Whole, filled, quad, quad_mut, total},
+        rows::{Bounds, Whole, filled, quad, quad_mut, rest, total},
     },
 };
 use std::ops::Range;
@@ -226,7 +226,7 @@ impl Strip<'_> {
         let Self { plane, columns, .. } = self;
         let Window { width_out, kernel: [height, width], stride: [stride_y, stride_x], .. } = *plane.window;
         for at in 0..out.len() / width_out {
-            for x in columns.quads() {
+            for x in (0..columns.quads()).map(|at| columns.quad(at)) {
                 let mut sum = s.repeat(&plane.bias);
                 for ky in 0..height {
                     let row = &band[(at * stride_y + ky) * columns.row + x..];
@@ -253,7 +253,10 @@ impl Strip<'_> {
         } else {
             let blocks = s.blocks(row);
             for p in 0..self.columns.count {
-                out[at + p] = self.residual.map_or(blocks[p], |residual| add(blocks[p], residual[at + p]));
+                out[at + p] = match self.residual {
+                    Some(residual) => add(blocks[p], residual[at + p]),
+                    None => blocks[p],
+                };
             }
         }
     }
@@ -276,11 +279,12 @@ impl<const K: usize, const TAPS: usize, const STRIDE: usize, const R: usize> Wor
         let bias = s.repeat(&plane.bias);
         let mut weight = s.zeros::<TAPS>();
         each!(ky < K, each!(kx < K, weight[ky * K + kx] = s.repeat(&plane.weight[ky * K + kx])));
-        for x in columns.quads() {
+        for number in 0..columns.quads() {
+            let x = columns.quad(number);
             let mut sums = filled::<S, Whole, R>(s, bias);
             // Each input is loaded once for all rows.
             each!(pixel r < (R - 1) * STRIDE + K, {
-                let row = &band[r * columns.row + x..];
+                let row = rest(band, r * columns.row + x);
                 each!(kx < K, {
                     let v = s.load(quad(row, columns.place(kx, STRIDE)));
                     each!(j < R, {

@@ -12,7 +12,7 @@ use crate::{
     parallel::Part,
     simd::{
         Simd, Work,
-        rows::{Bounds, Half, TILE, Target, Tiles, Whole, Width, filled, quad, tiles, with_pixels},
+        rows::{Bounds, Half, TILE, Target, Tiles, Whole, Width, filled, rest, tiles, with_pixels},
     },
 };
 use std::{cell::RefCell, marker::PhantomData};
@@ -229,7 +229,7 @@ impl<const P: usize> Work for Ghosts<'_, '_, P> {
         for strip in 0..width.div_ceil(P) {
             // The last overlaps others rather than to be shorter.
             let column = (strip * P).min(width - P);
-            let (room, target) = (&room[column..], &mut *target);
+            let (room, target) = (rest(room, column), &mut *target);
             s.call_apart(Strip::<P> { filter, room, pitch: width + D - 1, at: at + column, target });
         }
     }
@@ -250,11 +250,10 @@ impl<const P: usize> Work for Strip<'_, '_, P> {
         let Self { filter, room, pitch, at, target } = self;
         let mut sums = filled::<S, Whole, P>(s, s.load(&filter.bias));
         each!(ky < D, {
-            let row = &room[ky * pitch..][..P + D - 1];
-            let weight = &filter.weight[ky * D..][..D];
-            let weight = [s.load(&weight[0]), s.load(&weight[1]), s.load(&weight[2])];
+            let row = rest(room, ky * pitch);
+            let weight = [s.load(&filter.weight[ky * D]), s.load(&filter.weight[ky * D + 1]), s.load(&filter.weight[ky * D + 2])];
             each!(pixel x < P + D - 1, {
-                let v = s.load(quad(&row[x], 0));
+                let v = s.load(&row[x]);
                 each!(kx < D, {
                     let p = usize::wrapping_sub(x, kx);
                     if p < P {

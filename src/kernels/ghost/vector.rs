@@ -79,15 +79,18 @@ pub(crate) fn ghost(call: Call<'_>) {
     };
     let whole = Split { groups: 1 + groups, ..to.split(count, primary, pixels, TILE) };
     let intrinsic = Split { groups: 1, ..whole }.shared_by(team, TILE);
-    if intrinsic.run == pixels && tile::serves(d, groups, width, module.layer.activation.kind) {
+    if intrinsic.run == pixels {
+        // Rows of four registers leave none for a tile's filters.
+        let serves = !simd::IS_ALL && tile::serves(d, groups, width, module.layer.activation.kind);
         whole.each(team, call.output, |part| {
-            let Image { maps, residual } = image(part.image);
-            let Module { layer, cheap, .. } = &module;
-            with_room(|room| level.run(Tile { layer, cheap, size: [height, width], primary, maps, residual, room, part }));
-        });
-    } else if intrinsic.run == pixels {
-        whole.each(team, call.output, |part| {
-            with_band(|band| level.run(Run { module: &module, image: image(part.image), intrinsic: true, band, part }));
+            let (module, image) = (&module, image(part.image));
+            // Of a tile with half its channels, half the filters would be for nothing.
+            if serves && part.planes > TILE / 2 {
+                let (Image { maps, residual }, Module { layer, cheap, .. }) = (image, module);
+                with_room(|room| level.run(Tile { layer, cheap, size: [height, width], primary, maps, residual, room, part }));
+            } else {
+                with_band(|band| level.run(Run { module, image, intrinsic: true, band, part }));
+            }
         });
     } else {
         intrinsic.each(team, call.output, |part| level.run(Intrinsic { module: &module, image: image(part.image), part }));

@@ -7,7 +7,7 @@ use crate::{
     plan::{Call, pack::padded},
     simd::{
         self, Simd, Work,
-        rows::{Bounds, Half, Source, TILE, Target, Tiles, WEIGHTS, Weights, Whole, Width, sums, tiles, with_pixels},
+        rows::{Bounds, Half, Source, TILE, Target, Tiles, WEIGHTS, Weights, Whole, Width, chunk, range, rest, sums, tiles, with_pixels},
     },
 };
 use std::{marker::PhantomData, ops::Range};
@@ -121,16 +121,17 @@ impl Layer<'_> {
         let len = padded(self.blocks_in) * WEIGHTS;
         let (tile, used) = (block / TILE, self.blocks_in * WEIGHTS);
         let next = (tile + self.stride) * len;
-        let next = if next + used <= self.tiles * len { &self.weight[next..][..used] } else { &[] };
-        let weights = Weights { bias: &self.bias[block..], weight: &self.weight[tile * len..][..used], next, row: pixel / P };
-        sums::<S, W, P>(s, weights, maps.gate, Neighbours { rest: &maps.input[pixel..], pixels: maps.pixels })
+        let next = if next + used <= self.tiles * len { range(self.weight, next, used) } else { &[] };
+        let weights = Weights { bias: rest(self.bias, block), weight: range(self.weight, tile * len, used), next, row: pixel / P };
+        sums::<S, W, P>(s, weights, maps.gate, Neighbours { maps: maps.input, next: pixel, pixels: maps.pixels })
     }
 }
 
 /// Neighbouring pixels of maps.
 struct Neighbours<'a> {
-    /// From the next pixels on.
-    rest: &'a [Block],
+    maps: &'a [Block],
+    /// The first, of the next map.
+    next: usize,
     /// From one map to the next.
     pixels: usize,
 }
@@ -138,9 +139,9 @@ struct Neighbours<'a> {
 impl<const P: usize> Source<P> for Neighbours<'_> {
     #[inline(always)]
     fn next<'a>(&'a mut self, _: &'a mut [Block; P]) -> &'a [Block; P] {
-        let pixels = self.rest.first_chunk().expect("as many pixels");
-        self.rest = self.rest.get(self.pixels..).unwrap_or(&[]);
-        pixels
+        let at = self.next;
+        self.next += self.pixels;
+        chunk(self.maps, at)
     }
 }
 

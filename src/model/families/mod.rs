@@ -145,7 +145,8 @@ mod tests {
             network.check_architecture(name, "weights").unwrap();
         }
         let nothing = Checkpoint::from_tensors("weights", [], Config::default());
-        assert_eq!(of(&nothing).err().unwrap().to_string(), "weights: its tensors are of no network that has a name");
+        let error = of(&nothing).err().unwrap().to_string();
+        assert!(error.starts_with("weights: its tensors are of no network that has a name; "), "{error}");
         let vgg = checkpoint(&as_trained(&*named("ghost_vgg16").unwrap()), str::to_string);
         let error = Network::from_checkpoint(&vgg).unwrap().check_architecture("vgg16", "weights").unwrap_err();
         assert_eq!(error.to_string(), "weights: holds ghost_vgg16 (ratio 2, 10 classes), not vgg16 (ratio 1)");

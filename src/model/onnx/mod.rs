@@ -28,10 +28,11 @@ use std::{
 pub(super) const HEAD_BYTES: usize = 9;
 
 /// Whether a file of these first bytes may be an ONNX file: it begins with its version of the
-/// format, then come texts, the graph or the operators' version. A safetensors file of an unlucky
-/// length has an object in the ninth place.
+/// format, then come texts, the graph or the operators' version. A safetensors file whose header is
+/// of an unlucky length begins so too: with a length below 4 GiB, of eight bytes, and an object.
 pub(super) fn is_onnx(head: &[u8]) -> bool {
-    matches!(head, [0x08, 1..=20, 0x12 | 0x1a | 0x22 | 0x32 | 0x3a | 0x42, ..]) && head.get(8) != Some(&b'{')
+    let safetensors = matches!(head, [_, _, _, _, 0, 0, 0, 0, b'{', ..]);
+    matches!(head, [0x08, 1..=20, 0x12 | 0x1a | 0x22 | 0x32 | 0x3a | 0x42, ..]) && !safetensors
 }
 
 /// The bytes of a file that is an ONNX file by its first bytes.
