@@ -124,8 +124,8 @@ fn merge(graph: &mut Graph, sum: NodeId, branches: &[Branch]) -> Option<(Conv, N
         let (from, [kh, kw]) = (branch.inputs_of_one(graph), branch.kernel);
         let values = branch.weight.map(|weight| &graph.constant(weight).data[..]);
         let mut at = 0;
-        for o in 0..c_out {
-            bias[o] += branch.shift[o];
+        for (o, bias) in bias.iter_mut().enumerate() {
+            *bias += branch.shift[o];
             // The first input of the branch's own group, in the merged one.
             let start = o / (c_out / branch.groups) * from - o / (c_out / groups) * inputs_of_one;
             for i in 0..from {
