@@ -216,7 +216,7 @@ fn large_inputs_take_what_they_may() {
         inputs.push((
             "json",
             format!("fields {field}"),
-            format!("{{\"inputs\": {fields}, \"outputs\": {fields}}}")[..15 << 20].as_bytes().into(),
+            format!("{{\"inputs\": {fields}, \"outputs\": {fields}}}").as_bytes()[..15 << 20].into(),
         ));
         inputs.push(("json", format!("inputs {field}"), format!("{{\"inputs\": {fields}}}").into_bytes()));
     }

@@ -123,7 +123,7 @@ impl Model {
         let [h, w] = resize.size();
         // Three bytes a pixel while it is resized, four here, and as many where images are gathered.
         cpu::probe("an image of the network's size", h.saturating_mul(w).saturating_mul(16))?;
-        let rgb = resample::resize(&*resize, image);
+        let rgb = resample::resize(&resize, image);
         Ok(rgb.as_chunks().0.iter().map(|&[r, g, b]| u32::from_le_bytes([r, g, b, 255])).collect())
     }
 
