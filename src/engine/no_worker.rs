@@ -3,15 +3,15 @@
 
 use super::{answer::Answer, part::Runner};
 use crate::Result;
-use std::{borrow::Cow, io};
+use std::borrow::Cow;
 
 pub(super) struct Worker {
     runner: Runner,
 }
 
 impl Worker {
-    pub fn new(runner: Runner, _in_flight: usize) -> io::Result<Self> {
-        Ok(Self { runner })
+    pub fn new(runner: Runner, _in_flight: usize) -> Self {
+        Self { runner }
     }
 
     pub async fn submit(&mut self, bytes: Cow<'_, [u8]>, answer: Answer) -> Result<()> {
