@@ -93,3 +93,15 @@ fn external(tensor: &proto::Tensor<'_>, folder: Option<&Path>) -> Result<Vec<u8>
     };
     read().map_err(|error| wrong(&error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_onnx;
+
+    #[test]
+    fn a_file_is_told_from_safetensors_by_more_than_a_brace() {
+        // A graph whose first node is as many bytes long as a brace's number.
+        assert!(is_onnx(b"\x08\x08:\xd9\xb1\xc1\x0b\n{"));
+        assert!(!is_onnx(b"\x08\x08:\x00\x00\x00\x00\x00{"));
+    }
+}
