@@ -23,6 +23,8 @@
 //! [`passes`](graph::passes) -> [`plan`] (ordered dispatches over reused buffers) -> [`gpu`] or
 //! [`cpu`] (prepared buffers and pipelines, run).
 
+// Of the two devices one may be left out, and what only that one uses is then not used.
+#![cfg_attr(any(feature = "without_cpu", feature = "without_gpu"), allow(dead_code))]
 // Shared as on systems with threads; in a browser there are none.
 #![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
 
@@ -39,6 +41,7 @@ mod error;
 #[cfg(any(feature = "decode", not(target_arch = "wasm32")))]
 mod file;
 #[doc(hidden)]
+#[cfg_attr(feature = "without_gpu", path = "gpu/none.rs")]
 pub mod gpu;
 pub mod graph;
 #[cfg(feature = "hub")]
@@ -47,6 +50,7 @@ pub mod image_input;
 mod json;
 #[doc(hidden)]
 pub mod kernels;
+#[cfg(not(feature = "without_gpu"))]
 #[doc(hidden)]
 pub mod measure;
 pub mod model;

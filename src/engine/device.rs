@@ -61,12 +61,12 @@ impl Engine {
         } else {
             match open(&options, gpu_only).await {
                 Ok(context) => Some(context),
-                Err(error) if gpu_only && !options.precision.is_f16() => {
+                Err(error) if gpu_only && !options.precision.is_f16() && cfg!(not(feature = "without_cpu")) => {
                     log::info!("running on the CPU: {error}");
                     fallback = Some(error.to_string());
                     None
                 }
-                Err(Error::NoAdapter(why)) if gpu_only => {
+                Err(Error::NoAdapter(why)) if gpu_only && options.precision.is_f16() => {
                     let what = format!("{why}; f16 needs an adapter: {ANY_ADAPTER} takes one that runs shaders on the CPU too");
                     return Err(Error::NoAdapter(what));
                 }
@@ -78,6 +78,7 @@ impl Engine {
                 let (class, tuned) = (context.class(), tuned::read(&context, &options));
                 (Device::Gpu(Arc::new(context)), class, tuned)
             }
+            None if cfg!(feature = "without_cpu") => return Err(Error::NoAdapter("the CPU's kernels were left out of this build".into())),
             None => (Device::Cpu(cpu_info(options.threads)), DeviceClass::Cpu, None),
         };
         let mut choice = options.choice.or(tuned).unwrap_or_else(|| Choice::new(class));

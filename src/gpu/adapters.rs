@@ -3,7 +3,7 @@
 #[cfg(target_arch = "wasm32")]
 pub(super) use super::browser::enumerate;
 use super::info::AdapterInfo;
-use crate::{Error, Result, text::cut};
+use crate::{Error, Result};
 
 pub(super) fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
@@ -32,40 +32,29 @@ pub async fn adapters() -> Vec<AdapterInfo> {
     enumerate(&instance()).await.into_iter().map(|(_, info)| info).collect()
 }
 
-/// Which adapter a [`Context`](super::Context) is opened on, and what is asked of it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Wanted<'a> {
-    /// Part of the adapter's name, driver or API, in any letter case; adapters that do not match
-    /// are not tried.
-    pub name: Option<&'a str>,
-    /// No adapter that [runs shaders on the CPU](AdapterInfo::is_software).
-    pub gpu_only: bool,
-    /// WebGPU's default limits and no more, as a browser grants them; otherwise buffers may be as
-    /// large as the adapter allows.
-    pub default_limits: bool,
-    /// Arithmetic in f16, where the adapter offers it.
-    pub halves: bool,
-}
-
-impl Wanted<'_> {
-    pub(super) fn takes(&self, info: &AdapterInfo) -> bool {
-        let named = self.name.is_none_or(|name| {
-            let name = name.to_ascii_lowercase();
-            [&info.name, &info.driver, &info.backend].iter().any(|text| cut(&text.to_ascii_lowercase(), &name).is_some())
-        });
-        named && !(self.gpu_only && info.is_software())
-    }
-
-    /// Why none of a machine's adapters will do.
-    pub(super) fn none_of(&self, all: &[AdapterInfo]) -> Error {
-        let names = || all.iter().map(|info| format!("`{}`", info.name)).collect::<Vec<_>>().join(", ");
-        Error::NoAdapter(match (self.name, all) {
-            (_, []) if cfg!(target_arch = "wasm32") => "this browser offers none through WebGPU".into(),
-            (_, []) => "this machine offers none (on Linux install a Vulkan driver, e.g. mesa-vulkan-drivers)".into(),
-            (Some(name), _) => format!("none matches `{name}`; there are {}", names()),
-            (None, [_]) => format!("the only adapter, {}, runs shaders on the CPU", names()),
-            (None, _) => format!("all adapters run shaders on the CPU: {}", names()),
-        })
+impl AdapterInfo {
+    pub(super) fn new(adapter: &wgpu::Adapter) -> Self {
+        let info = adapter.get_info();
+        let features = adapter.features();
+        let known = [
+            (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
+            (wgpu::Features::SHADER_F16, "shader-f16"),
+            (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
+        ];
+        Self {
+            name: info.name,
+            backend: info.backend.to_str().to_string(),
+            driver: [info.driver, info.driver_info].join(" ").trim_ascii().to_string(),
+            device_type: match info.device_type {
+                wgpu::DeviceType::DiscreteGpu => "discrete",
+                wgpu::DeviceType::IntegratedGpu => "integrated",
+                wgpu::DeviceType::VirtualGpu => "virtual",
+                wgpu::DeviceType::Cpu => "cpu",
+                wgpu::DeviceType::Other => "other",
+            }
+            .to_string(),
+            features: known.iter().filter(|(f, _)| features.contains(*f)).map(|(_, name)| name.to_string()).collect(),
+        }
     }
 }
 
@@ -99,7 +88,7 @@ pub(super) async fn first<C, T>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::info::Wanted, *};
 
     /// An adapter of a type, named after it.
     fn adapter(device_type: &str) -> AdapterInfo {

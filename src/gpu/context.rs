@@ -1,9 +1,9 @@
 //! An open device.
 
 use super::{
-    adapters::{Unopened, Wanted, enumerate, first, instance},
+    adapters::{Unopened, enumerate, first, instance},
     disk_cache::DiskCache,
-    info::AdapterInfo,
+    info::{AdapterInfo, Wanted},
     limits::{Bound, COMPUTE, Limit, requested},
     pipelines::{Pipeline, Pipelines},
 };

@@ -24,13 +24,12 @@ pub mod roofline;
 mod step;
 mod weights;
 
-pub use adapters::{Wanted, adapters};
+pub use adapters::adapters;
 pub use context::Context;
-pub use info::AdapterInfo;
+pub use info::{AdapterInfo, Image, PrepareTimes, Source, Wanted};
 pub use limits::Limit;
 pub use pipelines::Pipeline;
-pub use prepared::{PrepareTimes, Prepared, Run};
-pub use resize::{Image, Source};
+pub use prepared::{Prepared, Run};
 pub use weights::Weights;
 
 use crate::Error;

@@ -3,8 +3,9 @@
 use super::{
     buffers::{ALIGNMENT, Mapping, checked, filled, map, mapped, poll, unreadable, wait},
     context::Context,
+    info::{Image, PrepareTimes},
     pipelines::Pipeline,
-    resize::{Image, Resizer},
+    resize::Resizer,
     step::{PreparedStep, encode},
     weights::Weights,
 };
@@ -21,15 +22,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-
-/// How long it took to get ready, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct PrepareTimes {
-    /// Packing weights and uploading them, and making buffers.
-    pub weights: f64,
-    /// Compiling pipelines.
-    pub pipelines: f64,
-}
 
 /// A plan's buffers, bind groups and pipelines, for one thread. Each thread makes its own.
 ///

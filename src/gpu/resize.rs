@@ -3,6 +3,7 @@
 use super::{
     buffers::{ALIGNMENT, checked, filled, unreadable},
     context::Context,
+    info::{Image, Source},
     step::PreparedStep,
 };
 use crate::{
@@ -14,27 +15,6 @@ use crate::{
     plan::{Place, Plan, grid},
 };
 use std::{ops::Range, sync::Arc};
-
-/// An image, and how it becomes the network's input.
-pub struct Image<'a> {
-    /// How: made for the image's size.
-    pub resize: Arc<Problem>,
-    /// Its pixels.
-    pub source: Source<'a>,
-}
-
-/// Where an image's pixels come from. Only those that the crop needs are taken.
-#[derive(Clone, Copy)]
-pub enum Source<'a> {
-    /// Memory, through a buffer of one RGBA8 word a pixel.
-    Buffer(&'a dyn Rows),
-    /// Memory, through a texture, as a browser's images go.
-    Texture(&'a dyn Rows),
-    /// What a browser holds: an `ImageBitmap`, a canvas, a frame of a video. No pixel of it passes
-    /// through this program's memory.
-    #[cfg(target_arch = "wasm32")]
-    External(&'a wasm_bindgen::JsValue),
-}
 
 /// Sizes of images for which everything is kept ready; beyond this the oldest goes.
 const MAX_READY: usize = 8;

@@ -24,7 +24,8 @@ macro_rules! params {
 }
 
 /// Declares a room's `KERNEL`: its name, the variables that it writes, its twin in plain loops and by
-/// vectors, and how much a twin keeps in between.
+/// vectors, and how much a twin keeps in between. The features `without_cpu` and `without_gpu` leave
+/// the twins or the shader out.
 macro_rules! kernel {
     ($name:literal, writes $writes:expr, twin $twin:path, vector $vector:path) => {
         kernel!($name, writes $writes, twin $twin, vector $vector, scratch |_| 0);
@@ -32,12 +33,12 @@ macro_rules! kernel {
     ($name:literal, writes $writes:expr, twin $twin:path, vector $vector:path, scratch $scratch:expr) => {
         static SPEC: crate::plan::KernelSpec = crate::plan::KernelSpec {
             name: $name,
-            template: crate::shader::shader_text!(concat!($name, ".wgsl")),
+            template: if cfg!(feature = "without_gpu") { "" } else { crate::shader::shader_text!(concat!($name, ".wgsl")) },
             params: Params::FIELDS,
             writes: &$writes,
-            twin: if crate::simd::IS_ALL { $vector } else { $twin },
-            vector: $vector,
-            scratch: $scratch,
+            twin: if cfg!(feature = "without_cpu") { |_| unreachable!() } else if crate::simd::IS_ALL { $vector } else { $twin },
+            vector: if cfg!(feature = "without_cpu") { |_| unreachable!() } else { $vector },
+            scratch: if cfg!(feature = "without_cpu") { |_| 0 } else { $scratch },
         };
 
         /// The kernel.

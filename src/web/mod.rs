@@ -1,5 +1,6 @@
-//! What the browser package calls. Its two modules of WebAssembly are builds of this library:
-//! `engine` for networks (feature `web`), and `bench_engine` for the page of benches (`web_bench`).
+//! What the browser package calls. Its three modules of WebAssembly are builds of this library.
+//! `gpu_engine` and `cpu_engine` are for networks (feature `web`), each without the other's device
+//! (`without_cpu`, `without_gpu`). `bench_engine` is for the page of benches (`web_bench`).
 //! `web/src/*.js` is the interface that people see, and does whatever needs no Rust.
 //!
 //! Structured results cross as JavaScript objects, numbers as typed arrays. Errors are JavaScript

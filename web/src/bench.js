@@ -1,12 +1,11 @@
 // The benchmarks of the kernels. Types and what everything does: bench.d.ts. They are in a module of
 // WebAssembly of their own, so that whoever only runs networks does not load them.
 
-import { engine } from './bench_engine.js';
 import { starter } from './start.js';
 
 export { GhostNetCrashed } from './start.js';
 
-const start = starter(engine, new URL('./bench_engine_bg.wasm', import.meta.url));
+const start = starter(() => import('./bench_engine.js'), new URL('./bench_engine_bg.wasm', import.meta.url));
 
 export async function benchKernels({ model = 'ghostnet_100', quick = false, onProgress, signal } = {}) {
   signal?.throwIfAborted();

@@ -42,7 +42,8 @@ export interface LoadOptions {
    */
   model?: string;
   /**
-   * `auto` (default): the GPU where WebGPU offers one, else the CPU. `gpu`: whatever WebGPU offers,
+   * `auto` (default): the GPU where WebGPU offers one, else the CPU. Each has a module of
+   * WebAssembly of its own, which is fetched when it is first needed. `gpu`: whatever WebGPU offers,
    * or fail. That may be an adapter that runs shaders on the CPU (SwiftShader, WARP), which is
    * slower than `cpu`.
    */

@@ -1,12 +1,12 @@
 // GhostNet in the browser. Types and what everything does: ghostnet.d.ts. The engine itself is
-// ../../src, compiled to engine_bg.wasm.
+// ../../src, compiled to two modules: one that knows only GPUs, one that knows only the CPU.
 
-import { engine } from './engine.js';
-import { fetched, starter } from './start.js';
+import { GhostNetCrashed, fetched, starter } from './start.js';
 
-export { GhostNetCrashed } from './start.js';
+export { GhostNetCrashed };
 
-const start = starter(engine, new URL('./engine_bg.wasm', import.meta.url));
+const onGpu = starter(() => import('./gpu_engine.js'), new URL('./gpu_engine_bg.wasm', import.meta.url));
+const onCpu = starter(() => import('./cpu_engine.js'), new URL('./cpu_engine_bg.wasm', import.meta.url));
 const EMBEDDED = 'ghostnet_050_cifar10';
 const CACHE = 'ghostnet-weights';
 
@@ -37,20 +37,18 @@ export class GhostNet {
     const timed = async (part, work) => {
       const start = performance.now();
       const result = await work;
-      startup[part] = performance.now() - start;
+      startup[part] = (startup[part] ?? 0) + performance.now() - start;
       return result;
     };
-    const wasm = timed('wasm', start());
     // The weights are on their way while the module is compiled and the device is opened.
-    const opening = wasm.then((engine) => timed('device', engine.call(() => engine.Device.open(backend, precision, deviceClass === 'gpu'))));
-    const reading = timed('weights', read(wasm, weights, model, cache, onProgress));
+    const opening = open(backend, precision, deviceClass === 'gpu', timed);
+    const reading = timed('weights', read(opening, weights, model, cache, onProgress));
     // Both are waited for below, but not if the engine cannot be started, or crashes.
     for (const promise of [opening, reading]) promise.catch(() => {});
-    let engine, net, file;
+    let net, file;
     try {
-      engine = await wasm;
-      let device;
-      [device, file] = await engine.call(() => Promise.all([opening, reading]));
+      const { engine, device, fallback } = await opening;
+      file = await engine.call(() => reading);
       const called = (work) => engine.call(work);
       net = called(() => new engine.Net(device, model === EMBEDDED ? 'ghostnet_050' : model, file.origin, file.bytes));
       if (called(() => net.lacks_names())) {
@@ -61,13 +59,14 @@ export class GhostNet {
       Object.assign(startup, { upload, pipelines, total: performance.now() - begin, first_run: null });
       const info = { ...called(() => net.info()), startup, wasm_bytes: engine.bytes };
       if (file.embedded) info.model = EMBEDDED;
+      info.fallback ??= fallback;
       device.free();
       return new GhostNet(CONSTRUCT, engine, net, info);
     } catch (error) {
       // What cannot be used is not kept either.
       file?.forget();
       net?.free();
-      opening.then((device) => { device.close(); device.free(); }, () => {});
+      opening.then(({ device }) => { device.close(); device.free(); }, () => {});
       throw named(error);
     }
   }
@@ -169,9 +168,29 @@ export class GhostNet {
 const CONSTRUCT = Symbol('load');
 
 /**
+ * A device and the engine that it is one of. The GPU's engine opens it, or, where WebGPU offers no
+ * GPU, the CPU's, with the reason as `fallback`. A browser that offers no adapter at all loads
+ * nothing of the GPU's.
+ */
+async function open(backend, precision, asGpu, timed) {
+  const on = async (start, backend) => {
+    const engine = await timed('wasm', start());
+    return { engine, device: await timed('device', engine.call(() => engine.Device.open(backend, precision, asGpu))) };
+  };
+  if (backend === 'cpu') return on(onCpu, backend);
+  if (backend === 'auto' && !(await globalThis.navigator?.gpu?.requestAdapter().catch(() => {}))) return on(onCpu, backend);
+  try {
+    return await on(onGpu, backend);
+  } catch (error) {
+    if (backend !== 'auto' || precision === 'f16' || error instanceof GhostNetCrashed) throw error;
+    return { ...(await on(onCpu, 'cpu')), fallback: error.message };
+  }
+}
+
+/**
  * The bytes of weights, what messages call them, and how to forget them in case they are of no use.
  */
-async function read(wasm, weights, model, cache, onProgress) {
+async function read(opening, weights, model, cache, onProgress) {
   const forget = () => {};
   if (weights === undefined && (model === undefined || model === EMBEDDED)) {
     // Of this version of the module: the browser's own cache knows when it is out of date.
@@ -179,7 +198,7 @@ async function read(wasm, weights, model, cache, onProgress) {
     return { bytes, origin: EMBEDDED, embedded: true, forget };
   }
   if (weights === undefined) {
-    const engine = await wasm;
+    const { engine } = await opening;
     throw engine.call(() => engine.no_weights(model));
   }
   if (weights === 'random') return { origin: 'random', forget };

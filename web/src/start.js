@@ -10,19 +10,21 @@ export class GhostNetCrashed extends Error {
 
 /**
  * Gives `start` for the module at an address: the engine that runs. One is started where there is
- * none, of a module that is fetched and compiled once. `factory` is what tools/build.mjs makes of
- * the module's JavaScript.
+ * none, of a module that is fetched and compiled once. `script` imports what tools/build.mjs makes
+ * of the module's JavaScript.
  */
-export function starter(factory, url) {
+export function starter(script, url) {
   let compiled;
   let running;
   const stop = () => (running = undefined);
   return () => {
     running ??= (async () => {
-      compiled ??= fetched(url)
+      const fetching = () => fetched(url)
         .then((response) => response.arrayBuffer())
         .then(async (bytes) => ({ module: await WebAssembly.compile(bytes), bytes: bytes.byteLength }));
-      return new Engine(factory, await compiled, stop);
+      compiled ??= Promise.all([script(), fetching()]);
+      const [{ engine }, module] = await compiled;
+      return new Engine(engine, module, stop);
     })().catch((error) => {
       // The next call may have better luck.
       running = compiled = undefined;

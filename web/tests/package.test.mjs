@@ -37,6 +37,12 @@ const failure = (page, work, argument) => page.evaluate(async ([work, argument])
   }
 }, [String(work), argument]);
 
+/** Which modules a page has asked for: `gpu`, `cpu`, `bench`. */
+const engines = (page) => page.evaluate(() => {
+  const asked = performance.getEntriesByType('resource').flatMap(({ name }) => name.match(/(\w+)_engine/)?.[1] ?? []);
+  return [...new Set(asked)].sort();
+});
+
 const sum = (steps, key) => steps.reduce((all, step) => all + step[key], 0);
 
 /** As tests/golden.rs: sums in another order. */
@@ -136,6 +142,24 @@ describe('with WebGPU', () => {
     assert.equal((await as({ isFallbackAdapter: true }))[0], 'cpu');
     assert.deepEqual(await as({}), ['gpu', 'a GPU that the browser does not name', null]);
     assert.deepEqual(await as({ vendor: 'intel', architecture: 'gen-12lp' }), ['gpu', 'intel gen-12lp', null]);
+  });
+
+  test('a page on a GPU asks for the module for GPUs only, one on the CPU for the CPU\'s', async () => {
+    for (const [backend, tells, asked] of [['gpu', null, ['gpu']], ['auto', '', ['gpu']], ['cpu', null, ['cpu']], ['auto', null, ['cpu', 'gpu']]]) {
+      const other = await web.open();
+      const found = await other.evaluate(async ([backend, tells]) => {
+        // An adapter of which nothing is told is taken for a GPU.
+        if (tells !== null) {
+          for (const key of ['vendor', 'architecture', 'device', 'description']) Object.defineProperty(GPUAdapterInfo.prototype, key, { get: () => tells });
+        }
+        const net = await GhostNet.load({ backend });
+        await net.classify(new ImageData(40, 40));
+        net.destroy();
+        return net.info.backend;
+      }, [backend, tells]);
+      assert.deepEqual([found, await engines(other)], [asked[0], asked], `${backend}, ${tells}`);
+      await other.close();
+    }
   });
 
   test('every kind of picture gives the same', async () => {
@@ -496,6 +520,7 @@ test('without WebGPU the CPU gives the same, and says so', async () => {
     for (const file of IMAGES) sameClasses(assert, found[file], expected[file], file);
     const steps = await page.evaluate(() => net.profile());
     assert.equal(sum(steps, 'macs'), info.macs);
+    assert.deepEqual(await engines(page), ['cpu']);
     const refused = await failure(page, () => GhostNet.load({ backend: 'gpu' }));
     assert.equal(refused.message, 'no GPU adapter: this browser offers none through WebGPU');
     assert.deepEqual(web.errors, []);

@@ -48,8 +48,8 @@ const SMALLER = [
   '--debuginfo', '--reorder-functions-by-name',
 ];
 
-/** Compiles the library with a feature to `directory/NAME.js` and `directory/NAME_bg.wasm`. */
-function compile(directory, name, feature) {
+/** Compiles the library with some of its features to `directory/NAME.js` and `directory/NAME_bg.wasm`. */
+function compile(directory, name, cargoFeatures) {
   const chosen = toolchain();
   const env = { ...process.env, ...(chosen && { RUSTUP_TOOLCHAIN: chosen }) };
   // Paths of this machine do not belong in the module.
@@ -61,7 +61,7 @@ function compile(directory, name, feature) {
   if (!plain) env.CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER = join(target, 'bindgen/release/linker');
   run('cargo', [
     'rustc', '--locked', '-p', 'ghostnet', '--lib', '--crate-type', 'cdylib', '--profile', 'web', '--target', wasm, '--target-dir', join(target, 'wasm'),
-    '--no-default-features', '--features', feature,
+    '--no-default-features', '--features', cargoFeatures,
   ], { env });
   run(join(target, 'bindgen/release/bindgen'), [join(target, 'wasm', wasm, 'web/ghostnet.wasm'), directory, name]);
   const module = join(directory, `${name}_bg.wasm`);
@@ -133,7 +133,8 @@ if (!existsSync(join(web, 'node_modules/terser'))) run('npm', ['ci', '--no-audit
 const { minify: terser } = await import('terser');
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
-compile(dist, 'engine', 'web');
+compile(dist, 'gpu_engine', 'web,without_cpu');
+compile(dist, 'cpu_engine', 'web,without_gpu');
 compile(dist, 'bench_engine', 'web_bench');
 cpSync(join(web, 'src'), dist, { recursive: true });
 await minify(dist);

@@ -6,8 +6,10 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** What is loaded for networks, and how many bytes it may have: the shaders and the CPU's kernels. */
-const NETWORKS = { files: ['engine_bg.wasm', 'engine.js', 'start.js', 'ghostnet.js'], budget: 300_000 };
+/** What a browser loads for networks that has a GPU, and how many bytes it may have. */
+const GPU = { files: ['gpu_engine_bg.wasm', 'gpu_engine.js', 'start.js', 'ghostnet.js'], budget: 300_000 };
+/** And one that has none. */
+const CPU = { files: ['cpu_engine_bg.wasm', 'cpu_engine.js', 'start.js', 'ghostnet.js'], budget: 300_000 };
 /** And for `ghostnet/bench`. */
 const BENCH = { files: ['bench_engine_bg.wasm', 'bench_engine.js', 'start.js', 'bench.js'], budget: 210_000 };
 // Fetched for networks with ImageNet's classes that name none themselves; data, as weights are.
@@ -29,7 +31,7 @@ function sum(files) {
   return total;
 }
 
-for (const { files, budget } of [NETWORKS, BENCH]) {
+for (const { files, budget } of [GPU, CPU, BENCH]) {
   const total = sum(files);
   console.log(`${'all'.padEnd(20)} ${''.padStart(14)} ${String(total).padStart(8)} of ${budget}`);
   if (total > budget) {

@@ -1,0 +1,103 @@
+//! No GPU: in the place of `mod.rs` where the feature `without_gpu` leaves wgpu out. Nothing here but
+//! [`Weights`] has a value.
+
+#[path = "info.rs"]
+mod info;
+
+pub use info::{AdapterInfo, Image, PrepareTimes, Source, Wanted};
+
+use crate::{CacheDir, Result, device::DeviceClass, kernels::resize::Problem, plan::Plan};
+use std::sync::Arc;
+
+/// None is ever open.
+#[derive(Debug)]
+pub enum Context {}
+
+impl Context {
+    /// Errors: [`Error::NoAdapter`](crate::Error::NoAdapter).
+    pub async fn new(wanted: &Wanted<'_>) -> Result<Self> {
+        Err(wanted.none_of(&[]))
+    }
+
+    pub(crate) async fn with_cache(self, _: &CacheDir) -> Self {
+        match self {}
+    }
+
+    pub(crate) fn info(&self) -> &AdapterInfo {
+        match *self {}
+    }
+
+    pub(crate) fn unopened(&self) -> &[String] {
+        match *self {}
+    }
+
+    pub(crate) fn class(&self) -> DeviceClass {
+        match *self {}
+    }
+
+    pub(crate) fn multiplies_halves(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn takes(&self, _: &Problem) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn destroy(&self) {
+        match *self {}
+    }
+}
+
+/// None is ever uploaded.
+#[derive(Debug, Default)]
+pub struct Weights;
+
+/// No plan is ever prepared.
+pub enum Prepared {}
+
+impl Prepared {
+    pub(crate) async fn new(context: &Context, _: Arc<Plan>, _: &Weights) -> Result<(Self, PrepareTimes)> {
+        match *context {}
+    }
+
+    pub(crate) async fn set_in_flight(&mut self, _: usize) -> Result<()> {
+        match *self {}
+    }
+
+    pub(crate) async fn run(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>> {
+        match *self {}
+    }
+
+    pub(crate) async fn submit(&mut self, _: &[u8]) -> Result<Run> {
+        match *self {}
+    }
+
+    pub(crate) async fn submit_images(&mut self, _: &[Image<'_>]) -> Result<Run> {
+        match *self {}
+    }
+
+    pub(crate) async fn prepare_images(&self, _: bool) -> Result<f64> {
+        match *self {}
+    }
+
+    pub(crate) async fn profile(&mut self, _: usize) -> Result<Vec<f64>> {
+        match *self {}
+    }
+}
+
+/// None is ever under way.
+pub enum Run {}
+
+impl Run {
+    pub(crate) fn is_done(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) async fn wait(self) -> Result<Vec<Vec<u8>>> {
+        match self {}
+    }
+}
