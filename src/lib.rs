@@ -70,6 +70,8 @@ pub use engine::native::adapters;
 pub use engine::{Backend, Class, Engine, EngineOptions, Feature, GhostMaps, IN_FLIGHT, Model, Pending, Session};
 pub use error::{Error, Result};
 pub use gpu::{AdapterInfo, PrepareTimes};
+/// The crate whose images this one takes, in the version that it takes them of.
+pub use image;
 pub use model::{Card, Network};
 pub use plan::{Form, Precision};
 pub use stats::{median, percentile};

@@ -1,6 +1,6 @@
 use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, made_up, network, positive, size},
-    output::{adapter, bold, fallback, number, print, print_json, progress},
+    output::{Bar, adapter, aside, bold, fallback, number, print, print_json, progress},
 };
 use anyhow::Result;
 use ghostnet::{median, percentile, plan::Form};
@@ -26,19 +26,19 @@ pub struct Args {
     #[command(flatten)]
     weights: WeightsOption,
     /// Images of one run
-    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = positive)]
     batch: usize,
     /// Timed runs, after the first and 2 more; as many again for the throughput
-    #[arg(long, value_name = "K", default_value = "30", value_parser = positive)]
+    #[arg(short = 'n', long, value_name = "K", default_value = "30", value_parser = positive)]
     iters: usize,
     /// Runs under way at once, for the throughput
     #[arg(long, value_name = "K", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=64))]
     in_flight: u8,
     /// Rows and columns of the input [default: the model's]
-    #[arg(long, value_name = "HxW", value_parser = size)]
+    #[arg(short, long, value_name = "HxW", value_parser = size)]
     size: Option<[usize; 2]>,
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     #[command(flatten)]
     device: DeviceOptions,
@@ -79,7 +79,7 @@ impl Args {
         }
         let in_flight = usize::from(self.in_flight);
         let mut session = model.session(self.batch, h, w, Form::Tensors, in_flight)?;
-        let bar = progress(2 * self.iters as u64, "{wide_bar} run {pos} of {len}");
+        let bar = progress(2 * self.iters as u64, Bar::RUNS);
         let mut times = Vec::with_capacity(self.iters);
         for _ in 0..self.iters {
             let start = Instant::now();
@@ -108,14 +108,15 @@ impl Args {
         let [device, weights, pipelines, first_run, total] = [device, weights, pipelines, first_run, total].map(number);
         let [min, median, p90] = [min, median, p90].map(number);
         print(&bold(&format!("{title}, batch {}, {h} x {w}, {precision}", self.batch)))?;
-        let tuned = if engine.is_tuned() { ", tuned" } else { "" };
-        print(&format!("on          {}, {}{tuned}{}", adapter(info), info.driver, fallback(&engine)))?;
         print(&format!(
             "start-up    {total} ms: device {device}, weights {weights}, pipelines {pipelines}, first run {first_run}\n\
              latency     {median} ms median, {min} at best, {p90} or less in 90 % of {} runs\n\
              throughput  {} images/s, {in_flight} in flight",
             self.iters,
             number(images_per_s)
-        ))
+        ))?;
+        let tuned = if engine.is_tuned() { ", tuned" } else { "" };
+        aside(&format!("on {}, {}{tuned}{}", adapter(info), info.driver, fallback(&engine)));
+        Ok(())
     }
 }

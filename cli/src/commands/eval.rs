@@ -1,6 +1,7 @@
 use crate::{
+    images::{EXTENSIONS, is_image},
     options::{CardOptions, DeviceOptions, Unweighted, WeightsOption, network, positive},
-    output::{count, device, note, number, one_line, print, print_json, progress, report_text},
+    output::{Bar, aside, count, device, note, number, one_line, print, print_json, progress, report_text},
 };
 use anyhow::{Result, anyhow, bail};
 use ghostnet::{Class, Error, IN_FLIGHT, Model, Network, image_input, plan::Form};
@@ -15,8 +16,6 @@ use std::{
     time::Instant,
 };
 
-const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
-
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 DIR has one directory per class, named as the network's labels are (in any letter case) or by class number. Names that
@@ -30,18 +29,18 @@ pub struct Args {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// A network, path to weights, or hub repository pulled before [default: ghostnet_050_cifar10]
-    #[arg(long, value_name = "M")]
+    #[arg(short, long, value_name = "M")]
     model: Option<String>,
     #[command(flatten)]
     weights: WeightsOption,
     /// At most so many images, spread evenly over the classes
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = positive)]
     limit: Option<usize>,
     /// Images of one run
-    #[arg(long, value_name = "N", default_value = "32", value_parser = positive)]
+    #[arg(short, long, value_name = "N", default_value = "32", value_parser = positive)]
     batch: usize,
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     #[command(flatten)]
     card: CardOptions,
@@ -64,7 +63,7 @@ impl Args {
         let k = 5.min(model.network().classes());
         let mut session = model.session(batch, h, w, Form::Classify { k }, IN_FLIGHT)?;
 
-        let bar = progress(images.len() as u64, "{wide_bar} {pos} of {len} images  {msg}  {per_sec}  {eta} left");
+        let bar = progress(images.len() as u64, Bar::IMAGES);
         let start = Instant::now();
         let mut score = Score::default();
         let mut damaged = 0;
@@ -115,14 +114,13 @@ impl Args {
             print_json(&json!({ "images": score.images, "top1": top1, "top5": top5, "images_per_s": images_per_s }))?;
         } else {
             print(&format!(
-                "{} images: top-1 {:.2} %, top-{k} {:.2} %\n{} images/s, {} on {}",
+                "{} images: top-1 {:.2} %, top-{k} {:.2} %\n{} images/s",
                 count(score.images as u64),
                 100.0 * top1,
                 100.0 * top5,
                 number(images_per_s),
-                chosen.name,
-                device(&engine),
             ))?;
+            aside(&format!("{} on {}", chosen.name, device(&engine)));
         }
         Ok(if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -175,10 +173,7 @@ fn read_classes(directory: &Path, network: &Network) -> Result<Vec<Vec<Labelled>
     if let Matched::Sorted(_) = classes {
         note("note: no directory's name is a label; taken as the classes in sorted order");
     }
-    let is_image = |path: &PathBuf| {
-        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str())) && !path.is_dir()
-    };
+    let is_image = |path: &PathBuf| is_image(path) && !path.is_dir();
     let mut images = Vec::new();
     for (directory, &class) in directories.iter().zip(classes.numbers()) {
         images.push(list(directory)?.into_iter().filter(is_image).map(|path| (path, class)).collect::<Vec<_>>());

@@ -1,40 +1,57 @@
-use crate::output::{Align, count, macs, print, print_json, table};
+use crate::output::{Align, aside, bytes, count, macs, print, print_json, table};
 use anyhow::Result;
-use ghostnet::{Network, model};
+use ghostnet::{
+    Network, hub,
+    model::{self, Summary},
+};
 use serde_json::json;
+use std::path::Path;
 
 /// Han et al., CVPR 2020, table 6 and the official repository: ImageNet top-1 / top-5.
 const PAPER: [(&str, &str); 3] = [("ghostnet_050", "66.2 / 86.6"), ("ghostnet_100", "73.9 / 91.4"), ("ghostnet_130", "75.7 / 92.7")];
 
+/// A larger file of weights is not read to be listed: the cache is the Python tools' too, and what
+/// they pull is seldom for this program.
+const MOST_BYTES: u64 = 256 << 20;
+
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Print a JSON array: [{"name", "input", "params", "macs"}]
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
+}
+
+/// A network of the list.
+struct Listed {
+    summary: Summary,
+    /// Top-1, or top-1 and top-5, in per cent, where anybody says.
+    accuracy: String,
+    /// What of, or where it comes from.
+    data: &'static str,
 }
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        let mut networks = model::architectures().map(|name| Network::random(name, 0)).collect::<Result<Vec<_>, _>>()?;
-        networks.push(Network::embedded()?);
-        let summaries = networks.iter().map(Network::summary).collect::<Result<Vec<_>, _>>()?;
-        if self.json {
-            let list = summaries.iter().map(|s| json!({ "name": s.name, "input": s.input, "params": s.params, "macs": s.macs }));
-            return print_json(&list.collect());
+        let embedded = Network::embedded()?;
+        let mut listed = Vec::new();
+        for name in model::architectures() {
+            let accuracy = PAPER.iter().find(|(known, _)| *known == name).map_or("-", |(_, accuracy)| accuracy).to_string();
+            listed.push(Listed { summary: Network::random(name, 0)?.summary()?, accuracy, data: "ImageNet" });
         }
-        let rows: Vec<Vec<String>> = summaries
-            .iter()
-            .zip(&networks)
-            .map(|(s, network)| {
-                let (accuracy, data) = match PAPER.iter().find(|(name, _)| *name == s.name) {
-                    Some((_, accuracy)) => (accuracy.to_string(), "ImageNet"),
-                    // The embedded network's file states it.
-                    None => (network.test_top1().map_or("-".into(), |share| format!("{:.1}", 100.0 * share)), "CIFAR-10"),
-                };
-                let [c, h, w] = s.input;
-                vec![s.name.clone(), format!("{c}x{h}x{w}"), count(s.params), macs(s.macs), accuracy, data.to_string()]
-            })
-            .collect();
+        listed.push(Listed { summary: embedded.summary()?, accuracy: top1(&embedded), data: "CIFAR-10" });
+        let cached = hub::all_cached();
+        let pulled: Vec<Listed> = cached.iter().filter_map(|(repo, weights)| pulled(repo, weights)).collect();
+        let left_out = cached.len() - pulled.len();
+        listed.extend(pulled);
+        if self.json {
+            let json = |Listed { summary: s, .. }: &Listed| json!({ "name": s.name, "input": s.input, "params": s.params, "macs": s.macs });
+            return print_json(&listed.iter().map(json).collect());
+        }
+        let row = |Listed { summary, accuracy, data }: &Listed| {
+            let [c, h, w] = summary.input;
+            let size = format!("{c}x{h}x{w}");
+            vec![summary.name.clone(), size, count(summary.params), macs(summary.macs), accuracy.clone(), data.to_string()]
+        };
         let head = [
             ("name", Align::Left),
             ("input", Align::Left),
@@ -43,9 +60,26 @@ impl Args {
             ("top-1 / 5 %", Align::Left),
             ("data", Align::Left),
         ];
-        print(&table(&head, &rows))?;
-        let classes = networks.last().map(|n| n.labels().join(", ")).unwrap_or_default();
-        print(&format!("\n{} is embedded and tells apart: {classes}.", model::EMBEDDED))?;
-        print("The others need weights for ImageNet's 1000 classes; their accuracies are the paper's.")
+        print(&table(&head, &listed.iter().map(row).collect::<Vec<_>>()))?;
+        print(&format!("\n{} is embedded and tells apart: {}.", model::EMBEDDED, embedded.labels().join(", ")))?;
+        print("Architectures need weights for ImageNet's 1000 classes; their accuracies are the paper's.")?;
+        if left_out > 0 {
+            let what = if left_out == 1 { "model in the hub's cache is" } else { "models in the hub's cache are" };
+            aside(&format!("{left_out} {what} none of this program's, or over {}", bytes(MOST_BYTES)));
+        }
+        Ok(())
     }
+}
+
+fn top1(network: &Network) -> String {
+    network.test_top1().map_or("-".into(), |share| format!("{:.1}", 100.0 * share))
+}
+
+/// A model of the hub's cache under the name by which `--model` takes it, if this program can run
+/// it.
+fn pulled(repo: &str, weights: &Path) -> Option<Listed> {
+    let is_read = std::fs::metadata(weights).is_ok_and(|file| file.len() <= MOST_BYTES);
+    let network = is_read.then(|| Network::open(weights).ok()).flatten()?;
+    let summary = Summary { name: repo.into(), ..network.summary().ok()? };
+    Some(Listed { summary, accuracy: top1(&network), data: "pulled" })
 }
