@@ -83,7 +83,7 @@ pub fn run(args: &Args, name: &str, given: &ArgMatches) -> Result<()> {
     let class = CLASSES.iter().find(|(name, _)| how.class.as_deref() == Some(*name));
     let choice = class.map(|(_, class)| Choice::new(*class));
     let wanted = EngineOptions::default().backend(Backend::Gpu).adapter(args.adapter.clone());
-    let engine = Engine::blocking(wanted.precision(precision).choice(choice))?;
+    let engine = Engine::new(wanted.precision(precision).choice(choice))?;
     let mut case = case(cases, given, &options(&engine));
     let shader = case.plan.steps[0].dispatch.key.source();
     if let Some(file) = &how.dump {

@@ -86,7 +86,7 @@ impl Args {
     /// The wanted GPU; the benches measure shaders, so the CPU does not stand in.
     pub fn engine(&self) -> Result<Engine> {
         let options = EngineOptions::default().backend(Backend::Gpu).adapter(self.adapter.clone());
-        Ok(Engine::blocking(options)?)
+        Ok(Engine::new(options)?)
     }
 
     /// Where a chart goes; the directory is there then.

@@ -58,7 +58,7 @@ impl DeviceOptions {
             BackendName::Cpu => Backend::Cpu,
         };
         let options = EngineOptions::default().backend(backend).adapter(self.adapter.clone()).precision(self.precision());
-        let engine = Engine::blocking(options)?;
+        let engine = Engine::new(options)?;
         if !engine.unopened().is_empty() {
             note(&format!("note: {}; taking `{}`", engine.unopened().join("; "), engine.adapter().name));
         }

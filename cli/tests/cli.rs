@@ -626,7 +626,7 @@ fn tune_stores_what_the_next_command_uses() {
     assert_eq!(tune["stored"], network["ratio"].as_f64().is_some_and(|ratio| ratio <= 1.0));
     assert_eq!((is_tuned(), Path::new(tune["file"].as_str().unwrap()).exists()), (tune["stored"].clone(), tune["stored"] == true));
 
-    let engine = Engine::blocking(EngineOptions::default().backend(Backend::Gpu).cache(CacheDir::At(dir.0.clone()))).unwrap();
+    let engine = Engine::new(EngineOptions::default().backend(Backend::Gpu).cache(CacheDir::At(dir.0.clone()))).unwrap();
     let choice = Choice { fuse_separable: true, conv2d: None, ..engine.choice() };
     engine.keep_choice(Some(&choice)).unwrap();
     assert_eq!(is_tuned(), true);

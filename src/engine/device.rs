@@ -10,6 +10,7 @@ use crate::{
     gpu::{self, AdapterInfo},
     parallel::current_num_threads,
     plan::Precision,
+    wait::{apart_async, may_block},
 };
 use std::sync::Arc;
 
@@ -36,15 +37,22 @@ pub(super) enum Device {
 }
 
 impl Engine {
-    /// Opens a device. On native targets this blocks while drivers load. `Engine::blocking` is the
-    /// form without `async`.
+    /// Opens a device.
     ///
     /// An adapter that cannot be opened, since it lacks a limit or its driver fails, is passed over
     /// for the next: [`Engine::unopened`].
     ///
     /// Errors: [`Error::NoAdapter`] if no adapter matches or none can be opened,
     /// [`Error::Unsupported`] if the CPU is asked for f16.
-    pub async fn new(options: EngineOptions) -> Result<Self> {
+    pub async fn new_async(options: EngineOptions) -> Result<Self> {
+        if may_block() {
+            return Self::open(options).await;
+        }
+        // While drivers load.
+        apart_async(move || Self::open(options)).await
+    }
+
+    async fn open(options: EngineOptions) -> Result<Self> {
         // A wish for an adapter is met by that one and by no other device.
         let gpu_only = options.backend == Backend::Auto && options.adapter.is_none();
         let mut fallback = None;

@@ -23,7 +23,7 @@ impl Engine {
     /// Puts a network on the device: runs the passes on its graph. Weights go up and pipelines are
     /// compiled when first needed, or by [`Model::prepare`].
     pub fn load(&self, network: Network) -> Result<Model> {
-        let results = Part::new(self, network.graph().clone());
+        let results = Arc::new(Part::new(self, network.graph().clone()));
         let inner = ModelInner { engine: self.clone(), network, results, others: Mutex::default(), resizes: Mutex::default() };
         Ok(Model { inner: Arc::new(inner) })
     }
@@ -46,7 +46,7 @@ pub(super) struct ModelInner {
     engine: Engine,
     pub network: Network,
     /// What computes the network's results.
-    pub results: Part,
+    pub results: Arc<Part>,
     /// What computes other nodes, the newest last.
     others: Mutex<Vec<(Asked, Arc<Part>)>>,
     /// How images of the last sizes are resized, the newest last.

@@ -16,22 +16,27 @@ use crate::{
     gpu::{self, AdapterInfo, PrepareTimes},
     plan::{Form, Plan},
     tensor::{AnyTensor, Tensor},
+    wait::{apart_async, block_on, may_block},
 };
 use image::DynamicImage;
-use pollster::block_on;
 use std::{io, path::PathBuf, sync::Arc};
 
 /// Every GPU adapter of this machine, best first, and last the CPU.
 pub fn adapters() -> Vec<AdapterInfo> {
-    let mut adapters = block_on(gpu::adapters());
+    block_on(adapters_async())
+}
+
+/// As [`adapters`]: the drivers load in a thread of their own.
+pub async fn adapters_async() -> Vec<AdapterInfo> {
+    let mut adapters = if may_block() { gpu::adapters().await } else { apart_async(gpu::adapters).await };
     adapters.push(cpu_info());
     adapters
 }
 
 impl Engine {
-    /// As [`Engine::new`], waiting in the calling thread.
-    pub fn blocking(options: EngineOptions) -> Result<Self> {
-        block_on(Self::new(options))
+    /// As [`Engine::new_async`].
+    pub fn new(options: EngineOptions) -> Result<Self> {
+        block_on(Self::new_async(options))
     }
 
     /// Where [`Engine::keep_choice`] puts a choice.

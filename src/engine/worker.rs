@@ -4,11 +4,14 @@ use super::{
     answer::Answer,
     part::{Runner, Slots},
 };
-use crate::Result;
+use crate::{
+    Result,
+    wait::{apart, block_on, may_block},
+};
 use std::{
     borrow::Cow,
     io,
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::mpsc::{SyncSender, TrySendError, sync_channel},
     thread,
 };
 
@@ -17,19 +20,33 @@ pub(super) struct Worker {
     jobs: SyncSender<Job>,
 }
 
+const ENDS: &str = "the thread ends with the session";
+
 /// The bytes of a run's input, and where its result goes.
 type Job = (Vec<u8>, Answer);
 
 impl Worker {
     /// For at most `in_flight` runs under way.
     pub fn new(mut runner: Runner, in_flight: usize) -> io::Result<Self> {
-        let jobs = start(move |bytes| pollster::block_on(runner.run_bytes(bytes)), in_flight)?;
+        let jobs = start(move |bytes| block_on(runner.run_bytes(bytes)), in_flight)?;
         Ok(Self { jobs })
     }
 
-    /// Blocks while as many runs are under way as there may be.
+    /// Waits while as many runs are under way as there may be.
     pub async fn submit(&mut self, bytes: Cow<'_, [u8]>, answer: Answer) -> Result<()> {
-        self.jobs.send((bytes.into_owned(), answer)).expect("the thread ends with the session");
+        let job = (bytes.into_owned(), answer);
+        if may_block() {
+            self.jobs.send(job).expect(ENDS);
+            return Ok(());
+        }
+        match self.jobs.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job)) => {
+                let jobs = self.jobs.clone();
+                apart(move || jobs.send(job).expect(ENDS)).await;
+            }
+            Err(TrySendError::Disconnected(_)) => unreachable!("{ENDS}"),
+        }
         Ok(())
     }
 }
@@ -55,10 +72,7 @@ fn start(mut compute: impl FnMut(&[u8]) -> Result<Slots> + Send + 'static, in_fl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        collections::VecDeque,
-        sync::mpsc::{TrySendError, channel},
-    };
+    use std::{collections::VecDeque, sync::mpsc::channel};
 
     /// Runs are done when the test opens a gate, one at a time, so that nothing depends on how long
     /// they take.

@@ -34,7 +34,7 @@ impl Context {
             return Err(wanted.none_of(&all.into_iter().map(|(_, info)| info).collect::<Vec<_>>()));
         }
         let candidates = all.into_iter().filter(|(_, info)| wanted.takes(info));
-        let (context, unopened) = first(candidates, async |(adapter, info)| Self::open(adapter, info, wanted).await).await?;
+        let (context, unopened) = first(candidates, |(adapter, info)| Self::open(adapter, info, wanted)).await?;
         Ok(Self { unopened, ..context })
     }
 
