@@ -71,6 +71,9 @@ pub use cache::CacheDir;
 pub use engine::native::{adapters, adapters_async};
 pub use engine::{Backend, Class, Engine, EngineOptions, Feature, GhostMaps, IN_FLIGHT, Model, Pending, Session};
 pub use error::{Error, Result};
+/// The crate by which GPUs are reached, in the version of the devices and textures that this one
+/// takes.
+pub use gpu::wgpu;
 pub use gpu::{AdapterInfo, PrepareTimes};
 /// The crate whose images this one takes, in the version that it takes them of.
 pub use image;

@@ -8,7 +8,7 @@ use clap::{
     error::ErrorKind,
 };
 use ghostnet::{
-    Backend, Engine, EngineOptions, Precision,
+    Backend, CacheDir, Engine, EngineOptions, Precision,
     device::{Choice, DeviceClass},
     kernels::{
         self,
@@ -82,7 +82,7 @@ pub fn run(args: &Args, name: &str, given: &ArgMatches) -> Result<()> {
     let precision = if how.f16 { Precision::F16 } else { Precision::F32 };
     let class = CLASSES.iter().find(|(name, _)| how.class.as_deref() == Some(*name));
     let choice = class.map(|(_, class)| Choice::new(*class));
-    let wanted = EngineOptions::default().backend(Backend::Gpu).adapter(args.adapter.clone());
+    let wanted = EngineOptions::default().backend(Backend::Gpu).adapter(args.adapter.clone()).cache(CacheDir::User);
     let engine = Engine::new(wanted.precision(precision).choice(choice))?;
     let mut case = case(cases, given, &options(&engine));
     let shader = case.plan.steps[0].dispatch.key.source();

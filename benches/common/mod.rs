@@ -7,7 +7,7 @@ mod isa;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
-use ghostnet::{AdapterInfo, Backend, Engine, EngineOptions, measure::document, median, plan::Plan};
+use ghostnet::{AdapterInfo, Backend, CacheDir, Engine, EngineOptions, measure::document, median, plan::Plan};
 use ghostnet_cli::report::text::{Align, adapter, bold, dim, number, table, write_file};
 use serde_json::{Value, json};
 use std::{
@@ -85,7 +85,7 @@ impl Args {
 
     /// The wanted GPU; the benches measure shaders, so the CPU does not stand in.
     pub fn engine(&self) -> Result<Engine> {
-        let options = EngineOptions::default().backend(Backend::Gpu).adapter(self.adapter.clone());
+        let options = EngineOptions::default().backend(Backend::Gpu).adapter(self.adapter.clone()).cache(CacheDir::User);
         Ok(Engine::new(options)?)
     }
 

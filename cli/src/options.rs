@@ -4,7 +4,7 @@ use crate::output::note;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use ghostnet::{
-    AnyTensor, Backend, Card, Element, Engine, EngineOptions, Network, Precision, Values,
+    AnyTensor, Backend, CacheDir, Card, Element, Engine, EngineOptions, Network, Precision, Values,
     image_input::Interpolation,
     model::{self, EMBEDDED},
 };
@@ -57,7 +57,8 @@ impl DeviceOptions {
             BackendName::Gpu => Backend::Gpu,
             BackendName::Cpu => Backend::Cpu,
         };
-        let options = EngineOptions::default().backend(backend).adapter(self.adapter.clone()).precision(self.precision());
+        let options =
+            EngineOptions::default().backend(backend).adapter(self.adapter.clone()).precision(self.precision()).cache(CacheDir::User);
         let engine = Engine::new(options)?;
         if !engine.unopened().is_empty() {
             note(&format!("note: {}; taking `{}`", engine.unopened().join("; "), engine.adapter().name));

@@ -50,6 +50,23 @@ impl Model {
         self.classify_on_device(&gpu_images(resizes, &readable), top).await
     }
 
+    /// The `top` most probable classes of a texture on the device of [`Engine::with_device`], or of
+    /// the part `[x, y, width, height]` of it. The device copies and resizes it in the order of its
+    /// queue, after what was submitted before, and none of its pixels passes through this program's
+    /// memory. Values are taken as they are stored, sRGB-encoded as pictures are.
+    ///
+    /// Errors: [`Error::Unsupported`] on the CPU, [`Error::Limit`] where the part that the crop needs
+    /// is larger than a texture may be. [`Error::Shape`] for a part that is none, a format other than
+    /// `Rgba8Unorm`, `Bgra8Unorm` and their sRGB forms, and a texture without `COPY_SRC`.
+    /// [`Error::Gpu`] for one of another device; of another instance, wgpu itself panics.
+    pub async fn classify_texture_async(&self, texture: &gpu::Texture, part: Option<[u32; 4]>, top: usize) -> Result<Vec<Class>> {
+        let part = part.unwrap_or([0, 0, texture.width(), texture.height()]);
+        gpu::check_texture(texture, part)?;
+        let [x, y, width, height] = part;
+        let image = gpu::Image { resize: self.resize(height, width)?.problem(), source: gpu::Source::OnDevice(texture, [x, y]) };
+        Ok(self.classify_on_device(&[image], top).await?.remove(0))
+    }
+
     /// The `top` most probable classes of what a browser holds, of `width` x `height` pixels: an
     /// image, a canvas, a frame of a video. The GPU resizes it, and none of its pixels passes
     /// through this program's memory.
@@ -71,7 +88,7 @@ impl Model {
         let request = self.request(images.len(), self.network().preprocess()?.size, self.classify_form(top)?)?;
         let (mut runner, _) = self.runner(&request).await?;
         let RunnerKind::Gpu(prepared) = &mut runner.kind else {
-            let what = "resizes images in memory, and none that a browser holds".into();
+            let what = "resizes images in memory, and none that a GPU or a browser holds".into();
             return Err(Error::Unsupported { adapter: self.engine().adapter().name.clone(), what });
         };
         let run = match prepared.submit_images(images).await {

@@ -77,6 +77,25 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         };
+        Ok(Self::on(gpu, options, fallback))
+    }
+
+    /// An engine on a device that the program has opened for itself, such as the one that it draws
+    /// with: textures and buffers of that device need not leave it. See
+    /// [`Model::classify_texture_async`](crate::Model::classify_texture_async). The device has to be
+    /// of the crate [`wgpu`](crate::wgpu) as this one has it.
+    ///
+    /// The device needs WebGPU's default limits, and no feature. With `SHADER_F16` and
+    /// [`Precision::F16`] halves are multiplied, with `TIMESTAMP_QUERY` steps can be timed. Of the
+    /// options, those that choose a device count for nothing, and compiled pipelines are not kept.
+    /// What the program hears of the device stays the program's: this sets no callback.
+    ///
+    /// Errors: [`Error::Unsupported`] if a limit is below WebGPU's default.
+    pub fn with_device(device: gpu::Device, queue: gpu::Queue, options: EngineOptions) -> Result<Self> {
+        Ok(Self::on(Some(gpu::Context::of_device(device, queue)?), options, None))
+    }
+
+    fn on(gpu: Option<gpu::Context>, options: EngineOptions, fallback: Option<String>) -> Self {
         let (device, class, tuned) = match gpu {
             Some(context) => {
                 let (class, tuned) = (context.class(), tuned::read(&context, &options));
@@ -89,7 +108,7 @@ impl Engine {
         if let Device::Gpu(context) = &device {
             choice.multiplies_halves &= context.multiplies_halves() || !options.precision.is_f16();
         }
-        Ok(Self { inner: Arc::new(EngineInner { device, options, choice, is_tuned: tuned.is_some(), fallback }) })
+        Self { inner: Arc::new(EngineInner { device, options, choice, is_tuned: tuned.is_some(), fallback }) }
     }
 
     /// The adapter: the GPU's, or for the CPU its architecture and number of threads.

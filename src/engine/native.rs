@@ -118,6 +118,11 @@ impl Model {
         block_on(self.classify_batch_async(images, top))
     }
 
+    /// As [`Model::classify_texture_async`].
+    pub fn classify_texture(&self, texture: &gpu::Texture, part: Option<[u32; 4]>, top: usize) -> Result<Vec<Class>> {
+        block_on(self.classify_texture_async(texture, part, top))
+    }
+
     /// As [`Model::classify_pixels_async`].
     pub fn classify_pixels(&self, pixels: &[u32], n: usize, top: usize) -> Result<Vec<Vec<Class>>> {
         block_on(self.classify_pixels_async(pixels, n, top))

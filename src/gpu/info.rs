@@ -18,8 +18,11 @@ pub struct AdapterInfo {
 
 impl AdapterInfo {
     pub(super) fn new(adapter: &wgpu::Adapter) -> Self {
-        let info = adapter.get_info();
-        let features = adapter.features();
+        Self::of(adapter.get_info(), adapter.features())
+    }
+
+    /// Of what it is, and which features count.
+    pub(super) fn of(info: wgpu::AdapterInfo, features: wgpu::Features) -> Self {
         let known = [
             (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
             (wgpu::Features::SHADER_F16, "shader-f16"),

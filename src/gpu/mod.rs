@@ -30,8 +30,10 @@ pub use info::AdapterInfo;
 pub use limits::Limit;
 pub use pipelines::Pipeline;
 pub use prepared::{PrepareTimes, Prepared, Run};
+pub(crate) use resize::check_texture;
 pub use resize::{Image, Source};
 pub use weights::Weights;
+pub use wgpu::{self, Device, Queue, Texture};
 
 use crate::Error;
 
