@@ -28,7 +28,7 @@ fn main() -> Result<()> {
     let engine = Engine::with_device(device, queue, EngineOptions::default())?;
     let model = engine.load(Network::embedded()?)?;
     println!("on {}", engine.adapter().name);
-    for class in model.classify_texture(&target, None, 3)? {
+    for class in model.classify_texture(&target, 3)? {
         println!("{:5.1} %  {}", 100.0 * class.probability, class.label);
     }
     Ok(())

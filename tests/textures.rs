@@ -3,7 +3,7 @@
 mod common;
 
 use ghostnet::{
-    Backend, Engine, EngineOptions, Error, Network,
+    Backend, Engine, EngineOptions, Error, Network, Top,
     image::{DynamicImage, imageops},
     image_input::decode_file,
     wgpu,
@@ -64,12 +64,13 @@ fn a_texture_is_classified_as_the_image_is() {
     assert_ne!(whole, of_part);
     for format in [Rgba8Unorm, Rgba8UnormSrgb, Bgra8Unorm, Bgra8UnormSrgb] {
         let texture = texture(&device, &queue, &cat, format, usage);
-        assert_eq!(model.classify_texture(&texture, None, 10).unwrap(), whole, "{format:?}");
-        assert_eq!(model.classify_texture(&texture, Some(part), 10).unwrap(), of_part, "{format:?}");
+        assert_eq!(model.classify_texture(&texture, 10).unwrap(), whole, "{format:?}");
+        assert_eq!(model.classify_texture(&texture, Top::new(10).part(part)).unwrap(), of_part, "{format:?}");
     }
 
     let good = texture(&device, &queue, &cat, Rgba8Unorm, usage);
-    let wrong = |texture: &wgpu::Texture, part| model.classify_texture(texture, part, 1).unwrap_err().to_string();
+    let wrong =
+        |texture: &wgpu::Texture, part: Option<[u32; 4]>| model.classify_texture(texture, Top::new(1).part(part)).unwrap_err().to_string();
     for part in [[0, 0, 0, 1], [0, 0, cat.width() + 1, 1], [cat.width(), 0, 1, 1], [u32::MAX, 0, 2, 1]] {
         assert!(wrong(&good, Some(part)).contains("is no part of it"), "{part:?}");
     }
@@ -77,11 +78,11 @@ fn a_texture_is_classified_as_the_image_is() {
     assert!(wrong(&texture(&device, &queue, &cat, Rgba8Unorm, wgpu::TextureUsages::TEXTURE_BINDING), None).contains("COPY_SRC"));
     // Of a device that is not the engine's: no panic, and the engine goes on.
     let foreign = texture(&other, &its_queue, &cat, Rgba8Unorm, usage);
-    assert!(matches!(model.classify_texture(&foreign, None, 1), Err(Error::Gpu(_))));
-    assert_eq!(model.classify_texture(&good, None, 10).unwrap(), whole);
+    assert!(matches!(model.classify_texture(&foreign, 1), Err(Error::Gpu(_))));
+    assert_eq!(model.classify_texture(&good, 10).unwrap(), whole);
     // The CPU has no textures.
     let cpu = Engine::new(EngineOptions::default().backend(Backend::Cpu)).unwrap().load(Network::embedded().unwrap()).unwrap();
-    assert!(matches!(cpu.classify_texture(&good, None, 1), Err(Error::Unsupported { .. })));
+    assert!(matches!(cpu.classify_texture(&good, 1), Err(Error::Unsupported { .. })));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
 };
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
 };
 
 impl Engine {
@@ -24,7 +24,14 @@ impl Engine {
     /// compiled when first needed, or by [`Model::prepare`].
     pub fn load(&self, network: Network) -> Result<Model> {
         let results = Arc::new(Part::new(self, network.graph().clone()));
-        let inner = ModelInner { engine: self.clone(), network, results, others: Mutex::default(), resizes: Mutex::default() };
+        let inner = ModelInner {
+            engine: self.clone(),
+            network,
+            results,
+            others: Mutex::default(),
+            resizes: Mutex::default(),
+            at_once: usize::MAX.into(),
+        };
         Ok(Model { inner: Arc::new(inner) })
     }
 
@@ -51,6 +58,8 @@ pub(super) struct ModelInner {
     others: Mutex<Vec<(Asked, Arc<Part>)>>,
     /// How images of the last sizes are resized, the newest last.
     pub resizes: Mutex<Vec<Arc<Resize>>>,
+    /// Images that the device was found to take at once.
+    pub at_once: AtomicUsize,
 }
 
 /// Which nodes are asked for, where it is not the results.

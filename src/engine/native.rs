@@ -5,7 +5,7 @@ use super::{
     device::{Engine, cpu_info},
     model::Model,
     options::EngineOptions,
-    results::{Class, Feature, GhostMaps},
+    results::{Class, Feature, GhostMaps, Top},
     session::{Pending, Session},
     tuned,
 };
@@ -109,22 +109,22 @@ impl Model {
     }
 
     /// As [`Model::classify_async`].
-    pub fn classify(&self, image: &DynamicImage, top: usize) -> Result<Vec<Class>> {
+    pub fn classify(&self, image: &DynamicImage, top: impl Into<Top>) -> Result<Vec<Class>> {
         block_on(self.classify_async(image, top))
     }
 
     /// As [`Model::classify_batch_async`].
-    pub fn classify_batch(&self, images: &[DynamicImage], top: usize) -> Result<Vec<Vec<Class>>> {
+    pub fn classify_batch(&self, images: &[DynamicImage], top: impl Into<Top>) -> Result<Vec<Vec<Class>>> {
         block_on(self.classify_batch_async(images, top))
     }
 
     /// As [`Model::classify_texture_async`].
-    pub fn classify_texture(&self, texture: &gpu::Texture, part: Option<[u32; 4]>, top: usize) -> Result<Vec<Class>> {
-        block_on(self.classify_texture_async(texture, part, top))
+    pub fn classify_texture(&self, texture: &gpu::Texture, top: impl Into<Top>) -> Result<Vec<Class>> {
+        block_on(self.classify_texture_async(texture, top))
     }
 
     /// As [`Model::classify_pixels_async`].
-    pub fn classify_pixels(&self, pixels: &[u32], n: usize, top: usize) -> Result<Vec<Vec<Class>>> {
+    pub fn classify_pixels(&self, pixels: &[u32], n: usize, top: impl Into<Top>) -> Result<Vec<Vec<Class>>> {
         block_on(self.classify_pixels_async(pixels, n, top))
     }
 
