@@ -568,6 +568,28 @@ fn inspect_lists_the_plan_and_dumps_its_shaders() {
     assert!(out.starts_with("ghostnet_050_cifar10, batch 1, 32 x 32\n") && out.contains("conv_stem"), "{out}");
 }
 
+/// 16 MiB an image: drivers on the CPU let a shader bind 128 MiB.
+#[test]
+fn bench_splits_what_a_device_does_not_take_at_once() {
+    let dir = Dir::new("bench-split");
+    let mut graph = Graph::new();
+    let x = graph.add_input(3).unwrap();
+    let mean = graph.add("mean", Op::GlobalPool, &[x]).unwrap();
+    graph.add_output_of("mean", mean, TensorType::vectors());
+    let model = dir.path("mean.safetensors");
+    Network::new(graph, Card::named("mean")).unwrap().save(&model, Stored::F32).unwrap();
+    if has_gpu() {
+        let args = ["bench", &model, "--size", "1024", "--batch", "11", "--iters", "1", "--backend", "gpu", "--json"];
+        let output = ghostnet(&args);
+        let bench: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let note = "note: the device does not take 11 images at once; each run is 2 of 6\n";
+        match bench["batch"].as_u64() {
+            Some(11) => assert_eq!(text(&output.stderr), ""),
+            batch => assert_eq!((batch, &*text(&output.stderr)), (Some(12), note)),
+        }
+    }
+}
+
 #[test]
 fn bench_reports_start_up_and_latency() {
     for backend in backends() {

@@ -1,9 +1,9 @@
 use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, made_up, network, positive, size},
-    output::{Bar, adapter, aside, bold, fallback, number, print, print_json, progress},
+    output::{Bar, adapter, aside, bold, fallback, note, number, print, print_json, progress},
 };
 use anyhow::Result;
-use ghostnet::{median, percentile, plan::Form};
+use ghostnet::{Error, median, percentile, plan::Form};
 use ghostnet_cli::report::ms_in_flight;
 use serde_json::json;
 use std::time::Instant;
@@ -64,26 +64,39 @@ impl Args {
         check_input(self.batch, [h, w])?;
         let model = engine.load(chosen.network)?;
         let loaded = ms(loading);
-        let prepared = model.prepare(self.batch, h, w, Form::Tensors)?;
+        // What the device does not take at once goes in parts of one size.
+        let mut parts = 1;
+        let (at_once, prepared) = loop {
+            let at_once = self.batch.div_ceil(parts);
+            match model.prepare(at_once, h, w, Form::Tensors) {
+                Err(Error::Limit { .. } | Error::OutOfMemory(_)) if at_once > 1 => parts *= 2,
+                prepared => break (at_once, prepared?),
+            }
+        };
+        let images = at_once * parts;
+        if parts > 1 {
+            note(&format!("note: the device does not take {} images at once; each run is {parts} of {at_once}", self.batch));
+        }
         let (weights, pipelines) = (loaded + prepared.weights, prepared.pipelines);
 
-        let inputs = made_up(model.network(), self.batch, [h, w])?;
+        let inputs = made_up(model.network(), at_once, [h, w])?;
         let inputs: Vec<_> = inputs.iter().map(|(name, tensor)| (&name[..], tensor)).collect();
+        let run = || (0..parts).try_for_each(|_| model.run_named(&inputs).map(drop));
         let first = Instant::now();
-        model.run_named(&inputs)?;
+        run()?;
         let first_run = ms(first);
         let total = device + weights + pipelines + first_run;
 
         for _ in 0..WARM_UP {
-            model.run_named(&inputs)?;
+            run()?;
         }
         let in_flight = usize::from(self.in_flight);
-        let mut session = model.session(self.batch, h, w, Form::Tensors, in_flight)?;
+        let mut session = model.session(at_once, h, w, Form::Tensors, in_flight)?;
         let bar = progress(2 * self.iters as u64, Bar::RUNS);
         let mut times = Vec::with_capacity(self.iters);
         for _ in 0..self.iters {
             let start = Instant::now();
-            model.run_named(&inputs)?;
+            run()?;
             times.push(ms(start));
             bar.inc(1);
         }
@@ -92,13 +105,13 @@ impl Args {
 
         let [min, p90] = [0, 90].map(|p| percentile(times.clone(), p));
         let median = median(times);
-        let images_per_s = self.batch as f64 * 1e3 / each;
+        let images_per_s = at_once as f64 * 1e3 / each;
         let info = engine.adapter();
         let precision = engine.precision().name();
         if self.json {
             return print_json(&json!({
                 "model": chosen.name, "backend": engine.backend(), "adapter": info.name, "driver": info.driver, "precision": precision,
-                "tuned": engine.is_tuned(), "batch": self.batch,
+                "tuned": engine.is_tuned(), "batch": images,
                 "startup_ms": {
                     "device": device, "weights": weights, "pipelines": pipelines, "first_run": first_run, "total": total,
                 },
@@ -107,7 +120,7 @@ impl Args {
         }
         let [device, weights, pipelines, first_run, total] = [device, weights, pipelines, first_run, total].map(number);
         let [min, median, p90] = [min, median, p90].map(number);
-        print(&bold(&format!("{title}, batch {}, {h} x {w}, {precision}", self.batch)))?;
+        print(&bold(&format!("{title}, batch {images}, {h} x {w}, {precision}")))?;
         print(&format!(
             "start-up    {total} ms: device {device}, weights {weights}, pipelines {pipelines}, first run {first_run}\n\
              latency     {median} ms median, {min} at best, {p90} or less in 90 % of {} runs\n\
