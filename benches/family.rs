@@ -51,9 +51,9 @@ struct Entry {
 fn main() -> Result<()> {
     let Some(args) = Args::parse_for("family")? else { return Ok(()) };
     let engine = match args.adapter.as_deref() {
-        Some("cpu") => Engine::blocking(EngineOptions::default().backend(Backend::Cpu))?,
+        Some("cpu") => Engine::new(EngineOptions::default().backend(Backend::Cpu))?,
         Some(_) => args.engine()?,
-        None => Engine::blocking(EngineOptions::default().backend(Backend::Auto))?,
+        None => Engine::new(EngineOptions::default().backend(Backend::Auto))?,
     };
     let shape = [1, 3, SIDE, SIDE];
     let input = Tensor::new(&shape, (0..shape.iter().product::<usize>()).map(|at| (at % 251) as f32 / 125.0 - 1.0).collect())?;

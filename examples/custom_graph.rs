@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<()> {
     let sum = graph.add("sum", Op::Add, &[narrow, x])?;
     graph.add_output("maps", sum);
 
-    let engine = Engine::blocking(EngineOptions::default())?;
+    let engine = Engine::new(EngineOptions::default())?;
     let model = engine.load(Network::new(graph, Card::named("ghosts"))?)?;
     for step in model.plan(1, 64, 64, Form::Tensors)?.steps {
         println!("{:8} {:10} {:7} multiply-adds", step.name, step.dispatch.key.kernel, step.macs);

@@ -4,7 +4,7 @@
 use ghostnet::{Engine, EngineOptions, Network, Tensor};
 
 fn main() -> anyhow::Result<()> {
-    let engine = Engine::blocking(EngineOptions::default())?;
+    let engine = Engine::new(EngineOptions::default())?;
     // Without a file the weights come from a formula. `Network::open("model.safetensors")` takes
     // real ones.
     let network = std::env::args().nth(1).map_or_else(|| Network::random("ghostnet_100", 0), Network::open)?;

@@ -4,7 +4,7 @@
 use ghostnet::{Engine, EngineOptions, Network, Tensor};
 
 fn main() -> anyhow::Result<()> {
-    let engine = Engine::blocking(EngineOptions::default())?;
+    let engine = Engine::new(EngineOptions::default())?;
     let small = engine.load(Network::random("ghostnet_050", 0)?)?;
     let large = engine.load(Network::random("ghostnet_100", 0)?)?;
     let input = Tensor::new(&[1, 3, 224, 224], vec![0.5; 3 * 224 * 224])?;

@@ -72,10 +72,10 @@ fn ghost_module(options: &PlanOptions) -> Result<Case> {
 
 fn main() -> Result<()> {
     // Any adapter, be it a driver that runs shaders on the CPU.
-    let engine = Engine::blocking(EngineOptions::default().backend(Backend::Gpu));
+    let engine = Engine::new(EngineOptions::default().backend(Backend::Gpu));
     let engine = engine.or_else(|no_gpu| {
         eprintln!("on the CPU alone: {no_gpu}");
-        Engine::blocking(EngineOptions::default().backend(Backend::Cpu))
+        Engine::new(EngineOptions::default().backend(Backend::Cpu))
     })?;
     let options = PlanOptions { form: Form::Tensors, precision: Precision::F32, choice: engine.choice(), normalise: [[0.0; 3], [1.0; 3]] };
     let case = match std::env::args().nth(1).as_deref() {

@@ -9,7 +9,7 @@
 //! ```
 //! use ghostnet::{Engine, EngineOptions, Network};
 //!
-//! let engine = Engine::blocking(EngineOptions::default())?; // the best GPU, or the CPU
+//! let engine = Engine::new(EngineOptions::default())?; // the best GPU, or the CPU
 //! let model = engine.load(Network::embedded()?)?; // GhostNet 0.5 for CIFAR-10's ten classes
 //! let image = ghostnet::image_input::decode_file("assets/images/chelsea.png".as_ref())?;
 //! let best = &model.classify(&image, 5)?[0];
@@ -65,15 +65,23 @@ mod simd;
 mod stats;
 mod tensor;
 mod text;
+#[cfg_attr(target_arch = "wasm32", path = "no_wait.rs")]
+mod wait;
 #[cfg(all(target_arch = "wasm32", any(feature = "web", feature = "web_bench")))]
 mod web;
 
 pub use cache::CacheDir;
 #[cfg(not(target_arch = "wasm32"))]
-pub use engine::native::adapters;
-pub use engine::{Backend, Class, Engine, EngineOptions, Feature, GhostMaps, IN_FLIGHT, Model, Pending, Session};
+pub use engine::native::{adapters, adapters_async};
+pub use engine::{Backend, Class, Engine, EngineOptions, Feature, GhostMaps, IN_FLIGHT, Model, Pending, Session, Top};
 pub use error::{Error, Result};
+/// The crate by which GPUs are reached, in the version of the devices and textures that this one
+/// takes.
+#[cfg(not(feature = "without_gpu"))]
+pub use gpu::wgpu;
 pub use gpu::{AdapterInfo, PrepareTimes};
+/// The crate whose images this one takes, in the version that it takes them of.
+pub use image;
 pub use model::{Card, Network, Open};
 pub use plan::{Form, Precision};
 pub use stats::{median, percentile};

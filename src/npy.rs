@@ -52,7 +52,15 @@ pub fn read(path: &Path) -> Result<Tensor> {
 /// As [`read`].
 pub fn read_any(path: &Path) -> Result<AnyTensor> {
     let (mut file, _) = file::open(path)?;
-    decode(&mut file).map_err(|what| Error::Io { file: path.into(), what })
+    read_from(path, &mut file)
+}
+
+/// As [`read_any`], from anything; `origin` names it in messages.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_from(origin: &Path, input: &mut impl Read) -> Result<AnyTensor> {
+    decode(input).map_err(|what| Error::Io { file: origin.into(), what })
 }
 
 /// The shape of an array, by its header alone.
@@ -72,20 +80,34 @@ pub fn shape(path: &Path) -> Result<Vec<usize>> {
 /// written.
 pub fn write(path: &Path, tensor: &Tensor) -> Result<()> {
     let Tensor { shape, data } = tensor;
-    write_values(path, shape, data.len(), "<f4", &mut data.iter().map(|value| value.to_le_bytes().into()))
+    check_shape(path, shape, data.len())?;
+    file::replace(path, |file| encode(file, shape, "<f4", &mut data.iter().map(|value| value.to_le_bytes().into())))
 }
 
 /// As [`write()`], in the tensor's own type.
 ///
 /// # Errors
 /// As [`write()`].
-pub fn write_any(path: &Path, AnyTensor { shape, data }: &AnyTensor) -> Result<()> {
-    let count = data.len();
+pub fn write_any(path: &Path, tensor: &AnyTensor) -> Result<()> {
+    check_shape(path, &tensor.shape, tensor.data.len())?;
+    file::replace(path, |file| encode_any(file, tensor))
+}
+
+/// As [`write_any`], to anything; `origin` names it in messages.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_to(origin: &Path, out: impl Write, tensor: &AnyTensor) -> Result<()> {
+    check_shape(origin, &tensor.shape, tensor.data.len())?;
+    encode_any(out, tensor).map_err(|error| Error::io(origin, &error))
+}
+
+fn encode_any(out: impl Write, AnyTensor { shape, data }: &AnyTensor) -> io::Result<()> {
     match data {
-        Values::F32(data) => write_values(path, shape, count, "<f4", &mut data.iter().map(|value| value.to_le_bytes().into())),
-        Values::I32(data) => write_values(path, shape, count, "<i4", &mut data.iter().map(|value| value.to_le_bytes().into())),
-        Values::I64(data) => write_values(path, shape, count, "<i8", &mut data.iter().map(|value| value.to_le_bytes().into())),
-        Values::Bool(data) => write_values(path, shape, count, "|b1", &mut data.iter().map(|&value| [u8::from(value)].into())),
+        Values::F32(data) => encode(out, shape, "<f4", &mut data.iter().map(|value| value.to_le_bytes().into())),
+        Values::I32(data) => encode(out, shape, "<i4", &mut data.iter().map(|value| value.to_le_bytes().into())),
+        Values::I64(data) => encode(out, shape, "<i8", &mut data.iter().map(|value| value.to_le_bytes().into())),
+        Values::Bool(data) => encode(out, shape, "|b1", &mut data.iter().map(|&value| [u8::from(value)].into())),
     }
 }
 
@@ -106,11 +128,11 @@ impl<const N: usize> From<[u8; N]> for Bytes {
     }
 }
 
-fn write_values(path: &Path, shape: &[usize], count: usize, descr: &str, values: &mut dyn Iterator<Item = Bytes>) -> Result<()> {
-    if crate::tensor::count(shape) != Some(count) || shape.len() > MAX_DIMS {
-        return Err(Error::shape(path.display().to_string(), format!("shape {shape:?} cannot hold {count} values")));
+fn check_shape(origin: &Path, shape: &[usize], values: usize) -> Result<()> {
+    if count(shape) != Some(values) || shape.len() > MAX_DIMS {
+        return Err(Error::shape(origin.display().to_string(), format!("shape {shape:?} cannot hold {values} values")));
     }
-    file::replace(path, |file| encode(file, shape, descr, values))
+    Ok(())
 }
 
 fn encode(out: impl Write, shape: &[usize], descr: &str, values: &mut dyn Iterator<Item = Bytes>) -> io::Result<()> {

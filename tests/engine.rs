@@ -264,7 +264,7 @@ fn gpu_adapters() -> Vec<AdapterInfo> {
 fn an_adapter_that_is_not_there_names_those_that_are() {
     let adapter = |backend| EngineOptions::default().backend(backend).adapter(Some("no such adapter".into()));
     for backend in [Backend::Gpu, Backend::Auto] {
-        let (error, message) = line(Engine::blocking(adapter(backend)));
+        let (error, message) = line(Engine::new(adapter(backend)));
         assert!(matches!(error, Error::NoAdapter(_)), "{error:?}");
         let adapters = gpu_adapters();
         if !adapters.is_empty() {
@@ -275,17 +275,17 @@ fn an_adapter_that_is_not_there_names_those_that_are() {
         }
     }
     // The CPU has no adapters to choose from.
-    assert_eq!(Engine::blocking(adapter(Backend::Cpu)).unwrap().backend(), "cpu");
+    assert_eq!(Engine::new(adapter(Backend::Cpu)).unwrap().backend(), "cpu");
     let Some(gpu) = common::gpu() else { return };
     let part = gpu.adapter().name[1..].to_uppercase();
-    let engine = Engine::blocking(EngineOptions::default().backend(Backend::Gpu).adapter(Some(part))).unwrap();
+    let engine = Engine::new(EngineOptions::default().backend(Backend::Gpu).adapter(Some(part))).unwrap();
     assert_eq!(engine.adapter().name, gpu.adapter().name);
 }
 
 /// Adapters that run shaders on the CPU are for those who ask for them.
 #[test]
 fn auto_takes_the_best_gpu_or_the_cpu() {
-    let auto = |precision| Engine::blocking(EngineOptions::default().precision(precision));
+    let auto = |precision| Engine::new(EngineOptions::default().precision(precision));
     let (adapters, engine) = (gpu_adapters(), auto(Precision::F32).unwrap());
     match adapters.iter().find(|adapter| !adapter.is_software()) {
         Some(best) => {
@@ -307,7 +307,7 @@ fn auto_takes_the_best_gpu_or_the_cpu() {
     assert_eq!(common::cpu().fallback(), None);
     let Some(best) = adapters.first() else { return };
     for (backend, adapter) in [(Backend::Gpu, None), (Backend::Auto, Some(best.name.clone()))] {
-        let engine = Engine::blocking(EngineOptions::default().backend(backend).adapter(adapter)).unwrap();
+        let engine = Engine::new(EngineOptions::default().backend(backend).adapter(adapter)).unwrap();
         assert_eq!((engine.backend(), engine.adapter(), engine.fallback()), ("gpu", best, None));
         assert_eq!(engine.unopened(), [""; 0]);
     }
@@ -332,9 +332,9 @@ fn the_cpu_needs_no_driver() {
     assert!(logits.data.iter().all(|v| v.is_finite()));
     // Where adapters are found by other ways than Vulkan's, there is nothing more to see.
     if gpu_adapters().is_empty() {
-        let (error, _) = line(Engine::blocking(EngineOptions::default().backend(Backend::Gpu)));
+        let (error, _) = line(Engine::new(EngineOptions::default().backend(Backend::Gpu)));
         assert!(matches!(error, Error::NoAdapter(_)));
-        assert_eq!(Engine::blocking(EngineOptions::default()).unwrap().backend(), "cpu");
+        assert_eq!(Engine::new(EngineOptions::default()).unwrap().backend(), "cpu");
     }
 }
 
@@ -386,7 +386,7 @@ fn features_halve_the_map_from_stage_to_stage() {
 fn ghost_maps_are_the_modules_own() {
     let network = || Network::random_of(&GhostNet::new(0.5).ratio(3).classes(9), 3).unwrap();
     let options = EngineOptions::default().backend(Backend::Cpu).unfused(true);
-    let plain = Engine::blocking(options).unwrap().load(network()).unwrap();
+    let plain = Engine::new(options).unwrap().load(network()).unwrap();
     let modules = network().ghost_modules();
     assert_eq!((modules.len(), modules[0].as_str()), (32, "blocks.0.0.ghost1"));
     let x = input([2, 3, 64, 96], 8);
@@ -434,7 +434,7 @@ fn forms_and_sizes_of_one_model_do_not_mix() {
 
 #[test]
 fn engines_have_as_many_threads_as_asked_for() {
-    let engine = |threads| Engine::blocking(EngineOptions::default().backend(Backend::Cpu).threads(threads));
+    let engine = |threads| Engine::new(EngineOptions::default().backend(Backend::Cpu).threads(threads));
     let name = engine(Some(1)).unwrap().adapter().name.clone();
     assert!(name.ends_with(", 1 thread)"), "{name}");
     let logits = |threads| engine(threads).unwrap().load(small()).unwrap().run(&input([3, 3, 64, 48], 5)).unwrap();
@@ -452,7 +452,7 @@ fn engines_have_as_many_threads_as_asked_for() {
 #[test]
 fn the_cpu_refuses_half_precision() {
     let options = EngineOptions::default().backend(Backend::Cpu).precision(Precision::F16);
-    names(&line(Engine::blocking(options)).1, &["f16", "f32"]);
+    names(&line(Engine::new(options)).1, &["f16", "f32"]);
 }
 
 /// A folder of this process's own, gone when it drops.

@@ -402,7 +402,7 @@ fn cannot_hold_on(engine: &Engine) {
 #[test]
 fn the_cpu_refuses_halves() {
     let options = EngineOptions::default().backend(Backend::Cpu).precision(Precision::F16);
-    let error = Engine::blocking(options).unwrap_err().to_string();
+    let error = Engine::new(options).unwrap_err().to_string();
     assert!(error.contains("computes in f32; leave out precision f16"), "{error}");
 }
 

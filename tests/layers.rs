@@ -11,7 +11,7 @@ use std::{
 
 /// The floors, the lowest first. Those of the lowest may import each other.
 const FLOORS: [&[&str]; 13] = [
-    &["block", "cache", "clock", "error", "file", "json", "npy", "parallel", "shader", "simd", "stats", "tensor", "text"],
+    &["block", "cache", "clock", "error", "file", "json", "npy", "parallel", "shader", "simd", "stats", "tensor", "text", "wait"],
     &["device"],
     &["graph"],
     &["plan"],

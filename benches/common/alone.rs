@@ -82,7 +82,7 @@ pub fn run(args: &Args, name: &str, given: &ArgMatches) -> Result<()> {
     let precision = if how.f16 { Precision::F16 } else { Precision::F32 };
     let class = CLASSES.iter().find(|(name, _)| how.class.as_deref() == Some(*name));
     let choice = class.map(|(_, class)| Choice::new(*class));
-    let engine = Engine::blocking(args.options().precision(precision).choice(choice))?;
+    let engine = Engine::new(args.options().precision(precision).choice(choice))?;
     let mut case = case(cases, given, &options(&engine));
     // The CPU runs no shader.
     let shader = engine.gpu().map(|_| case.plan.steps[0].dispatch.key.source());

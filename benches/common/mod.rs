@@ -7,7 +7,7 @@ mod isa;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
-use ghostnet::{AdapterInfo, Backend, Engine, EngineOptions, measure::document, median, plan::Plan};
+use ghostnet::{AdapterInfo, Backend, CacheDir, Engine, EngineOptions, measure::document, median, plan::Plan};
 use ghostnet_cli::report::text::{Align, adapter, bold, dim, number, table, write_file};
 use serde_json::{Value, json};
 use std::{
@@ -92,11 +92,11 @@ impl Args {
     /// The wanted device. The CPU is measured where it is asked for, and does not stand in.
     pub fn options(&self) -> EngineOptions {
         let backend = if self.backend == "cpu" { Backend::Cpu } else { Backend::Gpu };
-        EngineOptions::default().backend(backend).adapter(self.adapter.clone()).threads(self.threads)
+        EngineOptions::default().backend(backend).adapter(self.adapter.clone()).threads(self.threads).cache(CacheDir::User)
     }
 
     pub fn engine(&self) -> Result<Engine> {
-        Ok(Engine::blocking(self.options())?)
+        Ok(Engine::new(self.options())?)
     }
 
     /// Where a chart goes; the directory is there then.

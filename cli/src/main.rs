@@ -2,8 +2,10 @@
 //! printing.
 
 mod commands;
+mod images;
 mod options;
 mod output;
+mod verbosity;
 
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 use commands::Cli;
@@ -12,7 +14,9 @@ use std::{io, process::ExitCode};
 
 fn main() -> ExitCode {
     quiet_wayland();
-    match Cli::parse().command.run() {
+    let Cli { command, verbosity } = Cli::parse();
+    verbosity.start();
+    match command.run() {
         Ok(status) => status,
         // Whoever reads the output has seen enough: `ghostnet models | head -1`.
         Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,

@@ -4,7 +4,7 @@ use crate::output::note;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use ghostnet::{
-    AnyTensor, Backend, Card, Element, Engine, EngineOptions, Error, Network, Open, Precision, Values,
+    AnyTensor, Backend, CacheDir, Card, Element, Engine, EngineOptions, Error, Network, Open, Precision, Values,
     image_input::Interpolation,
     model::{self, EMBEDDED},
 };
@@ -39,14 +39,14 @@ enum PrecisionName {
 pub struct DeviceOptions {
     /// Where to run: `auto` takes the best adapter that is a GPU, else the CPU; `gpu` the best
     /// adapter, be it one that runs shaders on the CPU (lavapipe, SwiftShader, WARP)
-    #[arg(long, value_enum, default_value = "auto", hide_possible_values = true, value_name = "auto|gpu|cpu")]
+    #[arg(short = 'd', long, value_enum, default_value = "auto", hide_possible_values = true, value_name = "auto|gpu|cpu")]
     backend: BackendName,
     /// Only an adapter whose name, driver or API contains this, in any letter case
-    #[arg(long, value_name = "SUBSTRING")]
+    #[arg(short, long, value_name = "SUBSTRING")]
     adapter: Option<String>,
     /// How weights and activations are stored: `f16` halves memory and traffic on any GPU, and
     /// convolutions multiply halves on those that can; not on the CPU
-    #[arg(long, value_enum, default_value = "f32", hide_possible_values = true, value_name = "f32|f16")]
+    #[arg(short, long, value_enum, default_value = "f32", hide_possible_values = true, value_name = "f32|f16")]
     precision: PrecisionName,
     /// The most threads of the CPU that decode images and, with no GPU, run the network: 1 to 1024,
     /// by default as many as the machine grants. No more run than that, and the results are the same
@@ -66,9 +66,8 @@ impl DeviceOptions {
             let threads = std::thread::available_parallelism().map_or(1, usize::from).min(threads);
             rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("starting threads")?;
         }
-        let options =
-            EngineOptions::default().backend(backend).adapter(self.adapter.clone()).precision(self.precision()).threads(self.threads);
-        let engine = Engine::blocking(options)?;
+        let options = EngineOptions::default().backend(backend).adapter(self.adapter.clone()).precision(self.precision());
+        let engine = Engine::new(options.threads(self.threads).cache(CacheDir::User))?;
         if !engine.unopened().is_empty() {
             note(&format!("note: {}; taking `{}`", engine.unopened().join("; "), engine.adapter().name));
         }
@@ -104,7 +103,7 @@ impl DeviceOptions {
 
 /// Options that contradict each other: `main` says so as clap does of what it finds itself.
 #[derive(Debug)]
-pub struct WrongUsage(&'static str);
+pub struct WrongUsage(pub &'static str);
 
 impl fmt::Display for WrongUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,7 +117,7 @@ impl std::error::Error for WrongUsage {}
 #[derive(Debug, Args)]
 pub struct WeightsOption {
     /// Weights instead of the model's own, of its architecture; `random` (seeded) for timing
-    #[arg(long, value_name = "FILE|random")]
+    #[arg(short, long, value_name = "FILE|random")]
     pub weights: Option<PathBuf>,
 }
 
@@ -139,7 +138,7 @@ pub struct CardOptions {
     #[arg(long, value_name = "R,G,B", value_parser = deviations)]
     std: Option<[f32; 3]>,
     /// Rows and columns of the input
-    #[arg(long = "size", value_name = "HxW", value_parser = size)]
+    #[arg(short = 's', long = "size", value_name = "HxW", value_parser = size)]
     input: Option<[usize; 2]>,
     /// Share of the resized image's short side that the crop keeps, above 0 and at most 1
     #[arg(long, value_name = "SHARE", value_parser = share)]

@@ -3,16 +3,23 @@
 
 use anyhow::Result;
 use ghostnet::Engine;
-use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{self, IsTerminal as _, Write as _};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::{
+    fmt,
+    io::{self, IsTerminal as _, Write as _},
+};
 
 pub use ghostnet_cli::report::text::*;
 
 /// Prints a text and a line's end to stdout; an error where nobody reads it any more.
 pub fn print(text: &str) -> Result<()> {
+    print_bytes(&[text.as_bytes(), b"\n"].concat())
+}
+
+/// As [`print`], as they are.
+pub fn print_bytes(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.write_all(b"\n")?;
+    out.write_all(bytes)?;
     Ok(out.flush()?)
 }
 
@@ -65,16 +72,114 @@ fn chain(error: &anyhow::Error) -> String {
     parts.fold(cause, |message, context| format!("{message} ({context})"))
 }
 
-/// A progress bar on stderr; nothing where that is no terminal.
-pub fn progress(length: u64, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).expect("the template is a literal of this program");
-    ProgressBar::new(length).with_style(style.progress_chars("━╸─"))
+/// What a progress bar shows beside itself.
+#[derive(Clone, Copy)]
+pub struct Bar {
+    /// On a terminal of 80 columns.
+    usual: &'static str,
+    /// On one of 40.
+    narrow: &'static str,
+}
+
+impl Bar {
+    pub const RUNS: Self = Self { usual: "{wide_bar} run {pos} of {len}", narrow: "{wide_bar} {pos} of {len}" };
+    pub const IMAGES: Self =
+        Self { usual: "{wide_bar} {pos} of {len} images  {msg}  {rate}  {eta} left", narrow: "{wide_bar} {pos}/{len}  {msg}" };
+    pub const TUNING: Self = Self { usual: "{wide_bar} {msg} {elapsed}", narrow: "{wide_bar} {msg}" };
+    pub const DOWNLOAD: Self = Self { usual: "{msg}  {wide_bar} {done} of {all}  {speed}", narrow: "{wide_bar} {done} of {all}" };
+
+    fn style(self, columns: usize) -> ProgressStyle {
+        let template = if columns < 80 { self.narrow } else { self.usual };
+        let style = ProgressStyle::with_template(template).expect("the template is a literal of this program");
+        let key = |text: fn(&ProgressState) -> String| {
+            move |state: &ProgressState, out: &mut dyn fmt::Write| out.write_str(&text(state)).unwrap_or(())
+        };
+        let style = style.with_key("rate", key(|state| format!("{}/s", number(state.per_sec()))));
+        let style = style.with_key("done", key(|state| bytes(state.pos()))).with_key("all", key(|state| bytes(state.len().unwrap_or(0))));
+        style.with_key("speed", key(|state| format!("{}/s", bytes(state.per_sec() as u64)))).progress_chars("━╸─")
+    }
+}
+
+/// A progress bar on stderr; nothing where that is no terminal, or one that cannot draw over a
+/// line (`TERM=dumb`).
+pub fn progress(length: u64, bar: Bar) -> ProgressBar {
+    let target = if console::is_dumb() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let columns = console::Term::stderr().size().1;
+    ProgressBar::with_draw_target(Some(length), target).with_style(bar.style(columns.into()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use anyhow::Context as _;
+    use indicatif::TermLike;
+    use std::sync::{Arc, Mutex};
+
+    /// A terminal that keeps what is written.
+    #[derive(Debug)]
+    struct Paper(u16, Arc<Mutex<String>>);
+
+    impl TermLike for Paper {
+        fn width(&self) -> u16 {
+            self.0
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(&format!("{text}\n"))
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.1.lock().unwrap().push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            self.write_str("\n")
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn bars_fit_their_terminal() {
+        let bars = [
+            (Bar::RUNS, "", 2_000_000),
+            (Bar::IMAGES, "top-1 100.0 %", 1_281_167),
+            (Bar::TUNING, "the whole network", 12),
+            (Bar::DOWNLOAD, "pytorch_model-of-many-m…", 2 << 30),
+        ];
+        for columns in [40, 60, 80, 200] {
+            for (bar, message, length) in bars {
+                let paper = Arc::new(Mutex::new(String::new()));
+                let target = ProgressDrawTarget::term_like(Box::new(Paper(columns, paper.clone())));
+                let drawn = ProgressBar::with_draw_target(Some(length), target).with_style(bar.style(columns.into())).with_message(message);
+                drawn.set_position(length - 1);
+                drawn.tick();
+                drawn.abandon();
+                let paper = paper.lock().unwrap();
+                let lines = paper.lines().map(|line| console::strip_ansi_codes(line).trim_end().to_string());
+                let lines: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
+                assert!(!lines.is_empty());
+                for line in lines {
+                    let (width, bar) = (line.chars().count(), line.matches(['━', '╸', '─']).count());
+                    assert!(width <= columns.into() && bar >= 3, "{columns}: {width} {line}");
+                    // `1.2345/s` is what indicatif writes.
+                    let rate = line.split_whitespace().find_map(|word| word.strip_suffix("/s")).unwrap_or_default();
+                    assert!(rate.chars().filter(char::is_ascii_digit).count() <= 3 || rate.contains(','), "{line}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn an_error_is_one_line_cause_first() {

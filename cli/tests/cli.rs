@@ -199,9 +199,13 @@ fn classify_goes_on_after_a_bad_image() {
     let output = ghostnet(&["classify", "--json", "--top", "2", CAT, &fake, &missing, HORSE]);
     assert_eq!(output.status.code(), Some(1));
     let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let said: Vec<_> = lines.iter().map(|line| (line["image"].as_str().unwrap(), line["top"][0]["label"].as_str().unwrap())).collect();
+    let (bad, good): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.get("error").is_some());
+    let said: Vec<_> = good.iter().map(|line| (line["image"].as_str().unwrap(), line["top"][0]["label"].as_str().unwrap())).collect();
     assert_eq!(said, [(CAT, "cat"), (HORSE, "horse")]);
-    assert!(lines.iter().all(|line| list(&line["top"]).len() == 2));
+    assert!(good.iter().all(|line| list(&line["top"]).len() == 2));
+    bad.iter().for_each(|line| check(line, &[("image", Is::Text), ("error", Is::Text)]));
+    assert_eq!(lines.iter().map(|line| &line["image"]).collect::<Vec<_>>(), [CAT, &fake, &missing, HORSE], "in their order");
+    assert_eq!(bad[1]["error"], json!(format!("{missing}: no such file")));
     let errors = text(&output.stderr);
     let errors: Vec<&str> = errors.lines().collect();
     assert_eq!(errors.len(), 2, "{errors:?}");
@@ -217,6 +221,115 @@ fn classify_goes_on_after_a_bad_image() {
     let errors = text(&output.stderr);
     let (error, adapter) = errors.split_once('\n').unwrap();
     assert!(error.contains(&missing) && adapter.starts_with("ghostnet_050_cifar10 on CPU (") && adapter.ends_with(")\n"), "{errors}");
+}
+
+#[test]
+fn images_come_from_folders_and_stdin() {
+    let dir = Dir::new("sources");
+    let name = |path: &str| dir.path(path);
+    for folder in ["photos", "photos/more", "photos/.thumbnails", "empty"] {
+        fs::create_dir(name(folder)).unwrap();
+    }
+    for copy in ["photos/more/b.PNG", "photos/a.png", "photos/.thumbnails/a.png"] {
+        fs::copy(CAT, name(copy)).unwrap();
+    }
+    fs::write(name("photos/notes.txt"), "no image").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(".", name("photos/round")).unwrap();
+    let args = ["classify", "--json", "--backend", "cpu", HORSE, &name("photos"), &name("empty"), "-"];
+    let output = command(&args).stdin(fs::File::open(CAT).unwrap()).output().expect("the command starts");
+    assert_eq!(output.status.code(), Some(1), "the empty folder");
+    let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said: Vec<_> = lines.iter().map(|line| (line["image"].as_str().unwrap(), line["top"][0]["label"].as_str())).collect();
+    let (a, b, empty) = (name("photos/a.png"), name("photos/more/b.PNG"), name("empty"));
+    assert_eq!(said, [(HORSE, Some("horse")), (&a, Some("cat")), (&b, Some("cat")), (&empty, None), ("-", Some("cat"))]);
+    assert_eq!(text(&output.stderr), format!("error: {empty}: no images (jpg, jpeg, png, webp, bmp, gif) in it\n"));
+    assert_eq!(refused(&command(&["classify", "-"]).stdin(Stdio::null()).output().unwrap()), "-: is empty");
+}
+
+#[test]
+fn run_is_a_filter_too() {
+    let dir = Dir::new("filter");
+    let (x, y) = (dir.path("x.npy"), dir.path("y.npy"));
+    let data: Vec<f32> = (0..3 * 32 * 32).map(|at| (at % 97) as f32 / 48.0 - 1.0).collect();
+    npy::write(Path::new(&x), &Tensor::new(&[1, 3, 32, 32], data).unwrap()).unwrap();
+    // As README prints it: the embedded network.
+    let output = ghostnet(&["run", "--backend", "cpu", "--input", &x, "--output", &y]);
+    assert_eq!(stdout(&output), format!("{y}: [1, 10]\n"));
+    let said = text(&output.stderr);
+    assert!(said.starts_with("ghostnet_050_cifar10 in ") && said.contains(" ms on CPU (") && said.lines().count() == 1, "{said}");
+    let piped = |args: &[&str]| command(args).stdin(fs::File::open(&x).unwrap()).output().expect("the command starts");
+    let output = piped(&["run", "-d", "cpu", "-i", "-", "-o", "-"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(output.stdout == fs::read(&y).unwrap(), "the same bytes, and nothing else");
+    for args in
+        [&["run", "-i", "-", "-i", "-", "-o", &y][..], &["run", "-i", &x, "-o", "-", "--json"], &["run", "-i", &x, "-o", "-", "-o", "-"]]
+    {
+        assert_eq!(piped(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn results_alone_are_on_stdout() {
+    let dir = Dir::new("streams");
+    fs::create_dir(dir.path("cat")).unwrap();
+    fs::copy(CAT, dir.path("cat/1.png")).unwrap();
+    for args in [&["classify", CAT][..], &["bench", "-n", "1"], &["profile", "-n", "1"], &["eval", &dir.path("")]] {
+        let output = ghostnet(&[args, &["--backend", "cpu"]].concat());
+        let (out, said) = (stdout(&output), text(&output.stderr));
+        assert!(!out.contains("CPU (") && said.contains("on CPU (") && said.lines().count() == 1, "{args:?}: {out}{said}");
+    }
+}
+
+#[test]
+fn what_goes_on_is_said_where_it_is_asked_for() {
+    let said = |args: &[&str]| text(&ghostnet(args).stderr);
+    let some = said(&["classify", "-v", "--backend", "cpu", "--json", CAT]);
+    let more = said(&["-vv", "classify", "--backend", "cpu", "--json", CAT]);
+    assert_eq!(some, "", "nothing of note");
+    assert!(more.lines().any(|line| line.starts_with("debug: pass ")), "{more}");
+    if adapters().iter().all(|adapter| adapter["type"] == "cpu") {
+        let why = said(&["classify", "--verbose", "--json", CAT]);
+        assert!(why.starts_with("info: running on the CPU: no GPU adapter"), "{why}");
+    }
+}
+
+#[test]
+fn shells_complete_the_commands_words() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = stdout(&ghostnet(&["completions", shell]));
+        for word in ["classify", "completions", "backend", "auto"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    assert_eq!(ghostnet(&["completions", "cmd"]).status.code(), Some(2));
+    // What bash makes of it.
+    let dir = Dir::new("completions");
+    fs::write(dir.path("ghostnet.bash"), stdout(&ghostnet(&["completions", "bash"]))).unwrap();
+    let ask = format!(
+        "source {}; COMP_WORDS=(ghostnet cl); COMP_CWORD=1; _ghostnet ghostnet cl ghostnet; echo \"${{COMPREPLY[*]}}\"",
+        dir.path("ghostnet.bash")
+    );
+    if let Ok(output) = Command::new("bash").args(["-c", &ask]).output() {
+        assert_eq!(text(&output.stdout), "classify\n", "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn every_command_has_a_page_in_the_manual() {
+    let dir = Dir::new("man");
+    let page = stdout(&ghostnet(&["man"]));
+    assert!(page.contains(".TH ghostnet 1") && page.contains("GHOSTNET_CACHE_DIR"), "{page}");
+    assert_eq!(stdout(&ghostnet(&["man", &dir.path("man1")])), "");
+    let pages = Dir(dir.0.join("man1")).names();
+    let commands =
+        ["adapters", "bench", "classify", "completions", "convert", "eval", "inspect", "man", "models", "profile", "pull", "run", "tune"];
+    let mut expected: Vec<String> = commands.iter().map(|name| format!("ghostnet-{name}.1")).collect();
+    expected.push("ghostnet.1".into());
+    assert_eq!(pages, expected);
+    fs::write(dir.path("file"), "").unwrap();
+    let error = refused(&ghostnet(&["man", &dir.path("file")]));
+    assert!(error.contains("file"), "{error}");
 }
 
 #[test]
@@ -465,6 +578,28 @@ fn inspect_lists_the_plan_and_dumps_its_shaders() {
     assert!(out.starts_with("ghostnet_050_cifar10, batch 1, 32 x 32\n") && out.contains("conv_stem"), "{out}");
 }
 
+/// 16 MiB an image: drivers on the CPU let a shader bind 128 MiB.
+#[test]
+fn bench_splits_what_a_device_does_not_take_at_once() {
+    let dir = Dir::new("bench-split");
+    let mut graph = Graph::new();
+    let x = graph.add_input(3).unwrap();
+    let mean = graph.add("mean", Op::GlobalPool, &[x]).unwrap();
+    graph.add_output_of("mean", mean, TensorType::vectors());
+    let model = dir.path("mean.safetensors");
+    Network::new(graph, Card::named("mean")).unwrap().save(&model, Stored::F32).unwrap();
+    if has_gpu() {
+        let args = ["bench", &model, "--size", "1024", "--batch", "11", "--iters", "1", "--backend", "gpu", "--json"];
+        let output = ghostnet(&args);
+        let bench: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let note = "note: the device does not take 11 images at once; each run is 2 of 6\n";
+        match bench["batch"].as_u64() {
+            Some(11) => assert_eq!(text(&output.stderr), ""),
+            batch => assert_eq!((batch, &*text(&output.stderr)), (Some(12), note)),
+        }
+    }
+}
+
 #[test]
 fn bench_reports_start_up_and_latency() {
     for backend in backends() {
@@ -483,7 +618,7 @@ fn bench_reports_start_up_and_latency() {
     }
     assert_eq!(ghostnet(&["bench", "--in-flight", "0"]).status.code(), Some(2));
     let output = ghostnet(&["bench", "ghostnet_050", "--size", "32", "--iters", "1", "--backend", "cpu"]);
-    assert_eq!(text(&output.stderr), "");
+    assert!(text(&output.stderr).starts_with("on CPU ("), "{}", text(&output.stderr));
     assert!(stdout(&output).contains("(random weights)") && stdout(&output).contains("images/s"));
 }
 
@@ -523,7 +658,7 @@ fn tune_stores_what_the_next_command_uses() {
     assert_eq!(tune["stored"], network["ratio"].as_f64().is_some_and(|ratio| ratio <= 1.0));
     assert_eq!((is_tuned(), Path::new(tune["file"].as_str().unwrap()).exists()), (tune["stored"].clone(), tune["stored"] == true));
 
-    let engine = Engine::blocking(EngineOptions::default().backend(Backend::Gpu).cache(CacheDir::At(dir.0.clone()))).unwrap();
+    let engine = Engine::new(EngineOptions::default().backend(Backend::Gpu).cache(CacheDir::At(dir.0.clone()))).unwrap();
     let choice = Choice { fuse_separable: true, conv2d: None, ..engine.choice() };
     engine.keep_choice(Some(&choice)).unwrap();
     assert_eq!(is_tuned(), true);
@@ -552,6 +687,8 @@ fn profile_times_every_step() {
     assert!(out.contains("total of") && out.contains("GFLOP/s"), "{out}");
     let error = refused(&ghostnet(&["profile", "--iters", "1", "--backend", "cpu", "--chart", &dir.path("none/time.svg")]));
     assert!(error.contains("no such directory"), "{error}");
+    let other = ghostnet(&["profile", "--chart", &dir.path("time.png")]);
+    assert!(other.status.code() == Some(2) && text(&other.stderr).contains("FILE.svg is needed"), "{}", text(&other.stderr));
     assert_eq!(dir.names(), ["time.svg"]);
 }
 
@@ -802,6 +939,70 @@ fn a_pulled_model_is_found_by_its_repository() {
     let args = ["classify", "--json", "--backend", "cpu", "--model", "owner/name", CAT];
     let output = command(&args).env("HF_HUB_CACHE", &dir.0).output().expect("the command starts");
     assert_eq!(serde_json::from_str::<Value>(&stdout(&output)).unwrap()["top"][0]["label"], "cat");
+    // What is pulled is listed, but for what this program has no use for.
+    let other = dir.0.join("models--someone--text/snapshots/abc");
+    fs::create_dir_all(&other).unwrap();
+    fs::write(other.join("model.safetensors"), "no weights").unwrap();
+    let listed = |args: &[&str]| command(args).env("HF_HUB_CACHE", &dir.0).output().expect("the command starts");
+    let models: Value = serde_json::from_str(&stdout(&listed(&["models", "--json"]))).unwrap();
+    assert_eq!(list(&models).len(), 5);
+    assert_eq!(models[4], json!({ "name": "owner/name", "input": [3, 32, 32], "params": 1_319_102, "macs": models[3]["macs"] }));
+    let models = listed(&["models"]);
+    assert!(
+        text(&models.stdout).lines().any(|line| line.starts_with("owner/name ") && line.ends_with("pulled")),
+        "{}",
+        text(&models.stdout)
+    );
+    assert!(text(&models.stderr).starts_with("1 model in the hub's cache is none"), "{}", text(&models.stderr));
+}
+
+/// What the command writes to a terminal of these columns, and the lines that it leaves and draws.
+#[cfg(target_os = "linux")]
+fn on_terminal(args: &[&str], term: &str, columns: u16) -> String {
+    use rustix::{
+        pty::{OpenptFlags, openpt, ptsname, unlockpt},
+        termios::{Winsize, tcsetwinsize},
+    };
+    use std::io::Read as _;
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    unlockpt(&ours).expect("a terminal of our own");
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&ours, size).expect("any size");
+    let name = ptsname(&ours, Vec::new()).expect("a name").into_string().expect("text");
+    let theirs = || fs::OpenOptions::new().read(true).write(true).open(&name).expect("it is ours");
+    let mut command = command(args);
+    command.env_remove("NO_COLOR").env("TERM", term).stdin(Stdio::null()).stdout(theirs()).stderr(theirs());
+    let mut child = command.spawn().expect("the command starts");
+    // Only the child has it open from here on: its end is the end of what we read.
+    drop(command);
+    let mut written = Vec::new();
+    let _ = fs::File::from(ours).read_to_end(&mut written);
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{}", text(&written));
+    text(&written)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_is_drawn_on_as_far_as_it_can_be() {
+    let dir = Dir::new("terminal");
+    fs::create_dir(dir.path("cat")).unwrap();
+    for at in 0..40 {
+        fs::copy(CAT, dir.path(&format!("cat/{at}.png"))).unwrap();
+    }
+    let folder = dir.path("");
+    let classify = ["classify", "--backend", "cpu", CAT];
+    let eval = ["eval", &folder, "--batch", "1", "--backend", "cpu"];
+    let drawn = on_terminal(&classify, "xterm", 40);
+    assert!(drawn.contains("\x1b[1m") && drawn.contains("█"), "{drawn}");
+    // No colours, and no bar that is drawn again and again.
+    for args in [&classify[..], &eval] {
+        let plain = on_terminal(args, "dumb", 40);
+        assert!(!plain.contains('\x1b') && !plain.trim_end().replace("\r\n", "").contains('\r'), "{plain:?}");
+    }
+    let bar = on_terminal(&eval, "xterm", 40);
+    let lines: Vec<String> = bar.split(['\r', '\n']).map(|line| console::strip_ansi_codes(line).trim_end().to_string()).collect();
+    let bars: Vec<&String> = lines.iter().filter(|line| line.contains("/40")).collect();
+    assert!(!bars.is_empty() && bars.iter().all(|line| line.chars().count() <= 40), "{bars:?}");
 }
 
 #[cfg(unix)]

@@ -12,16 +12,16 @@ use std::path::PathBuf;
 /// and what `ghostnet tune` chose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum CacheDir {
+    /// No files are read or written: a library leaves a user's folders alone unless it is asked.
+    #[default]
+    Off,
     /// The environment variable `GHOSTNET_CACHE_DIR`, or no folder if it is empty. Where it is not
     /// set, `ghostnet` in the user's cache folder: `$XDG_CACHE_HOME` or `~/.cache`,
-    /// `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows.
-    #[default]
+    /// `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows. This is what the command uses.
     User,
     /// This folder, made when there is something to put into it. It should be writable by its user
     /// only: drivers run what they read.
     At(PathBuf),
-    /// No files are read or written.
-    Off,
 }
 
 #[cfg_attr(target_arch = "wasm32", path = "no_file.rs")]

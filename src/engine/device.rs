@@ -10,6 +10,7 @@ use crate::{
     gpu::{self, AdapterInfo},
     parallel::Team,
     plan::Precision,
+    wait::{apart_async, may_block},
 };
 use std::sync::Arc;
 
@@ -36,15 +37,22 @@ pub(super) enum Device {
 }
 
 impl Engine {
-    /// Opens a device. On native targets this blocks while drivers load. `Engine::blocking` is the
-    /// form without `async`.
+    /// Opens a device.
     ///
     /// An adapter that cannot be opened, since it lacks a limit or its driver fails, is passed over
     /// for the next: [`Engine::unopened`].
     ///
     /// Errors: [`Error::NoAdapter`] if no adapter matches or none can be opened,
     /// [`Error::Unsupported`] if the CPU is asked for f16, or for no threads or more than 1024.
-    pub async fn new(options: EngineOptions) -> Result<Self> {
+    pub async fn new_async(options: EngineOptions) -> Result<Self> {
+        if may_block() {
+            return Self::open(options).await;
+        }
+        // While drivers load.
+        apart_async(move || Self::open(options)).await
+    }
+
+    async fn open(options: EngineOptions) -> Result<Self> {
         if let Some(threads) = options.threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
             let what = format!("{threads} threads asked for, 1 to {MOST_THREADS} are possible");
             return Err(Error::Unsupported { adapter: "CPU".into(), what });
@@ -73,12 +81,33 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         };
+        if gpu.is_none() && cfg!(feature = "without_cpu") {
+            return Err(Error::NoAdapter("the CPU's kernels were left out of this build".into()));
+        }
+        Ok(Self::on(gpu, options, fallback))
+    }
+
+    /// An engine on a device that the program has opened for itself, such as the one that it draws
+    /// with: textures and buffers of that device need not leave it. See
+    /// [`Model::classify_texture_async`](crate::Model::classify_texture_async). The device has to be
+    /// of the crate [`wgpu`](crate::wgpu) as this one has it.
+    ///
+    /// The device needs WebGPU's default limits, and no feature. With `SHADER_F16` and
+    /// [`Precision::F16`] halves are multiplied, with `TIMESTAMP_QUERY` steps can be timed. Of the
+    /// options, those that choose a device count for nothing, and compiled pipelines are not kept.
+    /// What the program hears of the device stays the program's: this sets no callback.
+    ///
+    /// Errors: [`Error::Unsupported`] if a limit is below WebGPU's default.
+    pub fn with_device(device: gpu::Device, queue: gpu::Queue, options: EngineOptions) -> Result<Self> {
+        Ok(Self::on(Some(gpu::Context::of_device(device, queue)?), options, None))
+    }
+
+    fn on(gpu: Option<gpu::Context>, options: EngineOptions, fallback: Option<String>) -> Self {
         let (device, class, tuned) = match gpu {
             Some(context) => {
                 let (class, tuned) = (context.class(), tuned::read(&context, &options));
                 (Device::Gpu(Arc::new(context)), class, tuned)
             }
-            None if cfg!(feature = "without_cpu") => return Err(Error::NoAdapter("the CPU's kernels were left out of this build".into())),
             None => (Device::Cpu(cpu_info(options.threads)), DeviceClass::Cpu, None),
         };
         let mut choice = options.choice.or(tuned).unwrap_or_else(|| Choice::new(class));
@@ -86,7 +115,7 @@ impl Engine {
         if let Device::Gpu(context) = &device {
             choice.multiplies_halves &= context.multiplies_halves() || !options.precision.is_f16();
         }
-        Ok(Self { inner: Arc::new(EngineInner { device, options, choice, is_tuned: tuned.is_some(), fallback }) })
+        Self { inner: Arc::new(EngineInner { device, options, choice, is_tuned: tuned.is_some(), fallback }) }
     }
 
     /// The adapter: the GPU's, or for the CPU its architecture and number of threads.

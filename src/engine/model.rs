@@ -16,15 +16,22 @@ use crate::{
 };
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
 };
 
 impl Engine {
     /// Puts a network on the device: runs the passes on its graph. Weights go up and pipelines are
     /// compiled when first needed, or by [`Model::prepare`].
     pub fn load(&self, network: Network) -> Result<Model> {
-        let results = Part::new(self, network.graph().clone());
-        let inner = ModelInner { engine: self.clone(), network, results, others: Mutex::default(), resizes: Mutex::default() };
+        let results = Arc::new(Part::new(self, network.graph().clone()));
+        let inner = ModelInner {
+            engine: self.clone(),
+            network,
+            results,
+            others: Mutex::default(),
+            resizes: Mutex::default(),
+            at_once: usize::MAX.into(),
+        };
         Ok(Model { inner: Arc::new(inner) })
     }
 
@@ -46,11 +53,13 @@ pub(super) struct ModelInner {
     engine: Engine,
     pub network: Network,
     /// What computes the network's results.
-    pub results: Part,
+    pub results: Arc<Part>,
     /// What computes other nodes, the newest last.
     others: Mutex<Vec<(Asked, Arc<Part>)>>,
     /// How images of the last sizes are resized, the newest last.
     pub resizes: Mutex<Vec<Arc<Resize>>>,
+    /// Images that the device was found to take at once.
+    pub at_once: AtomicUsize,
 }
 
 /// Which nodes are asked for, where it is not the results.

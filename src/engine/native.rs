@@ -5,7 +5,7 @@ use super::{
     device::{Engine, cpu_info},
     model::Model,
     options::EngineOptions,
-    results::{Class, Feature, GhostMaps},
+    results::{Class, Feature, GhostMaps, Top},
     session::{Pending, Session},
     tuned,
 };
@@ -16,22 +16,27 @@ use crate::{
     gpu::{self, AdapterInfo, PrepareTimes},
     plan::{Form, Plan},
     tensor::{AnyTensor, Tensor},
+    wait::{apart_async, block_on, may_block},
 };
 use image::DynamicImage;
-use pollster::block_on;
 use std::{io, path::PathBuf, sync::Arc};
 
 /// Every GPU adapter of this machine, best first, and last the CPU.
 pub fn adapters() -> Vec<AdapterInfo> {
-    let mut adapters = block_on(gpu::adapters());
+    block_on(adapters_async())
+}
+
+/// As [`adapters`]: the drivers load in a thread of their own.
+pub async fn adapters_async() -> Vec<AdapterInfo> {
+    let mut adapters = if may_block() { gpu::adapters().await } else { apart_async(gpu::adapters).await };
     adapters.push(cpu_info(None));
     adapters
 }
 
 impl Engine {
-    /// As [`Engine::new`], waiting in the calling thread.
-    pub fn blocking(options: EngineOptions) -> Result<Self> {
-        block_on(Self::new(options))
+    /// As [`Engine::new_async`].
+    pub fn new(options: EngineOptions) -> Result<Self> {
+        block_on(Self::new_async(options))
     }
 
     /// Where [`Engine::keep_choice`] puts a choice.
@@ -104,17 +109,22 @@ impl Model {
     }
 
     /// As [`Model::classify_async`].
-    pub fn classify(&self, image: &DynamicImage, top: usize) -> Result<Vec<Class>> {
+    pub fn classify(&self, image: &DynamicImage, top: impl Into<Top>) -> Result<Vec<Class>> {
         block_on(self.classify_async(image, top))
     }
 
     /// As [`Model::classify_batch_async`].
-    pub fn classify_batch(&self, images: &[DynamicImage], top: usize) -> Result<Vec<Vec<Class>>> {
+    pub fn classify_batch(&self, images: &[DynamicImage], top: impl Into<Top>) -> Result<Vec<Vec<Class>>> {
         block_on(self.classify_batch_async(images, top))
     }
 
+    /// As [`Model::classify_texture_async`].
+    pub fn classify_texture(&self, texture: &gpu::Texture, top: impl Into<Top>) -> Result<Vec<Class>> {
+        block_on(self.classify_texture_async(texture, top))
+    }
+
     /// As [`Model::classify_pixels_async`].
-    pub fn classify_pixels(&self, pixels: &[u32], n: usize, top: usize) -> Result<Vec<Vec<Class>>> {
+    pub fn classify_pixels(&self, pixels: &[u32], n: usize, top: impl Into<Top>) -> Result<Vec<Vec<Class>>> {
         block_on(self.classify_pixels_async(pixels, n, top))
     }
 

@@ -9,6 +9,7 @@ use crate::{
     stats::median,
     tensor::{AnyTensor, Tensor, Values},
     text::{Sides, decimal},
+    wait::{apart, apart_async, may_block},
 };
 use std::{
     borrow::Cow,
@@ -45,7 +46,8 @@ pub(super) struct Runner {
 
 pub(super) enum RunnerKind {
     Gpu(Box<gpu::Prepared>),
-    Cpu(Box<cpu::Prepared>),
+    /// Shared with the thread that computes.
+    Cpu(Arc<Mutex<cpu::Prepared>>),
 }
 
 impl std::fmt::Debug for Runner {
@@ -121,13 +123,21 @@ impl Runner {
     pub async fn run_bytes(&mut self, bytes: &[u8]) -> Result<Slots> {
         match &mut self.kind {
             RunnerKind::Gpu(prepared) => Ok(slots(&self.plan, prepared.run(bytes).await?)),
+            RunnerKind::Cpu(prepared) if may_block() => Ok(compute(&self.plan, prepared, bytes)),
             RunnerKind::Cpu(prepared) => {
-                prepared.set_inputs(bytes);
-                prepared.run();
-                Ok(self.plan.outputs.iter().map(|o| bytemuck::cast_slice(&prepared.slot(o.slot)[..o.bytes / 4]).to_vec()).collect())
+                let (plan, prepared, bytes) = (self.plan.clone(), prepared.clone(), bytes.to_vec());
+                Ok(apart(move || compute(&plan, &prepared, &bytes)).await)
             }
         }
     }
+}
+
+/// Runs a plan on the CPU.
+fn compute(plan: &Plan, prepared: &Mutex<cpu::Prepared>, bytes: &[u8]) -> Slots {
+    let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
+    prepared.set_inputs(bytes);
+    prepared.run();
+    plan.outputs.iter().map(|o| bytemuck::cast_slice(&prepared.slot(o.slot)[..o.bytes / 4]).to_vec()).collect()
 }
 
 impl Part {
@@ -168,13 +178,22 @@ impl Part {
     }
 
     /// A runner for a request: an idle one, or a new one.
-    pub async fn runner(&self, engine: &Engine, request: &Request) -> Result<(Runner, PrepareTimes)> {
+    pub async fn runner(self: &Arc<Self>, engine: &Engine, request: &Request) -> Result<(Runner, PrepareTimes)> {
         {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(at) = idle.iter().rposition(|runner| runner.request == *request) {
                 return Ok((idle.remove(at), PrepareTimes::default()));
             }
         }
+        if may_block() {
+            return self.make(engine, request).await;
+        }
+        // Packing and compiling take a while.
+        let (part, engine, request) = (self.clone(), engine.clone(), request.clone());
+        apart_async(move || async move { part.make(&engine, &request).await }).await
+    }
+
+    async fn make(&self, engine: &Engine, request: &Request) -> Result<(Runner, PrepareTimes)> {
         let start = clock::now();
         let plan = Arc::new(self.plan(engine, request)?);
         let planned = clock::now() - start;
@@ -185,7 +204,7 @@ impl Part {
             }
             Device::Cpu(_) => {
                 let prepared = cpu::Prepared::with(plan.clone(), &engine.cpu_options())?;
-                (RunnerKind::Cpu(Box::new(prepared)), PrepareTimes::default())
+                (RunnerKind::Cpu(Arc::new(Mutex::new(prepared))), PrepareTimes::default())
             }
         };
         times.weights += planned;
@@ -201,7 +220,7 @@ impl Part {
         }
     }
 
-    pub async fn run(&self, engine: &Engine, request: &Request, feed: Feed<'_>) -> Result<(Arc<Plan>, Slots)> {
+    pub async fn run(self: &Arc<Self>, engine: &Engine, request: &Request, feed: Feed<'_>) -> Result<(Arc<Plan>, Slots)> {
         let (mut runner, _) = self.runner(engine, request).await?;
         let slots = runner.run(feed).await?;
         let plan = runner.plan.clone();
@@ -253,13 +272,13 @@ impl Part {
     }
 
     /// Every result of the graph by name.
-    pub async fn run_given(&self, engine: &Engine, given: Given<'_>) -> Result<Vec<(String, AnyTensor)>> {
+    pub async fn run_given(self: &Arc<Self>, engine: &Engine, given: Given<'_>) -> Result<Vec<(String, AnyTensor)>> {
         let request = Request { shapes: given.shapes.clone(), form: Form::Tensors, normalise: [[0.0; 3]; 2] };
         let (plan, slots) = self.run(engine, &request, Feed::Tensors(&given.values())).await?;
         Ok(results(&plan, &slots, plan.batch()))
     }
 
-    pub async fn profile(&self, engine: &Engine, request: &Request, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
+    pub async fn profile(self: &Arc<Self>, engine: &Engine, request: &Request, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
         let (mut runner, _) = self.runner(engine, request).await?;
         // What the slots hold is as good as any input for timing, once something finite is there.
         let halves: Vec<Vec<f32>> = request.shapes.iter().map(|shape| vec![0.5; shape.count()]).collect();
@@ -267,6 +286,7 @@ impl Part {
         let times = match &mut runner.kind {
             RunnerKind::Gpu(prepared) => prepared.profile(rounds).await?,
             RunnerKind::Cpu(prepared) => {
+                let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
                 let rounds: Vec<Vec<f64>> = (0..rounds.max(1)).map(|_| prepared.run_timed()).collect();
                 (0..runner.plan.steps.len()).map(|s| median(rounds.iter().map(|r| r[s]).collect())).collect()
             }

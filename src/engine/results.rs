@@ -13,6 +13,74 @@ pub struct Class {
     pub probability: f32,
 }
 
+/// Which of an image's classes are wanted, of which part of it. A number alone is so many of the
+/// best.
+///
+/// ```
+/// use ghostnet::{Engine, EngineOptions, Network, Top, image_input::decode_file};
+///
+/// let model = Engine::new(EngineOptions::default())?.load(Network::embedded()?)?;
+/// let image = decode_file("assets/images/chelsea.png".as_ref())?;
+/// let [cat, dog] = ["cat", "dog"].map(|wanted| model.network().labels().iter().position(|label| label == wanted).unwrap());
+/// let pets = model.classify(&image, Top::new(5).among([cat, dog]).at_least(0.01).part([40, 20, 300, 260]))?;
+/// assert!(pets[0].label == "cat" && pets.len() <= 2);
+/// # Ok::<(), ghostnet::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Top {
+    /// At most so many.
+    pub count: usize,
+    /// None that is less probable, 0 to 1.
+    pub at_least: f32,
+    /// None but these, by number; `None`: any. Probabilities stay those among all classes.
+    pub among: Option<Vec<usize>>,
+    /// The part of the image that is looked at: first column, first row, width and height, in pixels.
+    /// `None`: all of it.
+    pub part: Option<[u32; 4]>,
+}
+
+impl Top {
+    /// The `count` most probable classes.
+    pub fn new(count: usize) -> Self {
+        Self { count, at_least: 0.0, among: None, part: None }
+    }
+
+    /// Sets [`Top::at_least`].
+    pub fn at_least(self, at_least: f32) -> Self {
+        Self { at_least, ..self }
+    }
+
+    /// Sets [`Top::among`].
+    pub fn among(self, among: impl IntoIterator<Item = usize>) -> Self {
+        Self { among: Some(among.into_iter().collect()), ..self }
+    }
+
+    /// Sets [`Top::part`].
+    pub fn part(self, part: impl Into<Option<[u32; 4]>>) -> Self {
+        Self { part: part.into(), ..self }
+    }
+
+    /// How many of the best have to be known.
+    pub(super) fn needed(&self) -> usize {
+        if self.among.is_some() { usize::MAX } else { self.count }
+    }
+
+    /// Those that are wanted, of an image's best.
+    pub(super) fn of(&self, mut classes: Vec<Class>) -> Vec<Class> {
+        let is_wanted = |class: &Class| self.among.as_ref().is_none_or(|among| among.contains(&class.index));
+        classes.retain(|class| class.probability >= self.at_least && is_wanted(class));
+        classes.truncate(self.count.max(1));
+        classes
+    }
+}
+
+impl From<usize> for Top {
+    fn from(count: usize) -> Self {
+        Self::new(count)
+    }
+}
+
 /// One of a network's feature maps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Feature {

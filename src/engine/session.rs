@@ -46,7 +46,7 @@ const MOST_IN_FLIGHT: usize = 64;
 /// use ghostnet::{Engine, EngineOptions, IN_FLIGHT, Network, plan::Form};
 /// use std::collections::VecDeque;
 ///
-/// let model = Engine::blocking(EngineOptions::default())?.load(Network::embedded()?)?;
+/// let model = Engine::new(EngineOptions::default())?.load(Network::embedded()?)?;
 /// let mut session = model.session(1, 32, 32, Form::Classify { k: 1 }, IN_FLIGHT)?;
 /// let mut pending = VecDeque::new();
 /// let mut labels = Vec::new();

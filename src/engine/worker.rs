@@ -4,13 +4,16 @@ use super::{
     answer::Answer,
     part::{Runner, Slots},
 };
-use crate::Result;
+use crate::{
+    Result,
+    wait::{apart, block_on, may_block},
+};
 use std::{
     borrow::Cow,
     io,
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{SyncSender, sync_channel},
+        mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread,
 };
@@ -21,6 +24,8 @@ pub(super) enum Worker {
     Thread(SyncSender<Job>),
     Caller(Arc<Mutex<Runner>>),
 }
+
+const ENDS: &str = "the thread ends with the session";
 
 /// The bytes of a run's input, and where its result goes.
 type Job = (Vec<u8>, Answer);
@@ -36,18 +41,31 @@ impl Worker {
         }
     }
 
-    /// Blocks while as many runs are under way as there may be.
+    /// Waits while as many runs are under way as there may be.
     pub async fn submit(&mut self, bytes: Cow<'_, [u8]>, answer: Answer) -> Result<()> {
-        match self {
-            Self::Thread(jobs) => jobs.send((bytes.into_owned(), answer)).expect("the thread ends with the session"),
-            Self::Caller(runner) => answer.send(run(runner, &bytes)?),
+        let jobs = match self {
+            Self::Thread(jobs) => jobs,
+            Self::Caller(runner) => return run(runner, &bytes).map(|slots| answer.send(slots)),
+        };
+        let job = (bytes.into_owned(), answer);
+        if may_block() {
+            jobs.send(job).expect(ENDS);
+            return Ok(());
+        }
+        match jobs.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job)) => {
+                let jobs = jobs.clone();
+                apart(move || jobs.send(job).expect(ENDS)).await;
+            }
+            Err(TrySendError::Disconnected(_)) => unreachable!("{ENDS}"),
         }
         Ok(())
     }
 }
 
 fn run(runner: &Mutex<Runner>, bytes: &[u8]) -> Result<Slots> {
-    pollster::block_on(runner.lock().unwrap_or_else(PoisonError::into_inner).run_bytes(bytes))
+    block_on(runner.lock().unwrap_or_else(PoisonError::into_inner).run_bytes(bytes))
 }
 
 /// Starts a thread that computes runs one after the other.
@@ -71,10 +89,7 @@ fn start(mut compute: impl FnMut(&[u8]) -> Result<Slots> + Send + 'static, in_fl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        collections::VecDeque,
-        sync::mpsc::{TrySendError, channel},
-    };
+    use std::{collections::VecDeque, sync::mpsc::channel};
 
     /// Runs are done when the test opens a gate, one at a time, so that nothing depends on how long
     /// they take.

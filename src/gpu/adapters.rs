@@ -34,8 +34,11 @@ pub async fn adapters() -> Vec<AdapterInfo> {
 
 impl AdapterInfo {
     pub(super) fn new(adapter: &wgpu::Adapter) -> Self {
-        let info = adapter.get_info();
-        let features = adapter.features();
+        Self::of(adapter.get_info(), adapter.features())
+    }
+
+    /// Of what it is, and which features count.
+    pub(super) fn of(info: wgpu::AdapterInfo, features: wgpu::Features) -> Self {
         let known = [
             (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
             (wgpu::Features::SHADER_F16, "shader-f16"),
@@ -72,9 +75,9 @@ impl std::fmt::Display for Unopened {
 
 /// The first candidate that opens, and why those before it do not; an error with every reason, if
 /// none does.
-pub(super) async fn first<C, T>(
+pub(super) async fn first<C, T, F: Future<Output = Result<T, Unopened>>>(
     candidates: impl IntoIterator<Item = C>,
-    open: impl AsyncFn(C) -> Result<T, Unopened>,
+    open: impl Fn(C) -> F,
 ) -> Result<(T, Vec<String>)> {
     let mut unopened = Vec::new();
     for candidate in candidates {
@@ -130,11 +133,11 @@ mod tests {
 
     #[test]
     fn where_an_adapter_cannot_be_opened_the_next_is() {
-        let open = async |name: &&str| match *name {
-            name if name.starts_with("good") => Ok(name.to_string()),
-            name => Err(Unopened { adapter: name.into(), why: "it is bad".into() }),
+        let open = |name: &'static str| {
+            let bad = || Unopened { adapter: name.into(), why: "it is bad".into() };
+            std::future::ready(if name.starts_with("good") { Ok(name.to_string()) } else { Err(bad()) })
         };
-        let first = |names: &[&str]| pollster::block_on(first(names, open)).map_err(|error| error.to_string());
+        let first = |names: &[&'static str]| pollster::block_on(first(names.iter().copied(), open)).map_err(|error| error.to_string());
         let bad = |name: &str| format!("`{name}` cannot be opened: it is bad");
         assert_eq!(first(&["good 1", "bad 1", "good 2"]), Ok(("good 1".into(), vec![])));
         assert_eq!(first(&["bad 1", "bad 2", "good 1"]), Ok(("good 1".into(), vec![bad("bad 1"), bad("bad 2")])));

@@ -1,8 +1,12 @@
 //! Buffers: made, filled, and waited for.
 
 use super::context::Context;
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    wait::{apart, may_block},
+};
 use futures_channel::oneshot;
+use std::sync::Arc;
 
 /// Offsets of bindings are multiples of this: WebGPU's default
 /// `min_storage_buffer_offset_alignment`, the largest it may be.
@@ -23,8 +27,17 @@ pub(super) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapping {
 
 /// Blocks until the device is done with a submission. In a browser it returns at once, and awaiting
 /// a map does the waiting.
-pub(super) fn wait(context: &Context, submission: &wgpu::SubmissionIndex) -> Result<()> {
+pub(super) fn wait_here(context: &Context, submission: &wgpu::SubmissionIndex) -> Result<()> {
     poll(context, wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None })
+}
+
+/// As [`wait_here`], but in a thread of the context's own, unless this one may block.
+pub(super) async fn wait(context: &Arc<Context>, submission: &wgpu::SubmissionIndex) -> Result<()> {
+    if may_block() {
+        return wait_here(context, submission);
+    }
+    let (context, submission) = (context.clone(), submission.clone());
+    apart(move || wait_here(&context, &submission)).await
 }
 
 /// Answers maps that are done; an error if the device is lost.
@@ -58,7 +71,9 @@ pub(super) async fn checked<T>(context: &Context, make: impl FnOnce() -> Result<
     let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let made = make();
-    let (invalid, full) = (validation.pop().await, memory.pop().await);
+    // Both before anything is awaited: a scope is of one thread.
+    let (invalid, full) = (validation.pop(), memory.pop());
+    let (invalid, full) = (invalid.await, full.await);
     // Memory first: a buffer that could not be made is invalid for everything that uses it.
     match full.or(invalid) {
         Some(error) => {
@@ -96,7 +111,7 @@ mod tests {
         assert!(filled(&context, "sound", usage, &[0; 64]).is_ok());
         context.destroy();
         assert!(matches!(filled(&context, "lost", usage, &[0; 64]), Err(Error::DeviceLost(_))));
-        let engine = crate::Engine::blocking(crate::EngineOptions::default().backend(crate::Backend::Cpu)).unwrap();
+        let engine = crate::Engine::new(crate::EngineOptions::default().backend(crate::Backend::Cpu)).unwrap();
         let plan = engine.load(crate::Network::embedded().unwrap()).unwrap().plan(1, 32, 32, Form::Tensors).unwrap();
         assert!(matches!(Weights::default().upload(&context, &plan).map(drop), Err(Error::DeviceLost(_))));
         let made = pollster::block_on(checked(&context, || filled(&context, "lost", usage, &[0; 64]).map(drop)));

@@ -34,7 +34,7 @@ impl Context {
             return Err(wanted.none_of(&all.into_iter().map(|(_, info)| info).collect::<Vec<_>>()));
         }
         let candidates = all.into_iter().filter(|(_, info)| wanted.takes(info));
-        let (context, unopened) = first(candidates, async |(adapter, info)| Self::open(adapter, info, wanted).await).await?;
+        let (context, unopened) = first(candidates, |(adapter, info)| Self::open(adapter, info, wanted)).await?;
         Ok(Self { unopened, ..context })
     }
 
@@ -57,11 +57,32 @@ impl Context {
             .request_device(&descriptor)
             .await
             .map_err(|error| unopened(error.to_string().split_ascii_whitespace().collect::<Vec<_>>().join(" ")))?;
-        Ok(Self::from_device(device, queue, info, adapter.limits()))
+        let context = Self::from_device(device, queue, info, adapter.limits());
+        context.watch();
+        Ok(context)
+    }
+
+    /// On a device that the program has opened for itself, with its queue. What the program hears of
+    /// it, a loss and errors that nobody caught, stays the program's.
+    ///
+    /// Errors: [`Error::Unsupported`] if the device has less than WebGPU's default limits of what
+    /// compute shaders need.
+    pub fn of_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        let (limits, info) = (device.limits(), AdapterInfo::of(device.adapter_info(), device.features()));
+        match requested(&limits, true) {
+            Ok(_) => Ok(Self::from_device(device, queue, info, limits)),
+            Err(lack) => Err(Error::Unsupported { adapter: info.name, what: format!("the device was opened with too little: {lack}") }),
+        }
     }
 
     fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, adapter_limits: wgpu::Limits) -> Self {
-        let lost = Arc::new(Mutex::new(None));
+        let class = if info.is_software() { DeviceClass::Software } else { DeviceClass::Gpu };
+        Self { device, queue, info, adapter_limits, class, unopened: Vec::new(), lost: Arc::default(), pipelines: Pipelines::default() }
+    }
+
+    /// Hears of a loss, and of errors that nobody caught.
+    fn watch(&self) {
+        let Self { device, lost, .. } = self;
         let sink = lost.clone();
         device.set_device_lost_callback(move |_, message| {
             let reason = if message.is_empty() { "its driver gives no reason".into() } else { message };
@@ -74,8 +95,6 @@ impl Context {
             let is_lost = sink.lock().unwrap_or_else(PoisonError::into_inner).is_some();
             assert!(is_lost, "{error}");
         }));
-        let class = if info.is_software() { DeviceClass::Software } else { DeviceClass::Gpu };
-        Self { device, queue, info, adapter_limits, class, unopened: Vec::new(), lost, pipelines: Pipelines::default() }
     }
 
     /// Keeps compiled pipelines in this folder, for the next start. Only Vulkan offers it.

@@ -119,18 +119,21 @@ fn file(info: &wgpu::AdapterInfo, folder: &CacheDir) -> Option<CacheFile> {
 }
 
 async fn create(device: &wgpu::Device, data: Option<&[u8]>) -> Result<wgpu::PipelineCache, wgpu::Error> {
-    let scopes = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation]
-        .map(|filter| device.push_error_scope(filter));
-    let descriptor = wgpu::PipelineCacheDescriptor { label: Some("ghostnet"), data, fallback: true };
-    // SAFETY: `data` is what `get_data` gave for this adapter, driver and version of this crate.
-    // `CacheFile` has compared them, the length and a checksum, and reads no file that another user
-    // could have written.
-    #[allow(unsafe_code)]
-    let cache = unsafe { device.create_pipeline_cache(&descriptor) };
-    let mut error = None;
-    for scope in scopes.into_iter().rev() {
-        error = scope.pop().await.or(error);
-    }
+    // Nothing is awaited while the scopes are open, since they are of one thread.
+    let (cache, errors) = {
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let descriptor = wgpu::PipelineCacheDescriptor { label: Some("ghostnet"), data, fallback: true };
+        // SAFETY: `data` is what `get_data` gave for this adapter, driver and version of this crate.
+        // `CacheFile` has compared them, the length and a checksum, and reads no file that another
+        // user could have written.
+        #[allow(unsafe_code)]
+        let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+        (cache, (validation.pop(), memory.pop(), internal.pop()))
+    };
+    let (validation, memory, internal) = errors;
+    let error = internal.await.or(memory.await).or(validation.await);
     error.map_or(Ok(cache), Err)
 }
 
@@ -196,7 +199,7 @@ mod tests {
         };
         let input = Tensor::new(&[1, 3, 32, 32], (0..3 * 32 * 32).map(|at| (at % 17) as f32 / 8.0 - 1.0).collect()).unwrap();
         let run = || {
-            let engine = Engine::blocking(options.clone()).unwrap();
+            let engine = Engine::new(options.clone()).unwrap();
             let logits = engine.load(Network::embedded().unwrap()).unwrap().run(&input).unwrap();
             (logits, engine)
         };

@@ -91,6 +91,8 @@ pub enum Source<'a> {
     Buffer(&'a dyn Rows),
     /// Memory, through a texture, as a browser's images go.
     Texture(&'a dyn Rows),
+    /// A texture of the device: the part of it that begins at this column and row.
+    OnDevice(&'a super::Texture, [u32; 2]),
     /// What a browser holds: an `ImageBitmap`, a canvas, a frame of a video. No pixel of it passes
     /// through this program's memory.
     #[cfg(target_arch = "wasm32")]

@@ -30,7 +30,9 @@ pub use info::{AdapterInfo, Image, PrepareTimes, Source, Wanted};
 pub use limits::Limit;
 pub use pipelines::Pipeline;
 pub use prepared::{Prepared, Run};
+pub(crate) use resize::check_texture;
 pub use weights::Weights;
+pub use wgpu::{self, Device, Queue, Texture};
 
 use crate::Error;
 

@@ -1,7 +1,7 @@
 //! A plan with everything it needs on the device, and its run.
 
 use super::{
-    buffers::{ALIGNMENT, Mapping, checked, filled, map, mapped, poll, unreadable, wait},
+    buffers::{ALIGNMENT, Mapping, checked, filled, map, mapped, poll, unreadable, wait, wait_here},
     context::Context,
     info::{Image, PrepareTimes},
     pipelines::Pipeline,
@@ -321,7 +321,7 @@ impl Prepared {
         }
         let submission = self.context.queue.submit([encoder.finish()]);
         let mapping = map(&readable, wgpu::MapMode::Read);
-        wait(&self.context, &submission)?;
+        wait_here(&self.context, &submission)?;
         mapped(&self.context, mapping.await)?;
         let view = readable.get_mapped_range(..).map_err(|e| Error::Gpu(format!("slots: {e}")))?;
         let mut rest = &view[..];
@@ -352,9 +352,9 @@ impl Flight {
     }
 
     /// Waits until the run that uses the buffers is done with them.
-    async fn free(&mut self, context: &Context) -> Result<()> {
+    async fn free(&mut self, context: &Arc<Context>) -> Result<()> {
         if let Some(submission) = &self.submission {
-            wait(context, submission)?;
+            wait(context, submission).await?;
         }
         while let Some(mapping) = self.busy.last_mut() {
             mapped(context, mapping.await)?;
@@ -382,7 +382,7 @@ impl Run {
     /// The result: each output's slot up to the output's end. Fails if the device is lost before it
     /// was asked for.
     pub async fn wait(self) -> Result<Vec<Vec<u8>>> {
-        wait(&self.context, &self.submission)?;
+        wait(&self.context, &self.submission).await?;
         let outputs = self.outputs.await;
         self.context.check_lost()?;
         let outputs = outputs.ok().flatten().ok_or_else(unreadable)?;

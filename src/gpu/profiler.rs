@@ -1,7 +1,7 @@
 //! Times steps by GPU timestamps.
 
 use super::{
-    buffers::{map, mapped, wait},
+    buffers::{map, mapped, wait_here},
     context::Context,
     prepared::Prepared,
 };
@@ -42,7 +42,7 @@ impl Context {
             let start = clock::now();
             let submission = self.queue.submit([commands]);
             let mapping = map(&readable, wgpu::MapMode::Read);
-            wait(self, &submission)?;
+            wait_here(self, &submission)?;
             mapped(self, mapping.await)?;
             let wall = clock::now() - start;
             let ticks: Vec<u64> = {
@@ -121,7 +121,7 @@ impl Prepared {
                 encoder.copy_buffer_to_buffer(&resolved, 0, &readable, 0, u64::from(used) * 8);
                 let submission = self.context.queue.submit([encoder.finish()]);
                 let mapping = map(&readable, wgpu::MapMode::Read);
-                wait(&self.context, &submission)?;
+                wait_here(&self.context, &submission)?;
                 mapped(&self.context, mapping.await)?;
                 {
                     let view = readable.get_mapped_range(..).map_err(|e| Error::Gpu(format!("timestamps: {e}")))?;

@@ -42,6 +42,27 @@ struct Ready {
     steps: Vec<PreparedStep>,
 }
 
+/// Why a texture is none that images are read from, of which `[x, y, width, height]` is wanted.
+pub(crate) fn check_texture(texture: &wgpu::Texture, [x, y, width, height]: [u32; 4]) -> Result<()> {
+    use wgpu::TextureFormat::{Bgra8Unorm, Bgra8UnormSrgb, Rgba8Unorm, Rgba8UnormSrgb};
+    let wrong = |what: String| Err(Error::shape("texture", what));
+    let (format, has) = (texture.format(), texture.size());
+    if !matches!(format, Rgba8Unorm | Rgba8UnormSrgb | Bgra8Unorm | Bgra8UnormSrgb) {
+        return wrong(format!("is of the format {format:?}; Rgba8Unorm, Bgra8Unorm and their sRGB forms are read"));
+    }
+    if !texture.usage().contains(wgpu::TextureUsages::COPY_SRC) {
+        return wrong("was made without the usage COPY_SRC, by which it is read".into());
+    }
+    if texture.dimension() != wgpu::TextureDimension::D2 || texture.sample_count() != 1 {
+        return wrong(format!("is {:?} with {} samples a pixel; a plain picture is needed", texture.dimension(), texture.sample_count()));
+    }
+    let fits = |from: u32, length: u32, has: u32| length > 0 && from.checked_add(length).is_some_and(|end| end <= has);
+    if fits(x, width, has.width) && fits(y, height, has.height) {
+        return Ok(());
+    }
+    wrong(format!("is {} x {}; {width} x {height} at column {x}, row {y} is no part of it", has.width, has.height))
+}
+
 impl Context {
     /// Whether an image may go through a buffer: whether the device lets a shader bind one so
     /// large.
@@ -93,15 +114,16 @@ impl Resizer {
         let bytes = words(resize) * 4;
         let texture = match image.source {
             Source::Buffer(_) => None,
-            _ => Some(self.texture(context, size).await?.clone()),
+            Source::OnDevice(source, _) => Some(self.texture(context, size, source.format().remove_srgb_suffix()).await?.clone()),
+            _ => Some(self.texture(context, size, wgpu::TextureFormat::Rgba8Unorm).await?.clone()),
         };
         if texture.is_none() {
             self.make_words(context, bytes).await?;
             grow(context, upload, "image upload", bytes, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC).await?;
         }
         let ready = self.ready(context, resize, texture.is_some()).await?;
-        // Nothing is awaited from here on: a run that is given up leaves `upload` mapped, or on its
-        // way to be.
+        // With an `upload` nothing is awaited from here on: a run that is given up leaves it mapped, or
+        // on its way to be.
         let mut used = None;
         match (image.source, &texture) {
             (Source::Buffer(pixels), _) => {
@@ -118,6 +140,18 @@ impl Resizer {
                 each_row(pixels, resize, |_, row| bytes.extend(row));
                 let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row_bytes as u32), rows_per_image: None };
                 context.queue.write_texture(texture.as_image_copy(), &bytes, layout, size);
+            }
+            (Source::OnDevice(source, [x, y]), Some(texture)) => {
+                let origin = wgpu::Origin3d { x: x + columns.start as u32, y: y + rows.start as u32, z: 0 };
+                let from = wgpu::TexelCopyTextureInfo { origin, ..source.as_image_copy() };
+                // Submitted alone, so that a texture of another device is an error here.
+                let copy = || {
+                    let mut encoder = context.encoder();
+                    encoder.copy_texture_to_texture(from, texture.as_image_copy(), size);
+                    context.queue.submit([encoder.finish()]);
+                    Ok(())
+                };
+                checked(context, copy).await?;
             }
             #[cfg(target_arch = "wasm32")]
             (Source::External(source), Some(texture)) => {
@@ -141,8 +175,9 @@ impl Resizer {
         Ok(())
     }
 
-    /// The texture that images are read from, of at least this size.
-    async fn texture(&mut self, context: &Context, size: wgpu::Extent3d) -> Result<&wgpu::Texture> {
+    /// The texture that images are read from, of at least this size and of this format. It has no
+    /// sRGB suffix: networks are trained on values as they are stored.
+    async fn texture(&mut self, context: &Context, size: wgpu::Extent3d, format: wgpu::TextureFormat) -> Result<&wgpu::Texture> {
         let limit = context.device.limits().max_texture_dimension_2d;
         let needed = size.width.max(size.height);
         if needed > limit {
@@ -151,14 +186,15 @@ impl Resizer {
         }
         let had = self.texture.as_ref().map_or(extent(0, 0), wgpu::Texture::size);
         let (width, height) = (size.width.max(had.width), size.height.max(had.height));
-        if self.texture.is_none() || width > had.width || height > had.height {
+        let is_other = self.texture.as_ref().is_none_or(|texture| texture.format() != format);
+        if is_other || width > had.width || height > had.height {
             let descriptor = wgpu::TextureDescriptor {
                 label: Some("image"),
                 size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
                 mip_level_count: 1,
                 sample_count: 1,
                 dimension: wgpu::TextureDimension::D2,
-                format: wgpu::TextureFormat::Rgba8Unorm,
+                format,
                 // A browser draws into it to copy a canvas or a frame.
                 usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::RENDER_ATTACHMENT,
                 view_formats: &[],

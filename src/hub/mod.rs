@@ -70,6 +70,11 @@ pub fn cached(repo: &str) -> Option<PathBuf> {
     Hub::new(environment::cache_dir()?).cached(repo)
 }
 
+/// The models that were pulled before, by name, with their weights: see [`Hub::all_cached`].
+pub fn all_cached() -> Vec<(String, PathBuf)> {
+    environment::cache_dir().map(|folder| Hub::new(folder).all_cached()).unwrap_or_default()
+}
+
 /// A hub and the cache its models go to.
 #[derive(Clone)]
 pub struct Hub {
@@ -201,6 +206,14 @@ impl Hub {
             let names = store::files(&folder);
             choose(names.iter().map(String::as_str)).map(|name| folder.join(name))
         })
+    }
+
+    /// Every model of which [`Hub::cached`] has weights, in order of their names. The Python tools'
+    /// models are among them, whatever they are for.
+    pub fn all_cached(&self) -> Vec<(String, PathBuf)> {
+        let mut found: Vec<_> = store::repos(&self.cache_dir).filter_map(|repo| Some((repo.clone(), self.cached(&repo)?))).collect();
+        found.sort();
+        found
     }
 
     fn make_do(&self, repo: &str, why: String) -> Result<Pulled> {

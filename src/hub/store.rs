@@ -24,9 +24,21 @@ pub(super) struct Store {
     name: String,
 }
 
+/// What the folder of a model begins with.
+const PREFIX: &str = "models--";
+
+/// Between its owner and its name.
+const SLASH: &str = "--";
+
+/// Names of the models that have a folder.
+pub(super) fn repos(cache: &Path) -> impl Iterator<Item = String> {
+    let names = fs::read_dir(cache).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| Some(name.to_str()?.strip_prefix(PREFIX)?.replace(SLASH, "/")))
+}
+
 impl Store {
     pub fn new(cache: &Path, repo: &str) -> Self {
-        Store { cache: cache.into(), name: format!("models--{}", repo.replace('/', "--")) }
+        Store { cache: cache.into(), name: format!("{PREFIX}{}", repo.replace('/', SLASH)) }
     }
 
     fn model(&self) -> PathBuf {

@@ -15,7 +15,7 @@ use wasm_bindgen::prelude::*;
 /// measurement.
 #[wasm_bindgen]
 pub async fn bench_kernels(name: String, quick: bool, progress: Function) -> Result<JsValue, JsValue> {
-    let engine = Engine::new(EngineOptions { backend: Backend::Gpu, ..Default::default() }).await?;
+    let engine = Engine::new_async(EngineOptions { backend: Backend::Gpu, ..Default::default() }).await?;
     let mut thrown = JsValue::UNDEFINED;
     let go_on = |done: usize, total: usize, what: &str| {
         let called = progress.call3(&JsValue::UNDEFINED, &done.into(), &total.into(), &what.into());
@@ -44,7 +44,7 @@ pub async fn bench_kernel(kernel: String, case: String, precision: String, quick
         let names: Vec<&str> = CASES.iter().map(|cases| cases.kernel.name()).collect();
         return Err(Error::Model(format!("no kernel is called `{kernel}`: there are {}", names.join(", "))).into());
     };
-    let engine = Engine::new(EngineOptions { backend: Backend::Gpu, precision, ..Default::default() }).await?;
+    let engine = Engine::new_async(EngineOptions { backend: Backend::Gpu, precision, ..Default::default() }).await?;
     let found = async {
         let case = cases.case(&case, &kernel::options(&engine))?;
         let found = kernel::measure(&engine, &case, quick).await?;

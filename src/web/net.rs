@@ -38,7 +38,7 @@ impl Device {
         };
         let choice = as_gpu.then(|| Choice::new(DeviceClass::Gpu));
         let mut options = EngineOptions { backend, precision, choice, ..Default::default() };
-        let engine = Engine::new(options.clone()).await?;
+        let engine = Engine::new_async(options.clone()).await?;
         // Pictures are handed over as the first device takes them; so does the one after a loss.
         options.backend = if engine.gpu().is_some() { Backend::Gpu } else { Backend::Cpu };
         Ok(Self { engine, options })
@@ -239,7 +239,7 @@ impl Net {
         }
         let engine = match self.engine.take() {
             Some(engine) => engine,
-            None => Engine::new(self.options.clone()).await?,
+            None => Engine::new_async(self.options.clone()).await?,
         };
         let model = engine.load(self.network.clone())?;
         self.model.replace(Some(model.clone()));

@@ -93,7 +93,7 @@ fn network(bytes: &[u8]) {
 /// A network's run on the CPU, if it is a small one.
 fn run_on_cpu(network: Network) {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    let engine = ENGINE.get_or_init(|| Engine::blocking(cpu()).expect("there is a CPU"));
+    let engine = ENGINE.get_or_init(|| Engine::new(cpu()).expect("there is a CPU"));
     const MOST: usize = 1 << 16;
     let [h, w] = network.size().unwrap_or([8, 8]);
     let inputs = network.shapes(1, [h, w]);

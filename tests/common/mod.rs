@@ -22,7 +22,7 @@ fn options() -> EngineOptions {
 
 /// A GPU engine, and never the CPU in its place.
 fn open(options: EngineOptions) -> Result<Engine> {
-    let engine = Engine::blocking(options)?;
+    let engine = Engine::new(options)?;
     assert_eq!(engine.backend(), "gpu");
     Ok(engine)
 }
@@ -92,7 +92,7 @@ pub fn gpu_with(change: impl FnOnce(&mut EngineOptions)) -> Option<Engine> {
 
 pub fn cpu() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| Engine::blocking(EngineOptions::default().backend(Backend::Cpu)).expect("the CPU is always there"))
+    ENGINE.get_or_init(|| Engine::new(EngineOptions::default().backend(Backend::Cpu)).expect("the CPU is always there"))
 }
 
 /// Named tolerances, each relative to the largest magnitude of the expected values.

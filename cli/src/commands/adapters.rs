@@ -5,7 +5,7 @@ use serde_json::json;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Print a JSON array: [{"name", "backend", "driver", "type", "features"}]
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 

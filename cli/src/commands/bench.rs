@@ -1,9 +1,9 @@
 use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, made_up, network, of_size, positive, size},
-    output::{adapter, bold, fallback, number, print, print_json, progress},
+    output::{Bar, adapter, aside, bold, fallback, note, number, print, print_json, progress},
 };
 use anyhow::Result;
-use ghostnet::{median, percentile, plan::Form};
+use ghostnet::{Error, median, percentile, plan::Form};
 use ghostnet_cli::report::ms_in_flight;
 use serde_json::json;
 use std::time::Instant;
@@ -26,19 +26,19 @@ pub struct Args {
     #[command(flatten)]
     weights: WeightsOption,
     /// Images of one run
-    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = positive)]
     batch: usize,
     /// Timed runs, after the first and 2 more; as many again for the throughput
-    #[arg(long, value_name = "K", default_value = "30", value_parser = positive)]
+    #[arg(short = 'n', long, value_name = "K", default_value = "30", value_parser = positive)]
     iters: usize,
     /// Runs under way at once, for the throughput
     #[arg(long, value_name = "K", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=64))]
     in_flight: u8,
     /// Rows and columns of the input [default: the model's]
-    #[arg(long, value_name = "HxW", value_parser = size)]
+    #[arg(short, long, value_name = "HxW", value_parser = size)]
     size: Option<[usize; 2]>,
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     #[command(flatten)]
     device: DeviceOptions,
@@ -64,26 +64,39 @@ impl Args {
         check_input(self.batch, [h, w])?;
         let model = engine.load(chosen.network)?;
         let loaded = ms(loading);
-        let prepared = model.prepare(self.batch, h, w, Form::Tensors)?;
+        // What the device does not take at once goes in parts of one size.
+        let mut parts = 1;
+        let (at_once, prepared) = loop {
+            let at_once = self.batch.div_ceil(parts);
+            match model.prepare(at_once, h, w, Form::Tensors) {
+                Err(Error::Limit { .. } | Error::OutOfMemory(_)) if at_once > 1 => parts *= 2,
+                prepared => break (at_once, prepared?),
+            }
+        };
+        let images = at_once * parts;
+        if parts > 1 {
+            note(&format!("note: the device does not take {} images at once; each run is {parts} of {at_once}", self.batch));
+        }
         let (weights, pipelines) = (loaded + prepared.weights, prepared.pipelines);
 
-        let inputs = made_up(model.network(), self.batch, [h, w])?;
+        let inputs = made_up(model.network(), at_once, [h, w])?;
         let inputs: Vec<_> = inputs.iter().map(|(name, tensor)| (&name[..], tensor)).collect();
+        let run = || (0..parts).try_for_each(|_| model.run_named(&inputs).map(drop));
         let first = Instant::now();
-        model.run_named(&inputs)?;
+        run()?;
         let first_run = ms(first);
         let total = device + weights + pipelines + first_run;
 
         for _ in 0..WARM_UP {
-            model.run_named(&inputs)?;
+            run()?;
         }
         let in_flight = usize::from(self.in_flight);
-        let mut session = model.session(self.batch, h, w, Form::Tensors, in_flight)?;
-        let bar = progress(2 * self.iters as u64, "{wide_bar} run {pos} of {len}");
+        let mut session = model.session(at_once, h, w, Form::Tensors, in_flight)?;
+        let bar = progress(2 * self.iters as u64, Bar::RUNS);
         let mut times = Vec::with_capacity(self.iters);
         for _ in 0..self.iters {
             let start = Instant::now();
-            model.run_named(&inputs)?;
+            run()?;
             times.push(ms(start));
             bar.inc(1);
         }
@@ -92,13 +105,13 @@ impl Args {
 
         let [min, p90] = [0, 90].map(|p| percentile(times.clone(), p));
         let median = median(times);
-        let images_per_s = self.batch as f64 * 1e3 / each;
+        let images_per_s = at_once as f64 * 1e3 / each;
         let info = engine.adapter();
         let precision = engine.precision().name();
         if self.json {
             return print_json(&json!({
                 "model": chosen.name, "backend": engine.backend(), "adapter": info.name, "driver": info.driver, "precision": precision,
-                "tuned": engine.is_tuned(), "batch": self.batch,
+                "tuned": engine.is_tuned(), "batch": images,
                 "startup_ms": {
                     "device": device, "weights": weights, "pipelines": pipelines, "first_run": first_run, "total": total,
                 },
@@ -107,15 +120,16 @@ impl Args {
         }
         let [device, weights, pipelines, first_run, total] = [device, weights, pipelines, first_run, total].map(number);
         let [min, median, p90] = [min, median, p90].map(number);
-        print(&bold(&format!("{title}, batch {}, {h} x {w}, {precision}", self.batch)))?;
-        let tuned = if engine.is_tuned() { ", tuned" } else { "" };
-        print(&format!("on          {}, {}{tuned}{}", adapter(info), info.driver, fallback(&engine)))?;
+        print(&bold(&format!("{title}, batch {images}, {h} x {w}, {precision}")))?;
         print(&format!(
             "start-up    {total} ms: device {device}, weights {weights}, pipelines {pipelines}, first run {first_run}\n\
              latency     {median} ms median, {min} at best, {p90} or less in 90 % of {} runs\n\
              throughput  {} images/s, {in_flight} in flight",
             self.iters,
             number(images_per_s)
-        ))
+        ))?;
+        let tuned = if engine.is_tuned() { ", tuned" } else { "" };
+        aside(&format!("on {}, {}{tuned}{}", adapter(info), info.driver, fallback(&engine)));
+        Ok(())
     }
 }

@@ -1,41 +1,41 @@
 use crate::{
+    images::{Source, sources},
     options::{CardOptions, DeviceOptions, Unweighted, WeightsOption, network, of_size, positive},
     output::{aside, bold, cyan, device, fit, one_line, print, print_json, report_text, width},
 };
 use anyhow::Result;
-use ghostnet::{Class, Model, image_input, low_level::with_threads};
+use ghostnet::{Class, low_level::with_threads};
 use rayon::prelude::*;
 use serde_json::json;
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 /// Images of one run.
 const BATCH: usize = 8;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-With --json, one JSON object per image, each on its own line:
-  {\"image\", \"model\", \"backend\", \"adapter\", \"top\": [{\"index\", \"label\", \"probability\"}]}
+Of a folder every image in it and in its folders is classified: .jpg, .jpeg, .png, .webp, .bmp, .gif. With --json, one
+JSON object per image, each on its own line:
+  {\"image\", \"model\", \"backend\", \"adapter\", \"top\": [{\"index\", \"label\", \"probability\"}]}, or {\"image\", \"error\"}
 
 Examples:
-  ghostnet classify cat.jpg
+  ghostnet classify cat.jpg photos/
+  curl --silent https://example.org/cat.jpg | ghostnet classify -
   ghostnet classify --model timm/ghostnet_100.in1k --top 3 *.jpg")]
 pub struct Args {
-    /// Images: JPEG, PNG, WebP, BMP or GIF
+    /// Images: JPEG, PNG, WebP, BMP or GIF; folders of them; - for one from stdin
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// A network, path to weights, or hub repository pulled before [default: ghostnet_050_cifar10]
-    #[arg(long, value_name = "M")]
+    #[arg(short, long, value_name = "M")]
     model: Option<String>,
     #[command(flatten)]
     weights: WeightsOption,
     /// How many classes to show
-    #[arg(long, value_name = "K", default_value = "5", value_parser = positive)]
+    #[arg(short = 'k', long, value_name = "K", default_value = "5", value_parser = positive)]
     top: usize,
     /// Print JSON, one object per image
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     #[command(flatten)]
     card: CardOptions,
@@ -50,53 +50,49 @@ impl Args {
             network(self.model.as_deref(), &self.weights, Unweighted::Refuse, &of_size(self.card.size()))?.described(&self.card)?;
         let engine = self.device.engine()?;
         let model = engine.load(chosen.network)?;
-        let mut status = ExitCode::SUCCESS;
-        for batch in self.images.chunks(BATCH) {
-            let decoded: Vec<_> = with_threads(|| batch.par_iter().map(|path| pixels(&model, path)).collect());
-            let mut pixels = Vec::new();
-            let mut good = 0;
-            for image in decoded.iter().flatten() {
-                pixels.extend_from_slice(image);
-                good += 1;
-            }
-            let mut answers = model.classify_pixels(&pixels, good, self.top)?.into_iter();
-            for (path, image) in batch.iter().zip(decoded) {
-                match image {
+        let (mut status, mut is_any_good) = (ExitCode::SUCCESS, false);
+        for batch in sources(self.images).chunks(BATCH) {
+            let pixels = |source: &Source| source.with_image(|image| model.pixels(image));
+            let decoded: Vec<ghostnet::Result<_>> = with_threads(|| batch.par_iter().map(pixels).collect());
+            let good: Vec<&[u32]> = decoded.iter().flatten().map(Vec::as_slice).collect();
+            is_any_good |= !good.is_empty();
+            let mut answers = model.classify_pixels(&good.concat(), good.len(), self.top)?.into_iter();
+            for (source, pixels) in batch.iter().zip(&decoded) {
+                let name = source.to_string();
+                match pixels {
                     Err(error) => {
                         report_text(&error.to_string());
+                        if self.json {
+                            print_json(&json!({ "image": name, "error": error.to_string() }))?;
+                        }
                         status = ExitCode::FAILURE;
                     }
                     Ok(_) => {
                         let top = answers.next().unwrap_or_default();
                         if self.json {
                             print_json(&json!({
-                                "image": path.to_string_lossy(), "model": chosen.name, "backend": engine.backend(),
+                                "image": name, "model": chosen.name, "backend": engine.backend(),
                                 "adapter": engine.adapter().name, "top": top,
                             }))?;
                         } else {
-                            print(&answer(path, &top))?;
+                            print(&answer(&name, &top))?;
                         }
                     }
                 }
             }
         }
-        if !self.json {
+        if !self.json && is_any_good {
             aside(&format!("{} on {}", chosen.name, device(&engine)));
         }
         Ok(status)
     }
 }
 
-/// An image as the network takes it.
-fn pixels(model: &Model, path: &Path) -> ghostnet::Result<Vec<u32>> {
-    image_input::with_file(path, |image| model.pixels(image))
-}
-
 /// The image's name, then per class: percentage, bar, label.
-fn answer(path: &Path, top: &[Class]) -> String {
+fn answer(name: &str, top: &[Class]) -> String {
     const PERCENTAGE: usize = 11;
     let columns = width().unwrap_or(80);
-    let mut lines = vec![bold(&fit(&one_line(&path.to_string_lossy()), columns))];
+    let mut lines = vec![bold(&fit(&one_line(name), columns))];
     let longest = top.iter().map(|class| class.label.chars().count()).max().unwrap_or(0);
     let room = columns.saturating_sub(PERCENTAGE + 2);
     // Bars give way to labels, down to a width at which they still say something, then vanish.

@@ -30,7 +30,7 @@ pub struct Args {
     #[command(flatten)]
     card: CardOptions,
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 

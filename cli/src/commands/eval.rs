@@ -1,6 +1,7 @@
 use crate::{
+    images::EXTENSIONS,
     options::{CardOptions, DeviceOptions, Unweighted, WeightsOption, network, of_size, positive},
-    output::{count, device, note, number, one_line, print, print_json, progress, report_text},
+    output::{Bar, aside, count, device, note, number, one_line, print, print_json, progress, report_text},
 };
 use anyhow::{Result, anyhow, bail};
 use ghostnet::{Class, Error, IN_FLIGHT, Model, Network, image_input, low_level::with_threads, plan::Form};
@@ -16,9 +17,6 @@ use std::{
     thread,
     time::Instant,
 };
-
-/// Extensions of files that are decoded. What has none is told by its first bytes.
-const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif"];
 
 /// Extensions of images that are not decoded: they are counted as left out. Other files are none.
 const OTHERS: [&str; 16] =
@@ -41,18 +39,18 @@ pub struct Args {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// A network, path to weights, or hub repository pulled before [default: ghostnet_050_cifar10]
-    #[arg(long, value_name = "M")]
+    #[arg(short, long, value_name = "M")]
     model: Option<String>,
     #[command(flatten)]
     weights: WeightsOption,
     /// At most so many images, spread evenly over the classes
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = positive)]
     limit: Option<usize>,
     /// Images of one run
-    #[arg(long, value_name = "N", default_value = "32", value_parser = positive)]
+    #[arg(short, long, value_name = "N", default_value = "32", value_parser = positive)]
     batch: usize,
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     #[command(flatten)]
     card: CardOptions,
@@ -76,7 +74,7 @@ impl Args {
         let k = 5.min(model.network().classes());
         let mut session = model.session(batch, h, w, Form::Classify { k }, IN_FLIGHT)?;
 
-        let bar = progress(images.len() as u64, "{wide_bar} {pos} of {len} images  {msg}  {per_sec}  {eta} left");
+        let bar = progress(images.len() as u64, Bar::IMAGES);
         let start = Instant::now();
         let mut score = Score::default();
         let mut damaged = 0;
@@ -132,14 +130,13 @@ impl Args {
             print_json(&json!({ "images": score.images, "top1": top1, "top5": top5, "images_per_s": images_per_s }))?;
         } else {
             print(&format!(
-                "{} images: top-1 {:.2} %, top-{k} {:.2} %\n{} images/s, {} on {}",
+                "{} images: top-1 {:.2} %, top-{k} {:.2} %\n{} images/s",
                 count(score.images as u64),
                 100.0 * top1,
                 100.0 * top5,
                 number(images_per_s),
-                chosen.name,
-                device(&engine),
             ))?;
+            aside(&format!("{} on {}", chosen.name, device(&engine)));
         }
         Ok(if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

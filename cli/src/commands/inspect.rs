@@ -36,10 +36,10 @@ pub struct Args {
     #[command(flatten)]
     weights: WeightsOption,
     /// Images of one run
-    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = positive)]
     batch: usize,
     /// Rows and columns of the input [default: the model's]
-    #[arg(long, value_name = "HxW", value_parser = size)]
+    #[arg(short, long, value_name = "HxW", value_parser = size)]
     size: Option<[usize; 2]>,
     /// Write every WGSL file of the plan here; the directory is made if need be
     #[arg(long, value_name = "DIR")]
@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(long, value_enum, hide_possible_values = true, value_name = "gpu|software|cpu")]
     device_class: Option<Class>,
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     #[command(flatten)]
     device: DeviceOptions,

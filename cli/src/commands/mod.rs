@@ -3,15 +3,18 @@
 mod adapters;
 mod bench;
 mod classify;
+mod completions;
 mod convert;
 mod eval;
 mod inspect;
+mod man;
 mod models;
 mod profile;
 mod pull;
 mod run;
 mod tune;
 
+use crate::verbosity::Verbosity;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -21,6 +24,8 @@ use std::process::ExitCode;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten)]
+    pub verbosity: Verbosity,
 }
 
 const EXAMPLES: &str = "\
@@ -30,6 +35,7 @@ Examples:
   ghostnet classify --model timm/ghostnet_100.in1k *.jpg
   ghostnet bench ghostnet_100 --batch 8              latency and images per second
   ghostnet profile ghostnet_100 --chart time.svg     where the time goes
+  ghostnet completions bash >~/.local/share/bash-completion/completions/ghostnet
 
 A model M is an architecture (`ghostnet models` lists them), the embedded network ghostnet_050_cifar10, to weights (safetensors with timm's names, an official .pth, or a one-file network of `ghostnet convert`), or a hub
 repository pulled before.
@@ -47,7 +53,7 @@ pub enum Command {
     Run(run::Args),
     /// Save a network with its graph and card as one file
     Convert(convert::Args),
-    /// List the networks that need no file
+    /// List the networks that need no file, and those pulled before
     Models(models::Args),
     /// Show the plan of a network: its dispatches and what each costs
     Inspect(inspect::Args),
@@ -64,6 +70,10 @@ pub enum Command {
     Adapters(adapters::Args),
     /// Download a model's weights from a Hugging Face hub
     Pull(pull::Args),
+    /// Print a script that completes this command's words in a shell
+    Completions(completions::Args),
+    /// Write the manual's pages
+    Man(man::Args),
 }
 
 impl Command {
@@ -82,6 +92,8 @@ impl Command {
             Command::Tune(args) => args.run(),
             Command::Adapters(args) => args.run(),
             Command::Pull(args) => args.run(),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         }?;
         Ok(ExitCode::SUCCESS)
     }

@@ -1,8 +1,9 @@
 use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, of_size, positive, size},
-    output::{Align, adapter, bold, dim, fallback, number, print, print_json, table, write_file},
+    output::{Align, adapter, aside, bold, dim, fallback, number, print, print_json, table, write_file},
 };
 use anyhow::Result;
+use clap::ValueHint;
 use ghostnet::{
     measure::{gb_per_s, gflops, rate},
     plan::Step,
@@ -27,22 +28,31 @@ pub struct Args {
     #[command(flatten)]
     weights: WeightsOption,
     /// Draw the steps by time
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(short, long, value_name = "FILE.svg", value_parser = svg_file, value_hint = ValueHint::FilePath)]
     chart: Option<PathBuf>,
     /// Images of one run
-    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = positive)]
     batch: usize,
     /// Timed runs, of which each step's median counts
-    #[arg(long, value_name = "K", default_value = "20", value_parser = positive)]
+    #[arg(short = 'n', long, value_name = "K", default_value = "20", value_parser = positive)]
     iters: usize,
     /// Rows and columns of the input [default: the model's]
-    #[arg(long, value_name = "HxW", value_parser = size)]
+    #[arg(short, long, value_name = "HxW", value_parser = size)]
     size: Option<[usize; 2]>,
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     #[command(flatten)]
     device: DeviceOptions,
+}
+
+/// Refuses the name of another kind of picture, since a chart is an SVG.
+fn svg_file(name: &str) -> Result<PathBuf, String> {
+    let file = PathBuf::from(name);
+    match file.extension() {
+        Some(extension) if !extension.eq_ignore_ascii_case("svg") => Err("charts are drawn as SVG: FILE.svg is needed".into()),
+        _ => Ok(file),
+    }
 }
 
 impl Args {
@@ -88,9 +98,11 @@ impl Args {
             timed().fold((0.0, 0.0), |(f, b), (s, _)| (f + 2.0 * s.macs as f64, b + (s.read_bytes + s.write_bytes) as f64));
         let (flops, bytes) = (number(rate(flops, total)), number(rate(bytes, total)));
         rows.push(vec![format!("total of {}", times.len()), String::new(), number(total), "100.0 %".into(), flops, bytes]);
-        print(&format!("{}\non {}, {}{}\n", bold(&title), adapter(info), info.driver, fallback(&engine)))?;
+        print(&format!("{}\n", bold(&title)))?;
         print(&table(&head, &rows))?;
         let runs = if self.iters == 1 { "one run".into() } else { format!("medians of {} runs", self.iters) };
-        print(&dim(&format!("{runs}, each step timed by itself: for comparing steps; `ghostnet bench` times whole runs")))
+        print(&dim(&format!("{runs}, each step timed by itself: for comparing steps; `ghostnet bench` times whole runs")))?;
+        aside(&format!("on {}, {}{}", adapter(info), info.driver, fallback(&engine)));
+        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-use crate::output::{note, print, print_json, progress};
+use crate::output::{Bar, fit, note, print, print_json, progress};
 use anyhow::Result;
 use ghostnet::hub;
 use serde_json::json;
@@ -17,16 +17,17 @@ pub struct Args {
     #[arg(value_name = "OWNER/NAME")]
     repo: String,
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        let bar = progress(0, "{msg}  {wide_bar} {bytes} of {total_bytes}  {bytes_per_sec}");
+        let bar = progress(0, Bar::DOWNLOAD);
         let pulled = hub::pull(&self.repo, |file, done, total| {
-            if bar.message() != file {
-                bar.set_message(file.to_string());
+            let shown = fit(file, 24);
+            if bar.message() != shown {
+                bar.set_message(shown);
                 bar.reset();
             }
             bar.set_length(total);

@@ -1,13 +1,15 @@
 use crate::{
-    options::{DeviceOptions, Unweighted, WeightsOption, network},
-    output::{device, number, print, print_json},
+    options::{DeviceOptions, Unweighted, WeightsOption, WrongUsage, network},
+    output::{aside, device, number, print, print_json},
 };
 use anyhow::{Result, anyhow, bail};
+use clap::ValueHint;
 use ghostnet::{AnyTensor, Model, Network, Open, Values, graph::TensorType, npy};
 use serde_json::json;
 use std::{
     borrow::Cow,
     collections::BTreeSet,
+    io,
     ops::Range,
     path::{Path, PathBuf},
     time::Instant,
@@ -23,26 +25,28 @@ A network of several inputs or results takes --input NAME=X.npy and --output NAM
   {\"backend\", \"adapter\", \"shape\", \"ms\"}, and of several files \"outputs\": [{\"name\", \"shape\", \"file\"}]
 
 Examples:
+  ghostnet run --input x.npy --output y.npy
+  python preprocess.py | ghostnet run --input - --output - | python postprocess.py
   ghostnet run --model ghostnet_100 --weights ghostnet_100.safetensors --input x.npy --output y.npy
   ghostnet run --model two.safetensors --input left=l.npy --input right=r.npy --outputs results/")]
 pub struct Args {
     /// A network, path to weights, or hub repository pulled before [default: ghostnet_050_cifar10]
-    #[arg(long, value_name = "M")]
+    #[arg(short, long, value_name = "M")]
     model: Option<String>,
     #[command(flatten)]
     weights: WeightsOption,
-    /// Input: of an image network f32 [n, 3, h, w], already normalised
-    #[arg(long, value_name = "[NAME=]X.npy", required = true)]
+    /// Input: of an image network f32 [n, 3, h, w], already normalised; - for stdin
+    #[arg(short, long, value_name = "[NAME=]X.npy", required = true, value_hint = ValueHint::FilePath)]
     input: Vec<String>,
     /// Where a result goes: of an image network f32 [n, classes], logits; written whole or not at
-    /// all
-    #[arg(long, value_name = "[NAME=]Y.npy", required_unless_present = "outputs")]
+    /// all; - for stdout
+    #[arg(short, long, value_name = "[NAME=]Y.npy", required_unless_present = "outputs", value_hint = ValueHint::FilePath)]
     output: Vec<String>,
     /// Write every result as DIR/NAME.npy; characters other than A-Z a-z 0-9 . _ - become _
     #[arg(long, value_name = "DIR")]
     outputs: Option<PathBuf>,
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     #[command(flatten)]
     device: DeviceOptions,
@@ -57,13 +61,23 @@ struct Written {
 impl Args {
     pub fn run(self) -> Result<()> {
         self.device.check()?;
+        let to_stdout = self.output.iter().filter(|text| file_of(text) == Path::new("-")).count();
+        if to_stdout > 1 || to_stdout > 0 && self.json {
+            return Err(WrongUsage("stdout takes one result, and none beside --json").into());
+        }
+        let stdin = match self.input.iter().filter(|text| file_of(text) == Path::new("-")).count() {
+            0 => None,
+            1 => Some(npy::read_from(Path::new("-"), &mut io::stdin().lock())?),
+            _ => return Err(WrongUsage("stdin gives one input").into()),
+        };
         // Those with a name may be what an ONNX file's shapes depend on. What is wrong with a file is
         // said when it is read for its input.
         let named = self.input.iter().filter_map(|text| text.split_once('='));
         let given: Vec<(String, AnyTensor)> =
             named.filter_map(|(name, file)| Some((name.to_string(), npy::read_any(Path::new(file)).ok()?))).collect();
-        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse, &Open { size: self.size(), given: &given })?;
-        let inputs = self.inputs(&chosen.network)?;
+        let open = Open { size: self.size(stdin.as_ref()), given: &given };
+        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse, &open)?;
+        let inputs = self.inputs(&chosen.network, stdin)?;
         let written = self.written(&chosen.network)?;
         let engine = self.device.engine()?;
         let model = engine.load(chosen.network)?;
@@ -75,7 +89,10 @@ impl Args {
         for Written { name, files } in &written {
             let Some((_, tensor)) = results.iter().find(|(known, _)| known == name) else { bail!("no result `{name}` came back") };
             for file in files {
-                npy::write_any(file, tensor)?;
+                match file == Path::new("-") {
+                    true => npy::write_to(file, io::stdout().lock(), tensor)?,
+                    false => npy::write_any(file, tensor)?,
+                }
                 outputs.push((name, &tensor.shape, file));
             }
         }
@@ -89,23 +106,26 @@ impl Args {
             }
             return print_json(&answer);
         }
-        let lines: Vec<String> = outputs.iter().map(|(_, shape, file)| format!("{}: {shape:?}", file.display())).collect();
-        print(&format!("{} in {} ms on {}", lines.join("\n"), number(ms), device(&engine)))
+        for (_, shape, file) in outputs.iter().filter(|(_, _, file)| *file != Path::new("-")) {
+            print(&format!("{}: {shape:?}", file.display()))?;
+        }
+        aside(&format!("{} in {} ms on {}", chosen.name, number(ms), device(&engine)));
+        Ok(())
     }
 
     /// Rows and columns of the first input that may be maps, for networks that leave them open.
-    fn size(&self) -> Option<[usize; 2]> {
-        let file = |text: &String| match text.split_once('=') {
-            Some((_, file)) if !Path::new(text).exists() => PathBuf::from(file),
-            _ => PathBuf::from(text),
-        };
+    fn size(&self, stdin: Option<&AnyTensor>) -> Option<[usize; 2]> {
         // What is wrong with a file is said when it is read for its input.
-        let shapes = self.input.iter().filter_map(|text| npy::shape(&file(text)).ok());
+        let shape = |text| match file_of(text) {
+            file if file == Path::new("-") => stdin.map(|tensor| tensor.shape.clone()),
+            file => npy::shape(file).ok(),
+        };
+        let shapes = self.input.iter().filter_map(|text| shape(text));
         shapes.filter(|shape| shape.len() == 4).map(|shape| [shape[2], shape[3]]).next()
     }
 
     /// The tensors of the inputs by name.
-    fn inputs(&self, network: &Network) -> Result<Vec<(String, AnyTensor)>> {
+    fn inputs(&self, network: &Network, mut stdin: Option<AnyTensor>) -> Result<Vec<(String, AnyTensor)>> {
         let known: Vec<&str> = network.graph().inputs().iter().map(|input| &*input.name).collect();
         let mut inputs: Vec<(String, AnyTensor)> = Vec::new();
         let is_constant =
@@ -115,7 +135,10 @@ impl Args {
             if inputs.iter().any(|(other, _)| *other == name) {
                 bail!("input `{name}` is given twice");
             }
-            let tensor = npy::read_any(Path::new(file))?;
+            let tensor = match stdin.take_if(|_| file == "-") {
+                Some(tensor) => tensor,
+                None => npy::read_any(Path::new(file))?,
+            };
             check(network, &name, &tensor).map_err(|what| anyhow!("{file}: {what}"))?;
             inputs.push((name, tensor));
         }
@@ -170,6 +193,14 @@ fn check(network: &Network, name: &str, tensor: &AnyTensor) -> Result<(), String
         return Err(format!("has shape {:?}, {given} channels; the network takes {takes}", tensor.shape));
     }
     Ok(())
+}
+
+/// The file of `[NAME=]FILE`. A file's name may hold `=` too.
+fn file_of(text: &str) -> &Path {
+    match text.split_once('=') {
+        Some((_, file)) if !Path::new(text).exists() => Path::new(file),
+        _ => Path::new(text),
+    }
 }
 
 /// What `NAME=FILE` says, or the only one of `known` for a file alone. A file's name may hold `=`

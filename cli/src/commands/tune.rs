@@ -1,6 +1,6 @@
 use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, check_input, network, of_size, positive, size},
-    output::{Align, adapter, bold, dim, number, print, print_json, progress, table},
+    output::{Align, Bar, adapter, aside, bold, dim, number, print, print_json, progress, table},
 };
 use anyhow::{Result, anyhow};
 use ghostnet::{
@@ -36,10 +36,10 @@ pub struct Args {
     #[command(flatten)]
     weights: WeightsOption,
     /// Images of one run
-    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = positive)]
     batch: usize,
     /// Rows and columns of the input [default: the model's]
-    #[arg(long, value_name = "HxW", value_parser = size)]
+    #[arg(short, long, value_name = "HxW", value_parser = size)]
     size: Option<[usize; 2]>,
     /// Few and short repetitions: for a first impression
     #[arg(long)]
@@ -48,7 +48,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["quick", "model", "weights", "batch", "size"])]
     reset: bool,
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     #[command(flatten)]
     device: DeviceOptions,
@@ -104,7 +104,7 @@ impl Args {
         let default = Choice::new(engine.choice().class);
         let mut choice = default;
         let mut decisions = Vec::new();
-        let bar = progress(Decision::ALL.len() as u64 + 1, "{wide_bar} {msg} {elapsed}");
+        let bar = progress(Decision::ALL.len() as u64 + 1, Bar::TUNING);
         for decision in Decision::ALL {
             bar.set_message(decision.name());
             decisions.extend(tuner.decide(decision, &mut choice)?);
@@ -134,7 +134,7 @@ impl Args {
             }));
         }
         print(&bold(&format!("{title}, batch {}, {h} x {w}, {precision}", self.batch)))?;
-        print(&format!("on {}, {}\nmedians of {rounds} rounds in turn, {}\n", adapter(info), info.driver, clock_of(&engine)))?;
+        print(&format!("medians of {rounds} rounds in turn, {}\n", clock_of(&engine)))?;
         let head = [
             ("decision", Align::Left),
             ("default ms", Align::Right),
@@ -156,7 +156,9 @@ impl Args {
             (_, false) => "the whole network is slower: the default stays".to_string(),
             (_, true) => format!("stored: {} (`ghostnet tune --reset` removes it)", file.display()),
         })?;
-        print(&format!("took {seconds:.0} s"))
+        print(&format!("took {seconds:.0} s"))?;
+        aside(&format!("on {}, {}", adapter(info), info.driver));
+        Ok(())
     }
 }
 

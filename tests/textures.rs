@@ -1,0 +1,93 @@
+//! A program's own wgpu device: an engine on it, and textures that stay there.
+
+mod common;
+
+use ghostnet::{
+    Backend, Engine, EngineOptions, Error, Network, Top,
+    image::{DynamicImage, imageops},
+    image_input::decode_file,
+    wgpu,
+};
+
+/// Two devices as a program would open them; `None` where tests leave GPUs out.
+fn own(limits: wgpu::Limits) -> Option<[(wgpu::Device, wgpu::Queue); 2]> {
+    // Whether there are adapters at all, the tests' common part says.
+    common::gpu()?;
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let options = wgpu::RequestAdapterOptions::default();
+    let adapter = pollster::block_on(instance.request_adapter(&options)).expect("there is one");
+    let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+    Some([0, 1].map(|_| pollster::block_on(adapter.request_device(&descriptor)).expect("it opens")))
+}
+
+fn texture(
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+    image: &DynamicImage,
+    format: wgpu::TextureFormat,
+    usage: wgpu::TextureUsages,
+) -> wgpu::Texture {
+    let mut pixels = image.to_rgba8();
+    if matches!(format, wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Bgra8UnormSrgb) {
+        pixels.pixels_mut().for_each(|pixel| pixel.0.swap(0, 2));
+    }
+    let size = wgpu::Extent3d { width: pixels.width(), height: pixels.height(), depth_or_array_layers: 1 };
+    let texture = device.create_texture(&wgpu::TextureDescriptor {
+        label: None,
+        size,
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format,
+        usage: usage | wgpu::TextureUsages::COPY_DST,
+        view_formats: &[],
+    });
+    if format.block_copy_size(None) == Some(4) {
+        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * size.width), rows_per_image: None };
+        queue.write_texture(texture.as_image_copy(), &pixels, layout, size);
+    }
+    texture
+}
+
+#[test]
+fn a_texture_is_classified_as_the_image_is() {
+    use wgpu::TextureFormat::{Bgra8Unorm, Bgra8UnormSrgb, R8Unorm, Rgba8Unorm, Rgba8UnormSrgb};
+    let Some([(device, queue), (other, its_queue)]) = own(wgpu::Limits::default()) else { return };
+    let (cat, usage) = (decode_file(&common::path("assets/images/chelsea.png")).unwrap(), wgpu::TextureUsages::COPY_SRC);
+    let part = [40, 20, 200, 180];
+    let engine = Engine::with_device(device.clone(), queue.clone(), EngineOptions::default()).unwrap();
+    assert_eq!((engine.backend(), engine.fallback()), ("gpu", None));
+    let model = engine.load(Network::embedded().unwrap()).unwrap();
+    let whole = model.classify(&cat, 10).unwrap();
+    let [x, y, width, height] = part;
+    let of_part = model.classify(&DynamicImage::from(imageops::crop_imm(&cat.to_rgba8(), x, y, width, height).to_image()), 10).unwrap();
+    assert_ne!(whole, of_part);
+    for format in [Rgba8Unorm, Rgba8UnormSrgb, Bgra8Unorm, Bgra8UnormSrgb] {
+        let texture = texture(&device, &queue, &cat, format, usage);
+        assert_eq!(model.classify_texture(&texture, 10).unwrap(), whole, "{format:?}");
+        assert_eq!(model.classify_texture(&texture, Top::new(10).part(part)).unwrap(), of_part, "{format:?}");
+    }
+
+    let good = texture(&device, &queue, &cat, Rgba8Unorm, usage);
+    let wrong =
+        |texture: &wgpu::Texture, part: Option<[u32; 4]>| model.classify_texture(texture, Top::new(1).part(part)).unwrap_err().to_string();
+    for part in [[0, 0, 0, 1], [0, 0, cat.width() + 1, 1], [cat.width(), 0, 1, 1], [u32::MAX, 0, 2, 1]] {
+        assert!(wrong(&good, Some(part)).contains("is no part of it"), "{part:?}");
+    }
+    assert!(wrong(&texture(&device, &queue, &cat, R8Unorm, usage), None).contains("R8Unorm"));
+    assert!(wrong(&texture(&device, &queue, &cat, Rgba8Unorm, wgpu::TextureUsages::TEXTURE_BINDING), None).contains("COPY_SRC"));
+    // Of a device that is not the engine's: no panic, and the engine goes on.
+    let foreign = texture(&other, &its_queue, &cat, Rgba8Unorm, usage);
+    assert!(matches!(model.classify_texture(&foreign, 1), Err(Error::Gpu(_))));
+    assert_eq!(model.classify_texture(&good, 10).unwrap(), whole);
+    // The CPU has no textures.
+    let cpu = Engine::new(EngineOptions::default().backend(Backend::Cpu)).unwrap().load(Network::embedded().unwrap()).unwrap();
+    assert!(matches!(cpu.classify_texture(&good, 1), Err(Error::Unsupported { .. })));
+}
+
+#[test]
+fn a_device_with_too_little_is_refused() {
+    let Some([(device, queue), _]) = own(wgpu::Limits::downlevel_defaults()) else { return };
+    let error = Engine::with_device(device, queue, EngineOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains("max_storage_buffers_per_shader_stage"), "{error}");
+}
