@@ -84,7 +84,7 @@ impl Context {
 
 /// None is ever uploaded.
 #[derive(Debug, Default)]
-pub struct Weights;
+pub struct Weights {}
 
 /// No plan is ever prepared.
 pub enum Prepared {}

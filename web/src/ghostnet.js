@@ -1,9 +1,9 @@
 // GhostNet in the browser. Types and what everything does: ghostnet.d.ts. The engine itself is
 // ../../src, compiled to two modules: one that knows only GPUs, one that knows only the CPU.
 
-import { GhostNetCrashed, fetched, starter } from './start.js';
+import { fetched, starter } from './start.js';
 
-export { GhostNetCrashed };
+export { GhostNetCrashed } from './start.js';
 
 const onGpu = starter(() => import('./gpu_engine.js'), new URL('./gpu_engine_bg.wasm', import.meta.url));
 const onCpu = starter(() => import('./cpu_engine.js'), new URL('./cpu_engine_bg.wasm', import.meta.url));
@@ -59,7 +59,7 @@ export class GhostNet {
       Object.assign(startup, { upload, pipelines, total: performance.now() - begin, first_run: null });
       const info = { ...called(() => net.info()), startup, wasm_bytes: engine.bytes };
       if (file.embedded) info.model = EMBEDDED;
-      info.fallback ??= fallback;
+      if (fallback) info.fallback = fallback;
       device.free();
       return new GhostNet(CONSTRUCT, engine, net, info);
     } catch (error) {
@@ -173,18 +173,19 @@ const CONSTRUCT = Symbol('load');
  * nothing of the GPU's.
  */
 async function open(backend, precision, asGpu, timed) {
-  const on = async (start, backend) => {
-    const engine = await timed('wasm', start());
-    return { engine, device: await timed('device', engine.call(() => engine.Device.open(backend, precision, asGpu))) };
-  };
-  if (backend === 'cpu') return on(onCpu, backend);
-  if (backend === 'auto' && !(await globalThis.navigator?.gpu?.requestAdapter().catch(() => {}))) return on(onCpu, backend);
-  try {
-    return await on(onGpu, backend);
-  } catch (error) {
-    if (backend !== 'auto' || precision === 'f16' || error instanceof GhostNetCrashed) throw error;
-    return { ...(await on(onCpu, 'cpu')), fallback: error.message };
+  const on = async (engine, backend) => ({ engine, device: await timed('device', engine.call(() => engine.Device.open(backend, precision, asGpu))) });
+  let fallback;
+  const isOffered = async () => backend !== 'auto' || (await globalThis.navigator?.gpu?.requestAdapter().catch(() => {}));
+  if (backend !== 'cpu' && (await isOffered())) {
+    const engine = await timed('wasm', onGpu());
+    try {
+      return await on(engine, backend);
+    } catch (error) {
+      if (backend !== 'auto' || precision === 'f16' || engine.crashed) throw error;
+      [backend, fallback] = ['cpu', error.message];
+    }
   }
+  return { ...(await on(await timed('wasm', onCpu()), backend)), fallback };
 }
 
 /**
