@@ -544,8 +544,8 @@ fn weights_of_another_architecture_are_refused() {
     let (error, message) = line(opened("other", named("ghostnet_100"), |_| ()));
     assert!(matches!(error, Error::Weights { .. }));
     names(&message, &["of another shape", "[16, 3, 3, 3]", "[8, 3, 3, 3]"]);
-    let (_, message) = line(opened("unknown", named("resnet50"), |_| ()));
-    names(&message, &["resnet50", "ghostnet_100"]);
+    let (_, message) = line(opened("unknown", named("resnext50"), |_| ()));
+    names(&message, &["resnext50", "ghostnet_100"]);
     let (_, message) = line(opened("none", Config::default(), |tensors| tensors.retain(|(name, _)| name != "conv_stem.weight")));
     names(&message, &["conv_stem.weight"]);
     let (_, message) = line(Network::random("ghostnet_200", 0));

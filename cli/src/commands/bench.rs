@@ -74,9 +74,6 @@ impl Args {
             }
         };
         let images = at_once * parts;
-        if parts > 1 {
-            note(&format!("note: the device does not take {} images at once; each run is {parts} of {at_once}", self.batch));
-        }
         let (weights, pipelines) = (loaded + prepared.weights, prepared.pipelines);
 
         let inputs = made_up(model.network(), at_once, [h, w])?;
@@ -85,6 +82,9 @@ impl Args {
         let first = Instant::now();
         run()?;
         let first_run = ms(first);
+        if parts > 1 {
+            note(&format!("note: the device does not take {} images at once; each run is {parts} of {at_once}", self.batch));
+        }
         let total = device + weights + pipelines + first_run;
 
         for _ in 0..WARM_UP {

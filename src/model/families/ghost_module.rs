@@ -61,14 +61,14 @@ impl GhostModule {
     /// Adds the module to a graph, with tensors `NAME.primary_conv.{0,1}.*` and
     /// `NAME.cheap_operation.{0,1}.*` as timm's `GhostModule`.
     pub fn add(&self, graph: &mut Graph, source: &mut Source<'_>, name: &str, input: NodeId) -> Result<NodeId> {
-        if self.ratio == 0 || self.kernel.is_multiple_of(2) || self.cheap_kernel.is_multiple_of(2) {
-            let what = format!("ratio {} must be at least 1, kernels {} and {} odd", self.ratio, self.kernel, self.cheap_kernel);
-            return Err(Error::shape(name, what));
-        }
         self.build(&mut Builder::new(graph, source).scope(name), input)
     }
 
     pub(super) fn build(&self, b: &mut Builder<'_, '_>, input: NodeId) -> Result<NodeId> {
+        if self.ratio == 0 || self.kernel.is_multiple_of(2) || self.cheap_kernel.is_multiple_of(2) {
+            let what = format!("ratio {} must be at least 1, kernels {} and {} odd", self.ratio, self.kernel, self.cheap_kernel);
+            return Err(Error::shape(b.name("ghost"), what));
+        }
         let m = self.c_out.div_ceil(self.ratio);
         let primary = self.part(b, "primary_conv", input, Filters::new(self.c_in, m, self.kernel).stride(self.stride))?;
         if self.ratio == 1 {
