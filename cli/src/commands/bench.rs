@@ -82,9 +82,6 @@ impl Args {
         let first = Instant::now();
         run()?;
         let first_run = ms(first);
-        if parts > 1 {
-            note(&format!("note: the device does not take {} images at once; each run is {parts} of {at_once}", self.batch));
-        }
         let total = device + weights + pipelines + first_run;
 
         for _ in 0..WARM_UP {
@@ -102,6 +99,10 @@ impl Args {
         }
         let each = ms_in_flight(&mut session, &inputs, in_flight, self.iters, || bar.inc(1))?;
         bar.finish_and_clear();
+        // What fails further on is one line.
+        if parts > 1 {
+            note(&format!("note: the device does not take {} images at once; each run is {parts} of {at_once}", self.batch));
+        }
 
         let [min, p90] = [0, 90].map(|p| percentile(times.clone(), p));
         let median = median(times);
