@@ -89,5 +89,5 @@ fn pulled(repo: &str, weights: &Path) -> Option<Listed> {
     let is_read = std::fs::metadata(weights).is_ok_and(|file| file.len() <= MOST_BYTES);
     let network = is_read.then(|| Network::open(weights).ok()).flatten()?;
     let summary = Summary { name: repo.into(), ..network.summary().ok()? };
-    Some(Listed { summary, accuracy: top1(&network), by: "itself", data: "pulled" })
+    Some(Listed { summary, accuracy: top1(&network), by: if network.test_top1().is_some() { "itself" } else { "-" }, data: "pulled" })
 }

@@ -73,8 +73,11 @@ impl Args {
         // Those with a name may be what an ONNX file's shapes depend on. What is wrong with a file is
         // said when it is read for its input.
         let named = self.input.iter().filter_map(|text| text.split_once('='));
-        let given: Vec<(String, AnyTensor)> =
-            named.filter_map(|(name, file)| Some((name.to_string(), npy::read_any(Path::new(file)).ok()?))).collect();
+        let tensor = |file: &str| match file {
+            "-" => stdin.clone(),
+            file => npy::read_any(Path::new(file)).ok(),
+        };
+        let given: Vec<(String, AnyTensor)> = named.filter_map(|(name, file)| Some((name.to_string(), tensor(file)?))).collect();
         let open = Open { size: self.size(stdin.as_ref()), given: &given };
         let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse, &open)?;
         let inputs = self.inputs(&chosen.network, stdin)?;
