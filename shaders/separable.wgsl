@@ -56,7 +56,8 @@ fn activated(v: vec4<f32>, block: u32) -> vec4<f32> {
 #endif
 }
 
-// The activation of a block of the depthwise convolution; its parameter, if it has one, lies behind the biases.
+// The activation of a block of the depthwise convolution; its parameter, if it has one, lies behind
+// the biases.
 fn activated_first(v: vec4<f32>, block: u32) -> vec4<f32> {
 #if DEPTHWISE_ACTIVATION < 16
     return activate${DEPTHWISE_ACTIVATION}(v);

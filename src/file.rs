@@ -1,5 +1,5 @@
-//! Files that are read from outside, and files that are written whole or not at all: another file in the same folder is filled and then
-//! takes the old one's place.
+//! Files that are read from outside, and files that are written whole or not at all: another file
+//! in the same folder is filled and then takes the old one's place.
 
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]

@@ -37,8 +37,8 @@ pub(crate) async fn apart_async<T: Send + 'static, F: Future<Output = T>>(make: 
     apart(move || block_on(make())).await
 }
 
-/// Does work that takes long in a thread of its own, where one can be started, else in the caller's.
-/// It goes on if this is dropped.
+/// Does work that takes long in a thread of its own, where one can be started, else in the
+/// caller's. It goes on if this is dropped.
 pub(crate) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = futures_channel::oneshot::channel();
     let left = Arc::new(Mutex::new(Some(work)));

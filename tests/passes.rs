@@ -295,6 +295,17 @@ fn gates_that_are_results_or_too_large_stay() {
     net.output(x);
     net.output(gate);
     check("fuse_squeeze_excite", 0, net, SHAPE);
+    // A slope for each channel, which the kernel does not take.
+    let (mut net, input) = Net::new(6);
+    let slope = net.constant(&[3], 0.5);
+    let mean = net.add(Op::GlobalPool, &[input]);
+    let x = net.pointwise(mean, 3);
+    let x = net.activate(x, Activation::PRelu(slope));
+    let x = net.pointwise(x, 6);
+    let gate = net.activate(x, Activation::HardSigmoid);
+    let x = net.add(Op::Multiply, &[input, gate]);
+    net.output(x);
+    check("fuse_squeeze_excite", 0, net, SHAPE);
     // 2052 channels are a block more than the kernel holds.
     for (c, expected) in [(2048, 1), (2052, 0)] {
         let (mut net, input) = Net::new(c);

@@ -529,8 +529,8 @@ fn dispatches() -> BTreeMap<PipelineKey, Vec<Dispatch>> {
 
 /// Barriers that nothing here needs: a kernel, how many barriers its shader has, and which it is.
 /// The last of `reduce_sums`, which other kernels need, is behind sums that one invocation reads.
-/// In `softmax_top_k` a `workgroupUniformLoad` is a barrier already. The last of `squeeze_excite` is
-/// for a second turn of a loop, which no plan here takes.
+/// In `softmax_top_k` a `workgroupUniformLoad` is a barrier already. The last of `squeeze_excite`
+/// is for a second turn of a loop, which no plan here takes.
 const IN_VAIN: [(&str, usize, usize); 5] =
     [("depthwise", 2, 1), ("linear", 2, 1), ("pool", 2, 1), ("softmax_top_k", 3, 1), ("squeeze_excite", 5, 4)];
 

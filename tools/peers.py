@@ -63,8 +63,8 @@ def on_cpu(title, iters, ncnn=True, **network):
 # - icd: files that may be its Vulkan driver.
 # - network: what `build` takes.
 # - contestants: in their order, with threads (0: all) and timed runs per process.
-# - bars: (what, ours, peer, ours at most this part of the peer's, missed beyond this part) or (what,
-#   ours, None, at most so many ms, missed beyond so many).
+# - bars: (what, ours, peer, ours at most this part of the peer's, missed beyond this part) or
+#   (what, ours, None, at most so many ms, missed beyond so many).
 SUITES = {
     "lavapipe": {
         "title": "lavapipe",

@@ -49,7 +49,8 @@ pub struct DeviceOptions {
     #[arg(short, long, value_enum, default_value = "f32", hide_possible_values = true, value_name = "f32|f16")]
     precision: PrecisionName,
     /// The most threads of the CPU that decode images and, with no GPU, run the network: 1 to 1024,
-    /// by default as many as the machine grants. No more run than that, and the results are the same
+    /// by default as many as the machine grants. No more run than that, and the results are the
+    /// same
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<usize>,
 }

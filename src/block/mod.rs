@@ -151,10 +151,9 @@ pub(crate) fn calculate(op: usize, a: Block, b: Block) -> Block {
 /// An activation with a parameter.
 #[inline(always)]
 fn activate_by(v: Block, kind: u32, parameter: Block) -> Block {
-    const P_RELU: u32 = WITH_PARAMETER;
     let each = |f: fn(f32, f32) -> f32| [0, 1, 2, 3].map(|lane| f(v[lane], parameter[lane]));
     match kind {
-        P_RELU => each(|v, slope| if v > 0.0 { v } else { v * slope }),
+        WITH_PARAMETER => each(|v, slope| if v > 0.0 { v } else { v * slope }),
         _ => each(|v, low| v.round_ties_even().max(low).min(low + 255.0)),
     }
 }

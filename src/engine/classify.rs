@@ -94,14 +94,16 @@ impl Model {
     }
 
     /// The `top` most probable classes of a texture on the device of
-    /// [`Engine::with_device`](crate::Engine::with_device), or of a part of it. The device copies and
-    /// resizes it in the order of its queue, after what was submitted before, and none of its pixels
-    /// passes through this program's memory. Values are taken as they are stored, sRGB-encoded as pictures are.
+    /// [`Engine::with_device`](crate::Engine::with_device), or of a part of it. The device copies
+    /// and resizes it in the order of its queue, after what was submitted before, and none of its
+    /// pixels passes through this program's memory. Values are taken as they are stored,
+    /// sRGB-encoded as pictures are.
     ///
-    /// Errors: [`Error::Unsupported`] on the CPU, [`Error::Limit`] where the part that the crop needs
-    /// is larger than a texture may be. [`Error::Shape`] for a part that is none, a format other than
-    /// `Rgba8Unorm`, `Bgra8Unorm` and their sRGB forms, and a texture without `COPY_SRC`.
-    /// [`Error::Gpu`] for one of another device; of another instance, wgpu itself panics.
+    /// Errors: [`Error::Unsupported`] on the CPU, [`Error::Limit`] where the part that the crop
+    /// needs is larger than a texture may be. [`Error::Shape`] for a part that is none, a format
+    /// other than `Rgba8Unorm`, `Bgra8Unorm` and their sRGB forms, and a texture without
+    /// `COPY_SRC`. [`Error::Gpu`] for one of another device; of another instance, wgpu itself
+    /// panics.
     pub async fn classify_texture_async(&self, texture: &gpu::Texture, top: impl Into<Top>) -> Result<Vec<Class>> {
         let top = top.into();
         let part = top.part.unwrap_or([0, 0, texture.width(), texture.height()]);
@@ -182,7 +184,8 @@ impl Model {
     pub fn pixels_of_rows(&self, image: &dyn Rows, height: u32, width: u32) -> Result<Vec<u32>> {
         let resize = self.resize(height, width)?;
         let [h, w] = resize.size();
-        // Three bytes a pixel while it is resized, four here, and as many where images are gathered.
+        // Three bytes a pixel while it is resized, four here, and as many where images are
+        // gathered.
         cpu::probe("an image of the network's size", h.saturating_mul(w).saturating_mul(16))?;
         let rgb = resample::resize(&resize, image);
         Ok(rgb.as_chunks().0.iter().map(|&[r, g, b]| u32::from_le_bytes([r, g, b, 255])).collect())

@@ -89,8 +89,8 @@ impl Engine {
 
     /// An engine on a device that the program has opened for itself, such as the one that it draws
     /// with: textures and buffers of that device need not leave it. See
-    /// [`Model::classify_texture_async`](crate::Model::classify_texture_async). The device has to be
-    /// of the crate [`wgpu`](crate::wgpu) as this one has it.
+    /// [`Model::classify_texture_async`](crate::Model::classify_texture_async). The device has to
+    /// be of the crate [`wgpu`](crate::wgpu) as this one has it.
     ///
     /// The device needs WebGPU's default limits, and no feature. With `SHADER_F16` and
     /// [`Precision::F16`] halves are multiplied, with `TIMESTAMP_QUERY` steps can be timed. Of the

@@ -21,8 +21,10 @@ pub struct Class {
 ///
 /// let model = Engine::new(EngineOptions::default())?.load(Network::embedded()?)?;
 /// let image = decode_file("assets/images/chelsea.png".as_ref())?;
-/// let [cat, dog] = ["cat", "dog"].map(|wanted| model.network().labels().iter().position(|label| label == wanted).unwrap());
-/// let pets = model.classify(&image, Top::new(5).among([cat, dog]).at_least(0.01).part([40, 20, 300, 260]))?;
+/// let labels = model.network().labels();
+/// let pets = ["cat", "dog"].map(|pet| labels.iter().position(|label| label == pet).unwrap());
+/// let top = Top::new(5).among(pets).at_least(0.01).part([40, 20, 300, 260]);
+/// let pets = model.classify(&image, top)?;
 /// assert!(pets[0].label == "cat" && pets.len() <= 2);
 /// # Ok::<(), ghostnet::Error>(())
 /// ```
@@ -35,8 +37,8 @@ pub struct Top {
     pub at_least: f32,
     /// None but these, by number; `None`: any. Probabilities stay those among all classes.
     pub among: Option<Vec<usize>>,
-    /// The part of the image that is looked at: first column, first row, width and height, in pixels.
-    /// `None`: all of it.
+    /// The part of the image that is looked at: first column, first row, width and height, in
+    /// pixels. `None`: all of it.
     pub part: Option<[u32; 4]>,
 }
 

@@ -62,8 +62,8 @@ impl Context {
         Ok(context)
     }
 
-    /// On a device that the program has opened for itself, with its queue. What the program hears of
-    /// it, a loss and errors that nobody caught, stays the program's.
+    /// On a device that the program has opened for itself, with its queue. What the program hears
+    /// of it, a loss and errors that nobody caught, stays the program's.
     ///
     /// Errors: [`Error::Unsupported`] if the device has less than WebGPU's default limits of what
     /// compute shaders need.

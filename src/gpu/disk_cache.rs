@@ -125,9 +125,9 @@ async fn create(device: &wgpu::Device, data: Option<&[u8]>) -> Result<wgpu::Pipe
         let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::PipelineCacheDescriptor { label: Some("ghostnet"), data, fallback: true };
-        // SAFETY: `data` is what `get_data` gave for this adapter, driver and version of this crate.
-        // `CacheFile` has compared them, the length and a checksum, and reads no file that another
-        // user could have written.
+        // SAFETY: `data` is what `get_data` gave for this adapter, driver and version of this
+        // crate. `CacheFile` has compared them, the length and a checksum, and reads no file that
+        // another user could have written.
         #[allow(unsafe_code)]
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
         (cache, (validation.pop(), memory.pop(), internal.pop()))

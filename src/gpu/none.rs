@@ -1,5 +1,5 @@
-//! No GPU: in the place of `mod.rs` where the feature `without_gpu` leaves wgpu out. Nothing here but
-//! [`Weights`] has a value.
+//! No GPU: in the place of `mod.rs` where the feature `without_gpu` leaves wgpu out. Nothing here
+//! but [`Weights`] has a value.
 
 #[path = "info.rs"]
 mod info;

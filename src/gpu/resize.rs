@@ -122,8 +122,8 @@ impl Resizer {
             grow(context, upload, "image upload", bytes, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC).await?;
         }
         let ready = self.ready(context, resize, texture.is_some()).await?;
-        // With an `upload` nothing is awaited from here on: a run that is given up leaves it mapped, or
-        // on its way to be.
+        // With an `upload` nothing is awaited from here on: a run that is given up leaves it
+        // mapped, or on its way to be.
         let mut used = None;
         match (image.source, &texture) {
             (Source::Buffer(pixels), _) => {

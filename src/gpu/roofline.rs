@@ -1,5 +1,5 @@
-//! What the GPU can do at most, measured: multiply-adds from registers, and bytes copied from buffer
-//! to buffer.
+//! What the GPU can do at most, measured: multiply-adds from registers, and bytes copied from
+//! buffer to buffer.
 
 use super::{buffers::filled, context::Context, pipelines::compile_source};
 use crate::{

@@ -23,9 +23,9 @@ macro_rules! params {
     };
 }
 
-/// Declares a room's `KERNEL`: its name, the variables that it writes, its twin in plain loops and by
-/// vectors, and how much a twin keeps in between. The features `without_cpu` and `without_gpu` leave
-/// the twins or the shader out.
+/// Declares a room's `KERNEL`: its name, the variables that it writes, its twin in plain loops and
+/// by vectors, and how much a twin keeps in between. The features `without_cpu` and `without_gpu`
+/// leave the twins or the shader out.
 macro_rules! kernel {
     ($name:literal, writes $writes:expr, twin $twin:path, vector $vector:path) => {
         kernel!($name, writes $writes, twin $twin, vector $vector, scratch |_| 0);

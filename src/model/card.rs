@@ -53,8 +53,8 @@ pub struct Card {
     pub task: Option<Task>,
     /// The classes' names, in their order; empty where nobody named them.
     pub labels: Arc<[String]>,
-    /// Other names of the classes, such as WordNet's synsets, where `labels` describe them; as many,
-    /// or none.
+    /// Other names of the classes, such as WordNet's synsets, where `labels` describe them; as
+    /// many, or none.
     pub label_names: Arc<[String]>,
     /// How an image becomes an input, for each input that takes one, by its name.
     pub inputs: Vec<(String, Preprocess)>,

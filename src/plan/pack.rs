@@ -152,7 +152,8 @@ pub(crate) fn depthwise(values: &[f32], lanes: &[u32], taps: usize) -> Vec<f32> 
     packed
 }
 
-/// A bias as [`vector`], and behind it as many values of its activation's parameter, if there is one.
+/// A bias as [`vector`], and behind it as many values of its activation's parameter, if there is
+/// one.
 pub(crate) fn bias(bias: Option<&[f32]>, activation: Activated<'_>, lanes: &[u32], tile: usize) -> Vec<f32> {
     let mut packed = vector(bias, lanes, tile);
     if activation.parameter.is_some() {

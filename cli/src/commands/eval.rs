@@ -1,5 +1,5 @@
 use crate::{
-    images::EXTENSIONS,
+    images::{EXTENSIONS, Source, list, note_left_out, walk},
     options::{CardOptions, DeviceOptions, Unweighted, WeightsOption, network, of_size, positive},
     output::{Bar, aside, count, device, note, number, one_line, print, print_json, progress, report_text},
 };
@@ -10,20 +10,12 @@ use serde_json::json;
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashMap, VecDeque},
-    fs,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::mpsc,
     thread,
     time::Instant,
 };
-
-/// Extensions of images that are not decoded: they are counted as left out. Other files are none.
-const OTHERS: [&str; 16] =
-    ["avif", "heic", "heif", "ico", "j2k", "jp2", "jxl", "pbm", "pgm", "pnm", "ppm", "psd", "svg", "tga", "tif", "tiff"];
-
-/// Directories in a class's directory that are searched for images.
-const DEEPEST: usize = 16;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -176,17 +168,15 @@ fn read_classes(directory: &Path, network: &Network) -> Result<Vec<Vec<Labelled>
     let mut left_out = BTreeMap::new();
     let mut found: Vec<(String, Vec<PathBuf>)> = Vec::new();
     for directory in directories {
-        let mut images = Vec::new();
-        find_images(&directory, DEEPEST, &mut images, &mut left_out)?;
+        let mut sources = Vec::new();
+        walk(&directory, &mut sources, &mut left_out);
+        let images = sources.into_iter().map(Source::file).collect::<ghostnet::Result<Vec<PathBuf>>>()?;
         // A stray directory without images is no class.
         if !images.is_empty() {
             found.push((directory.file_name().unwrap_or_default().to_string_lossy().into_owned(), images));
         }
     }
-    if !left_out.is_empty() {
-        let kinds: Vec<String> = left_out.iter().map(|(kind, count)| format!("{count} {}", one_line(kind))).collect();
-        note(&format!("note: {} are decoded; left out: {}", EXTENSIONS.join(", "), kinds.join(", ")));
-    }
+    note_left_out(&left_out);
     if found.is_empty() {
         bail!("{}: no images ({}) in its class directories", directory.display(), EXTENSIONS.join(", "));
     }
@@ -201,47 +191,6 @@ fn read_classes(directory: &Path, network: &Network) -> Result<Vec<Vec<Labelled>
     }
     let images = found.iter().zip(classes.numbers());
     Ok(images.map(|((_, images), &class)| images.iter().map(|path| (path.clone(), class)).collect()).collect())
-}
-
-/// What a directory holds and does not hide, in order of the names.
-fn list(directory: &Path) -> Result<Vec<PathBuf>> {
-    let fail = |e: std::io::Error| {
-        let what = if e.kind() == std::io::ErrorKind::NotFound { "no such directory".into() } else { e.to_string() };
-        anyhow!("{}: {what}", directory.display())
-    };
-    let mut paths = fs::read_dir(directory).map_err(fail)?.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>().map_err(fail)?;
-    paths.retain(|path| path.file_name().is_some_and(|n| !n.to_string_lossy().starts_with('.')));
-    paths.sort();
-    Ok(paths)
-}
-
-/// The images in a directory and below it; the other files are counted by their kind.
-fn find_images(directory: &Path, depth: usize, images: &mut Vec<PathBuf>, left_out: &mut BTreeMap<String, usize>) -> Result<()> {
-    for path in list(directory)? {
-        if path.is_dir() {
-            // A link may lead to where it lies.
-            if depth > 0 && !path.is_symlink() {
-                find_images(&path, depth - 1, images, left_out)?;
-            }
-            continue;
-        }
-        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        let kind = match extension {
-            // Nothing waits for a pipe.
-            _ if !path.is_file() => "no regular file".into(),
-            Some(extension) if EXTENSIONS.contains(&&*extension) => String::new(),
-            Some(extension) if OTHERS.contains(&&*extension) => format!(".{extension}"),
-            Some(_) => continue,
-            None if image_input::is_image(&path) => String::new(),
-            None => "without an extension".into(),
-        };
-        if kind.is_empty() {
-            images.push(path);
-        } else {
-            *left_out.entry(kind).or_default() += 1;
-        }
-    }
-    Ok(())
 }
 
 /// The order of timm's `natural_key`: runs of digits count as numbers, letter case does not.

@@ -8,7 +8,7 @@ use ghostnet::{AnyTensor, Model, Network, Open, Values, graph::TensorType, npy};
 use serde_json::json;
 use std::{
     borrow::Cow,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     ops::Range,
     path::{Path, PathBuf},
@@ -70,17 +70,20 @@ impl Args {
             1 => Some(npy::read_from(Path::new("-"), &mut io::stdin().lock())?),
             _ => return Err(WrongUsage("stdin gives one input").into()),
         };
-        // Those with a name may be what an ONNX file's shapes depend on. What is wrong with a file is
-        // said when it is read for its input.
-        let named = self.input.iter().filter_map(|text| text.split_once('='));
-        let tensor = |file: &str| match file {
-            "-" => stdin.clone(),
-            file => npy::read_any(Path::new(file)).ok(),
-        };
-        let given: Vec<(String, AnyTensor)> = named.filter_map(|(name, file)| Some((name.to_string(), tensor(file)?))).collect();
-        let open = Open { size: self.size(stdin.as_ref()), given: &given };
-        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse, &open)?;
-        let inputs = self.inputs(&chosen.network, stdin)?;
+        let mut read: BTreeMap<&str, AnyTensor> = stdin.map(|tensor| ("-", tensor)).into_iter().collect();
+        let size = self.size(read.get("-"));
+        // Those with a name may be what an ONNX file's shapes depend on. What is wrong with a file
+        // is said when its input is made.
+        let (mut files, mut given) = (Vec::new(), Vec::new());
+        for (name, file) in self.input.iter().filter_map(|text| text.split_once('=')) {
+            if let Some(tensor) = read.remove(file).or_else(|| npy::read_any(Path::new(file)).ok()) {
+                files.push(file);
+                given.push((name.to_string(), tensor));
+            }
+        }
+        let chosen = network(self.model.as_deref(), &self.weights, Unweighted::Refuse, &Open { size, given: &given })?;
+        read.extend(files.into_iter().zip(given.into_iter().map(|(_, tensor)| tensor)));
+        let inputs = self.inputs(&chosen.network, read)?;
         let written = self.written(&chosen.network)?;
         let engine = self.device.engine()?;
         let model = engine.load(chosen.network)?;
@@ -127,8 +130,8 @@ impl Args {
         shapes.filter(|shape| shape.len() == 4).map(|shape| [shape[2], shape[3]]).next()
     }
 
-    /// The tensors of the inputs by name.
-    fn inputs(&self, network: &Network, mut stdin: Option<AnyTensor>) -> Result<Vec<(String, AnyTensor)>> {
+    /// The tensors of the inputs by name; `read` has those of files that were read before.
+    fn inputs(&self, network: &Network, mut read: BTreeMap<&str, AnyTensor>) -> Result<Vec<(String, AnyTensor)>> {
         let known: Vec<&str> = network.graph().inputs().iter().map(|input| &*input.name).collect();
         let mut inputs: Vec<(String, AnyTensor)> = Vec::new();
         let is_constant =
@@ -138,7 +141,7 @@ impl Args {
             if inputs.iter().any(|(other, _)| *other == name) {
                 bail!("input `{name}` is given twice");
             }
-            let tensor = match stdin.take_if(|_| file == "-") {
+            let tensor = match read.remove(file) {
                 Some(tensor) => tensor,
                 None => npy::read_any(Path::new(file))?,
             };

@@ -13,8 +13,8 @@ pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// `text` in an ANSI colour, if wanted, `NO_COLOR` is not set and the terminal knows colours (one of
-/// `TERM=dumb` does not).
+/// `text` in an ANSI colour, if wanted, `NO_COLOR` is not set and the terminal knows colours (one
+/// of `TERM=dumb` does not).
 pub fn paint(colour: bool, code: &str, text: &str) -> String {
     let colour = colour && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && !console::is_dumb();
     if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }

@@ -38,10 +38,8 @@ pub(super) fn run(graph: &mut Graph) -> usize {
         };
         let folded = folded.filter(|_| uses[node.inputs[0].0] == 1);
         if let Some((weight, bias)) = folded {
-            let filters = graph.constant(*weight);
-            let per_channel = filters.data.len() / channels;
-            let data = filters.data.iter().enumerate().map(|(i, &w)| (f64::from(w) * scale[i / per_channel]) as f32).collect();
-            let filters = Constant { name: filters.name.clone(), shape: filters.shape.clone(), data };
+            let per_channel = graph.constant(*weight).data.len() / channels;
+            let filters = scaled(graph.constant(*weight), |at| scale[at / per_channel]);
             let old = |c: usize| bias.map_or(0.0, |bias| f64::from(graph.constant(bias).data[c]));
             let shift = vector(graph, (0..channels).map(|c| old(c) * scale[c] + shift[c]).collect());
             *weight = graph.push_constant(filters);
@@ -55,8 +53,7 @@ pub(super) fn run(graph: &mut Graph) -> usize {
                 let [c_out, of_group] = [filters.shape[0], filters.shape[1]];
                 let taps = filters.data.len() / (c_out * of_group).max(1);
                 let channel = |at: usize| at / (taps * of_group) / (c_out / conv.groups) * of_group + at / taps % of_group;
-                let data = filters.data.iter().enumerate().map(|(at, &w)| (f64::from(w) * scale[channel(at)]) as f32).collect();
-                let filters = Constant { name: filters.name.clone(), shape: filters.shape.clone(), data };
+                let filters = scaled(filters, |at| scale[channel(at)]);
                 let weight = graph.push_constant(filters);
                 let (name, inputs) = (graph.node(user).name.clone(), node.inputs.clone());
                 graph.replace(user, name, Op::Conv(Conv { weight, ..conv }), inputs);
@@ -69,6 +66,12 @@ pub(super) fn run(graph: &mut Graph) -> usize {
         }
         true
     })
+}
+
+/// The constant with each of its values multiplied.
+fn scaled(constant: &Constant, by: impl Fn(usize) -> f64) -> Constant {
+    let data = constant.data.iter().enumerate().map(|(at, &value)| (f64::from(value) * by(at)) as f32).collect();
+    Constant { name: constant.name.clone(), shape: constant.shape.clone(), data }
 }
 
 /// The nodes that read a node.

@@ -11,7 +11,10 @@ pub(super) fn run(graph: &mut Graph) -> usize {
             (uses[input.0] == 1).then_some(input)
         };
         let conv = |id| match &graph.node(id).op {
-            Op::Conv(c) if c.is_pointwise(&graph.constants) && !c.gate && !c.residual && !c.pool => Some(c.clone()),
+            // The kernel has no room for an activation's parameter.
+            Op::Conv(c) if c.is_pointwise(&graph.constants) && !c.gate && !c.residual && !c.pool && c.activation.parameter().is_none() => {
+                Some(c.clone())
+            }
             _ => None,
         };
         let Some(expand) = conv(id) else { return false };

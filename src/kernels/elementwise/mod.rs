@@ -51,9 +51,7 @@ const INVOCATIONS: u32 = 64;
 /// Adds the step that solves the problem.
 pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let Problem { a, b, output, .. } = problem;
-    let (n, pixels) = (output.shape.n, output.shape.pixels());
-    let outputs = (n * pixels * output.blocks()) as u32;
-    let workgroups = outputs.div_ceil(INVOCATIONS);
+    let pixels = output.shape.pixels();
     let of_pixels = |other: usize| other == 1 && pixels > 1;
     let (is_block, place) = match b {
         None => (false, Place::default()),
@@ -61,19 +59,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         Some((_, Operand::Tensor(view))) => (of_pixels(view.shape.pixels()), view.place),
         Some((_, Operand::Constant(constant))) => (of_pixels(constant.data.len() / a.shape.c), Place::default()),
     };
-    let params = Params {
-        pixels: pixels as u32,
-        blocks: output.blocks() as u32,
-        outputs,
-        workgroups,
-        a_offset: a.place.offset,
-        a_stride: a.place.stride,
-        b_offset: place.offset,
-        b_stride: place.stride,
-        output_offset: output.place.offset,
-        output_stride: output.place.stride,
-        b_is_gate: is_block.into(),
-    };
+    let params = params(output, a.place, place, is_block);
     let defines = [
         ("WG", INVOCATIONS.into()),
         ("OP", b.as_ref().map_or(0, |(by, _)| *by as i64)),
@@ -81,12 +67,12 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         ("ACTIVATION", problem.activation.define()),
         ("F16", emit.f16().into()),
     ];
-    let parameter = problem.activation.parameter.map(|parameter| {
-        emit.values(problem.owner, KERNEL, "parameter", 1, &|| pack::vector(Some(parameter), output.layout.lanes(), 1))
-    });
-    let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups))
-        .reads("a", a)
-        .writes("output", output);
+    let parameter = problem
+        .activation
+        .parameter
+        .map(|parameter| emit.values(problem.owner, KERNEL, "parameter", 1, &|| pack::vector(Some(parameter), output.layout.lanes(), 1)));
+    let launch =
+        Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, params.workgroups)).reads("a", a).writes("output", output);
     let launch = match b {
         None => launch,
         Some((_, Operand::Tensor(view) | Operand::Gate(view))) => launch.reads("b", view),
@@ -102,25 +88,31 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     });
 }
 
+fn params(output: &TensorView, a: Place, b: Place, is_block: bool) -> Params {
+    let (pixels, blocks) = (output.shape.pixels(), output.blocks());
+    let outputs = (output.shape.n * pixels * blocks) as u32;
+    Params {
+        pixels: pixels as u32,
+        blocks: blocks as u32,
+        outputs,
+        workgroups: outputs.div_ceil(INVOCATIONS),
+        a_offset: a.offset,
+        a_stride: a.stride,
+        b_offset: b.offset,
+        b_stride: b.stride,
+        output_offset: output.place.offset,
+        output_stride: output.place.stride,
+        b_is_gate: is_block.into(),
+    }
+}
+
 /// Adds the step that writes a constant `[c, h, w]` for each image of `output`.
 pub fn lower_constant(name: &str, owner: Owner, constant: &Constant, output: &TensorView, emit: &mut Emitter<'_>) {
     let pixels = output.shape.pixels();
     let values = emit.weights(owner, KERNEL, 0, &|| pack::depthwise(&constant.data, output.layout.lanes(), pixels));
-    let outputs = (output.shape.n * pixels * output.blocks()) as u32;
-    let workgroups = outputs.div_ceil(INVOCATIONS);
-    let params = Params {
-        pixels: pixels as u32,
-        blocks: output.blocks() as u32,
-        outputs,
-        workgroups,
-        a_offset: 0,
-        a_stride: 0,
-        b_offset: 0,
-        b_stride: 0,
-        output_offset: output.place.offset,
-        output_stride: output.place.stride,
-        b_is_gate: 0,
-    };
+    let params = params(output, Place::default(), Place::default(), false);
     let defines = [("WG", INVOCATIONS.into()), ("OP", 0), ("GATE", 0), ("ACTIVATION", 0), ("F16", emit.f16().into())];
-    emit.launch(Launch::new(name, Dispatch::new(KERNEL, &defines, &params, workgroups)).constant("a", values).writes("output", output));
+    emit.launch(
+        Launch::new(name, Dispatch::new(KERNEL, &defines, &params, params.workgroups)).constant("a", values).writes("output", output),
+    );
 }

@@ -86,9 +86,9 @@ impl Checkpoint {
     /// `torch.save` has written since version 0.1.10. Its state dict is at the root or under one of
     /// the names that training scripts give it, averages of the weights before the weights. Modules
     /// that wrap the network, such as `module.`, are taken off its names. Tensors that only
-    /// training uses are passed over. [`Checkpoint::notes`] tells of both. What is known about the network comes from the
-    /// safetensors metadata. What that leaves open comes from a `config.json` in the same folder
-    /// (as timm publishes it).
+    /// training uses are passed over. [`Checkpoint::notes`] tells of both. What is known about the
+    /// network comes from the safetensors metadata. What that leaves open comes from a
+    /// `config.json` in the same folder (as timm publishes it).
     ///
     /// # Errors
     /// [`Error::Io`] where the file cannot be read or is no regular file. [`Error::Weights`] where

@@ -277,7 +277,8 @@ impl GhostNet {
             };
         }
         if row.squeeze_excite {
-            // timm's and the official code's rounding: a quarter of the expansion, to a multiple of 4.
+            // timm's and the official code's rounding: a quarter of the expansion, to a multiple of
+            // 4.
             let reduced = make_divisible(expansion as f64 * 0.25, 4);
             x = squeeze_excite(&mut b.scope("se"), x, [expansion, reduced])?;
         }

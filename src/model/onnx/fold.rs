@@ -4,7 +4,11 @@ use super::{
     proto::{self, Node},
     value::{Numbers, Value, total},
 };
-use crate::{block::activate, graph::Activation, text::Sides};
+use crate::{
+    block::{activate, calculate},
+    graph::{Activation, Calculation},
+    text::Sides,
+};
 
 /// More values than any tensor of a mobile network has.
 const MOST: usize = 1 << 28;
@@ -47,49 +51,31 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> 
 }
 
 /// A calculation on two constants; whole numbers stay whole.
-pub(super) fn binary(op: &str, a: &Value, b: &Value) -> Result<Value, String> {
+pub(super) fn calculated(by: Calculation, a: &Value, b: &Value) -> Result<Value, String> {
     let dims = broadcast(&a.dims(), &b.dims())?;
     let both = a.expanded(&dims)?.numbers().zip(b.expanded(&dims)?.numbers());
     let (a, b) = both.ok_or("an input is no constant")?;
     let numbers = match (&a, &b) {
         (Numbers::I64(a), Numbers::I64(b)) => {
-            let pairs = a.iter().zip(b.iter());
-            Numbers::I64(
-                pairs
-                    .map(|(&a, &b)| whole(op, a, b).ok_or("a calculation on whole numbers that has no result"))
-                    .collect::<Result<_, _>>()?,
-            )
+            let values = a.iter().zip(b.iter()).map(|(&a, &b)| whole(by, a, b).ok_or("a calculation on whole numbers that has no result"));
+            Numbers::I64(values.collect::<Result<_, _>>()?)
         }
-        _ => Numbers::F32((0..a.len()).map(|at| float(op, a.float(at), b.float(at))).collect()),
+        _ => Numbers::F32((0..a.len()).map(|at| calculate(by as usize, [a.float(at); 4], [b.float(at); 4])[0]).collect()),
     };
     Ok(Value::constant(&dims, numbers))
 }
 
-fn whole(op: &str, a: i64, b: i64) -> Option<i64> {
-    match op {
-        "Add" => a.checked_add(b),
-        "Sub" => a.checked_sub(b),
-        "Mul" => a.checked_mul(b),
-        "Div" => a.checked_div(b),
-        "Min" => Some(a.min(b)),
-        "Max" => Some(a.max(b)),
-        "Pow" => a.checked_pow(u32::try_from(b).ok()?),
-        "Equal" => Some((a == b).into()),
-        _ => None,
-    }
-}
-
-fn float(op: &str, a: f32, b: f32) -> f32 {
-    match op {
-        "Add" => a + b,
-        "Sub" => a - b,
-        "Mul" => a * b,
-        "Div" => a / b,
-        "Min" => a.min(b),
-        "Max" => a.max(b),
-        "Pow" => a.powf(b),
-        "Equal" => f32::from(u8::from(a == b)),
-        _ => f32::NAN,
+fn whole(by: Calculation, a: i64, b: i64) -> Option<i64> {
+    match by {
+        Calculation::Add => a.checked_add(b),
+        Calculation::Subtract => a.checked_sub(b),
+        Calculation::Multiply => a.checked_mul(b),
+        Calculation::Divide => a.checked_div(b),
+        Calculation::Minimum => Some(a.min(b)),
+        Calculation::Maximum => Some(a.max(b)),
+        Calculation::Power => a.checked_pow(u32::try_from(b).ok()?),
+        Calculation::Equal => Some((a == b).into()),
+        Calculation::SubtractFrom | Calculation::DivideInto | Calculation::PowerOf => whole(by.exchanged(), b, a),
     }
 }
 

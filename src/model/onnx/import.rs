@@ -477,7 +477,7 @@ impl<'m> Import<'m> {
     }
 
     /// The square of every value.
-    pub fn each_with_itself(&mut self, suffix: &str, value: &Value) -> Result<Value, String> {
+    pub fn squared(&mut self, suffix: &str, value: &Value) -> Result<Value, String> {
         let Source::Node(node, _) = value.source else { return Err("its input is a constant".into()) };
         let (node, source) = self.add(suffix, Op::Multiply, &[node, node])?;
         Ok(Value { source: Source::Node(node, source), ..value.clone() })

@@ -84,11 +84,13 @@ fn external(tensor: &proto::Tensor<'_>, folder: Option<&Path>) -> Result<Vec<u8>
     }
     let number = |key: &str| said(key).map_or(Ok(None), |text| text.parse::<u64>().map(Some).map_err(|_| wrong("an impossible place")));
     let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
+    let path = folder.join(name);
+    regular_file(&path, MAX_FILE_BYTES).map_err(|error| wrong(&error.to_string()))?;
     let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(folder.join(name))?;
+        let mut file = File::open(&path)?;
         file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();
-        file.take(length.unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
+        file.take(length.unwrap_or(MAX_FILE_BYTES)).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     read().map_err(|error| wrong(&error.to_string()))

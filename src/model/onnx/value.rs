@@ -95,6 +95,20 @@ pub(super) fn contiguous(dims: &[usize]) -> Vec<Axis> {
     axes
 }
 
+/// Axes over maps: some sides row by row over the channels, others over the pixels, and the rest of
+/// length 1; `dims` has the lengths.
+pub(super) fn over_maps(dims: &[usize], channels: &[usize], pixels: &[usize]) -> Vec<Axis> {
+    let mut axes = vec![Axis { len: 1, channels: 0, pixels: 0 }; dims.len()];
+    for (sides, [of_channels, of_pixels]) in [(channels, [1, 0]), (pixels, [0, 1])] {
+        let mut step = 1;
+        for &side in sides.iter().rev() {
+            axes[side] = Axis { len: dims[side], channels: step * of_channels, pixels: step * of_pixels };
+            step *= dims[side] as isize;
+        }
+    }
+    axes
+}
+
 impl Value {
     pub fn constant(dims: &[usize], numbers: Numbers) -> Self {
         Self { source: Source::Constant(numbers), axes: contiguous(dims), start: [0, 0], batch: None, is_whole: false, least: None }

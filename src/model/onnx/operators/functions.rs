@@ -46,7 +46,7 @@ pub(super) fn hard_sigmoid(import: &mut Import<'_>, node: &Node<'_>, inputs: &In
 pub(super) fn neg(import: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>) -> Made {
     let x = given(inputs, 0)?;
     if x.is_constant() {
-        return fold::binary("Sub", &Value::constant(&[], Numbers::I64([0].into())), x).map(|value| vec![value]);
+        return fold::calculated(Calculation::Subtract, &Value::constant(&[], Numbers::I64([0].into())), x).map(|value| vec![value]);
     }
     Ok(vec![import.scaled("", x, -1.0, 0.0)?])
 }
@@ -148,7 +148,7 @@ pub(super) fn of_two(import: &mut Import<'_>, op: &str, suffix: &str, a: &Value,
     let by = calculation(op)?;
     let is_whole = a.is_whole && b.is_whole;
     let made = match (a.is_constant(), b.is_constant()) {
-        (true, true) => return fold::binary(op, a, b),
+        (true, true) => return fold::calculated(by, a, b),
         (false, true) => with_constant(import, by, suffix, a, b),
         (true, false) => with_constant(import, by.exchanged(), suffix, b, a),
         (false, false) => of_nodes(import, by, suffix, a, b),
@@ -193,7 +193,7 @@ fn with_constant(import: &mut Import<'_>, by: Calculation, suffix: &str, x: &Val
     let values = constant.floats().ok_or("no constant")?;
     let same = values.first().copied().filter(|first| values.iter().all(|value| value == first));
     if by == Calculation::Power && same == Some(2.0) {
-        return import.each_with_itself(suffix, &x);
+        return import.squared(suffix, &x);
     }
     if by == Calculation::Power && same == Some(0.5) {
         return import.activated(suffix, &x, Activation::Sqrt);

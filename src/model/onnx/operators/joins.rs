@@ -10,7 +10,7 @@ use crate::{
         fold,
         import::Import,
         proto::Node,
-        value::{Numbers, Source, Value},
+        value::{Numbers, Source, Value, over_maps},
     },
     text::Sides,
 };
@@ -67,16 +67,11 @@ fn joined(import: &mut Import<'_>, suffix: &str, mut values: Vec<Value>, axis: u
         [one] => (one, [total, h, w]),
         _ => import.add(suffix, Op::Concat, &nodes)?,
     };
-    // The sides in their old order, over the maps.
-    let mut steps = vec![Axis { len: 1, channels: 0, pixels: 0 }; rank];
-    steps[axis] = Axis { len: total, channels: 1, pixels: 0 };
-    let mut step = 1;
-    for &other in others.iter().rev() {
-        steps[other] = Axis { len: like.axes[other].len, channels: 0, pixels: step };
-        step *= like.axes[other].len as isize;
-    }
+    let mut dims = like.dims();
+    dims[axis] = total;
+    let axes = over_maps(&dims, &[axis], &others);
     let is_whole = values.iter().filter(|value| !value.is_constant()).all(|value| value.is_whole);
-    Ok(Value { source: Source::Node(node, source), axes: steps, start: [0, 0], batch, is_whole, least: None })
+    Ok(Value { source: Source::Node(node, source), axes, start: [0, 0], batch, is_whole, least: None })
 }
 
 /// Places on a side, counted from the last where they are negative.
@@ -191,8 +186,8 @@ pub(super) fn pad(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>)
     Ok(vec![made])
 }
 
-/// Zero rows above and below, and zero columns left and right: a convolution by 1 that pads. One that
-/// follows takes the padding over.
+/// Zero rows above and below, and zero columns left and right: a convolution by 1 that pads. One
+/// that follows takes the padding over.
 fn zeros_around(import: &mut Import<'_>, x: &Value, [c, h, w]: [usize; 3], [rows, columns]: [[usize; 2]; 2]) -> Result<Value, String> {
     let (from, _) = import.maps(x, [c, h, w])?;
     let weight = import.matrix("one", &[c, 1, 1, 1], vec![1.0; c])?;

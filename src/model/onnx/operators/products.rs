@@ -2,11 +2,11 @@
 
 use super::given::{Inputs, Made, given, some};
 use crate::{
-    graph::{Activation, Axis, Conv, Op},
+    graph::{Activation, Conv, Op},
     model::onnx::{
         import::Import,
         proto::Node,
-        value::{Source, Value},
+        value::{Source, Value, over_maps},
     },
     text::Sides,
 };
@@ -21,26 +21,21 @@ fn product(import: &mut Import<'_>, x: &Value, weight: Vec<f32>, [m, k]: [usize;
     let others: Vec<usize> = (0..rank - 1).filter(|at| Some(*at) != x.batch).collect();
     let rows: usize = others.iter().map(|&at| x.axes[at].len).product();
     let order: Vec<usize> = x.batch.into_iter().chain([rank - 1]).chain(others.iter().copied()).collect();
-    let name = "weight";
     let (node, source) = match rows {
         1 => {
             let (from, _) = import.vector(x)?;
-            let weight = import.matrix(name, &[m, k], weight)?;
+            let weight = import.matrix("weight", &[m, k], weight)?;
             import.add("", Op::Linear { weight, bias, activation: Activation::Identity }, &[from])?
         }
         rows => {
             let (from, _) = import.pixels(&x.transposed(&order), [k, rows])?;
-            let weight = import.matrix(name, &[m, k, 1, 1], weight)?;
+            let weight = import.matrix("weight", &[m, k, 1, 1], weight)?;
             import.add("", Op::Conv(Conv { bias, ..Conv::new(weight) }), &[from])?
         }
     };
-    let mut axes = vec![Axis { len: 1, channels: 0, pixels: 0 }; rank];
-    axes[rank - 1] = Axis { len: m, channels: 1, pixels: 0 };
-    let mut pixels = 1;
-    for &at in others.iter().rev() {
-        axes[at] = Axis { len: x.axes[at].len, channels: 0, pixels };
-        pixels *= x.axes[at].len as isize;
-    }
+    let mut dims = x.dims();
+    dims[rank - 1] = m;
+    let axes = over_maps(&dims, &[rank - 1], &others);
     Ok(vec![Value { source: Source::Node(node, source), axes, start: [0, 0], batch: x.batch, is_whole: false, least: None }])
 }
 

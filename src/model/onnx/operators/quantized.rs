@@ -13,7 +13,8 @@ use crate::{
     },
 };
 
-/// A scale or a zero point: one number, or one for each place on a side of a tensor of `rank` sides.
+/// A scale or a zero point: one number, or one for each place on a side of a tensor of `rank`
+/// sides.
 fn along(value: &Value, node: &Node<'_>, rank: usize) -> Result<Value, String> {
     match (value.is_constant(), value.axes.len()) {
         (false, _) => Err("a scale or zero point that is no constant".into()),

@@ -2,11 +2,11 @@
 
 use super::given::{Inputs, Made, given, numbers, side, sides};
 use crate::{
-    graph::{Axis, Op, Pool, PoolKind, TopK},
+    graph::{Op, Pool, PoolKind, TopK},
     model::onnx::{
         import::{Import, Maps},
         proto::Node,
-        value::{Source, Value},
+        value::{Source, Value, over_maps},
     },
 };
 
@@ -42,17 +42,7 @@ impl Parted {
 
     /// What was made of these maps, with the sides in their old order.
     fn view(&self, (node, source): Maps, channels: &[usize], pixels: &[usize]) -> Value {
-        let mut axes = vec![Axis { len: 1, channels: 0, pixels: 0 }; self.value.axes.len()];
-        let mut step = 1;
-        for &at in channels.iter().rev() {
-            axes[at] = Axis { len: self.value.axes[at].len, channels: step, pixels: 0 };
-            step *= self.value.axes[at].len as isize;
-        }
-        step = 1;
-        for &at in pixels.iter().rev() {
-            axes[at] = Axis { len: self.value.axes[at].len, channels: 0, pixels: step };
-            step *= self.value.axes[at].len as isize;
-        }
+        let axes = over_maps(&self.value.dims(), channels, pixels);
         Value { source: Source::Node(node, source), axes, start: [0, 0], batch: self.value.batch, is_whole: false, least: None }
     }
 }

@@ -123,7 +123,8 @@ impl Transposed {
         Ok(axis)
     }
 
-    /// Which input the tap multiplies for the output `r` of a stride, counted from the stride's own.
+    /// Which input the tap multiplies for the output `r` of a stride, counted from the stride's
+    /// own.
     fn input(&self, r: usize, tap: usize) -> Option<isize> {
         let at = r as isize + self.pad - tap as isize * self.dilation;
         (at.rem_euclid(self.stride as isize) == 0).then(|| at.div_euclid(self.stride as isize))
