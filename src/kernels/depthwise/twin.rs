@@ -9,7 +9,8 @@ use crate::{
 
 pub(crate) fn depthwise(call: Call<'_>) {
     let params: Params = call.params();
-    let window = Window::new(&call, [params.height_in, params.width_in], [params.height_out, params.width_out], [params.pad_y, params.pad_x]);
+    let window =
+        Window::new(&call, [params.height_in, params.width_in], [params.height_out, params.width_out], [params.pad_y, params.pad_x]);
     let [blocks_in, blocks_out, tiles] = [params.blocks_in, params.blocks_out, params.tiles].map(|v| v as usize);
     let count = params.workgroups as usize / (blocks_out * tiles);
     let from = View::new(params.input_offset, params.input_stride);

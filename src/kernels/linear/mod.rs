@@ -48,8 +48,9 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         true => pack::tiled_matrix(&weight.data, &input.layout, &output.layout, tiling, input.shape.c),
         false => pack::matrix(&weight.data, &input.layout, &output.layout, input.shape.c),
     });
-    let bias =
-        emit.values(problem.owner, KERNEL, "bias", tiling.blocks, &|| pack::bias(problem.bias, problem.activation, output.layout.lanes(), tiling.blocks));
+    let bias = emit.values(problem.owner, KERNEL, "bias", tiling.blocks, &|| {
+        pack::bias(problem.bias, problem.activation, output.layout.lanes(), tiling.blocks)
+    });
     let workgroups = (output.shape.n * output.blocks()) as u32;
     let params = Params {
         blocks_in: input.blocks() as u32,
@@ -60,7 +61,8 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         output_offset: output.place.offset,
         output_stride: output.place.stride,
     };
-    let defines = [("WG", INVOCATIONS.into()), ("SUMS_PER_LANE", 1), ("ACTIVATION", problem.activation.define()), ("F16", emit.f16().into())];
+    let defines =
+        [("WG", INVOCATIONS.into()), ("SUMS_PER_LANE", 1), ("ACTIVATION", problem.activation.define()), ("F16", emit.f16().into())];
     let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))
         .macs(output.shape.n * weight.data.len())
         .reads("input", input)

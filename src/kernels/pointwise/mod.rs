@@ -60,7 +60,8 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let weights = emit.weights(problem.owner, KERNEL, products.variant(tiling), &|| {
         pack::tiled_matrix(&products.scaled(&weight.data), &input.layout, &output.layout, tiling, shape.c)
     });
-    let bias = emit.values(problem.owner, KERNEL, "bias", blocks, &|| pack::bias(problem.bias, problem.activation, output.layout.lanes(), blocks));
+    let bias =
+        emit.values(problem.owner, KERNEL, "bias", blocks, &|| pack::bias(problem.bias, problem.activation, output.layout.lanes(), blocks));
 
     let tiles_pixel = (pixels as u32).div_ceil(tile.invocations * tile.pixels);
     let tiles_channel = (blocks_out as u32).div_ceil(tile.blocks);

@@ -47,11 +47,7 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
         true => Some(Pool {
             kind: given.one_of(
                 "kind",
-                &[
-                    ("max", PoolKind::Max),
-                    ("mean", PoolKind::Mean { count_pad: false }),
-                    ("padded", PoolKind::Mean { count_pad: true }),
-                ],
+                &[("max", PoolKind::Max), ("mean", PoolKind::Mean { count_pad: false }), ("padded", PoolKind::Mean { count_pad: true })],
                 PoolKind::Max,
             )?,
             kernel: given.pair("window", 1, [1, 1])?,

@@ -56,18 +56,10 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
         name: alone.name(),
         owner: Owner::NONE,
         input: alone.input_in("input", shape, &given.layout(shape.c)?)?,
-        depthwise: Part {
-            weight: &depthwise,
-            bias: depthwise_bias.as_deref(),
-            activation: depthwise_activation.get(),
-        },
+        depthwise: Part { weight: &depthwise, bias: depthwise_bias.as_deref(), activation: depthwise_activation.get() },
         stride,
         pad,
-        pointwise: Part {
-            weight: &pointwise,
-            bias: pointwise_bias.as_deref(),
-            activation: activation.get(),
-        },
+        pointwise: Part { weight: &pointwise, bias: pointwise_bias.as_deref(), activation: activation.get() },
         output: alone.output("output", Shape { c: out, ..middle })?,
     };
     lower(&problem, &mut alone.emit);

@@ -12,16 +12,7 @@ pub const CASES: Cases = Cases {
     shape: "NxCxHxW",
     options: &[],
     tile: None,
-    cases: &[
-        "1x1000x1x1",
-        "8x1001x1x1",
-        "1x2x1x4420",
-        "1x21x19x19",
-        "1x1x1x1",
-        "2x5x3x7",
-        "3x9x1x2 --inside 1",
-        "2x70x5x5 --inside 2",
-    ],
+    cases: &["1x1000x1x1", "8x1001x1x1", "1x2x1x4420", "1x21x19x19", "1x1x1x1", "2x5x3x7", "3x9x1x2 --inside 1", "2x70x5x5 --inside 2"],
     build,
 };
 
