@@ -46,28 +46,41 @@ async fn beside<T>(future: impl Future<Output = T>) -> (T, bool) {
     }
 }
 
+/// How often a form is tried until it leaves the executor's thread free. One that blocks it never
+/// does. One that does not may still end first, on a machine with other work.
+const TRIES: usize = 20;
+
 #[test]
 fn an_executor_is_free_while_a_device_works() {
     for model in models() {
         let name = model.engine().adapter().name.clone();
-        executor().block_on(async {
-            let (times, free) = beside(model.prepare_async(4, SIDE, SIDE, Form::Tensors)).await;
-            assert!(times.is_ok() && free, "{name}: prepare");
-            let (result, free) = beside(model.run_async(&input(4))).await;
-            assert!(free, "{name}: run");
-            let mut session = model.session_async(4, SIDE, SIDE, Form::Tensors, 1).await.unwrap();
-            let first = session.submit_async(&input(4)).await.unwrap();
-            // It waits for the first, and so does this.
-            let (second, free) = beside(session.submit_async(&input(4))).await;
-            assert!(free || first.is_ready(), "{name}: submit");
-            let (second, free) = beside(second.unwrap().wait_async()).await;
-            assert!(free, "{name}: wait");
-            let expected = result.unwrap();
-            assert_eq!((first.wait_async().await.unwrap(), second.unwrap()), (expected.clone(), expected));
-        });
         // The blocking form gives the same.
         let expected = model.run(&input(4)).unwrap();
-        assert_eq!(executor().block_on(model.run_async(&input(4))).unwrap(), expected, "{name}");
+        executor().block_on(async {
+            let (mut prepare, mut run, mut submit, mut wait) = (false, false, false, false);
+            let mut session = model.session_async(4, SIDE, SIDE, Form::Tensors, 1).await.unwrap();
+            for _ in 0..TRIES {
+                // What is ready already takes no time.
+                let fresh = model.engine().load(Network::random("ghostnet_100", 0).unwrap()).unwrap();
+                let (times, free) = beside(fresh.prepare_async(4, SIDE, SIDE, Form::Tensors)).await;
+                times.unwrap();
+                prepare |= free;
+                let (result, free) = beside(model.run_async(&input(4))).await;
+                assert_eq!(result.unwrap(), expected, "{name}");
+                run |= free;
+                let first = session.submit_async(&input(4)).await.unwrap();
+                // It waits for the first, and so does this.
+                let (second, free) = beside(session.submit_async(&input(4))).await;
+                submit |= free;
+                let (second, free) = beside(second.unwrap().wait_async()).await;
+                wait |= free;
+                assert_eq!((first.wait_async().await.unwrap(), second.unwrap()), (expected.clone(), expected.clone()), "{name}");
+                if prepare && run && submit && wait {
+                    return;
+                }
+            }
+            panic!("{name}: free in prepare: {prepare}, run: {run}, submit: {submit}, wait: {wait}");
+        });
     }
 }
 
@@ -79,7 +92,10 @@ fn a_run_may_be_given_up() {
         for polls in 1..4 {
             let mut run = Box::pin(model.run_async(&other));
             for _ in 0..polls {
-                let _: Poll<_> = run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                // It may end meanwhile, where the machine has other work.
+                if run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+                    break;
+                }
             }
             drop(run);
             assert_eq!(model.run(&input(2)).unwrap(), expected);
