@@ -1,9 +1,11 @@
-// conv2d: a convolution of any kernel, stride, padding, dilation and groups, bias and activation.
+// conv2d: a convolution of any kernel, stride, padding, dilation and groups, bias and activation; a
+// residual added to its output and an activation of that.
 //
 //   out[n, o, y, x] = activate(bias[o] + sum_{i, ky, kx} W[o, i, ky, kx]
 //                   * in[n, i, y * stride - pad + ky * dilation, x * stride - pad + kx * dilation])
+//   or out = activate_sum(that + residual[n, o, y, x])
 //
-// input, output: [n][block][pixel] blocks of four channels.
+// input, output, residual: [n][block][pixel] blocks of four channels.
 // weight: [channel tile][input block of the window][KH * KW][BLOCKS][input lane] rows of four
 //     output lanes.
 // bias: [block], then each channel tile's first input block, as f32 in lane x, at first_offset.
@@ -39,6 +41,8 @@ struct Params {
     input_stride: u32,
     output_offset: u32,
     output_stride: u32,
+    residual_offset: u32,
+    residual_stride: u32,
     unscale: u32,
 }
 
@@ -47,6 +51,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> weight: array<Stored>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;
+#if RESIDUAL
+@group(0) @binding(5) var<storage, read> residual: array<Stored>;
+#endif
 
 const WG = ${WG}u;
 
@@ -127,11 +134,19 @@ fn main(
         plane += pixels_in;
     }
     let output_base = params.output_offset + n * params.output_stride;
+#if RESIDUAL
+    let residual_base = params.residual_offset + n * params.residual_stride;
+#endif
 #for p in 0..PIXELS
     if first + ${p * WG}u < params.pixels_out {
 #for b in 0..BLOCKS
         if block + ${b}u < params.blocks_out {
-            output[output_base + (block + ${b}u) * params.pixels_out + pixel${p}] = pack(activated(a${p}_${b}, block + ${b}u));
+            let out_at = (block + ${b}u) * params.pixels_out + pixel${p};
+#if RESIDUAL
+            output[output_base + out_at] = pack(activate${RESIDUAL_ACTIVATION}(activated(a${p}_${b}, block + ${b}u) + unpack(residual[residual_base + out_at])));
+#else
+            output[output_base + out_at] = pack(activated(a${p}_${b}, block + ${b}u));
+#endif
         }
 #endfor
     }

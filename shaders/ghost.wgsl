@@ -4,7 +4,7 @@
 //
 //   y[n, o, p] = act1(bias[o] + sum_i W[o, i] * gate[n, i] * in[n, i, p])          intrinsic
 //   z[n, r, o, p] = act2(cheap_bias[r, o] + sum_t C[r, o, t] * y[n, o, p + t])     ghosts
-//   out = concat(y, z_0, z_1, ...) + residual
+//   out = activate_sum(concat(y, z_0, z_1, ...) + residual)
 //
 // The cheap operation has zero padding D / 2.
 // input, residual: [n][block][pixel] blocks of four channels.
@@ -217,7 +217,7 @@ fn main(
                     if tx + ${s}u < tile_width {
                         let intrinsic = v${D / 2}_${s + D / 2};
 #if RESIDUAL
-                        output[output_base + at + ${s}u] = pack(intrinsic + unpack(residual[residual_base + at + ${s}u]));
+                        output[output_base + at + ${s}u] = pack(activate${RESIDUAL_ACTIVATION}(intrinsic + unpack(residual[residual_base + at + ${s}u])));
 #else
                         output[output_base + at + ${s}u] = pack(intrinsic);
 #endif
@@ -232,7 +232,7 @@ fn main(
                 if tx + ${s}u < tile_width {
                     z${s} = activated_ghost(z${s}, cheap_block);
 #if RESIDUAL
-                    output[output_base + at + ${s}u] = pack(z${s} + unpack(residual[residual_base + at + ${s}u]));
+                    output[output_base + at + ${s}u] = pack(activate${RESIDUAL_ACTIVATION}(z${s} + unpack(residual[residual_base + at + ${s}u])));
 #else
                     output[output_base + at + ${s}u] = pack(z${s});
 #endif

@@ -1,7 +1,8 @@
 // pointwise: a 1x1 convolution, bias and activation; a gate on its input, a residual added to its
-// output, or the mean over the map.
+// output and an activation of that, or the mean over the map.
 //
-//   out[n, o, p] = activate(bias[o] + sum_i W[o, i] * gate[n, i] * in[n, i, p]) + residual[n, o, p]
+//   out[n, o, p] = activate_sum(activate(bias[o] + sum_i W[o, i] * gate[n, i] * in[n, i, p])
+//                               + residual[n, o, p])
 //
 // input, output, residual: [n][block][pixel] blocks of four channels. gate: [n][block], f32.
 // weight: [channel tile][input block][BLOCKS][input lane] rows of four output lanes, so that a tile
@@ -123,7 +124,7 @@ fn main(
         if block + ${b}u < params.blocks_out {
             let out_at = (block + ${b}u) * params.pixels + first + ${p * WG}u;
 #if RESIDUAL
-            output[output_base + out_at] = pack(activated(a${p}_${b}, block + ${b}u) + unpack(residual[residual_base + out_at]));
+            output[output_base + out_at] = pack(activate${RESIDUAL_ACTIVATION}(activated(a${p}_${b}, block + ${b}u) + unpack(residual[residual_base + out_at])));
 #else
             output[output_base + out_at] = pack(activated(a${p}_${b}, block + ${b}u));
 #endif

@@ -129,6 +129,45 @@ impl Activate<'_> {
     }
 }
 
+/// What is added to the results for all images.
+#[derive(Clone, Copy)]
+pub(crate) struct Residuals<'a> {
+    pub blocks: &'a [Block],
+    pub view: View,
+    pub activation: u32,
+}
+
+impl<'a> Residuals<'a> {
+    pub(crate) fn image(self, n: usize) -> Residual<'a> {
+        Residual { blocks: self.view.image(self.blocks, n), activation: self.activation }
+    }
+}
+
+/// What is added to results, and the number of the activation of the sums.
+#[derive(Clone, Copy)]
+pub(crate) struct Residual<'a> {
+    pub blocks: &'a [Block],
+    pub activation: u32,
+}
+
+impl Residual<'_> {
+    /// `len` blocks of it.
+    pub(crate) fn range(self, at: usize, len: usize) -> Self {
+        Self { blocks: &self.blocks[at..][..len], ..self }
+    }
+
+    /// The sum with the block at `at`, activated.
+    #[inline(always)]
+    pub(crate) fn to(self, v: Block, at: usize) -> Block {
+        activate(add(v, self.blocks[at]), self.activation)
+    }
+
+    /// The same for all blocks, from the first on.
+    pub(crate) fn to_all(self, values: &mut [Block]) {
+        values.iter_mut().enumerate().for_each(|(at, v)| *v = self.to(*v, at));
+    }
+}
+
 /// What is calculated of two blocks, by its number; `shaders/elementwise.wgsl`.
 pub(crate) fn calculate(op: usize, a: Block, b: Block) -> Block {
     let each = |f: fn(f32, f32) -> f32| [0, 1, 2, 3].map(|lane| f(a[lane], b[lane]));

@@ -6,7 +6,7 @@ use crate::{
     kernels::{conv2d, depthwise, elementwise, ghost, linear, pointwise, pool, separable, squeeze_excite},
     plan::{
         Precision,
-        emit::{Gate, Owner, TensorView},
+        emit::{Gate, Owner, Residual, TensorView},
         layout::{self, Layout, PAD},
     },
 };
@@ -15,18 +15,18 @@ use crate::{
 /// it is there.
 struct Extra {
     gate: Option<Gate>,
-    residual: Option<TensorView>,
+    residual: Option<Residual>,
 }
 
 impl Compiler<'_> {
     /// A gate on the first input and what is added to the result, in the layouts that they need.
-    fn extra(&mut self, id: NodeId, gate: bool, residual: bool) -> Extra {
+    fn extra(&mut self, id: NodeId, gate: bool, residual: Option<Activation>) -> Extra {
         let inputs = &self.graph.node(id).inputs;
         let layout_in = self.layouts[inputs[0].0].clone();
         let gate = gate.then(|| self.gate(inputs[1], &layout_in));
-        let residual = residual.then(|| {
+        let residual = residual.map(|activation| {
             let layout = self.layouts[id.0].clone();
-            self.view_as(inputs[inputs.len() - 1], &layout)
+            Residual { view: self.view_as(inputs[inputs.len() - 1], &layout), activation }
         });
         Extra { gate, residual }
     }
@@ -57,6 +57,7 @@ impl Compiler<'_> {
             };
             self.sums[id.0] = depthwise::lower(&problem, &mut self.emit);
         } else if !conv.is_pointwise(&self.graph.constants) {
+            let Extra { residual, .. } = self.extra(id, false, conv.residual);
             let problem = conv2d::Problem {
                 name: self.name(id).into(),
                 owner: Owner::node(id),
@@ -68,10 +69,11 @@ impl Compiler<'_> {
                 dilation: conv.dilation,
                 groups: conv.groups,
                 activation: self.activated(conv.activation),
+                residual,
                 output: self.output(id),
             };
             conv2d::lower(&problem, &mut self.emit);
-        } else if shape.pixels() == 1 && !conv.gate && !conv.residual && !conv.pool {
+        } else if shape.pixels() == 1 && !conv.gate && conv.residual.is_none() && !conv.pool {
             self.linear(id, conv.weight, conv.bias, conv.activation);
         } else {
             let Extra { gate, residual } = self.extra(id, conv.gate, conv.residual);
@@ -109,7 +111,7 @@ impl Compiler<'_> {
         let input = self.input(id, 0);
         let shape = self.shapes[id.0];
         // The kernel sums up what it computes, for one group of ghosts.
-        let sums = self.wants_sums[id.0] && !ghost.residual && cheap.shape[0] == primary.shape[0];
+        let sums = self.wants_sums[id.0] && ghost.residual.is_none() && cheap.shape[0] == primary.shape[0];
         let size = ghost::Size {
             n: shape.n,
             map: [shape.h, shape.w],
@@ -146,12 +148,12 @@ impl Compiler<'_> {
         let (m, d) = (primary.shape[0], cheap.shape[2]);
         // Both parts are made aside where there is a residual, since the cheap operation reads the
         // intrinsic maps before the residual is added.
-        let to = if ghost.residual { self.new_tensor(shape, layout.clone()) } else { self.output(id) };
+        let to = if ghost.residual.is_some() { self.new_tensor(shape, layout.clone()) } else { self.output(id) };
         let intrinsic = to.part(0, m, Layout::plain(m));
         let ghosts = layout.lanes()[intrinsic.layout.lanes().len()..].iter().map(|&c| if c == PAD { PAD } else { c - m as u32 });
         let ghosts = to.part(intrinsic.blocks(), cheap.shape[0], Layout::from_parts([ghosts.collect()]));
         let input = self.input(id, 0);
-        let Extra { gate, .. } = self.extra(id, ghost.gate, false);
+        let Extra { gate, .. } = self.extra(id, ghost.gate, None);
         let problem = pointwise::Problem {
             name: format!("{name}.primary_conv"),
             owner: Owner::part(id, "primary"),
@@ -178,14 +180,13 @@ impl Compiler<'_> {
             output: ghosts,
         };
         depthwise::lower(&problem, &mut self.emit);
-        if ghost.residual {
-            let Extra { residual, .. } = self.extra(id, false, true);
+        if let Extra { residual: Some(residual), .. } = self.extra(id, false, ghost.residual) {
             let problem = elementwise::Problem {
                 name: format!("{name}.residual"),
                 owner: Owner::NONE,
                 a: to,
-                b: residual.map(|view| (Calculation::Add, elementwise::Operand::Tensor(view))),
-                activation: Activation::Identity.into(),
+                b: Some((Calculation::Add, elementwise::Operand::Tensor(residual.view))),
+                activation: residual.activation.into(),
                 output: self.output(id),
             };
             elementwise::lower(&problem, &mut self.emit);

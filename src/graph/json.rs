@@ -383,7 +383,7 @@ mod write {
                 activation.parameter().iter().for_each(|parameter| say("parameter", constant(parameter)));
             };
             match &node.op {
-                Op::Conv(conv) if !(conv.gate || conv.residual || conv.pool) => {
+                Op::Conv(conv) if !(conv.gate || conv.residual.is_some() || conv.pool) => {
                     say("weight", constant(&conv.weight));
                     conv.bias.iter().for_each(|bias| say("bias", constant(bias)));
                     let usual = Conv::new(conv.weight);

@@ -181,7 +181,7 @@ impl Graph {
         let name = name.into();
         let made_otherwise = match &op {
             Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) | Op::ResampleProduct(_) => Some("is made by passes only"),
-            Op::Conv(conv) if conv.gate || conv.residual || conv.pool => Some("is made by passes only"),
+            Op::Conv(conv) if conv.gate || conv.residual.is_some() || conv.pool => Some("is made by passes only"),
             Op::Input { .. } => Some("is made by `Graph::add_input` only"),
             _ => None,
         };

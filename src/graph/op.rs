@@ -31,8 +31,8 @@ pub struct Conv {
     pub activation: Activation,
     /// The second input scales the first's channels. Set by a pass.
     pub gate: bool,
-    /// The last input is added to the activated result. Set by a pass.
-    pub residual: bool,
+    /// The last input is added to the activated result, and this applied to the sum. Set by a pass.
+    pub residual: Option<Activation>,
     /// Only the mean of each result map leaves. Set by a pass.
     pub pool: bool,
 }
@@ -50,7 +50,7 @@ impl Conv {
             groups: 1,
             activation: Activation::Identity,
             gate: false,
-            residual: false,
+            residual: None,
             pool: false,
         }
     }
@@ -120,6 +120,11 @@ impl Conv {
         Ok(c_out)
     }
 
+    /// Whether its kernel can add a tensor to what it writes: all but depthwise convolutions' can.
+    pub(crate) fn takes_residual(&self, constants: &[Constant]) -> bool {
+        !self.is_depthwise(constants)
+    }
+
     /// Each output channel reads one input channel.
     pub(crate) fn is_depthwise(&self, constants: &[Constant]) -> bool {
         self.groups > 1 && constants[self.weight.0].shape[1] == 1
@@ -173,8 +178,8 @@ pub struct Ghost {
     pub c_out: usize,
     /// The second input scales the first's channels.
     pub gate: bool,
-    /// The last input is added to the result.
-    pub residual: bool,
+    /// The last input is added to the result, and this applied to the sum.
+    pub residual: Option<Activation>,
 }
 
 /// The gate of a squeeze-and-excite: mean of each map, two small layers; output `[n, c, 1, 1]`.
@@ -379,7 +384,7 @@ impl Op {
                 if *channels == 0 { Err("needs at least one channel".into()) } else { Ok(*channels) }
             }
             Op::Conv(conv) => {
-                arity(1 + conv.gate as usize + conv.residual as usize)?;
+                arity(1 + conv.gate as usize + conv.residual.is_some() as usize)?;
                 conv.channels(constants, inputs[0])
             }
             Op::BatchNorm { weight, bias, mean, var, .. } => {

@@ -114,7 +114,7 @@ fn tap(shape: Shape, y: usize, x: usize, pad: [usize; 2]) -> Option<[usize; 2]> 
 }
 
 fn convolution(graph: &Graph, conv: &Conv, x: &[f64], shape: Shape, out: Shape) -> Vec<f64> {
-    assert!(!conv.gate && !conv.residual && !conv.pool, "only passes set these");
+    assert!(!conv.gate && conv.residual.is_none() && !conv.pool, "only passes set these");
     let weight = graph.constant(conv.weight);
     let &[c_out, c_in, height, width] = &weight.shape[..] else { unreachable!("filters have four dimensions") };
     each(out, |[n, o, y, x_]| {

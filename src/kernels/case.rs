@@ -12,7 +12,7 @@ use crate::{
     json::Value,
     plan::{
         ConstantCache, Kernel, Plan, PlanInput, PlanOptions, PlanOutput, Precision, check_size,
-        emit::{Emitter, Gate, TensorView},
+        emit::{Emitter, Gate, Residual, TensorView},
         layout::Layout,
     },
 };
@@ -202,6 +202,16 @@ impl Alone<'_> {
         Ok(MadeUp { by, parameter })
     }
 
+    /// What `--residual` adds to a result in a layout; errors as [`Alone::input`].
+    pub(crate) fn residual(&mut self, given: &Given<'_>, shape: Shape, layout: &Layout) -> Result<Option<Residual>> {
+        if !given.has("residual") {
+            return Ok(None);
+        }
+        let bounds = [Activation::Identity, Activation::Relu, Activation::Relu6].map(|activation| (activation.name(), activation));
+        let activation = given.one_of("residual-activation", &bounds, Activation::Identity)?;
+        Ok(Some(Residual { view: self.input_in("residual", shape, layout)?, activation }))
+    }
+
     /// The shape of what an operation makes of an input; errors are the graph's.
     pub(crate) fn shape_of(&self, input: Shape, constants: &[&Constant], op: impl FnOnce(&[ConstId]) -> Op) -> Result<Shape> {
         let mut graph = Graph::new();
@@ -295,6 +305,8 @@ pub(crate) const ACTIVATION: CaseOption = CaseOption::new("activation", "NAME", 
 pub(crate) const NO_BIAS: CaseOption = CaseOption::new("no-bias", "", "Without a bias");
 pub(crate) const GATE: CaseOption = CaseOption::new("gate", "", "With a gate on its input");
 pub(crate) const RESIDUAL: CaseOption = CaseOption::new("residual", "", "With a tensor that is added to its result");
+pub(crate) const RESIDUAL_ACTIVATION: CaseOption =
+    CaseOption::new("residual-activation", "NAME", "Applied to the sum: identity, relu or relu6 [default: identity]");
 pub(crate) const SUMS: CaseOption = CaseOption::new("sums", "", "With each channel's sum for a squeeze-and-excite");
 pub(crate) const STRIDE: CaseOption = CaseOption::new("stride", "YxX", "From one output pixel to the next [default: 1]");
 

@@ -2,7 +2,7 @@
 
 use super::{Plan, Resource, Step};
 use crate::{
-    block::{Activate, Block, Buffer, Steps, WITH_PARAMETER},
+    block::{Activate, Block, Buffer, Residuals, Steps, View, WITH_PARAMETER},
     device::CPU_BLOCKS,
     parallel::Team,
     shader,
@@ -208,6 +208,12 @@ impl<'a> Call<'a> {
     pub(crate) fn activation(&self, name: &str, bias: &'a [Block], len: usize) -> Activate<'a> {
         let kind = self.define(name) as u32;
         Activate { kind, parameter: if kind < WITH_PARAMETER { &[] } else { &bias[len..] } }
+    }
+
+    /// What is added to the result, if anything is, of the image where `params` say that it lies.
+    pub(crate) fn residual(&self, offset: u32, stride: u32) -> Option<Residuals<'a>> {
+        let blocks = self.maybe("residual")?;
+        Some(Residuals { blocks, view: View::new(offset, stride), activation: self.define("RESIDUAL_ACTIVATION") as u32 })
     }
 
     /// Blocks of a bias of `blocks` blocks: whole tiles.

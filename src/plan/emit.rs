@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     device::{CPU_BLOCKS, Choice, DeviceClass},
-    graph::{NodeId, Shape, TensorType},
+    graph::{Activation, NodeId, Shape, TensorType},
 };
 
 /// A buffer before it has a slot.
@@ -83,6 +83,28 @@ pub struct Gate {
     pub view: TensorView,
     /// Whether it is at most 1: else halves might not hold its products with activations.
     pub is_bounded: bool,
+}
+
+/// What is added to a convolution's activated result.
+#[derive(Debug, Clone)]
+pub struct Residual {
+    /// Of the output's shape and layout.
+    pub view: TensorView,
+    /// Applied to the sum: `Identity`, or one that only bounds it.
+    pub activation: Activation,
+}
+
+impl Residual {
+    /// The constants by which templates know what is added, if anything is.
+    pub fn defines(this: Option<&Self>) -> [(&'static str, i64); 2] {
+        let activation = this.map_or(Activation::Identity, |residual| residual.activation);
+        [("RESIDUAL", this.is_some().into()), ("RESIDUAL_ACTIVATION", activation.number().into())]
+    }
+
+    /// Where it lies: offset and stride, 0 where nothing is added.
+    pub fn place(this: Option<&Self>) -> [u32; 2] {
+        this.map_or([0, 0], |residual| [residual.view.place.offset, residual.view.place.stride])
+    }
 }
 
 /// Whose constants a kernel packs: a node, or a part of one that takes several kernels.

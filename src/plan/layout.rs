@@ -111,8 +111,8 @@ pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
                 if is_free(graph, source_of_lanes(graph, b)) { meet(b, a) } else { meet(a, b) }
             }
             Op::ResampleProduct(_) => meet(node.inputs[0], node.inputs[node.inputs.len() - 1]),
-            Op::Ghost(Ghost { residual: true, .. }) => meet(node.inputs[node.inputs.len() - 1], NodeId(at)),
-            Op::Conv(Conv { residual: true, .. }) => {
+            Op::Ghost(Ghost { residual: Some(_), .. }) => meet(node.inputs[node.inputs.len() - 1], NodeId(at)),
+            Op::Conv(Conv { residual: Some(_), .. }) => {
                 // This convolution is free too: it follows its residual, unless that one is free.
                 let other = node.inputs[node.inputs.len() - 1];
                 if is_free(graph, other) { meet(other, NodeId(at)) } else { wants[at] = Some(other) }
@@ -152,7 +152,7 @@ fn is_free(graph: &Graph, id: NodeId) -> bool {
 /// read and write one buffer.
 pub(crate) fn keeps_lanes(graph: &Graph, conv: &Conv) -> bool {
     let weight = &graph.constant(conv.weight).shape;
-    conv.groups > 1 && weight[1] == 1 && conv.dilation == [1, 1] && !conv.gate && !conv.residual && !conv.pool
+    conv.groups > 1 && weight[1] == 1 && conv.dilation == [1, 1] && !conv.gate && conv.residual.is_none() && !conv.pool
 }
 
 fn resolve(graph: &Graph, id: NodeId, wants: &[Option<NodeId>], done: &mut [Option<Layout>], busy: &mut [bool]) -> Layout {

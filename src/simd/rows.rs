@@ -2,7 +2,7 @@
 //! channels of a few pixels, and how they are stored.
 
 use super::{IS_ALL, Simd};
-use crate::block::{Activate, Block, ZERO, add, each};
+use crate::block::{Activate, Block, Residual, ZERO, add, each};
 
 /// Output blocks of a tile: the lanes of a row.
 pub(crate) const TILE: usize = 4;
@@ -348,18 +348,43 @@ impl Bounds {
 impl Activate<'_> {
     /// Does what bounds leave to be done with values in channel block `block`, and adds a tensor.
     #[inline(never)]
-    pub(crate) fn finish(self, blocks: &mut [Block], block: usize, residual: Option<&[Block]>) {
+    pub(crate) fn finish(self, blocks: &mut [Block], block: usize, residual: Option<Residual<'_>>) {
         self.all(blocks, block);
         if let Some(residual) = residual {
-            blocks.iter_mut().zip(residual).for_each(|(block, &other)| *block = add(*block, other));
+            residual.to_all(blocks);
         }
+    }
+}
+
+/// A residual whose sums are bounded in registers.
+#[derive(Clone, Copy)]
+pub(crate) struct Added<'a> {
+    residual: Residual<'a>,
+    bounds: Bounds,
+}
+
+impl<'a> Added<'a> {
+    pub(crate) fn new(residual: Residual<'a>) -> Self {
+        Self { residual, bounds: Bounds::new(residual.activation) }
+    }
+
+    /// A row's sum with the four blocks from `at` on.
+    #[inline(always)]
+    pub(crate) fn to<S: Simd>(&self, s: S, row: S::Row, at: usize) -> S::Row {
+        self.bounds.of(s, s.add(row, s.load(quad(self.residual.blocks, at))))
+    }
+
+    /// A block's sum with that at `at`.
+    #[inline(always)]
+    pub(crate) fn to_block(&self, block: Block, at: usize) -> Block {
+        self.residual.to(block, at)
     }
 }
 
 /// Where sums are stored: a run of pixels of up to four planes, and what is added to them.
 pub(crate) struct Target<'a> {
     planes: [&'a mut [Block]; 4],
-    residual: Option<[&'a [Block]; 4]>,
+    residual: Option<[Residual<'a>; 4]>,
     bounds: Bounds,
     activation: Activate<'a>,
     /// The block of the first plane.
@@ -368,7 +393,7 @@ pub(crate) struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// Planes that are not there are empty. The residual has the same pixels of the same planes.
-    pub(crate) fn new(planes: [&'a mut [Block]; 4], residual: Option<[&'a [Block]; 4]>, activation: Activate<'a>, block: usize) -> Self {
+    pub(crate) fn new(planes: [&'a mut [Block]; 4], residual: Option<[Residual<'a>; 4]>, activation: Activate<'a>, block: usize) -> Self {
         Self { planes, residual, bounds: Bounds::new(activation.kind), activation, block }
     }
 
@@ -399,8 +424,9 @@ impl<'a> Target<'a> {
         let out = chunk_mut::<Block, P>(planes[plane], at);
         match residual {
             Some(residual) if bounds.is_all() => {
-                let residual = chunk::<Block, P>(residual[plane], at);
-                each!(q < P / 4, s.store(s.add(bounds.of(s, rows[q]), s.load(quad(residual, q * 4))), quad_mut(out, q * 4)));
+                let Residual { blocks, activation } = residual[plane];
+                let added = Added::new(Residual { blocks: chunk::<Block, P>(blocks, at), activation });
+                each!(q < P / 4, s.store(added.to(s, bounds.of(s, rows[q]), q * 4), quad_mut(out, q * 4)));
             }
             _ => each!(q < P / 4, s.store(bounds.of(s, rows[q]), quad_mut(out, q * 4))),
         }
@@ -411,7 +437,7 @@ impl<'a> Target<'a> {
     fn pixel(&mut self, plane: usize, at: usize, block: Block) {
         if !self.planes[plane].is_empty() {
             self.planes[plane][at] = match &self.residual {
-                Some(residual) if self.bounds.is_all() => add(block, residual[plane][at]),
+                Some(residual) if self.bounds.is_all() => residual[plane].to(block, at),
                 _ => block,
             };
         }
@@ -424,6 +450,13 @@ impl<'a> Target<'a> {
                 self.activation.finish(plane, self.block + b, self.residual.map(|residual| residual[b]));
             }
         }
+    }
+}
+
+impl Residual<'_> {
+    /// Of up to four planes of `pixels`, from `block` on: the same `len` blocks from `first` on.
+    pub(crate) fn planes(self, [block, planes]: [usize; 2], pixels: usize, first: usize, len: usize) -> [Self; 4] {
+        std::array::from_fn(|b| if b < planes { self.range((block + b) * pixels + first, len) } else { self.range(0, 0) })
     }
 }
 
@@ -453,16 +486,17 @@ pub(crate) fn copy<S: Simd>(s: S, from: &[Block], to: &mut [Block]) {
     s.store(s.load(quad(from, len - 4)), quad_mut(to, len - 4));
 }
 
-/// Adds one run of blocks to another.
+/// Adds a residual to a run of blocks.
 #[inline(always)]
-pub(crate) fn add_to<S: Simd>(s: S, to: &mut [Block], other: &[Block]) {
+pub(crate) fn add_to<S: Simd>(s: S, to: &mut [Block], residual: Residual<'_>) {
+    let added = Added::new(residual);
     let (quads, rest) = to.as_chunks_mut::<4>();
-    let (others, other_rest) = other.as_chunks::<4>();
-    for (quad, other) in quads.iter_mut().zip(others) {
-        s.store(s.add(s.load(quad), s.load(other)), quad);
+    let first = quads.len() * 4;
+    for (at, quad) in quads.iter_mut().enumerate() {
+        s.store(added.to(s, s.load(quad), at * 4), quad);
     }
-    for (block, &other) in rest.iter_mut().zip(other_rest) {
-        *block = add(*block, other);
+    for (at, block) in rest.iter_mut().enumerate() {
+        *block = residual.to(*block, first + at);
     }
 }
 

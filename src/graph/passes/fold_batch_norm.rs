@@ -30,7 +30,7 @@ pub(super) fn run(graph: &mut Graph) -> usize {
 
         let mut source = graph.node(node.inputs[0]).clone();
         let folded = match &mut source.op {
-            Op::Conv(conv) if !conv.gate && !conv.residual && !conv.pool && conv.activation == Activation::Identity => {
+            Op::Conv(conv) if !conv.gate && conv.residual.is_none() && !conv.pool && conv.activation == Activation::Identity => {
                 Some((&mut conv.weight, &mut conv.bias))
             }
             Op::Linear { weight, bias, activation: Activation::Identity } => Some((weight, bias)),
@@ -82,6 +82,6 @@ fn users(graph: &Graph, id: NodeId) -> Vec<NodeId> {
 /// Whether convolutions read a node, and nothing else.
 fn only_convolved(graph: &Graph, id: NodeId, uses: &[usize]) -> bool {
     let users = users(graph, id);
-    let convolved = |user: &NodeId| matches!(&graph.node(*user).op, Op::Conv(conv) if !conv.gate && !conv.residual);
+    let convolved = |user: &NodeId| matches!(&graph.node(*user).op, Op::Conv(conv) if !conv.gate && conv.residual.is_none());
     !users.is_empty() && users.len() == uses[id.0] && users.iter().all(convolved)
 }

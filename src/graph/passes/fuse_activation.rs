@@ -13,7 +13,7 @@ pub(super) fn run(graph: &mut Graph) -> usize {
             return false;
         }
         let op = match source.op {
-            Op::Conv(conv) if conv.activation == Activation::Identity && !conv.residual && !conv.pool => {
+            Op::Conv(conv) if conv.activation == Activation::Identity && conv.residual.is_none() && !conv.pool => {
                 Op::Conv(Conv { activation, ..conv })
             }
             Op::Linear { weight, bias, activation: Activation::Identity } => Op::Linear { weight, bias, activation },

@@ -36,7 +36,7 @@ fn ghost_module(graph: &Graph, concat: NodeId, uses: &[usize]) -> Option<(String
     let (Op::Conv(primary), Op::Conv(cheap)) = (&primary_node.op, &cheap_node.op) else { return None };
     let kernel = &graph.constant(cheap.weight).shape[2..];
     let odd_square = kernel[0] == kernel[1] && kernel[0] % 2 == 1 && cheap.pad == [kernel[0] / 2; 2] && cheap.pad_more == [0, 0];
-    let plain = |c: &crate::graph::Conv| !c.gate && !c.residual && !c.pool;
+    let plain = |c: &crate::graph::Conv| !c.gate && c.residual.is_none() && !c.pool;
     // The primary maps are used by the concatenation and the cheap operation only, so they need not
     // be kept by themselves.
     let fits = primary.is_pointwise(&graph.constants)
@@ -60,7 +60,7 @@ fn ghost_module(graph: &Graph, concat: NodeId, uses: &[usize]) -> Option<(String
         cheap_activation: cheap.activation,
         c_out: graph.channels(concat),
         gate: false,
-        residual: false,
+        residual: None,
     };
     Some((parent_name(&primary_node.name), ghost, primary_node.inputs[0]))
 }

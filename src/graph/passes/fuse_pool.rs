@@ -13,7 +13,7 @@ pub(super) fn run(graph: &mut Graph) -> usize {
         let source_id = node.inputs[0];
         let source = graph.node(source_id).clone();
         match source.op {
-            Op::Conv(conv) if uses[source_id.0] == 1 && conv.is_pointwise(&graph.constants) && !conv.residual && !conv.pool => {
+            Op::Conv(conv) if uses[source_id.0] == 1 && conv.is_pointwise(&graph.constants) && conv.residual.is_none() && !conv.pool => {
                 graph.replace(id, source.name, Op::Conv(Conv { pool: true, ..conv }), source.inputs);
                 true
             }

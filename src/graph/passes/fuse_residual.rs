@@ -1,10 +1,11 @@
-//! A sum with the result of a ghost module or 1x1 convolution is done while that result is written.
+//! A sum with the result of a ghost module or a convolution that is not depthwise is done while that
+//! result is written, and so is an activation of the sum that only bounds it.
 
 use super::each;
-use crate::graph::{Conv, Ghost, Graph, NodeId, Op};
+use crate::graph::{Activation, Conv, Ghost, Graph, NodeId, Op};
 
 pub(super) fn run(graph: &mut Graph) -> usize {
-    each(graph, |graph, id, uses| {
+    let sums = each(graph, |graph, id, uses| {
         let node = graph.node(id);
         if node.op != Op::Add {
             return false;
@@ -26,14 +27,31 @@ pub(super) fn run(graph: &mut Graph) -> usize {
             return true;
         }
         false
-    })
+    });
+    let activations = each(graph, |graph, id, uses| {
+        let node = graph.node(id);
+        let Op::Activate(activation @ (Activation::Relu | Activation::Relu6)) = node.op else { return false };
+        let source_id = node.inputs[0];
+        let mut source = graph.node(source_id).clone();
+        let (Op::Ghost(Ghost { residual: Some(of_sum), .. }) | Op::Conv(Conv { residual: Some(of_sum), .. })) = &mut source.op else {
+            return false;
+        };
+        if uses[source_id.0] != 1 || *of_sum != Activation::Identity {
+            return false;
+        }
+        *of_sum = activation;
+        graph.replace(id, source.name, source.op, source.inputs);
+        true
+    });
+    sums + activations
 }
 
 fn with_residual(graph: &Graph, id: NodeId) -> Option<Op> {
+    let residual = Some(Activation::Identity);
     match &graph.node(id).op {
-        Op::Ghost(ghost) if !ghost.residual => Some(Op::Ghost(Ghost { residual: true, ..ghost.clone() })),
-        Op::Conv(conv) if conv.is_pointwise(&graph.constants) && !conv.residual && !conv.pool => {
-            Some(Op::Conv(Conv { residual: true, ..conv.clone() }))
+        Op::Ghost(ghost) if ghost.residual.is_none() => Some(Op::Ghost(Ghost { residual, ..ghost.clone() })),
+        Op::Conv(conv) if conv.takes_residual(&graph.constants) && conv.residual.is_none() && !conv.pool => {
+            Some(Op::Conv(Conv { residual, ..conv.clone() }))
         }
         _ => None,
     }

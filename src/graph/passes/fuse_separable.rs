@@ -13,7 +13,7 @@ pub(super) fn run(graph: &mut Graph) -> usize {
         let multiplier_one = graph.channels(source_id) == graph.channels(source.inputs[0]);
         let fits = uses[source_id.0] == 1
             && pointwise.is_pointwise(&graph.constants)
-            && !(pointwise.gate || pointwise.residual || pointwise.pool)
+            && !(pointwise.gate || pointwise.residual.is_some() || pointwise.pool)
             && depthwise.is_depthwise(&graph.constants)
             && depthwise.dilation == [1, 1]
             && multiplier_one;

@@ -12,7 +12,9 @@ pub(super) fn run(graph: &mut Graph) -> usize {
         };
         let conv = |id| match &graph.node(id).op {
             // The kernel has no room for an activation's parameter.
-            Op::Conv(c) if c.is_pointwise(&graph.constants) && !c.gate && !c.residual && !c.pool && c.activation.parameter().is_none() => {
+            Op::Conv(c)
+                if c.is_pointwise(&graph.constants) && !c.gate && c.residual.is_none() && !c.pool && c.activation.parameter().is_none() =>
+            {
                 Some(c.clone())
             }
             _ => None,

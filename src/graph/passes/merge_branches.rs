@@ -72,7 +72,8 @@ impl Branch {
                 Self { input: id, weight: None, kernel: [1, 1], pad: [0, 0], lost: [0, 0], stride: [1, 1], groups: channels, scale, shift };
             return is_normalised.then_some(itself);
         };
-        let is_plain = !(conv.gate || conv.residual || conv.pool) && conv.activation == Activation::Identity && conv.dilation == [1, 1];
+        let is_plain =
+            !(conv.gate || conv.residual.is_some() || conv.pool) && conv.activation == Activation::Identity && conv.dilation == [1, 1];
         if !is_plain || uses[id.0] != 1 {
             return None;
         }

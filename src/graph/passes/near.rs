@@ -1,6 +1,6 @@
 //! What the passes nearly fused, and why they did not.
 
-use crate::graph::{Conv, Graph, NodeId, Op, SqueezeExcite};
+use crate::graph::{Activation, Conv, Graph, NodeId, Op, SqueezeExcite};
 
 /// An operation that no pass fused, though one nearly did.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,8 +92,14 @@ impl Look<'_> {
         let source = self.input(id, 0);
         match &self.graph.node(source).op {
             Op::Conv(conv) => self.used(source, 1).or_else(|| {
-                let is_late = conv.residual || conv.pool;
-                Some(if is_late { "it follows a sum or a mean that is fused" } else { "the convolution has an activation" }.into())
+                Some(
+                    match (conv.residual, conv.pool) {
+                        (Some(Activation::Identity), _) => "it follows a sum that is fused, and does more than to bound it",
+                        (Some(_), _) | (None, false) => "the convolution has an activation",
+                        (None, true) => "it follows a mean that is fused",
+                    }
+                    .into(),
+                )
             }),
             Op::Linear { .. } => self.used(source, 1),
             _ => None,
@@ -122,11 +128,11 @@ impl Look<'_> {
         self.used(gate, 1).or_else(|| self.used(reduce_id, 1)).or_else(|| self.used(pool, 1))
     }
 
-    /// A sum with the result of a 1x1 convolution or a ghost module.
+    /// A sum with the result of a convolution or a ghost module.
     fn residual(&self, id: NodeId) -> Option<String> {
         let takes = |id: NodeId| match &self.graph.node(id).op {
             Op::Ghost(_) => true,
-            Op::Conv(conv) => conv.is_pointwise(&self.graph.constants),
+            Op::Conv(conv) => conv.takes_residual(&self.graph.constants),
             _ => false,
         };
         let source = [0, 1].map(|at| self.input(id, at)).into_iter().find(|source| takes(*source))?;

@@ -4,8 +4,8 @@ use super::{KERNEL, Problem, lower};
 use crate::{
     Result,
     graph::{Activation, Conv, Op},
-    kernels::case::{ACTIVATION, Alone, CaseOption, Cases, Given, NO_BIAS, OUT, STRIDE},
-    plan::emit::Owner,
+    kernels::case::{ACTIVATION, Alone, CaseOption, Cases, Given, NO_BIAS, OUT, RESIDUAL, RESIDUAL_ACTIVATION, STRIDE},
+    plan::{emit::Owner, layout::Layout},
 };
 
 /// GhostNet's stem for photographs and for small images; then kernels, strides, paddings, dilations
@@ -22,6 +22,8 @@ pub const CASES: Cases = Cases {
         CaseOption::new("groups", "N", "Independent groups of channels [default: 1]"),
         ACTIVATION,
         NO_BIAS,
+        RESIDUAL,
+        RESIDUAL_ACTIVATION,
     ],
     tile: Some(|choice, tile| choice.conv2d = Some(tile)),
     cases: &[
@@ -41,6 +43,9 @@ pub const CASES: Cases = Cases {
         "2x12x7x5 --out 8 --groups 4 --activation hard_sigmoid",
         "1x6x9x9 --out 9 --groups 3 --kernel 3x1",
         "2x7x6x6 --out 5 --parts 3x4 --inside 1",
+        "1x16x32x32 --out 16 --residual --residual-activation relu",
+        "2x13x12x9 --out 21 --kernel 5x3 --stride 2 --pad 2x1 --activation silu --residual --residual-activation relu6",
+        "1x12x7x5 --out 24 --groups 3 --activation p_relu --residual",
         "1x9x14x19 --out 33 --tile 8x8x4x1",
         "1x9x14x19 --out 33 --tile 128x2x2x1",
     ],
@@ -60,6 +65,7 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     let to = alone.shape_of(shape, &[&weight], |ids| Op::Conv(conv(ids[0])))?;
     let bias = alone.bias(given, out);
     let activation = alone.activation(given, "activation", Activation::Identity, out)?;
+    let residual = alone.residual(given, to, &Layout::plain(out))?;
     let problem = Problem {
         name: alone.name(),
         owner: Owner::NONE,
@@ -71,6 +77,7 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
         dilation,
         groups,
         activation: activation.get(),
+        residual,
         output: alone.output("output", to)?,
     };
     lower(&problem, &mut alone.emit);

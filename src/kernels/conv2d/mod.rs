@@ -9,19 +9,20 @@ use crate::{
     graph::{Activated, Constant},
     plan::{
         Dispatch,
-        emit::{Emitter, Launch, Owner, TensorView},
+        emit::{Emitter, Launch, Owner, Residual, TensorView},
         pack,
     },
 };
 
 params! {
     width_in, height_in, width_out, pixels_out, kernel_y, kernel_x, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x, blocks_window,
-    blocks_out, first_offset, tiles_pixel, tiles_channel, workgroups, input_offset, input_stride, output_offset, output_stride, unscale,
+    blocks_out, first_offset, tiles_pixel, tiles_channel, workgroups, input_offset, input_stride, output_offset, output_stride,
+    residual_offset, residual_stride, unscale,
 }
 
 kernel!("conv2d", writes ["output"], twin twin::conv2d, vector vector::conv2d);
 
-/// A convolution: `activate(weight * input + bias)`; pairs are (rows, columns).
+/// A convolution: `activate(weight * input + bias) + residual`, activated; pairs are (rows, columns).
 #[derive(Clone)]
 pub struct Problem<'a> {
     /// The step's name.
@@ -44,6 +45,8 @@ pub struct Problem<'a> {
     pub groups: usize,
     /// Applied to the sums.
     pub activation: Activated<'a>,
+    /// Added to the activated result.
+    pub residual: Option<Residual>,
     /// `[n, c_out, h', w']`.
     pub output: TensorView,
 }
@@ -72,6 +75,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let tiles_pixel = ((h_out * w_out) as u32).div_ceil(tile.invocations * tile.pixels);
     let tiles_channel = (output.blocks() as u32).div_ceil(tile.blocks);
     let workgroups = output.shape.n as u32 * tiles_channel * tiles_pixel;
+    let [residual_offset, residual_stride] = Residual::place(problem.residual.as_ref());
     let params = Params {
         width_in: w_in as u32,
         height_in: h_in as u32,
@@ -95,14 +99,19 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         input_stride: input.place.stride,
         output_offset: output.place.offset,
         output_stride: output.place.stride,
+        residual_offset,
+        residual_stride,
         unscale: products.unscale(),
     };
+    let [residual, residual_activation] = Residual::defines(problem.residual.as_ref());
     let defines = [
         ("WG", tile.invocations.into()),
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
         ("DEPTH", input.layout.lanes_in_use() as i64),
         ("ACTIVATION", problem.activation.define()),
+        residual,
+        residual_activation,
         ("F16", products.halves as i64),
     ];
     let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))
@@ -110,6 +119,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         .reads("input", input)
         .constant("weight", filters)
         .constant("bias", bias)
+        .reads_if("residual", problem.residual.as_ref().map(|residual| &residual.view))
         .writes("output", output);
     emit.launch(launch);
 }

@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Activate, Block, PIXELS, Steps, View, ZERO, for_each_run, matrices},
+    block::{Activate, Block, PIXELS, Residual, Steps, View, ZERO, for_each_run, matrices},
     parallel::*,
     plan::Call,
 };
@@ -16,8 +16,18 @@ pub(crate) fn conv2d(call: Call<'_>) {
     let count = (params.workgroups / (params.tiles_pixel * params.tiles_channel)) as usize;
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
+    let residual = call.residual(params.residual_offset, params.residual_stride);
     to.images(call.output, count, blocks_out * pixels).enumerate().for_each(|(n, image)| {
-        let layer = Layer { params: &params, activation, tile, steps, input: from.image(input, n), weight, bias };
+        let layer = Layer {
+            params: &params,
+            activation,
+            tile,
+            steps,
+            input: from.image(input, n),
+            residual: residual.map(|residual| residual.image(n)),
+            weight,
+            bias,
+        };
         for_each_run(image, pixels, tile, |block, first, planes| match planes {
             [one] => layer.planes::<1>(block, first, [one]),
             [one, two] => layer.planes::<2>(block, first, [one, two]),
@@ -33,6 +43,7 @@ struct Layer<'a> {
     tile: usize,
     steps: Steps,
     input: &'a [Block],
+    residual: Option<Residual<'a>>,
     weight: &'a [Block],
     bias: &'a [Block],
 }
@@ -41,7 +52,13 @@ impl Layer<'_> {
     /// A run of pixels of `B` output blocks.
     fn planes<const B: usize>(&self, block: usize, first: usize, planes: [&mut [Block]; B]) {
         let count = planes[0].len();
-        let mut write = |p: usize, sums: [Block; B]| (0..B).for_each(|b| planes[b][p] = self.activation.of(sums[b], block + b));
+        let pixels = self.params.pixels_out as usize;
+        let mut write = |p: usize, sums: [Block; B]| {
+            for b in 0..B {
+                let value = self.activation.of(sums[b], block + b);
+                planes[b][p] = self.residual.map_or(value, |residual| residual.to(value, (block + b) * pixels + first + p));
+            }
+        };
         let whole = count / PIXELS * PIXELS;
         for p in (0..whole).step_by(PIXELS) {
             let sums = self.sums::<PIXELS, B>(block, first + p);

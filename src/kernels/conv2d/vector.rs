@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Activate, Block, View, ZERO, each},
+    block::{Activate, Block, Residual, View, ZERO, each},
     parallel::Part,
     plan::Call,
     simd::{
@@ -25,9 +25,11 @@ pub(crate) fn conv2d(call: Call<'_>) {
     let activation = call.activation("ACTIVATION", bias, call.bias_len(blocks_out));
     let depth = call.define("DEPTH");
     let layer = Layer { size: Size::new(&params), activation, weight, bias, depth, first_offset: params.first_offset as usize };
+    let residual = call.residual(params.residual_offset, params.residual_stride);
     let (level, team) = (call.level, call.team);
     to.split(count, blocks_out, pixels, TILE).shared_by(team, params.width_out as usize).each(team, call.output, |part| {
-        with_band(|band| level.run(Run { layer: &layer, input: from.image(input, part.image), band, part }));
+        let residual = residual.map(|residual| residual.image(part.image));
+        with_band(|band| level.run(Run { layer: &layer, input: from.image(input, part.image), residual, band, part }));
     });
 }
 
@@ -79,6 +81,7 @@ impl Size {
 struct Run<'a> {
     layer: &'a Layer<'a>,
     input: &'a [Block],
+    residual: Option<Residual<'a>>,
     band: &'a mut Band,
     part: Part<'a, Block>,
 }
@@ -86,13 +89,14 @@ struct Run<'a> {
 impl Work for Run<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { layer, input, band, mut part } = self;
-        let Size { map, out: [_, width], blocks, .. } = layer.size;
+        let Self { layer, input, residual, band, mut part } = self;
+        let Size { map, out: [height, width], blocks, .. } = layer.size;
         let ([reach_y, reach_x], [stride_y, stride_x]) = (layer.size.reach(), map.stride);
         let (plane, rows) = (part.plane, part.first / width..(part.first + part.pixels) / width);
         let pixels_in = map.size[0] * map.size[1];
         let input = &input[layer.bias[layer.first_offset + plane / TILE][0] as usize * pixels_in..][..blocks * pixels_in];
-        let mut target = Target::new(part.quad(0..rows.len() * width), None, layer.activation, plane);
+        let residual = residual.map(|residual| residual.planes([plane, part.planes], height * width, part.first, part.pixels));
+        let mut target = Target::new(part.quad(0..rows.len() * width), residual, layer.activation, plane);
         for columns in Columns::all(width, reach_x, stride_x) {
             let fit = BAND / (columns.row * blocks);
             let most = if fit > reach_y { (fit - reach_y - 1) / stride_y + 1 } else { 1 };

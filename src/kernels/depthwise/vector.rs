@@ -5,13 +5,13 @@ use super::{
     twin::{Filters, Window},
 };
 use crate::{
-    block::{Activate, Block, View, ZERO, add, each, multiply_add},
+    block::{Activate, Block, Residual, View, ZERO, add, each, multiply_add},
     parallel::{Part, Split, Team},
     plan::Call,
     simd::{
         Level, Simd, Work,
         band::{BAND, Band, Columns, Map, with_band},
-        rows::{Bounds, Whole, filled, quad, quad_mut, rest, total},
+        rows::{Added, Bounds, Whole, filled, quad, quad_mut, rest, total},
     },
 };
 use std::ops::Range;
@@ -88,7 +88,7 @@ impl Filters<'_> {
     }
 
     /// The filter of an output block, over its map.
-    pub(crate) fn plane<'p>(&'p self, window: &'p Window, block: usize, input: &'p [Block], residual: Option<&'p [Block]>) -> Plane<'p> {
+    pub(crate) fn plane<'p>(&'p self, window: &'p Window, block: usize, input: &'p [Block], residual: Option<Residual<'p>>) -> Plane<'p> {
         let taps = window.kernel[0] * window.kernel[1];
         let weight = &self.weight[block * taps..][..taps];
         Plane { window, input, weight, bias: self.bias[block], activation: self.activation, block, residual }
@@ -128,7 +128,7 @@ pub(crate) struct Plane<'a> {
     activation: Activate<'a>,
     block: usize,
     /// Added to the whole output map.
-    residual: Option<&'a [Block]>,
+    residual: Option<Residual<'a>>,
 }
 
 impl Plane<'_> {
@@ -151,8 +151,9 @@ impl Plane<'_> {
                 let count = most.min(rows.end - y);
                 columns.lay_out(s, &map, self.input, y * stride_y, (count - 1) * stride_y + height, &mut band.0);
                 let out = &mut out[(y - rows.start) * width_out..][..count * width_out];
-                let residual = self.residual.map(|residual| &residual[y * width_out..][..count * width_out]);
-                let part = Strip { plane: self, columns: &columns, residual: residual.filter(|_| bounds.is_all()), bounds };
+                let residual = self.residual.filter(|_| bounds.is_all());
+                let residual = residual.map(|residual| Added::new(residual.range(y * width_out, count * width_out)));
+                let part = Strip { plane: self, columns: &columns, residual, bounds };
                 match (self.window.kernel, self.window.stride) {
                     ([3, 3], [1, 1]) => part.filter::<S, 3, 9, 1>(s, &band.0, out),
                     ([3, 3], [2, 2]) => part.filter::<S, 3, 9, 2>(s, &band.0, out),
@@ -164,7 +165,11 @@ impl Plane<'_> {
             }
         }
         if !bounds.is_all() {
-            self.activation.finish(out, self.block, self.residual.map(|residual| &residual[rows.start * width_out..]));
+            self.activation.finish(
+                out,
+                self.block,
+                self.residual.map(|residual| residual.range(rows.start * width_out, rows.len() * width_out)),
+            );
         }
     }
 
@@ -184,7 +189,7 @@ impl Plane<'_> {
                 let bounds = Bounds::new(self.activation.kind);
                 let residual = self.residual.filter(|_| bounds.is_all());
                 let sum = if bounds.is_all() { self.activation.of(sum, self.block) } else { sum };
-                out[(y - rows.start) * width_out + x] = residual.map_or(sum, |residual| add(sum, residual[y * width_out + x]));
+                out[(y - rows.start) * width_out + x] = residual.map_or(sum, |residual| residual.to(sum, y * width_out + x));
             }
         }
     }
@@ -195,7 +200,7 @@ struct Strip<'a> {
     plane: &'a Plane<'a>,
     columns: &'a Columns,
     /// Of the rows that are made of the band.
-    residual: Option<&'a [Block]>,
+    residual: Option<Added<'a>>,
     bounds: Bounds,
 }
 
@@ -246,7 +251,7 @@ impl Strip<'_> {
         let row = self.bounds.of(s, sum);
         if self.columns.count >= 4 {
             let row = match self.residual {
-                Some(residual) => s.add(row, s.load(quad(residual, at))),
+                Some(residual) => residual.to(s, row, at),
                 None => row,
             };
             s.store(row, quad_mut(out, at));
@@ -254,7 +259,7 @@ impl Strip<'_> {
             let blocks = s.blocks(row);
             for p in 0..self.columns.count {
                 out[at + p] = match self.residual {
-                    Some(residual) => add(blocks[p], residual[at + p]),
+                    Some(residual) => residual.to_block(blocks[p], at + p),
                     None => blocks[p],
                 };
             }

@@ -4,7 +4,7 @@ use super::{Cut, KERNEL, Part, Problem, Size, lower};
 use crate::{
     Result,
     graph::{Activation, Shape},
-    kernels::case::{ACTIVATION, Alone, CaseOption, Cases, GATE, Given, NO_BIAS, OUT, RESIDUAL, SUMS, layer_input},
+    kernels::case::{ACTIVATION, Alone, CaseOption, Cases, GATE, Given, NO_BIAS, OUT, RESIDUAL, RESIDUAL_ACTIVATION, SUMS, layer_input},
     plan::{emit::Owner, layout::Layout},
 };
 
@@ -23,6 +23,7 @@ pub const CASES: Cases = Cases {
         GATE,
         CaseOption::new("unbounded", "", "The gate may be more than 1"),
         RESIDUAL,
+        RESIDUAL_ACTIVATION,
         SUMS,
     ],
     tile: Some(|choice, tile| choice.ghost = [Some(tile); 3]),
@@ -64,6 +65,8 @@ pub const CASES: Cases = Cases {
         "2x66x9x10 --out 11 --gate",
         "1x5x15x62 --out 14 --activation relu",
         "2x13x9x11 --out 27 --ratio 3 --activation p_relu --residual",
+        "1x16x32x32 --out 16 --residual --residual-activation relu",
+        "2x13x9x11 --out 27 --ratio 3 --activation silu --residual --residual-activation relu6",
         "1x24x20x20 --out 21 --activation relu --cheap-activation p_relu",
         "1x10x7x7 --out 38 --kernel 5 --activation p_relu --cheap-activation identity --sums",
         "1x69x14x19 --out 9 --tile 64x2x2x2 --residual",
@@ -82,7 +85,7 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     }
     let (input, gate) = layer_input(given, alone, shape)?;
     let (to, layout) = (Shape { c: out, ..shape }, Layout::ghost(m, ratio - 1, out));
-    let residual = given.has("residual").then(|| alone.input_in("residual", to, &layout)).transpose()?;
+    let residual = alone.residual(given, to, &layout)?;
     let sums = given.has("sums");
     if sums && (residual.is_some() || ratio != 2) {
         return Err(alone.error("--sums is for modules of ratio 2 without a residual"));

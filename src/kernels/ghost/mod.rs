@@ -11,7 +11,7 @@ use crate::{
     graph::{Activated, Constant},
     plan::{
         Dispatch,
-        emit::{Emitter, Gate, Launch, Owner, Sums, TensorView},
+        emit::{Emitter, Gate, Launch, Owner, Residual, Sums, TensorView},
         layout::{Layout, PAD},
         pack::{self, padded},
     },
@@ -51,8 +51,8 @@ pub struct Problem<'a> {
     pub cheap: Part<'a>,
     /// Scales the input's channels.
     pub gate: Option<Gate>,
-    /// Added to the result; in the output's layout.
-    pub residual: Option<TensorView>,
+    /// Added to the result.
+    pub residual: Option<Residual>,
     /// Whether a squeeze-and-excite wants each channel's sum. Only modules with one ghost of each
     /// map and no residual can give it.
     pub sums: bool,
@@ -174,6 +174,7 @@ pub fn lower(problem: &Problem<'_>, Cut { tiles, tile }: Cut, emit: &mut Emitter
     let tiles_channel = (intrinsic.blocks() as u32).div_ceil(tile.blocks);
     let count = tiles.count[0] * tiles.count[1];
     let workgroups = (shape.n * count) as u32 * tiles_channel;
+    let [residual_offset, residual_stride] = Residual::place(problem.residual.as_ref());
     let params = Params {
         width: shape.w as u32,
         height: shape.h as u32,
@@ -189,20 +190,22 @@ pub fn lower(problem: &Problem<'_>, Cut { tiles, tile }: Cut, emit: &mut Emitter
         input_stride: input.place.stride,
         output_offset: output.place.offset,
         output_stride: output.place.stride,
-        residual_offset: problem.residual.as_ref().map_or(0, |view| view.place.offset),
-        residual_stride: problem.residual.as_ref().map_or(0, |view| view.place.stride),
+        residual_offset,
+        residual_stride,
         unscale: products.unscale(),
         cheap_offset: tiles_channel * padded(input.blocks()) as u32 * tile.blocks * 4,
         cheap_bias_offset: tiles_channel * tile.blocks * primary.activation.vectors(),
         ghost_groups: (cheap.weight.shape[0] / m) as u32,
     };
+    let [residual, residual_activation] = Residual::defines(problem.residual.as_ref());
     let defines = [
         ("D", d as i64),
         ("GATE", problem.gate.is_some().into()),
-        ("RESIDUAL", problem.residual.is_some().into()),
         ("SUMS", problem.sums.into()),
         ("ACTIVATION", primary.activation.define()),
         ("CHEAP_ACTIVATION", cheap.activation.define()),
+        residual,
+        residual_activation,
         ("F16", products.halves as i64),
         ("WG", tile.invocations.into()),
         ("PIXELS", tile.pixels.into()),
@@ -220,7 +223,7 @@ pub fn lower(problem: &Problem<'_>, Cut { tiles, tile }: Cut, emit: &mut Emitter
         .constant("weight", weights)
         .constant("bias", bias)
         .reads_if("gate", problem.gate.as_ref().map(|gate| &gate.view))
-        .reads_if("residual", problem.residual.as_ref())
+        .reads_if("residual", problem.residual.as_ref().map(|residual| &residual.view))
         .writes("output", output)
         .binds_if("sums", sums.map(|sums| sums.storage));
     emit.launch(launch);

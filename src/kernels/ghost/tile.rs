@@ -4,7 +4,7 @@
 //! filter's taps are there whole cache lines, and nothing asks where the map ends.
 
 use crate::{
-    block::{Block, ZERO, each},
+    block::{Block, Residual, ZERO, each},
     kernels::{
         depthwise::twin::Filters,
         pointwise::vector::{Layer, Maps},
@@ -51,7 +51,7 @@ pub(super) struct Tile<'a> {
     pub primary: usize,
     pub maps: Maps<'a>,
     /// Added to the module's result.
-    pub residual: Option<&'a [Block]>,
+    pub residual: Option<Residual<'a>>,
     pub room: &'a mut Room,
     pub part: Part<'a, Block>,
 }
@@ -68,10 +68,7 @@ impl Work for Tile<'_> {
             (row[0], row[pitch - 1]) = ([ZERO; TILE], [ZERO; TILE]);
         }
         let filter = Filter::new(cheap, part.plane, planes);
-        let of = |block: usize| -> Option<[&[Block]; 4]> {
-            let all = residual?;
-            Some(std::array::from_fn(|b| if b < planes { &all[(block + b) * pixels..][..pixels] } else { &all[..0] }))
-        };
+        let of = |block: usize| residual.map(|residual| residual.planes([block, planes], pixels, 0, pixels));
         let (plane, halves) = (part.plane, planes <= 2);
         let [intrinsic, ghosts] = part.quads();
         let mut intrinsic = Target::new(intrinsic, of(plane), layer.activation, plane);

@@ -18,14 +18,13 @@ pub(crate) fn ghost(call: Call<'_>) {
     let params: Params = call.params();
     let [tile, d] = ["BLOCKS", "D"].map(|name| call.define(name));
     let [input, weight, bias] = ["input", "weight", "bias"].map(|name| call.read(name));
-    let (gate, residual) = (call.maybe("gate"), call.maybe("residual"));
+    let (gate, residual) = (call.maybe("gate"), call.residual(params.residual_offset, params.residual_stride));
     let [width, height, blocks_in, primary] = [params.width, params.height, params.blocks_in, params.blocks_primary].map(|v| v as usize);
     let pixels = width * height;
     let tiles = (params.tiles_x * params.tiles_y) as usize;
     let count = params.workgroups as usize / (tiles * params.tiles_channel as usize);
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
-    let residual_at = View::new(params.residual_offset, params.residual_stride);
     let activation = call.activation("ACTIVATION", bias, call.bias_len(primary));
     let layer = Layer { blocks_in, tile, steps: call.steps(), weight, bias, activation };
     let (_, cheap_bias) = bias.split_at(params.cheap_bias_offset as usize);
@@ -66,9 +65,9 @@ pub(crate) fn ghost(call: Call<'_>) {
     }
     if let Some(residual) = residual {
         to.images(output, count, blocks_out * pixels).enumerate().for_each(|(n, image)| {
-            let residual = &residual_at.image(residual, n)[..image.len()];
-            let maps = image.par_chunks_mut(pixels).zip(residual.par_chunks(pixels));
-            maps.for_each(|(map, other)| map.iter_mut().zip(other).for_each(|(v, &r)| *v = add(*v, r)));
+            let residual = residual.image(n);
+            let maps = image.par_chunks_mut(pixels).enumerate();
+            maps.for_each(|(at, map)| residual.range(at * pixels, pixels).to_all(map));
         });
     }
 }

@@ -9,7 +9,7 @@ use super::{
     tile::{self, Tile, with_room},
 };
 use crate::{
-    block::{Block, View},
+    block::{Block, Residual, View},
     kernels::{
         depthwise::{
             twin::{Filters, Window},
@@ -36,14 +36,13 @@ pub(crate) fn ghost(call: Call<'_>) {
     let params: Params = call.params();
     let d = call.define("D");
     let [input, weight, bias] = ["input", "weight", "bias"].map(|name| call.read(name));
-    let (gate, residual) = (call.maybe("gate"), call.maybe("residual"));
+    let (gate, residual) = (call.maybe("gate"), call.residual(params.residual_offset, params.residual_stride));
     let [width, height, blocks_in, primary] = [params.width, params.height, params.blocks_in, params.blocks_primary].map(|v| v as usize);
     let (pixels, groups) = (width * height, params.ghost_groups as usize);
     let tiles = (params.tiles_x * params.tiles_y) as usize;
     let count = params.workgroups as usize / (tiles * params.tiles_channel as usize);
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
-    let residual_at = View::new(params.residual_offset, params.residual_stride);
     let (level, team) = (call.level, call.team);
     let (_, cheap_bias) = bias.split_at(params.cheap_bias_offset as usize);
     let module = Module {
@@ -75,7 +74,7 @@ pub(crate) fn ghost(call: Call<'_>) {
     };
     let image = |n: usize| Image {
         maps: Maps { input: from.image(input, n), pixels, gate: gate.map(|gate| &gate[n * blocks_in..][..blocks_in]) },
-        residual: residual.map(|residual| residual_at.image(residual, n)),
+        residual: residual.map(|residual| residual.image(n)),
     };
     let whole = Split { groups: 1 + groups, ..to.split(count, primary, pixels, TILE) };
     let intrinsic = Split { groups: 1, ..whole }.shared_by(team, TILE);
@@ -124,7 +123,7 @@ struct Module<'a> {
 /// What the module reads of one image.
 struct Image<'a> {
     maps: Maps<'a>,
-    residual: Option<&'a [Block]>,
+    residual: Option<Residual<'a>>,
 }
 
 /// Intrinsic maps of one part.
@@ -158,7 +157,7 @@ impl Work for Run<'_> {
         let Self { module, image, intrinsic, band, mut part } = self;
         let Module { layer, cheap, window, primary, groups } = module;
         let [width, height, pixels] = [window.width_out, window.height_out, part.pixels];
-        let residual = |block: usize| image.residual.map(|residual| &residual[block * pixels..][..pixels]);
+        let residual = |block: usize| image.residual.map(|residual| residual.range(block * pixels, pixels));
         let rows = if intrinsic { (ROOM / (part.planes * width)).max(1) } else { height };
         let (mut made, mut done) = (0, 0);
         while done < height {

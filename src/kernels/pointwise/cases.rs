@@ -4,7 +4,7 @@ use super::{KERNEL, Problem, lower};
 use crate::{
     Result,
     graph::{Activation, Shape},
-    kernels::case::{ACTIVATION, Alone, CaseOption, Cases, GATE, Given, NO_BIAS, OUT, RESIDUAL, layer_input},
+    kernels::case::{ACTIVATION, Alone, CaseOption, Cases, GATE, Given, NO_BIAS, OUT, RESIDUAL, RESIDUAL_ACTIVATION, layer_input},
     plan::{emit::Owner, layout::Layout},
 };
 
@@ -20,6 +20,7 @@ pub const CASES: Cases = Cases {
         GATE,
         CaseOption::new("unbounded", "", "The gate may be more than 1"),
         RESIDUAL,
+        RESIDUAL_ACTIVATION,
         CaseOption::new("mean", "", "Only the mean of each map is written"),
         CaseOption::new("out-parts", "AxB..", "As --parts, of the output"),
     ],
@@ -45,6 +46,8 @@ pub const CASES: Cases = Cases {
         "2x10x6x7 --out 21 --parts 3x3x4 --inside 2 --gate --residual --activation relu6",
         "2x63x5x7 --out 66 --activation sigmoid",
         "1x66x9x10 --out 66 --activation hard_sigmoid --residual",
+        "1x64x28x28 --out 256 --residual --residual-activation relu",
+        "2x13x9x7 --out 70 --activation hard_swish --residual --residual-activation relu6",
         "1x69x14x19 --out 9 --tile 64x2x2x2",
         "1x69x14x19 --out 9 --tile 32x4x1x1 --gate",
         "1x69x14x19 --out 9 --tile 8x1x4x4 --mean",
@@ -66,11 +69,10 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
         true => given.layout_of("out-parts", out)?,
         false => Layout::plain(out),
     };
-    let residual = match given.has("residual") {
-        true if mean => return Err(alone.error("--residual and --mean do not go together")),
-        true => Some(alone.input_in("residual", to, &layout)?),
-        false => None,
-    };
+    let residual = alone.residual(given, to, &layout)?;
+    if mean && residual.is_some() {
+        return Err(alone.error("--residual and --mean do not go together"));
+    }
     let output = alone.output_in("output", to, &layout)?;
     let weight = alone.weight(&[out, shape.c, 1, 1])?;
     let bias = alone.bias(given, out);

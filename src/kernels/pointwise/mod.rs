@@ -9,7 +9,7 @@ use crate::{
     graph::{Activated, Constant},
     plan::{
         Dispatch,
-        emit::{Emitter, Gate, Launch, Owner, TensorView},
+        emit::{Emitter, Gate, Launch, Owner, Residual, TensorView},
         pack,
     },
 };
@@ -21,7 +21,7 @@ params! {
 
 kernel!("pointwise", writes ["output"], twin twin::pointwise, vector vector::pointwise);
 
-/// A 1x1 convolution: `activate(weight * (input * gate) + bias) + residual`, or the mean of that
+/// A 1x1 convolution: `activate(weight * (input * gate) + bias) + residual`, activated, or the mean
 /// over each map.
 #[derive(Clone)]
 pub struct Problem<'a> {
@@ -39,8 +39,8 @@ pub struct Problem<'a> {
     pub activation: Activated<'a>,
     /// Scales the input's channels.
     pub gate: Option<Gate>,
-    /// Added to the activated result; in the output's layout.
-    pub residual: Option<TensorView>,
+    /// Added to the activated result.
+    pub residual: Option<Residual>,
     /// Only the mean of each map is written.
     pub mean: bool,
     /// `[n, c_out, h, w]`, or `[n, c_out, 1, 1]` of means.
@@ -66,6 +66,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let tiles_pixel = (pixels as u32).div_ceil(tile.invocations * tile.pixels);
     let tiles_channel = (blocks_out as u32).div_ceil(tile.blocks);
     let workgroups = shape.n as u32 * tiles_channel * if problem.mean { 1 } else { tiles_pixel };
+    let [residual_offset, residual_stride] = Residual::place(problem.residual.as_ref());
     let params = Params {
         pixels: pixels as u32,
         blocks_in: blocks_in as u32,
@@ -77,20 +78,22 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         input_stride: input.place.stride,
         output_offset: output.place.offset,
         output_stride: output.place.stride,
-        residual_offset: problem.residual.as_ref().map_or(0, |view| view.place.offset),
-        residual_stride: problem.residual.as_ref().map_or(0, |view| view.place.stride),
+        residual_offset,
+        residual_stride,
         unscale: products.unscale(),
     };
+    let [residual, residual_activation] = Residual::defines(problem.residual.as_ref());
     let defines = [
         ("WG", tile.invocations.into()),
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
         ("UNROLL", tile.unroll.into()),
         ("GATE", problem.gate.is_some().into()),
-        ("RESIDUAL", problem.residual.is_some().into()),
         ("POOL", problem.mean.into()),
         ("SUMS_PER_LANE", if problem.mean { tile.blocks.into() } else { 0 }),
         ("ACTIVATION", problem.activation.define()),
+        residual,
+        residual_activation,
         ("F16", products.halves as i64),
     ];
     let launch = Launch::new(&problem.name, Dispatch::new(KERNEL, &defines, &params, workgroups).with_rows(tiling.rows))
@@ -99,7 +102,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         .constant("weight", weights)
         .constant("bias", bias)
         .reads_if("gate", problem.gate.as_ref().map(|gate| &gate.view))
-        .reads_if("residual", problem.residual.as_ref())
+        .reads_if("residual", problem.residual.as_ref().map(|residual| &residual.view))
         .writes("output", output);
     emit.launch(launch);
 }

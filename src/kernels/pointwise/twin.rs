@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Activate, Block, PIXELS, Steps, View, ZERO, add, each, for_each_run, matrices, multiply, scale},
+    block::{Activate, Block, PIXELS, Residual, Steps, View, ZERO, add, each, for_each_run, matrices, multiply, scale},
     parallel::*,
     plan::{Call, pack::padded},
 };
@@ -11,13 +11,12 @@ pub(crate) fn pointwise(call: Call<'_>) {
     let params: Params = call.params();
     let mean = call.define("POOL") != 0;
     let [input, weight, bias] = ["input", "weight", "bias"].map(|name| call.read(name));
-    let (gate, residual) = (call.maybe("gate"), call.maybe("residual"));
+    let (gate, residual) = (call.maybe("gate"), call.residual(params.residual_offset, params.residual_stride));
     let [pixels, blocks_in, blocks_out] = [params.pixels, params.blocks_in, params.blocks_out].map(|v| v as usize);
     let tiles = params.tiles_channel * if mean { 1 } else { params.tiles_pixel };
     let count = (params.workgroups / tiles) as usize;
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
-    let residual_at = View::new(params.residual_offset, params.residual_stride);
     let activation = call.activation("ACTIVATION", bias, call.bias_len(blocks_out));
     let layer = Layer { blocks_in, tile: call.define("BLOCKS"), steps: call.steps(), weight, bias, activation };
     to.images(call.output, count, blocks_out * if mean { 1 } else { pixels }).enumerate().for_each(|(n, image)| {
@@ -26,7 +25,7 @@ pub(crate) fn pointwise(call: Call<'_>) {
         if mean {
             layer.means(&maps, image);
         } else {
-            layer.run(&maps, residual.map(|residual| residual_at.image(residual, n)), image);
+            layer.run(&maps, residual.map(|residual| residual.image(n)), image);
         }
     });
 }
@@ -50,7 +49,7 @@ pub(crate) struct Maps<'a> {
 
 impl Layer<'_> {
     /// The whole convolution of one image.
-    pub(crate) fn run(&self, maps: &Maps, residual: Option<&[Block]>, image: &mut [Block]) {
+    pub(crate) fn run(&self, maps: &Maps, residual: Option<Residual>, image: &mut [Block]) {
         for_each_run(image, maps.pixels, self.tile, |block, first, planes| match planes {
             [one] => self.planes::<1>(maps, residual, block, first, [one]),
             [one, two] => self.planes::<2>(maps, residual, block, first, [one, two]),
@@ -59,12 +58,12 @@ impl Layer<'_> {
     }
 
     /// A run of pixels of `B` output blocks.
-    fn planes<const B: usize>(&self, maps: &Maps, residual: Option<&[Block]>, block: usize, first: usize, planes: [&mut [Block]; B]) {
+    fn planes<const B: usize>(&self, maps: &Maps, residual: Option<Residual>, block: usize, first: usize, planes: [&mut [Block]; B]) {
         let count = planes[0].len();
         let mut write = |p: usize, sums: [Block; B]| {
             for b in 0..B {
                 let value = self.activation.of(sums[b], block + b);
-                planes[b][p] = residual.map_or(value, |residual| add(value, residual[(block + b) * maps.pixels + first + p]));
+                planes[b][p] = residual.map_or(value, |residual| residual.to(value, (block + b) * maps.pixels + first + p));
             }
         };
         let whole = count / PIXELS * PIXELS;

@@ -2,7 +2,7 @@
 
 use super::Params;
 use crate::{
-    block::{Activate, Block, View, ZERO, each},
+    block::{Activate, Block, Residual, View, ZERO, each},
     parallel::Part,
     plan::{Call, pack::padded},
     simd::{
@@ -19,12 +19,11 @@ pub(crate) fn pointwise(call: Call<'_>) {
     let params: Params = call.params();
     let mean = call.define("POOL") != 0;
     let [input, weight, bias] = ["input", "weight", "bias"].map(|name| call.read(name));
-    let (gate, residual) = (call.maybe("gate"), call.maybe("residual"));
+    let (gate, residual) = (call.maybe("gate"), call.residual(params.residual_offset, params.residual_stride));
     let [pixels, blocks_in, blocks_out] = [params.pixels, params.blocks_in, params.blocks_out].map(|v| v as usize);
     let tiles = params.tiles_channel * if mean { 1 } else { params.tiles_pixel };
     let count = (params.workgroups / tiles) as usize;
     let from = View::new(params.input_offset, params.input_stride);
-    let residual_at = View::new(params.residual_offset, params.residual_stride);
     let (activation, tiles) = (call.activation("ACTIVATION", bias, call.bias_len(blocks_out)), blocks_out.div_ceil(TILE));
     let layer = Layer { blocks_in, weight, bias, activation, tiles, stride: call.team.threads() };
     let (level, team) = (call.level, call.team);
@@ -34,7 +33,7 @@ pub(crate) fn pointwise(call: Call<'_>) {
     split.each(team, call.output, |part| {
         let n = part.image;
         let maps = Maps { input: from.image(input, n), pixels, gate: gate.map(|gate| &gate[n * blocks_in..][..blocks_in]) };
-        let residual = residual.map(|residual| residual_at.image(residual, n));
+        let residual = residual.map(|residual| residual.image(n));
         level.run(Run { layer: &layer, maps, residual, mean, part });
     });
 }
@@ -43,7 +42,7 @@ pub(crate) fn pointwise(call: Call<'_>) {
 pub(crate) struct Run<'a> {
     pub layer: &'a Layer<'a>,
     pub maps: Maps<'a>,
-    pub residual: Option<&'a [Block]>,
+    pub residual: Option<Residual<'a>>,
     pub mean: bool,
     pub part: Part<'a, Block>,
 }
@@ -85,11 +84,10 @@ pub(crate) struct Maps<'a> {
 impl Layer<'_> {
     /// Some of a part's pixels.
     #[inline(always)]
-    pub(crate) fn tile<S: Simd>(&self, s: S, maps: &Maps, residual: Option<&[Block]>, part: &mut Part<'_, Block>, pixels: Range<usize>) {
+    pub(crate) fn tile<S: Simd>(&self, s: S, maps: &Maps, residual: Option<Residual>, part: &mut Part<'_, Block>, pixels: Range<usize>) {
         let (block, first, planes) = (part.plane, part.first + pixels.start, part.planes);
         let count = pixels.len();
-        let residual = residual
-            .map(|all| std::array::from_fn(|b| if b < planes { &all[(block + b) * maps.pixels + first..][..count] } else { &all[..0] }));
+        let residual = residual.map(|residual| residual.planes([block, planes], maps.pixels, first, count));
         let mut target = Target::new(part.quad(pixels), residual, self.activation, block);
         for tiles in tiles::<S>(count) {
             let target = &mut target;
