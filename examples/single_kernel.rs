@@ -6,7 +6,11 @@ use ghostnet::{
     graph::{Activation, Constant, Shape},
     kernels::{case::Case, ghost, pointwise},
     median,
-    plan::{Form, PlanOptions, Precision, emit::Owner, layout::Layout},
+    plan::{
+        Form, PlanOptions, Precision,
+        emit::{Owner, Residual},
+        layout::Layout,
+    },
 };
 use std::sync::Arc;
 
@@ -35,7 +39,7 @@ fn convolution(options: &PlanOptions) -> Result<Case> {
             bias: Some(&bias),
             activation: Activation::Relu.into(),
             gate: None,
-            residual: Some(alone.input("residual", OUTPUT)?),
+            residual: Some(Residual { view: alone.input("residual", OUTPUT)?, activation: Activation::Identity }),
             mean: false,
             output: alone.output("output", OUTPUT)?,
         };

@@ -225,12 +225,31 @@ fn a_strided_or_dilated_cheap_operation_stays() {
 }
 
 #[test]
-fn a_concatenation_in_the_other_order_stays() {
+fn a_ghost_module_with_its_ghosts_first_fuses() {
+    // With what follows a module: a convolution that reads its channels, a gate, a sum.
+    for (groups, cut) in [(1, None), (2, None), (1, Some(10))] {
+        let (mut net, input) = Net::new(6);
+        let primary = net.pointwise(input, 6);
+        let cheap = net.conv(primary, 6 * groups, [3, 3], 6, |conv| conv.pad(1));
+        let mut both = net.add(Op::Concat, &[cheap, primary]);
+        if let Some(len) = cut {
+            both = net.add(Op::Slice { start: 0, len }, &[both]);
+        }
+        let gated = net.squeeze_excite(both, 3);
+        let y = net.pointwise(gated, 6);
+        let y = net.add(Op::Add, &[y, input]);
+        net.output(both);
+        net.output(y);
+        check("fuse_ghost", 1, net, SHAPE);
+    }
     let (mut net, _) = Net::new(6);
     let [primary, cheap] = halves(&mut net, |conv| conv);
     let both = net.add(Op::Concat, &[cheap, primary]);
+    let other = net.pointwise(both, 12);
+    let both = net.add(Op::Add, &[both, other]);
+    let both = net.activate(both, Activation::Relu);
     net.output(both);
-    check("fuse_ghost", 0, net, SHAPE);
+    check("fuse_residual", 2, net, SHAPE);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::{
     plan::{
         Precision,
         emit::{Gate, Owner, Residual, TensorView},
-        layout::{self, Layout, PAD},
+        layout::{self, Layout},
     },
 };
 
@@ -150,8 +150,7 @@ impl Compiler<'_> {
         // intrinsic maps before the residual is added.
         let to = if ghost.residual.is_some() { self.new_tensor(shape, layout.clone()) } else { self.output(id) };
         let intrinsic = to.part(0, m, Layout::plain(m));
-        let ghosts = layout.lanes()[intrinsic.layout.lanes().len()..].iter().map(|&c| if c == PAD { PAD } else { c - m as u32 });
-        let ghosts = to.part(intrinsic.blocks(), cheap.shape[0], Layout::from_parts([ghosts.collect()]));
+        let ghosts = to.part(intrinsic.blocks(), cheap.shape[0], Layout::from_parts([layout.ghosts(m)]));
         let input = self.input(id, 0);
         let Extra { gate, .. } = self.extra(id, ghost.gate, None);
         let problem = pointwise::Problem {

@@ -176,6 +176,8 @@ pub struct Ghost {
     pub cheap_activation: Activation,
     /// Channels that are kept of the `m * s`.
     pub c_out: usize,
+    /// The ghosts are the first channels and the intrinsic maps the last. All are kept then.
+    pub ghosts_first: bool,
     /// The second input scales the first's channels.
     pub gate: bool,
     /// The last input is added to the result, and this applied to the sum.

@@ -71,6 +71,22 @@ impl Layout {
         Self::from_parts(parts)
     }
 
+    /// A ghost module's whose channels are the ghosts and then the intrinsic maps: in memory these
+    /// come first all the same.
+    pub fn ghosts_first(m: usize, groups: usize) -> Self {
+        let [m, ghosts] = [m as u32, (m * groups) as u32];
+        let lanes = Self::ghost(m as usize, groups, (m + ghosts) as usize);
+        let number = |c: u32| if c < m { c + ghosts } else { c - m };
+        Self { lanes: lanes.lanes().iter().map(|&c| if c == PAD { PAD } else { number(c) }).collect() }
+    }
+
+    /// In a ghost module's layout with `m` intrinsic maps, the lanes of its ghosts, numbered by
+    /// themselves.
+    pub(crate) fn ghosts(&self, m: usize) -> Vec<u32> {
+        let before = if self.lanes[0] == 0 { m as u32 } else { 0 };
+        self.lanes[m.next_multiple_of(4)..].iter().map(|&c| if c == PAD { PAD } else { c - before }).collect()
+    }
+
     /// A depthwise convolution's with `multiplier` output channels for each input channel: copies
     /// of the input's lanes.
     pub fn multiplied(&self, multiplier: usize) -> Self {
@@ -182,7 +198,8 @@ fn resolve(graph: &Graph, id: NodeId, wants: &[Option<NodeId>], done: &mut [Opti
         Op::Slice { start, len } => of(node.inputs[0]).slice(*start, *len).map_or(plain, |(_, layout)| layout),
         Op::Ghost(ghost) => {
             let m = graph.constant(ghost.primary).shape[0];
-            Layout::ghost(m, graph.constant(ghost.cheap).shape[0] / m, ghost.c_out)
+            let groups = graph.constant(ghost.cheap).shape[0] / m;
+            if ghost.ghosts_first { Layout::ghosts_first(m, groups) } else { Layout::ghost(m, groups, ghost.c_out) }
         }
         _ => match wants[id.0] {
             Some(other) if graph.channels(other) == graph.channels(id) => of(other),
@@ -202,6 +219,10 @@ mod tests {
     fn ghost_parts_are_padded_and_cut() {
         // ratio 3, m = 3, 8 of 9 channels: channel 3 + i * 2 + r is ghost r of map i.
         assert_eq!(Layout::ghost(3, 2, 8).lanes(), [0, 1, 2, PAD, 3, 5, 7, PAD, 4, 6, PAD, PAD]);
+        assert_eq!(Layout::ghosts_first(3, 2).lanes(), [6, 7, 8, PAD, 0, 2, 4, PAD, 1, 3, 5, PAD]);
+        for layout in [Layout::ghost(3, 2, 9), Layout::ghosts_first(3, 2)] {
+            assert_eq!(layout.ghosts(3), [0, 2, 4, PAD, 1, 3, 5, PAD]);
+        }
     }
 
     #[test]

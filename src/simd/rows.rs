@@ -370,13 +370,13 @@ impl<'a> Added<'a> {
 
     /// A row's sum with the four blocks from `at` on.
     #[inline(always)]
-    pub(crate) fn to<S: Simd>(&self, s: S, row: S::Row, at: usize) -> S::Row {
+    pub(crate) fn to<S: Simd>(self, s: S, row: S::Row, at: usize) -> S::Row {
         self.bounds.of(s, s.add(row, s.load(quad(self.residual.blocks, at))))
     }
 
     /// A block's sum with that at `at`.
     #[inline(always)]
-    pub(crate) fn to_block(&self, block: Block, at: usize) -> Block {
+    pub(crate) fn to_block(self, block: Block, at: usize) -> Block {
         self.residual.to(block, at)
     }
 }

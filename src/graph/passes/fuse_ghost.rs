@@ -1,5 +1,5 @@
-//! A concatenation of a 1x1 convolution and a depthwise convolution of it, or the first channels of
-//! one, is a ghost module.
+//! A concatenation of a 1x1 convolution and a depthwise convolution of it, in either order, or the
+//! first channels of one, is a ghost module.
 
 use super::{each, parent_name};
 use crate::graph::{Ghost, Graph, NodeId, Op};
@@ -9,7 +9,11 @@ pub(super) fn run(graph: &mut Graph) -> usize {
         if graph.node(id).op != Op::Concat {
             return false;
         }
-        let Some((name, ghost, input)) = ghost_module(graph, id, uses) else { return false };
+        let &[first, second] = &graph.node(id).inputs[..] else { return false };
+        let orders = [([first, second], false), ([second, first], true)];
+        let Some((name, ghost, input)) = orders.into_iter().find_map(|(maps, swapped)| ghost_module(graph, maps, swapped, uses)) else {
+            return false;
+        };
         graph.replace(id, name, Op::Ghost(ghost), vec![input]);
         true
     });
@@ -20,7 +24,7 @@ pub(super) fn run(graph: &mut Graph) -> usize {
         let source_id = node.inputs[0];
         let source = graph.node(source_id).clone();
         match source.op {
-            Op::Ghost(ghost) if uses[source_id.0] == 1 && len >= graph.constant(ghost.primary).shape[0] => {
+            Op::Ghost(ghost) if !ghost.ghosts_first && uses[source_id.0] == 1 && len >= graph.constant(ghost.primary).shape[0] => {
                 graph.replace(id, source.name, Op::Ghost(Ghost { c_out: len, ..ghost }), source.inputs);
                 true
             }
@@ -30,8 +34,7 @@ pub(super) fn run(graph: &mut Graph) -> usize {
     modules
 }
 
-fn ghost_module(graph: &Graph, concat: NodeId, uses: &[usize]) -> Option<(String, Ghost, NodeId)> {
-    let &[primary_id, cheap_id] = &graph.node(concat).inputs[..] else { return None };
+fn ghost_module(graph: &Graph, [primary_id, cheap_id]: [NodeId; 2], ghosts_first: bool, uses: &[usize]) -> Option<(String, Ghost, NodeId)> {
     let (primary_node, cheap_node) = (graph.node(primary_id), graph.node(cheap_id));
     let (Op::Conv(primary), Op::Conv(cheap)) = (&primary_node.op, &cheap_node.op) else { return None };
     let kernel = &graph.constant(cheap.weight).shape[2..];
@@ -58,7 +61,8 @@ fn ghost_module(graph: &Graph, concat: NodeId, uses: &[usize]) -> Option<(String
         cheap: cheap.weight,
         cheap_bias: cheap.bias,
         cheap_activation: cheap.activation,
-        c_out: graph.channels(concat),
+        c_out: graph.channels(primary_id) + graph.channels(cheap_id),
+        ghosts_first,
         gate: false,
         residual: None,
     };

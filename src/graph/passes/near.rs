@@ -67,9 +67,9 @@ impl Look<'_> {
             let conv = self.conv(cheap)?;
             (conv.is_depthwise(&self.graph.constants) && self.input(cheap, 0) == primary).then_some(conv)
         };
-        let Some(cheap) = derived(second, first) else {
-            derived(first, second)?;
-            return Some("the ghosts come before the intrinsic maps".into());
+        let (cheap, [first, second]) = match derived(second, first) {
+            Some(cheap) => (cheap, [first, second]),
+            None => (derived(first, second)?, [second, first]),
         };
         let [kh, kw] = self.kernel(cheap);
         let Some(primary) = self.conv(first) else {

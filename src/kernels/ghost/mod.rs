@@ -12,7 +12,7 @@ use crate::{
     plan::{
         Dispatch,
         emit::{Emitter, Gate, Launch, Owner, Residual, Sums, TensorView},
-        layout::{Layout, PAD},
+        layout::Layout,
         pack::{self, padded},
     },
 };
@@ -157,9 +157,7 @@ pub fn lower(problem: &Problem<'_>, Cut { tiles, tile }: Cut, emit: &mut Emitter
     let tiling = emit.tiling(tile.blocks);
     let blocks = tiling.blocks;
     let products = emit.products(&primary.weight.data, problem.gate.as_ref());
-    // The cheap operation's own channels are numbered from 0.
-    let ghosts: Vec<u32> =
-        output.layout.lanes()[intrinsic.lanes().len()..].iter().map(|&c| if c == PAD { PAD } else { c - m as u32 }).collect();
+    let ghosts = output.layout.ghosts(m);
     let weights = emit.weights(problem.owner, KERNEL, products.variant(tiling), &|| {
         let mut weights = pack::tiled_matrix(&products.scaled(&primary.weight.data), &input.layout, &intrinsic, tiling, shape.c);
         weights.extend(pack::depthwise(&cheap.weight.data, &ghosts, d * d));
