@@ -551,7 +551,7 @@ fn inspect_lists_the_plan_and_dumps_its_shaders() {
     let dir = Dir::new("inspect");
     let shaders = dir.path("a/b");
     let plan = value(&["inspect", "ghostnet_050", "--json", "--batch", "2", "--size", "64x96", "--dump-shaders", &shaders]);
-    let numbers = ["params", "macs", "dispatches", "pipelines", "weight_bytes", "activation_bytes"].map(|name| (name, Is::Whole));
+    let numbers = ["params", "macs", "dispatches", "unfused", "pipelines", "weight_bytes", "activation_bytes"].map(|name| (name, Is::Whole));
     let lists = ["steps", "inputs", "outputs", "fused", "nearly"].map(|name| (name, Is::Array));
     check(&plan, &[&numbers[..], &lists, &[("model", Is::Text), ("card", Is::Object)]].concat());
     assert_eq!(plan["inputs"], json!([{ "name": "input", "type": "f32", "sides": ["n", "c", "h", "w"] }]));
@@ -560,6 +560,7 @@ fn inspect_lists_the_plan_and_dumps_its_shaders() {
     assert_eq!(plan["nearly"], json!([]));
     let steps = list(&plan["steps"]);
     assert_eq!(plan["dispatches"], steps.len());
+    assert!(plan["unfused"].as_u64() > plan["dispatches"].as_u64(), "{plan}");
     let mut files: Vec<&str> = Vec::new();
     for step in steps {
         let texts = ["name", "kernel", "shader", "entry"].map(|name| (name, Is::Text));

@@ -23,7 +23,7 @@ use std::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Opens no device, unless --adapter names one. With --json:
-  {\"model\", \"params\", \"macs\", \"dispatches\", \"pipelines\", \"weight_bytes\", \"activation_bytes\",
+  {\"model\", \"params\", \"macs\", \"dispatches\", \"unfused\", \"pipelines\", \"weight_bytes\", \"activation_bytes\",
    \"steps\": [{\"name\", \"kernel\", \"shader\", \"entry\", \"overrides\", \"workgroups\", \"macs\", \"read_bytes\", \"write_bytes\"}],
    \"inputs\", \"outputs\": [{\"name\", \"type\", \"sides\"}], \"card\", \"fused\": [{\"pass\", \"matches\"}], \"nearly\": [{\"node\", \"pass\", \"why\"}]}
 
@@ -77,19 +77,21 @@ impl Args {
         };
         let mut graph = chosen.network.graph().clone();
         let mut fused = passes::run(&mut graph, passes::REQUIRED);
+        let unfused = graph.clone();
         fused.extend(passes::run(&mut graph, passes::FUSING));
         fused.retain(|(_, matches)| *matches > 0);
         let near = passes::near(&graph);
         let options = PlanOptions { form: Form::Tensors, precision: self.device.precision(), choice, normalise: [[0.0; 3]; 2] };
         let inputs = chosen.network.shapes(self.batch, [h, w]);
         let plan = Plan::new(&graph, &inputs, &options, &mut ConstantCache::new())?;
+        let unfused = Plan::new(&unfused, &inputs, &options, &mut ConstantCache::new())?.steps.len();
         if let Some(directory) = &self.dump_shaders {
             dump(&plan, directory)?;
         }
         let params = chosen.network.graph().params();
         if self.json {
             return print_json(&json!({
-                "model": chosen.name, "params": params, "macs": plan.macs(), "dispatches": plan.steps.len(),
+                "model": chosen.name, "params": params, "macs": plan.macs(), "dispatches": plan.steps.len(), "unfused": unfused,
                 "pipelines": plan.pipelines(), "weight_bytes": plan.weight_bytes(), "activation_bytes": plan.activation_bytes(),
                 "steps": steps(&plan),
                 "inputs": ends(chosen.network.graph().inputs().iter().map(|input| (&input.name, &input.tensor))),
@@ -100,7 +102,7 @@ impl Args {
             }));
         }
         let title = format!("{}, batch {}, {h} x {w}", chosen.title(), self.batch);
-        print(&format!("{}\n{}\n", bold(&title), totals(&plan, params)))?;
+        print(&format!("{}\n{}\n", bold(&title), totals(&plan, unfused, params)))?;
         print(&about(&chosen.network, &fused, &near))?;
         print(&listing(&plan))
     }
@@ -156,9 +158,9 @@ fn about(network: &Network, fused: &[(&str, usize)], near: &[Near]) -> String {
     lines.iter().map(|line| one_line(line)).collect::<Vec<_>>().join("\n") + "\n"
 }
 
-fn totals(plan: &Plan, params: u64) -> String {
+fn totals(plan: &Plan, unfused: usize, params: u64) -> String {
     format!(
-        "{} parameters, {} multiply-adds; {} dispatches of {} pipelines; weights {}, activations {}",
+        "{} parameters, {} multiply-adds; {} dispatches ({unfused} before fusion) of {} pipelines; weights {}, activations {}",
         count(params),
         macs(plan.macs()),
         plan.steps.len(),
