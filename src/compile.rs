@@ -125,11 +125,14 @@ impl<'a> Compiler<'a> {
             Op::GlobalPool => self.pool(id, None),
             Op::Resample(resample) => self.resample(id, *resample, false),
             Op::ResampleProduct(resample) => self.resample(id, *resample, true),
-            Op::Rearrange(rearrange) => self.rearrange(id, rearrange),
+            Op::Rearrange(rearrange) => match rearrange.channels() {
+                Some(channels) => self.select(id, &channels),
+                None => self.rearrange(id, rearrange),
+            },
             Op::Softmax => self.softmax(id),
             Op::TopK(top_k) => self.top_k(id, *top_k),
             Op::Concat => self.concat(id),
-            Op::Slice { start, len } => self.slice(id, *start, *len),
+            op @ Op::Slice { .. } => self.select(id, &op.selection().expect("a slice is some channels")),
         }
     }
 
@@ -338,18 +341,18 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// A range of the input's blocks where the slice falls on such, else a copy.
-    fn slice(&mut self, id: NodeId, start: usize, len: usize) {
+    /// Some of the input's channels: a range of its blocks where they fall on such, else a copy.
+    fn select(&mut self, id: NodeId, channels: &[u32]) {
         let input = self.input(id, 0);
         let (from, layout) = (self.view(input), self.layouts[id.0].clone());
-        if let Some((block, of_slice)) = from.layout.slice(start, len)
+        if let Some((block, of_slice)) = from.layout.select(channels)
             && of_slice == layout
         {
-            self.views[id.0] = Some(from.part(block, len, layout));
+            self.views[id.0] = Some(from.part(block, channels.len(), layout));
             return;
         }
         let lane_of = from.layout.lane_of(from.shape.c);
-        let lanes = layout.lanes().iter().map(|&c| if c == PAD { PAD } else { lane_of[start + c as usize] }).collect();
+        let lanes = layout.lanes().iter().map(|&c| if c == PAD { PAD } else { lane_of[channels[c as usize] as usize] }).collect();
         let to = self.output(id);
         self.copy(input, lanes, to);
     }

@@ -551,7 +551,8 @@ fn inspect_lists_the_plan_and_dumps_its_shaders() {
     let dir = Dir::new("inspect");
     let shaders = dir.path("a/b");
     let plan = value(&["inspect", "ghostnet_050", "--json", "--batch", "2", "--size", "64x96", "--dump-shaders", &shaders]);
-    let numbers = ["params", "macs", "dispatches", "unfused", "pipelines", "weight_bytes", "activation_bytes"].map(|name| (name, Is::Whole));
+    let numbers =
+        ["params", "macs", "dispatches", "unfused", "pipelines", "weight_bytes", "activation_bytes"].map(|name| (name, Is::Whole));
     let lists = ["steps", "inputs", "outputs", "fused", "nearly"].map(|name| (name, Is::Array));
     check(&plan, &[&numbers[..], &lists, &[("model", Is::Text), ("card", Is::Object)]].concat());
     assert_eq!(plan["inputs"], json!([{ "name": "input", "type": "f32", "sides": ["n", "c", "h", "w"] }]));

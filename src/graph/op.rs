@@ -346,6 +346,16 @@ fn same_size(inputs: &[Shape]) -> Result<[usize; 2], String> {
 }
 
 impl Op {
+    /// The input's channel that each output channel is, where the operation takes whole maps as they
+    /// are, none of them twice.
+    pub(crate) fn selection(&self) -> Option<Vec<u32>> {
+        match self {
+            Op::Slice { start, len } => Some((*start as u32..(start + len) as u32).collect()),
+            Op::Rearrange(rearrange) => rearrange.channels(),
+            _ => None,
+        }
+    }
+
     /// The operation's name in listings.
     pub fn name(&self) -> &'static str {
         match self {

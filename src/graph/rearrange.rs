@@ -37,6 +37,32 @@ pub struct Rearrange {
 const MOST_AXES: usize = 6;
 
 impl Rearrange {
+    /// The input's channel that each output channel is, where whole maps are taken as they are, none
+    /// of them twice: a shuffle of channels, or some of them.
+    pub(crate) fn channels(&self) -> Option<Vec<u32>> {
+        if self.of[1..] != self.to[1..] || self.start[1] != 0 {
+            return None;
+        }
+        let of_pixels = self.axes.iter().rev().take_while(|axis| axis.channels == 0 && axis.pixels != 0).count();
+        let (channels, pixels) = self.axes.split_at(self.axes.len() - of_pixels);
+        let mut step = 1;
+        for axis in pixels.iter().rev() {
+            if axis.pixels != step {
+                return None;
+            }
+            step *= axis.len as isize;
+        }
+        if step != (self.of[1] * self.of[2]) as isize || channels.iter().any(|axis| axis.pixels != 0) {
+            return None;
+        }
+        let mut all = vec![self.start[0] as isize];
+        for axis in channels {
+            all = all.iter().flat_map(|&first| (0..axis.len as isize).map(move |at| first + at * axis.channels)).collect();
+        }
+        let mut taken = vec![false; self.of[0]];
+        all.into_iter().map(|channel| (!std::mem::replace(&mut taken[channel as usize], true)).then_some(channel as u32)).collect()
+    }
+
     /// What is wrong with it for an input of `channels` channels.
     pub(super) fn check(&self, channels: usize) -> Result<(), String> {
         let [c, h, w] = self.of;
@@ -91,5 +117,27 @@ impl Rearrange {
             pixel += at * axis.pixels;
         }
         [channel as usize, pixel as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shuffles_and_choices_of_channels_are_told_apart_from_other_orders() {
+        let axis = |len, channels, pixels| Axis { len, channels, pixels };
+        let of = |start: [usize; 2], axes: &[Axis], to: [usize; 3]| Rearrange { of: [6, 2, 3], start, axes: axes.to_vec(), to }.channels();
+        let pixels = axis(6, 0, 1);
+        assert_eq!(of([0, 0], &[axis(3, 1, 0), axis(2, 3, 0), pixels], [6, 2, 3]), Some(vec![0, 3, 1, 4, 2, 5]));
+        assert_eq!(of([5, 0], &[axis(3, -2, 0), axis(2, 0, 3), axis(3, 0, 1)], [3, 2, 3]), Some(vec![5, 3, 1]));
+        assert_eq!(of([4, 0], &[pixels], [1, 2, 3]), Some(vec![4]));
+        // A channel twice, columns in front of rows, pixels in front of channels, some pixels.
+        assert_eq!(of([0, 0], &[axis(2, 0, 0), axis(3, 1, 0), pixels], [6, 2, 3]), None);
+        assert_eq!(of([0, 0], &[axis(6, 1, 0), axis(3, 0, 1), axis(2, 0, 3)], [6, 2, 3]), None);
+        assert_eq!(of([0, 0], &[pixels, axis(6, 1, 0)], [6, 2, 3]), None);
+        assert_eq!(of([0, 1], &[axis(6, 1, 0), axis(5, 0, 1)], [5, 2, 3]), None);
+        let one = Rearrange { of: [4, 1, 1], start: [0, 0], axes: vec![axis(2, 1, 0), axis(2, 2, 0)], to: [4, 1, 1] };
+        assert_eq!(one.channels(), Some(vec![0, 2, 1, 3]));
     }
 }

@@ -95,15 +95,18 @@ impl Layout {
         Self { lanes: copies.collect() }
     }
 
-    /// Blocks `start..` that hold exactly the channels of a slice, where the slice falls on whole
-    /// blocks.
-    pub(crate) fn slice(&self, start: usize, len: usize) -> Option<(usize, Self)> {
-        let inside = |&lane: &u32| lane != PAD && (start..start + len).contains(&(lane as usize));
-        let first = self.lanes.iter().position(inside)? / 4;
-        let last = self.lanes.iter().rposition(inside)? / 4;
+    /// Blocks that hold exactly some channels, and their layout, where there are such: the first.
+    /// Channel `i` of them is the channel `channels[i]` here; none is there twice.
+    pub(crate) fn select(&self, channels: &[u32]) -> Option<(usize, Self)> {
+        let mut number = vec![PAD; self.lanes.iter().filter(|lane| **lane != PAD).max().map_or(0, |&last| last as usize + 1)];
+        (0..).zip(channels).for_each(|(at, &channel)| number[channel as usize] = at);
+        let of = |lane: &u32| if *lane == PAD { PAD } else { number[*lane as usize] };
+        let first = self.lanes.iter().position(|lane| of(lane) != PAD)? / 4;
+        let last = self.lanes.iter().rposition(|lane| of(lane) != PAD)? / 4;
         let lanes = &self.lanes[first * 4..last * 4 + 4];
-        let whole = lanes.iter().all(|l| *l == PAD || inside(l)) && lanes.iter().filter(|l| **l != PAD).count() == len;
-        whole.then(|| (first, Self { lanes: lanes.iter().map(|&l| if l == PAD { PAD } else { l - start as u32 }).collect() }))
+        let whole =
+            lanes.iter().all(|lane| *lane == PAD || of(lane) != PAD) && lanes.iter().filter(|lane| **lane != PAD).count() == channels.len();
+        whole.then(|| (first, Self { lanes: lanes.iter().map(of).collect() }))
     }
 }
 
@@ -195,14 +198,14 @@ fn resolve(graph: &Graph, id: NodeId, wants: &[Option<NodeId>], done: &mut [Opti
             }
             Layout { lanes: lanes.into() }
         }
-        Op::Slice { start, len } => of(node.inputs[0]).slice(*start, *len).map_or(plain, |(_, layout)| layout),
         Op::Ghost(ghost) => {
             let m = graph.constant(ghost.primary).shape[0];
             let groups = graph.constant(ghost.cheap).shape[0] / m;
             if ghost.ghosts_first { Layout::ghosts_first(m, groups) } else { Layout::ghost(m, groups, ghost.c_out) }
         }
-        _ => match wants[id.0] {
-            Some(other) if graph.channels(other) == graph.channels(id) => of(other),
+        op => match (op.selection(), wants[id.0]) {
+            (Some(channels), _) => of(node.inputs[0]).select(&channels).map_or(plain, |(_, layout)| layout),
+            (None, Some(other)) if graph.channels(other) == graph.channels(id) => of(other),
             _ => plain,
         },
     };
@@ -228,11 +231,17 @@ mod tests {
     #[test]
     fn slices_on_whole_blocks_are_views() {
         let ghost = Layout::ghost(6, 1, 12);
-        let (first, second_half) = ghost.slice(6, 6).unwrap();
+        let slice = |layout: &Layout, start: u32, len: u32| layout.select(&(start..start + len).collect::<Vec<_>>());
+        let (first, second_half) = slice(&ghost, 6, 6).unwrap();
         assert_eq!((first, second_half), (2, Layout::plain(6)));
-        assert_eq!(ghost.slice(0, 7), None);
-        assert_eq!(Layout::plain(12).slice(4, 4).unwrap().0, 1);
-        assert_eq!(Layout::plain(12).slice(2, 4), None);
+        assert_eq!(slice(&ghost, 0, 7), None);
+        assert_eq!(slice(&Layout::plain(12), 4, 4).unwrap().0, 1);
+        assert_eq!(slice(&Layout::plain(12), 2, 4), None);
+        // A shuffle only numbers channels anew; so does a choice of whole blocks.
+        let (first, shuffled) = ghost.select(&[0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]).unwrap();
+        assert_eq!((first, shuffled.lanes()), (0, &[0, 2, 4, 6, 8, 10, PAD, PAD, 1, 3, 5, 7, 9, 11, PAD, PAD][..]));
+        assert_eq!(shuffled.select(&[1, 5, 3, 7, 11, 9]).unwrap().1.lanes(), [0, 2, 1, 3, 5, 4, PAD, PAD]);
+        assert_eq!(shuffled.select(&[0, 1, 2]), None);
     }
 
     #[test]
