@@ -28,8 +28,17 @@ export function launch({ webgpu = true, args = [] } = {}) {
 }
 
 /**
- * Serves dist/ (and `routes`) with an empty page beside it. `open` gives a page in which the
- * package is `GhostNet`. `errors` collects what any page writes to the console as an error.
+ * Runs in a page: what the package exports becomes global, and `load`, which loads the small
+ * network unless it is given other weights.
+ */
+export async function importAll() {
+  Object.assign(window, await import('/ghostnet.js'), await import('/cifar10.js'));
+  window.load = (options) => GhostNet.load({ weights: cifar10, ...options });
+}
+
+/**
+ * Serves dist/ (and `routes`) with an empty page beside it. `open` gives a page in which
+ * `importAll` ran. `errors` collects what any page writes to the console as an error.
  */
 export async function site(browser, routes = {}) {
   const empty = (_, response) => {
@@ -43,7 +52,7 @@ export async function site(browser, routes = {}) {
     page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
     page.on('pageerror', (error) => errors.push(String(error.stack ?? error)));
     await page.goto(`${server.url}empty.html`);
-    await page.evaluate(async () => Object.assign(window, await import('/ghostnet.js')));
+    await page.evaluate(importAll);
     return page;
   };
   return { open, errors, url: server.url, close: server.close };
@@ -101,6 +110,16 @@ export function png16() {
   const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
   return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))]);
 }
+
+/** The name and message of what `work` throws in the page. */
+export const failure = (page, work, argument) => page.evaluate(async ([work, argument]) => {
+  try {
+    await (0, eval)(`(${work})`)(argument);
+    return null;
+  } catch (error) {
+    return { isError: error instanceof Error, name: error.name, message: error.message };
+  }
+}, [String(work), argument]);
 
 /** Runs in a page: keeps the GPU devices that are opened from then on in `window.devices`. */
 export function recordDevices() {

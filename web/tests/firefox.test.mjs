@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { serve } from '../tools/server.mjs';
-import { CLOSE, ROUGH, dist, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses } from './browser.mjs';
+import { CLOSE, ROUGH, dist, importAll, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses } from './browser.mjs';
 
 const PREFERENCES = {
   'dom.webgpu.enabled': true,
@@ -25,7 +25,7 @@ const PREFERENCES = {
 const page = (work) => `<!doctype html><link rel="icon" href="data:,"><script type="module">
   const report = (found) => fetch('/report', { method: 'POST', body: JSON.stringify(found) });
   try {
-    Object.assign(window, await import('/ghostnet.js'));
+    await (${importAll})();
     await report({ found: await (async () => { ${work} })() });
   } catch (error) {
     await report({ error: String(error) });
@@ -49,9 +49,10 @@ const CLASSIFY = `
       };
       return device;
     };
-    const load = (options) => GhostNet.load({ backend: 'gpu', ...options });
     // Software adapters keep to arithmetic in f32: once more as a GPU.
-    const nets = [await load(), await load({ precision: 'f16' }), await load({ precision: 'f16', deviceClass: 'gpu' })];
+    const options = [{}, { precision: 'f16' }, { precision: 'f16', deviceClass: 'gpu' }];
+    const nets = [];
+    for (const more of options) nets.push(await load({ backend: 'gpu', ...more }));
     const found = [];
     for (const net of nets) found.push({ info: net.info, top: await net.classify(blob, { top: 10 }) });
     return { found, devices };
@@ -61,7 +62,7 @@ const UNANSWERED = (other) => `
     const { CRASHES, crash, showAll } = await import('/unanswered.js');
     const found = [];
     for (const backend of ['gpu', 'cpu']) {
-      const net = await GhostNet.load({ backend });
+      const net = await load({ backend });
       found.push({ what: 'pictures, ' + backend, ...(await showAll(net, '${other}', location.origin + '/')) });
       net.destroy();
     }

@@ -1,0 +1,144 @@
+// Pictures: whatever a browser can show, to what the engine takes.
+
+import { fetched, resolved } from './start.js';
+
+/** A texture's longest side that every device takes. Larger pictures are made smaller. */
+const LARGEST = 8192;
+
+/** An object's class, for objects of other windows too. */
+export const kind = (value) => Object.prototype.toString.call(value).slice(8, -1);
+
+/** What messages call a picture. */
+function called(source) {
+  const name = source.name || source.currentSrc || source.src;
+  // A picture may be in its own address.
+  return name ? `${kind(source)} ${name.length > 100 ? `${name.slice(0, 100)}…` : name}` : kind(source);
+}
+
+/**
+ * What `read` reads of a picture. Where the browser refuses, it is an error that says of what, and
+ * why.
+ */
+async function readable(source, read) {
+  try {
+    return await read();
+  } catch (cause) {
+    const why = cause.name === 'SecurityError' ? 'those of another site need CORS; ' : '';
+    const [reason] = cause.message.split('\n');
+    throw new Error(`${called(source)}: the browser does not give its pixels: ${why}${reason}`, { cause });
+  }
+}
+
+/** Whether these are an image's own RGBA bytes: ImageData, or `{ data, width, height }`. */
+export const isPixels = (source) => ['ImageData', 'Object'].includes(kind(source)) && ['Uint8ClampedArray', 'Uint8Array'].includes(kind(source.data));
+
+/** The RGBA bytes of a picture. */
+export async function pixels(source, signal) {
+  if (isPixels(source)) {
+    const { data, width, height } = source;
+    return readable(source, () => ({ data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height }));
+  }
+  const { picture, width, height, close } = await drawable(source, signal);
+  try {
+    return await readable(source, () => {
+      const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+      context.drawImage(picture, 0, 0, width, height);
+      const drawn = new Uint8Array(context.getImageData(0, 0, width, height).data.buffer);
+      const data = kind(picture) === 'ImageBitmap' && !isOpaque(drawn) ? (straight(picture) ?? drawn) : drawn;
+      return { data, width, height };
+    });
+  } finally {
+    close();
+  }
+}
+
+function isOpaque(rgba) {
+  for (let at = 3; at < rgba.length; at += 4) if (rgba[at] < 255) return false;
+  return true;
+}
+
+/**
+ * The RGBA bytes of a bitmap, colours as the file has them. A canvas multiplies colours by alpha,
+ * so that none are left where that is 0; WebGL does not. Undefined where there is none.
+ */
+function straight(bitmap) {
+  const { width, height } = bitmap;
+  const gl = new OffscreenCanvas(1, 1).getContext('webgl');
+  if (!gl) return undefined;
+  try {
+    if (Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) return undefined;
+    const texture = gl.createTexture();
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
+    const data = new Uint8Array(width * height * 4);
+    gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, data);
+    return gl.getError() === gl.NO_ERROR ? data : undefined;
+  } finally {
+    // Browsers allow a few contexts at a time.
+    gl.getExtension('WEBGL_lose_context')?.loseContext();
+  }
+}
+
+/**
+ * What can be drawn or copied to a texture, with its size, and what closes it if it was made here.
+ */
+export async function drawable(source, signal) {
+  switch (kind(source)) {
+    case 'String':
+    case 'URL': {
+      const response = await fetched(resolved(source), { signal }, 'a picture');
+      return bitmapOf(await response.blob(), String(source));
+    }
+    case 'Blob':
+    case 'File':
+      return bitmapOf(source, source.name || 'image');
+    case 'HTMLImageElement':
+      if (!source.complete) {
+        // One that waits until it is scrolled into view might never come.
+        source.loading = 'eager';
+        await readable(source, () => source.decode());
+      }
+      return own(await readable(source, () => bitmap(source)));
+    case 'HTMLVideoElement':
+    case 'ImageData':
+    case 'VideoFrame':
+      if (source.videoWidth === 0) throw new Error('image: 0 x 0 has no pixels');
+      return own(await readable(source, () => bitmap(source)));
+    case 'ImageBitmap':
+    case 'HTMLCanvasElement':
+    case 'OffscreenCanvas': {
+      const { width, height } = source;
+      // One that was closed has no size.
+      if (!(width && height)) throw new Error(`image: ${width} x ${height} has no pixels`);
+      if (Math.max(width, height) > LARGEST) return own(await readable(source, () => bitmap(source)));
+      return { picture: source, width, height, close() {} };
+    }
+    default:
+      throw new TypeError(`a picture is an address, ImageBitmap, ImageData, image, video, canvas, VideoFrame, Blob or { data, width, height }, not ${kind(source)}`);
+  }
+}
+
+// A texture takes frames too, but Chromium without a real GPU then loses the device.
+// Like the command: turned as EXIF says, colour profiles ignored, alpha dropped rather than blended.
+const bitmap = (source, size) => createImageBitmap(source, { imageOrientation: 'from-image', colorSpaceConversion: 'none', premultiplyAlpha: 'none', ...size });
+
+async function bitmapOf(blob, name) {
+  if (!globalThis.createImageBitmap) throw new Error(`${name}: nothing decodes images here: give { data, width, height }, of RGBA bytes`);
+  return own(await bitmap(blob).catch((cause) => {
+    throw new Error(`${name}: not an image that this browser can decode`, { cause });
+  }));
+}
+
+/** A bitmap made here, made smaller if no texture takes it. */
+async function own(whole) {
+  const scale = LARGEST / Math.max(whole.width, whole.height);
+  let picture = whole;
+  if (scale < 1) {
+    const [resizeWidth, resizeHeight] = [whole.width, whole.height].map((side) => Math.max(1, Math.round(side * scale)));
+    picture = await bitmap(whole, { resizeWidth, resizeHeight, resizeQuality: 'high' });
+    whole.close();
+  }
+  return { picture, width: picture.width, height: picture.height, close: () => picture.close() };
+}
