@@ -54,8 +54,6 @@ async function download(url, origin, { cache, onProgress, signal, isFixed, check
   }
   const bytes = await body(response, origin, onProgress);
   if (response === hit) return { bytes, origin, forget: () => store.delete(url) };
-  // Some servers call a page whatever they like.
-  if (/^\s*<(!doctype|html)/i.test(new TextDecoder().decode(bytes.subarray(0, 64)))) throw new Error(`${origin}: the server answers with a page (HTML), not with weights`);
   await check?.(bytes);
   const headers = { 'content-length': bytes.length };
   for (const name of VALIDATORS) if (response.headers.has(name)) headers[name] = response.headers.get(name);
