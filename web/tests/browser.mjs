@@ -95,6 +95,12 @@ export function png16() {
       colour.forEach((value, c) => rows.writeUInt16BE(Math.floor(value * 257), y * (1 + width * 6) + 1 + x * 6 + c * 2));
     }
   }
+  // Red, green and blue.
+  return png(width, height, 16, 2, rows);
+}
+
+/** A PNG of rows of bytes, each with its filter (0) in front. `kind` is 2 for RGB, 6 for RGBA. */
+export function png(width, height, bits, kind, rows) {
   const chunk = (type, data) => {
     const named = Buffer.concat([Buffer.from(type), data]);
     const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
@@ -105,8 +111,8 @@ export function png16() {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
-  // Bits, red, green and blue; the rest is as ever.
-  header.set([16, 2, 0, 0, 0], 8);
+  // The rest is as ever.
+  header.set([bits, kind, 0, 0, 0], 8);
   const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
   return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))]);
 }

@@ -73,10 +73,10 @@ describe('with WebGPU', () => {
     browser = await launch();
     served = { weights: 0 };
     web = await site(browser, {
-      '/weights.safetensors': (_, response) => {
-        served.weights += 1;
+      '/weights.safetensors': (request, response) => {
+        served.weights += request.method === 'GET';
         const bytes = readFileSync(WEIGHTS);
-        response.writeHead(200, { 'content-length': bytes.length });
+        response.writeHead(200, { 'content-length': bytes.length, etag: '"1"' });
         response.end(bytes);
       },
       '/cut.safetensors': (_, response) => response.end(readFileSync(WEIGHTS).subarray(0, 5000)),
@@ -241,7 +241,10 @@ describe('with WebGPU', () => {
       [load, { backend: 'auto', precision: 'f16' }, /^no GPU adapter: the only adapter, .*swiftshader.*f16.* backend: 'gpu' /i],
       [async () => net.run(new Float32Array(5), [1, 3, 32, 32]), null, /has 3072 values, 5 were given$/],
       [async () => net.classify(new Blob(['text'])), null, /not an image that this browser can decode$/],
-      [async () => net.classify('chelsea.png'), null, /not String$/],
+      [async () => net.classify('/none.png'), null, /none\.png: the server answers 404/],
+      [async () => net.classify(42), null, /not Number$/],
+      [async () => net.classify(new ImageData(8, 8), { atLeast: 2 }), null, /^atLeast is 2/],
+      [load, {}, /^no weights: give some with `weights`, such as 'timm\/ghostnet_100\.in1k'/],
       [async () => net.classify(document.createElement('video')), null, /0 x 0 has no pixels$/],
       [async () => net.classify(new ImageData(8, 8), { top: 0 }), null, /^top is 0/],
       [async () => net.maps(new ImageData(8, 8), 'blocks.9'), null, /^no ghost module is called `blocks\.9`$/],
