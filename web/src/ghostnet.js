@@ -1,7 +1,7 @@
 // GhostNet in the browser. Types and what everything does: ghostnet.d.ts. The engine itself is
 // ../../src, compiled to two modules: one that knows only GPUs, one that knows only the CPU.
 
-import { drawable, isPixels, kind, pixels } from './pictures.js';
+import { drawable, drawnPixels, isPixels, kind, pixels } from './pictures.js';
 import { abortable, fetched, starter } from './start.js';
 import { read } from './weights.js';
 
@@ -60,15 +60,18 @@ export class GhostNet {
   /** The `top` classes of a picture. */
   async #best(source, top, signal) {
     if (this.info.backend === 'gpu' && !(isPixels(source) && kind(source) === 'Object')) {
-      // Straight to a texture.
-      const { picture, width, height, close } = await drawable(source, signal);
+      const drawn = await drawable(source, signal);
+      const { picture, width, height } = drawn;
       try {
-        const classes = await this.#call((net) => net.classify(picture, width, height, top));
+        // Straight to a texture.
+        const classes = drawn.hasAlpha ? null : await this.#call((net) => net.classify(picture, width, height, top));
         if (classes) return classes;
+        // What a browser copies to no texture, such as 16 bits a channel, it may draw.
+        const { data } = await drawnPixels(source, drawn);
+        return await this.#call((net) => net.classify_pixels(data, width, height, top));
       } finally {
-        close();
+        drawn.close();
       }
-      // What a browser copies to no texture, such as 16 bits a channel, it may draw.
     }
     const { data, width, height } = await pixels(source, signal);
     return await this.#call((net) => net.classify_pixels(data, width, height, top));

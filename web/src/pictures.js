@@ -38,30 +38,54 @@ export async function pixels(source, signal) {
     const { data, width, height } = source;
     return readable(source, () => ({ data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height }));
   }
-  const { picture, width, height, close } = await drawable(source, signal);
+  const drawn = await drawable(source, signal);
   try {
-    return await readable(source, () => {
-      const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-      context.drawImage(picture, 0, 0, width, height);
-      const drawn = new Uint8Array(context.getImageData(0, 0, width, height).data.buffer);
-      const data = kind(picture) === 'ImageBitmap' && !isOpaque(drawn) ? (straight(picture) ?? drawn) : drawn;
-      return { data, width, height };
-    });
+    return await drawnPixels(source, drawn);
   } finally {
-    close();
+    drawn.close();
   }
 }
 
-function isOpaque(rgba) {
-  for (let at = 3; at < rgba.length; at += 4) if (rgba[at] < 255) return false;
-  return true;
+/** The RGBA bytes of what `drawable` gave for a picture. */
+export function drawnPixels(source, { picture, width, height }) {
+  return readable(source, async () => {
+    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+    context.drawImage(picture, 0, 0, width, height);
+    const multiplied = new Uint8Array(context.getImageData(0, 0, width, height).data.buffer);
+    const isBitmap = kind(picture) === 'ImageBitmap';
+    const data = isBitmap && find(multiplied, (alpha) => alpha < 255) ? ((await straight(picture)) ?? multiplied) : multiplied;
+    return { data, width, height };
+  });
+}
+
+/** Whether RGBA bytes hold such a pixel, of an alpha and colours. */
+function find(rgba, isSuch) {
+  for (let at = 0; at < rgba.length; at += 4) if (isSuch(rgba[at + 3], rgba[at] | rgba[at + 1] | rgba[at + 2])) return true;
+  return false;
 }
 
 /**
  * The RGBA bytes of a bitmap, colours as the file has them. A canvas multiplies colours by alpha,
- * so that none are left where that is 0; WebGL does not. Undefined where there is none.
+ * so that none are left where that is 0. A frame does so in Chromium, but not in Firefox; WebGL
+ * does not, but is not always there. Undefined where both fail.
  */
-function straight(bitmap) {
+async function straight(bitmap) {
+  const framed = await ofFrame(bitmap).catch(() => undefined);
+  return framed && find(framed, (alpha, colours) => alpha === 0 && colours > 0) ? framed : ofTexture(bitmap);
+}
+
+async function ofFrame(bitmap) {
+  const frame = new VideoFrame(bitmap, { timestamp: 0 });
+  try {
+    const data = new Uint8Array(frame.allocationSize({ format: 'RGBA' }));
+    const [{ stride }] = await frame.copyTo(data, { format: 'RGBA' });
+    return stride === bitmap.width * 4 ? data : undefined;
+  } finally {
+    frame.close();
+  }
+}
+
+function ofTexture(bitmap) {
   const { width, height } = bitmap;
   const gl = new OffscreenCanvas(1, 1).getContext('webgl');
   if (!gl) return undefined;
@@ -83,6 +107,7 @@ function straight(bitmap) {
 
 /**
  * What can be drawn or copied to a texture, with its size, and what closes it if it was made here.
+ * `hasAlpha` where it is known to: Firefox copies no colours to a texture where alpha is 0.
  */
 export async function drawable(source, signal) {
   switch (kind(source)) {
@@ -101,11 +126,12 @@ export async function drawable(source, signal) {
         await readable(source, () => source.decode());
       }
       return own(await readable(source, () => bitmap(source)));
-    case 'HTMLVideoElement':
     case 'ImageData':
+      return own(await readable(source, () => bitmap(source)));
+    case 'HTMLVideoElement':
     case 'VideoFrame':
       if (source.videoWidth === 0) throw new Error('image: 0 x 0 has no pixels');
-      return own(await readable(source, () => bitmap(source)));
+      return { ...(await own(await readable(source, () => bitmap(source)))), hasAlpha: false };
     case 'ImageBitmap':
     case 'HTMLCanvasElement':
     case 'OffscreenCanvas': {
@@ -140,5 +166,16 @@ async function own(whole) {
     picture = await bitmap(whole, { resizeWidth, resizeHeight, resizeQuality: 'high' });
     whole.close();
   }
-  return { picture, width: picture.width, height: picture.height, close: () => picture.close() };
+  return { picture, width: picture.width, height: picture.height, hasAlpha: hasAlpha(picture), close: () => picture.close() };
+}
+
+function hasAlpha(bitmap) {
+  try {
+    const frame = new VideoFrame(bitmap, { timestamp: 0 });
+    const { format } = frame;
+    frame.close();
+    return /A$/.test(format);
+  } catch {
+    return false;
+  }
 }

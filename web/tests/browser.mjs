@@ -117,6 +117,26 @@ export function png(width, height, bits, kind, rows) {
   return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))]);
 }
 
+/** A PNG whose pixel at x, y is what `colour` gives: red, green, blue and perhaps alpha. */
+function drawn(width, height, channels, colour) {
+  const rows = Buffer.alloc(height * (1 + width * channels));
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) rows.set(colour(x, y), y * (1 + width * channels) + 1 + x * channels);
+  }
+  return png(width, height, 8, channels === 4 ? 6 : 2, rows);
+}
+
+/** A PNG of a landscape that no texture takes as it is. */
+export const largePicture = () => drawn(12_000, 1500, 3, (x, y) => {
+  const isHill = y > 700 + 300 * Math.sin(x / 200);
+  return isHill ? [60 + ((x >> 6) % 40), 120 - (y >> 5), 40] : [90 + (y >> 4), 150 + (y >> 5), 230];
+});
+/** A PNG of a disc on what nobody sees, but which counts: colours where alpha is 0 or low. */
+export const transparentPicture = () => drawn(120, 96, 4, (x, y) => {
+  const far = Math.hypot(x - 60, y - 48);
+  return far < 30 ? [220, 60, 30, 255] : [40 + x, 200 - y, 90, far < 40 ? 90 : 0];
+});
+
 /** The name and message of what `work` throws in the page. */
 export const failure = (page, work, argument) => page.evaluate(async ([work, argument]) => {
   try {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { serve } from '../tools/server.mjs';
-import { CLOSE, ROUGH, dist, importAll, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses } from './browser.mjs';
+import { CLOSE, ROUGH, dist, importAll, largePicture, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses, transparentPicture } from './browser.mjs';
 
 const PREFERENCES = {
   'dom.webgpu.enabled': true,
@@ -56,6 +56,21 @@ const CLASSIFY = `
     const found = [];
     for (const net of nets) found.push({ info: net.info, top: await net.classify(blob, { top: 10 }) });
     return { found, devices };
+`;
+
+const PICTURES = `
+    const found = [];
+    for (const backend of ['gpu', 'cpu']) {
+      const net = await load({ backend });
+      for (const path of ['/large.png', '/transparent.png']) {
+        const blob = await (await fetch(path)).blob();
+        for (const source of [path, blob, Object.assign(new Image(), { src: path })]) {
+          found.push({ path, what: path + ', ' + backend + ', ' + (source.constructor.name), top: await net.classify(source, { top: 10 }) });
+        }
+      }
+      net.destroy();
+    }
+    return found;
 `;
 
 const UNANSWERED = (other) => `
@@ -132,6 +147,15 @@ test('Firefox loads and classifies', { timeout: 240_000 }, async () => {
   assert.deepEqual([full.asked, full.shaders], [false, 0]);
   assert.deepEqual([half.asked, hardware.asked], [half.offered, half.offered]);
   assert.equal(hardware.shaders > 0, hardware.offered);
+});
+
+test('Firefox gives large and transparent pictures the native classes', { timeout: 240_000 }, async () => {
+  const pictures = { '/large.png': largePicture(), '/transparent.png': transparentPicture() };
+  const give = (bytes) => (_, response) => response.writeHead(200, { 'content-type': 'image/png' }).end(bytes);
+  const found = await firefox(PICTURES, Object.fromEntries(Object.entries(pictures).map(([path, bytes]) => [path, give(bytes)])));
+  assert.equal(found.length, 12);
+  const expected = Object.fromEntries(Object.entries(pictures).map(([path, bytes]) => [path, nativeOf(bytes)]));
+  for (const { path, what, top } of found) sameClasses(assert, top, expected[path], what, path === '/large.png' ? ROUGH : CLOSE);
 });
 
 test('Firefox leaves no call unanswered', { timeout: 600_000 }, async () => {

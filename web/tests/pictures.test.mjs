@@ -4,30 +4,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { CLOSE, ROUGH, failure, launch, nativeOf, png, root, sameClasses, site } from './browser.mjs';
+import { CLOSE, ROUGH, failure, largePicture, launch, nativeOf, root, sameClasses, site, transparentPicture } from './browser.mjs';
 
 const CAT = readFileSync(join(root, 'assets/images/chelsea.png'));
-const [LARGE_WIDTH, LARGE_HEIGHT] = [12_000, 1500];
-
-/** A PNG whose pixel at x, y is what `colour` gives: red, green, blue and perhaps alpha. */
-function drawn(width, height, channels, colour) {
-  const rows = Buffer.alloc(height * (1 + width * channels));
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) rows.set(colour(x, y), y * (1 + width * channels) + 1 + x * channels);
-  }
-  return png(width, height, 8, channels === 4 ? 6 : 2, rows);
-}
-
-/** A landscape that the crop's middle shows. */
-const large = drawn(LARGE_WIDTH, LARGE_HEIGHT, 3, (x, y) => {
-  const isHill = y > 700 + 300 * Math.sin(x / 200);
-  return isHill ? [60 + ((x >> 6) % 40), 120 - (y >> 5), 40] : [90 + (y >> 4), 150 + (y >> 5), 230];
-});
-/** A disc on what nobody should see, but which counts: colours where alpha is 0 or low. */
-const transparent = drawn(120, 96, 4, (x, y) => {
-  const far = Math.hypot(x - 60, y - 48);
-  return far < 30 ? [220, 60, 30, 255] : [40 + x, 200 - y, 90, far < 40 ? 90 : 0];
-});
+const [large, transparent] = [largePicture(), transparentPicture()];
 const PICTURES = { '/large.png': large, '/transparent.png': transparent, '/slow.png': CAT };
 let browser, web, page, expected;
 
