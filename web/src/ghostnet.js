@@ -231,7 +231,10 @@ async function given(opening, weights, model, options) {
 async function open(backend, precision, asGpu, timed) {
   const on = async (engine, backend) => ({ engine, device: await timed('device', engine.call(() => engine.Device.open(backend, precision, asGpu))) });
   let fallback;
-  const isOffered = async () => backend !== 'auto' || (await globalThis.navigator?.gpu?.requestAdapter().catch(() => {}));
+  // Outside of browsers the GPU's module finds nothing to ask for an adapter.
+  const isBrowser = globalThis.window ?? globalThis.WorkerGlobalScope;
+  if (backend === 'gpu' && !isBrowser) throw new Error('no GPU adapter: WebGPU is used in browsers only');
+  const isOffered = async () => backend !== 'auto' || (isBrowser && (await globalThis.navigator?.gpu?.requestAdapter().catch(() => {})));
   if (backend !== 'cpu' && (await isOffered())) {
     const engine = await timed('wasm', onGpu());
     try {
