@@ -1,6 +1,6 @@
 /**
  * GhostNet in the browser, on the GPU through WebGPU, or on the CPU in WebAssembly where WebGPU
- * offers no GPU. In Node.js (from 22.3 on) it runs on the CPU; pictures are then
+ * offers no GPU. In Node.js (from 20.16 on) it runs on the CPU; pictures are then
  * `{ data, width, height }`, and an address may be a file's path.
  *
  * Every function that fails throws an `Error` (or rejects with one) whose message is one line: what
