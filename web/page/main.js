@@ -29,6 +29,8 @@ const REPEAT_MS = 300;
 const [MAPS_MS, SPEAK_MS] = [500, 3000];
 
 let net;
+/** Whether it says classes of a picture: many an ONNX file does not say how one becomes its input. */
+let classifies = true;
 /** The file or the hub's id that the weights came from; undefined for the embedded network. */
 let weights;
 const called = (weights) => weights?.name ?? weights ?? 'the network';
@@ -96,6 +98,11 @@ const load = (file) => inLine(async () => {
   try {
     const options = { backend: $('backend-choice').value, precision: $('precision-choice').value };
     const loaded = await GhostNet.load({ weights: file ?? cifar10, ...options, onProgress });
+    const tried = () => loaded.classify(new ImageData(8, 8)).then(() => true, (error) => {
+      if (error.name !== 'Error') throw error;
+      return false;
+    });
+    classifies = loaded.info.classes > 0 && (!file || (await tried()));
     net?.destroy();
     [net, weights, times, asked] = [loaded, file, [], options];
     showNetwork();
@@ -120,20 +127,20 @@ function showNetwork() {
   $('embedded').hidden = !weights;
   $('imagenet').hidden = Boolean(weights);
   for (const [at, [, , label]] of SAMPLES.entries()) $('samples').children[at].hidden = Boolean(named) && !info.labels.includes(label);
-  $('gives').hidden = info.classes > 0;
+  $('gives').hidden = classifies;
   $('outputs').replaceChildren(...info.outputs.map((end) => element('li', {}, element('code', {}, `${end.name}: ${end.type} [${end.sides.join(', ')}]`))));
-  if (!info.classes) {
+  if (!classifies) {
     showClasses([], false);
     $('status').textContent = `Loaded ${info.model}`;
   }
-  $('camera-button').disabled = !info.classes;
+  $('camera-button').disabled = !classifies;
   const names = net.modules();
   const modules = $('module');
   const chosen = modules.value;
   modules.replaceChildren(...names.map((name) => element('option', {}, name)));
   // The second block's expansion has more maps than the first's, and they are still large.
   modules.value = names.includes(chosen) ? chosen : names[Math.min(2, names.length - 1)];
-  $('ghosts').hidden = !names.length || !info.classes;
+  $('ghosts').hidden = !names.length || !classifies;
   // What is timed is a run for a picture.
   $('time').hidden = !info.input[1];
   clearSteps();
@@ -149,7 +156,7 @@ function showFacts() {
   $('facts').replaceChildren(
     fact('Network', info.model, weights ? called(weights) : 'embedded'),
     fact('Size', `${amount(info.params)} parameters`, info.macs === null ? 'as many multiply-adds as its input asks for' : `${amount(info.macs)} multiply-adds for a picture`),
-    fact('Input', info.input[1] ? `${info.input[1]} × ${info.input[2]} pixels` : 'of any size', info.classes ? `${count(info.classes)} classes` : 'no classes'),
+    fact('Input', info.input[1] ? `${info.input[1]} × ${info.input[2]} pixels` : 'of any size', classifies ? `${count(info.classes)} classes` : 'no classes'),
     fact('Ready in', ms(startup.total), `engine ${bytes(info.wasm_bytes)}`),
     fact('Of which', parts.map((part) => `${part.replace('_', ' ')} ${ms(startup[part])}`).join(' · '), 'The parts overlap. The first run comes after.', 'wide'));
 }
@@ -201,7 +208,7 @@ const spoken = (classes) => classes.map(({ label, probability }) => `${label} ${
 /** Classifies what is shown, if anything is. */
 const look = () => guard(async () => {
   if (!net || !source || camera) return;
-  if (!net.info.classes) return stepsAreOld();
+  if (!classifies) return stepsAreOld();
   await inLine(async () => {
     const { blob, bitmap } = source;
     const classes = await classify(blob);
