@@ -31,6 +31,8 @@ const [MAPS_MS, SPEAK_MS] = [500, 3000];
 let net;
 /** Whether it says classes of a picture: many an ONNX file does not say how one becomes its input. */
 let classifies = true;
+/** What it gives, where it says no classes. */
+let gives = [];
 /** The file or the hub's id that the weights came from; undefined for the embedded network. */
 let weights;
 const called = (weights) => weights?.name ?? weights ?? 'the network';
@@ -103,6 +105,7 @@ const load = (file) => inLine(async () => {
       return false;
     });
     classifies = loaded.info.classes > 0 && (!file || (await tried()));
+    gives = classifies ? [] : await results(loaded);
     net?.destroy();
     [net, weights, times, asked] = [loaded, file, [], options];
     showNetwork();
@@ -114,6 +117,24 @@ const load = (file) => inLine(async () => {
     $('measure').disabled = $('module').disabled = !net;
   }
 });
+
+/**
+ * The results of a network with their types and shapes: those of a run of zeros where its inputs
+ * have one size, else what is known before.
+ */
+async function results(net) {
+  const arrays = { f32: Float32Array, i32: Int32Array, i64: BigInt64Array, bool: Uint8Array };
+  const { inputs, outputs } = net.info;
+  const zeros = inputs.map(({ name, type, sides }) => {
+    const shape = sides.map((side) => (side === 'n' ? 1 : Number(side.split('=')[1])));
+    return [name, { shape, data: new arrays[type](shape.reduce((count, side) => count * side, 1) || 0) }];
+  });
+  const found = await net.run(Object.fromEntries(zeros)).catch((error) => {
+    if (error.name !== 'Error') throw error;
+    return {};
+  });
+  return outputs.map(({ name, type, sides }) => `${name}: ${type} [${(found[name]?.shape ?? sides).join(', ')}]`);
+}
 
 function showNetwork() {
   const { info } = net;
@@ -128,7 +149,7 @@ function showNetwork() {
   $('imagenet').hidden = Boolean(weights);
   for (const [at, [, , label]] of SAMPLES.entries()) $('samples').children[at].hidden = Boolean(named) && !info.labels.includes(label);
   $('gives').hidden = classifies;
-  $('outputs').replaceChildren(...info.outputs.map((end) => element('li', {}, element('code', {}, `${end.name}: ${end.type} [${end.sides.join(', ')}]`))));
+  $('outputs').replaceChildren(...gives.map((text) => element('li', {}, element('code', {}, text))));
   if (!classifies) {
     showClasses([], false);
     $('status').textContent = `Loaded ${info.model}`;

@@ -330,7 +330,7 @@ describe('the page with WebGPU', () => {
       return data;
     }, [...onnx()]);
     await page.dispatchEvent('body', 'drop', { dataTransfer: data });
-    await page.locator('#outputs').getByText('maps: f32 [n, c=2, h=8, w=8]').waitFor();
+    await page.locator('#outputs').getByText('maps: f32 [1, 2, 8, 8]').waitFor();
     assert.equal(await page.locator('#classes li').count(), 0);
     for (const id of ['#camera-button:disabled', '#ghosts[hidden]']) await page.locator(id).waitFor({ state: 'attached' });
     await page.locator('#facts').getByText('small.onnx').waitFor();
