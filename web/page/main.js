@@ -148,7 +148,7 @@ function showNetwork() {
   $('embedded').hidden = !weights;
   $('imagenet').hidden = Boolean(weights);
   for (const [at, [, , label]] of SAMPLES.entries()) $('samples').children[at].hidden = Boolean(named) && !info.labels.includes(label);
-  $('gives').hidden = classifies;
+  [$('gives').hidden, $('classes').hidden] = [classifies, !classifies];
   $('outputs').replaceChildren(...gives.map((text) => element('li', {}, element('code', {}, text))));
   if (!classifies) {
     showClasses([], false);
