@@ -29,7 +29,7 @@ const REPEAT_MS = 300;
 const [MAPS_MS, SPEAK_MS] = [500, 3000];
 
 let net;
-/** Whether it says classes of a picture: many an ONNX file does not say how one becomes its input. */
+/** Whether it says classes of a picture: ONNX files do not say how one becomes their input. */
 let classifies = true;
 /** What it gives, where it says no classes. */
 let gives = [];

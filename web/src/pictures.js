@@ -1,6 +1,6 @@
 // Pictures: whatever a browser can show, to what the engine takes.
 
-import { fetched, resolved } from './start.js';
+import { abortable, fetched, resolved } from './start.js';
 
 /** A texture's longest side that every device takes. Larger pictures are made smaller. */
 const LARGEST = 8192;
@@ -123,7 +123,7 @@ export async function drawable(source, signal) {
       if (!source.complete) {
         // One that waits until it is scrolled into view might never come.
         source.loading = 'eager';
-        await readable(source, () => source.decode());
+        await readable(source, () => abortable(source.decode(), signal));
       }
       return own(await readable(source, () => bitmap(source)));
     case 'ImageData':
@@ -147,7 +147,7 @@ export async function drawable(source, signal) {
 }
 
 // A texture takes frames too, but Chromium without a real GPU then loses the device.
-// Like the command: turned as EXIF says, colour profiles ignored, alpha dropped rather than blended.
+// Like the command: turned as EXIF says, colour profiles ignored, alpha dropped, not blended.
 const bitmap = (source, size) => createImageBitmap(source, { imageOrientation: 'from-image', colorSpaceConversion: 'none', premultiplyAlpha: 'none', ...size });
 
 async function bitmapOf(blob, name) {

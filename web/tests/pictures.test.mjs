@@ -127,10 +127,13 @@ for (const backend of ['gpu', 'cpu']) {
         const given = await Promise.all(calls.slice(1));
         running.abort(new Error('enough'));
         given.unshift(await calls[0]);
+        // So is an image that never loads.
+        const never = Object.assign(new Image(), { src: '/never.png?image' });
+        given.push(await says(net.classify(never, { signal: AbortSignal.timeout(50) })));
         return { given, next: await net.classify('/images/chelsea.png', { top: 10 }), early: await says(net.classify('/never.png', { signal: AbortSignal.abort() })) };
       }, backend);
       const names = found.given.map((text) => text.split(':')[0]);
-      assert.deepEqual(names, ['Error', 'AbortError', 'AbortError', 'TimeoutError']);
+      assert.deepEqual(names, ['Error', 'AbortError', 'AbortError', 'TimeoutError', 'TimeoutError']);
       assert.match(found.early, /^AbortError/);
       sameClasses(assert, found.next, expected['/slow.png'], 'the next');
     });
