@@ -171,6 +171,18 @@ impl Network {
         Self::from_checkpoint(&Checkpoint::from_bytes(origin, bytes)?)
     }
 
+    /// As [`Network::from_bytes`], with the `config.json` that lies beside the file on a hub, which
+    /// says what the file leaves open. An ONNX file leaves it aside, as [`Network::open`] does.
+    ///
+    /// # Errors
+    /// [`Error::Weights`], of either.
+    pub fn from_bytes_with(origin: &str, bytes: &[u8], config: &[u8]) -> Result<Self> {
+        if onnx::is_onnx(&bytes[..bytes.len().min(onnx::HEAD_BYTES)]) {
+            return Self::from_bytes(origin, bytes);
+        }
+        Self::from_checkpoint(&Checkpoint::from_bytes_with(origin, bytes, config)?)
+    }
+
     /// The network whose weights these are.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         if let Some(said) = checkpoint.one_file() {

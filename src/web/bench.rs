@@ -3,11 +3,14 @@
 use super::{list, object, precision_named};
 use crate::{
     Backend, Engine, EngineOptions, Error, Precision, Result,
-    kernels::CASES,
+    device::{Choice, DeviceClass},
+    gpu::{Prepared, Weights},
+    kernels::{CASES, case::Cases},
     measure::{kernel, kernels},
 };
 use js_sys::{Function, Object, Reflect};
 use serde_json::Value;
+use std::sync::Arc;
 use wasm_bindgen::prelude::*;
 
 /// `cargo bench --bench kernels` for the network `name`: what its JSON says. `progress` is called
@@ -40,10 +43,7 @@ pub fn kernels_alone() -> JsValue {
 #[wasm_bindgen]
 pub async fn bench_kernel(kernel: String, case: String, precision: String, quick: bool) -> Result<JsValue, JsValue> {
     let precision = precision_named(&precision)?;
-    let Some(cases) = CASES.iter().find(|cases| cases.kernel.name() == kernel) else {
-        let names: Vec<&str> = CASES.iter().map(|cases| cases.kernel.name()).collect();
-        return Err(Error::Model(format!("no kernel is called `{kernel}`: there are {}", names.join(", "))).into());
-    };
+    let cases = cases_of(&kernel)?;
     let engine = Engine::new_async(EngineOptions { backend: Backend::Gpu, precision, ..Default::default() }).await?;
     let found = async {
         let case = cases.case(&case, &kernel::options(&engine))?;
@@ -55,6 +55,33 @@ pub async fn bench_kernel(kernel: String, case: String, precision: String, quick
     let found = found.await;
     engine.lose_device();
     Ok(found?)
+}
+
+/// Makes ready every case of a kernel as a GPU has it, whatever the device is, and runs none: how
+/// many. The browser checks each shader, its pipeline and its bindings. This is for tests.
+#[wasm_bindgen]
+pub async fn prepare_kernel(kernel: String, precision: String) -> Result<usize, JsValue> {
+    let precision = precision_named(&precision)?;
+    let cases = cases_of(&kernel)?;
+    let choice = Some(Choice::new(DeviceClass::Gpu));
+    let engine = Engine::new_async(EngineOptions { backend: Backend::Gpu, precision, choice, ..Default::default() }).await?;
+    let prepared = async {
+        for case in cases.cases {
+            let plan = cases.case(case, &kernel::options(&engine))?.plan;
+            Prepared::new(engine.gpu().expect("a GPU was asked for"), Arc::new(plan), &Weights::default()).await?;
+        }
+        Ok::<_, Error>(cases.cases.len())
+    };
+    let prepared = prepared.await;
+    engine.lose_device();
+    Ok(prepared?)
+}
+
+fn cases_of(kernel: &str) -> Result<&'static Cases> {
+    CASES.iter().find(|cases| cases.kernel.name() == kernel).ok_or_else(|| {
+        let names: Vec<&str> = CASES.iter().map(|cases| cases.kernel.name()).collect();
+        Error::Model(format!("no kernel is called `{kernel}`: there are {}", names.join(", ")))
+    })
 }
 
 /// What JSON would say, without its text.

@@ -73,12 +73,24 @@ pub struct Net {
 #[wasm_bindgen]
 impl Net {
     /// A network for `device`: that of the safetensors file `weights`, which messages call
-    /// `origin`. It must be of the architecture `name`, if one is given. Without weights it is that
-    /// architecture with made-up ones.
+    /// `origin`, with the `config.json` beside it, if there is one. It must be of the architecture
+    /// `name`, if one is given. Without weights it is that architecture with made-up ones.
     #[wasm_bindgen(constructor)]
-    pub fn new(device: &Device, name: Option<String>, origin: &str, weights: Option<Uint8Array>) -> Result<Net, JsValue> {
+    pub fn new(
+        device: &Device,
+        name: Option<String>,
+        origin: &str,
+        weights: Option<Uint8Array>,
+        config: Option<Uint8Array>,
+    ) -> Result<Net, JsValue> {
         let network = match (weights, &name) {
-            (Some(bytes), _) => Network::from_bytes(origin, &copied(origin, bytes.length(), |copy| bytes.copy_to(copy))?)?,
+            (Some(bytes), _) => {
+                let weights = copied(origin, bytes.length(), |copy| bytes.copy_to(copy))?;
+                match config {
+                    Some(config) => Network::from_bytes_with(origin, &weights, &config.to_vec())?,
+                    None => Network::from_bytes(origin, &weights)?,
+                }
+            }
             (None, Some(name)) => Network::random(name, SEED)?,
             (None, None) => return Err(Error::Model("made-up weights need a model's name".into()).into()),
         };
@@ -207,17 +219,17 @@ impl Net {
     /// The maps of a ghost module for an image of RGBA bytes: the intrinsic and the ghost ones,
     /// each values and shape.
     pub async fn maps_of_pixels(&self, pixels: Uint8Array, width: u32, height: u32, module: String) -> Result<Array, JsValue> {
-        let preprocess = self.network.preprocess()?;
-        let [h, w] = preprocess.size;
         let model = self.model().await?;
-        let words = model.pixels_of_rows(&Rgba::new(&pixels, width, height)?, height, width)?;
-        let normalised = |c: usize| {
-            let (mean, std) = (preprocess.mean[c], preprocess.std[c]);
-            words.iter().map(move |word| (f32::from(word.to_le_bytes()[c]) / 255.0 - mean) / std)
-        };
-        let input = Tensor::new(&[1, 3, h, w], (0..3).flat_map(normalised).collect())?;
+        let input = self.input_of(&model, &pixels, width, height)?;
         let maps = self.checked(model.ghost_maps_async(&input, &module).await)?;
         Ok(Array::of2(&array(&maps.intrinsic), &array(&maps.ghost)))
+    }
+
+    /// What stands before the classifier for an image of RGBA bytes: values and shape.
+    pub async fn embed_pixels(&self, pixels: Uint8Array, width: u32, height: u32) -> Result<Array, JsValue> {
+        let model = self.model().await?;
+        let input = self.input_of(&model, &pixels, width, height)?;
+        Ok(array(&self.checked(model.embed_async(&input).await)?))
     }
 
     /// Whether the browser has said that the device was lost.
@@ -230,6 +242,18 @@ impl Net {
         if let Some(model) = self.model.take() {
             model.engine().lose_device();
         }
+    }
+
+    /// The normalised input `[1, 3, h, w]` that an image of RGBA bytes becomes.
+    fn input_of(&self, model: &Model, pixels: &Uint8Array, width: u32, height: u32) -> Result<Tensor> {
+        let preprocess = self.network.preprocess()?;
+        let [h, w] = preprocess.size;
+        let words = model.pixels_of_rows(&Rgba::new(pixels, width, height)?, height, width)?;
+        let normalised = |c: usize| {
+            let (mean, std) = (preprocess.mean[c], preprocess.std[c]);
+            words.iter().map(move |word| (f32::from(word.to_le_bytes()[c]) / 255.0 - mean) / std)
+        };
+        Tensor::new(&[1, 3, h, w], (0..3).flat_map(normalised).collect())
     }
 
     /// The network on its device, or, where that was lost, on a new one.

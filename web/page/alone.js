@@ -2,7 +2,7 @@
 
 import { benchKernel, kernels } from '../bench.js';
 import { $, element } from './dom.js';
-import { head, micro, rates, right, times } from './findings.js';
+import { head, micro, ofRoof, rates, right, times } from './findings.js';
 import { count } from './format.js';
 
 let cases = [];
@@ -42,9 +42,9 @@ async function measure(event) {
 
 function show({ rows: [row], adapter, method }) {
   const table = $('alone-table');
-  if (!table.tHead) table.append(head('Case', 'µs', 'p10 to p90', 'Workgroups', 'GFLOP/s', 'GB/s', 'Of roof'), element('tbody'));
+  if (!table.tHead) table.append(head('Case', 'Of roof', 'µs', 'p10 to p90', 'Workgroups', 'GFLOP/s', 'GB/s'), element('tbody'));
   const name = element('th', { scope: 'row' }, element('span', { class: 'dot' }), row.name);
-  table.tBodies[0].prepend(element('tr', { 'data-kernel': row.kernel }, name, ...times(row), right(count(row.workgroups)), ...rates(row)));
+  table.tBodies[0].prepend(element('tr', { 'data-kernel': row.kernel }, name, ofRoof(row), ...times(row), right(count(row.workgroups)), ...rates(row)));
   $('alone-method').textContent = `On ${adapter}: ${method}`;
   $('alone-results').hidden = false;
   $('alone-status').textContent = `Done: ${micro(row.ms)} microseconds`;

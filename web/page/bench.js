@@ -2,7 +2,7 @@
 
 import { benchKernels } from '../bench.js';
 import { $, element } from './dom.js';
-import { head, kernel, rates, right, times } from './findings.js';
+import { head, kernel, ofRoof, rates, right, times } from './findings.js';
 import { bytes, count, ms, number, percent } from './format.js';
 import { roofline } from './roofline.js';
 
@@ -58,12 +58,13 @@ function show(date) {
   const subtitle = `${title()}, batch 1, 224 × 224, f32, on ${found.adapter}`;
   $('chart').replaceChildren(roofline(subtitle, roof, rows));
   $('table').replaceChildren(
-    head('Layer', 'Kernel', 'Shape', 'Times', 'µs', 'p10 to p90', 'Share', 'GFLOP/s', 'GB/s', 'Of roof'),
+    head('Layer', 'Of roof', 'Kernel', 'Shape', 'Times', 'µs', 'p10 to p90', 'Share', 'GFLOP/s', 'GB/s'),
     element('tbody', {}, ...rows.map((row) =>
       element('tr', { 'data-kernel': row.kernel },
         element('th', { scope: 'row' }, row.name),
+        ofRoof(row),
         kernel(row),
-        element('td', {}, row.shape.replaceAll('x', ' × ').replace('->', '→')),
+        element('td', {}, row.shape.replaceAll('x', '×').replace('->', '→')),
         right(count(row.count)),
         ...times(row),
         right(percent(row.share)),

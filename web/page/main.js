@@ -1,5 +1,6 @@
 // The page: a picture or the camera to classes, feature maps and timings.
 
+import { cifar10 } from '../cifar10.js';
 import { GhostNet } from '../ghostnet.js';
 import { nextFrame, openCamera } from './camera.js';
 import { $, bar, element } from './dom.js';
@@ -7,14 +8,19 @@ import { amount, bytes, count, median, ms, percent } from './format.js';
 import { showMaps } from './maps.js';
 import { clearSteps, showSteps } from './steps.js';
 
+/** Photos, their names, and which class a network of few must know for one to be shown. */
 const SAMPLES = [
-  ['chelsea.png', 'a cat'],
-  ['horse.png', 'a horse'],
+  ['chelsea.png', 'a cat', 'cat'],
+  ['horse.png', 'a horse', 'horse'],
   ['coffee.png', 'a cup of coffee'],
   ['rocket.jpg', 'a rocket'],
   ['astronaut.jpg', 'an astronaut'],
   ['camera.png', 'a photographer'],
 ];
+/** A network that tells apart no more is asked only what it knows. */
+const FEW_CLASSES = 20;
+/** What knows ImageNet's classes. */
+const IMAGENET = 'timm/ghostnet_100.in1k';
 /** Runs whose median is shown. */
 const RUNS = 30;
 /** A still picture is run again for at most this many milliseconds, for that median. */
@@ -23,8 +29,13 @@ const REPEAT_MS = 300;
 const [MAPS_MS, SPEAK_MS] = [500, 3000];
 
 let net;
-/** The file the weights came from; undefined for the embedded network. */
+/** Whether it says classes of a picture: ONNX files do not say how one becomes their input. */
+let classifies = true;
+/** What it gives, where it says no classes. */
+let gives = [];
+/** The file or the hub's id that the weights came from; undefined for the embedded network. */
 let weights;
+const called = (weights) => weights?.name ?? weights ?? 'the network';
 /** What `net` is looking at. */
 let source;
 /** The open camera: `{ close }`. */
@@ -70,34 +81,60 @@ function showError(error, again) {
 
 // The network
 
+const CHOICES = ['imagenet', 'hub-button', 'weights-button', 'embedded', 'backend-choice', 'precision-choice'];
+
 const load = (file) => inLine(async () => {
   $('loading').hidden = false;
-  $('loading-text').textContent = file ? `Loading ${file.name}…` : 'Loading the network…';
+  $('loading-text').textContent = `Loading ${called(file)}…`;
   $('loading-progress').removeAttribute('value');
-  for (const id of ['weights-button', 'embedded', 'backend-choice', 'precision-choice', 'measure', 'module']) $(id).disabled = true;
+  for (const id of [...CHOICES, 'measure', 'module']) $(id).disabled = true;
   const onProgress = (loaded, total) => {
     if (loaded === total) {
       $('loading-progress').removeAttribute('value');
       $('loading-text').textContent = 'Preparing the network…';
     } else {
       if (total) [$('loading-progress').max, $('loading-progress').value] = [total, loaded];
-      $('loading-text').textContent = `Loading ${file?.name ?? 'the network'}: ${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}`;
+      $('loading-text').textContent = `Loading ${called(file)}: ${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}`;
     }
   };
   try {
     const options = { backend: $('backend-choice').value, precision: $('precision-choice').value };
-    const loaded = await GhostNet.load({ weights: file, ...options, onProgress });
+    const loaded = await GhostNet.load({ weights: file ?? cifar10, ...options, onProgress });
+    const tried = () => loaded.classify(new ImageData(8, 8)).then(() => true, (error) => {
+      if (error.name !== 'Error') throw error;
+      return false;
+    });
+    classifies = loaded.info.classes > 0 && (!file || (await tried()));
+    gives = classifies ? [] : await results(loaded);
     net?.destroy();
     [net, weights, times, asked] = [loaded, file, [], options];
     showNetwork();
   } finally {
     $('loading').hidden = true;
-    for (const id of ['weights-button', 'embedded', 'backend-choice', 'precision-choice']) $(id).disabled = false;
+    for (const id of CHOICES) $(id).disabled = false;
     // What could not be loaded is not chosen either.
     [$('backend-choice').value, $('precision-choice').value] = [asked.backend, asked.precision];
     $('measure').disabled = $('module').disabled = !net;
   }
 });
+
+/**
+ * The results of a network with their types and shapes: those of a run of zeros where its inputs
+ * have one size, else what is known before.
+ */
+async function results(net) {
+  const arrays = { f32: Float32Array, i32: Int32Array, i64: BigInt64Array, bool: Uint8Array };
+  const { inputs, outputs } = net.info;
+  const zeros = inputs.map(({ name, type, sides }) => {
+    const shape = sides.map((side) => (side === 'n' ? 1 : Number(side.split('=')[1])));
+    return [name, { shape, data: new arrays[type](shape.reduce((count, side) => count * side, 1) || 0) }];
+  });
+  const found = await net.run(Object.fromEntries(zeros)).catch((error) => {
+    if (error.name !== 'Error') throw error;
+    return {};
+  });
+  return outputs.map(({ name, type, sides }) => `${name}: ${type} [${(found[name]?.shape ?? sides).join(', ')}]`);
+}
 
 function showNetwork() {
   const { info } = net;
@@ -106,14 +143,27 @@ function showNetwork() {
   $('backend').textContent = `${where}; ${info.precision}${info.fallback ? `. The GPU is not used: ${info.fallback}` : ''}`;
   $('latency').textContent = '–';
   $('latency-note').textContent = `median of the last ${RUNS}`;
-  const named = info.labels.length > 0 && info.labels.length <= 20 ? `${info.labels.slice(0, -1).join(', ')} and ${info.labels.at(-1)}` : undefined;
+  const named = info.labels.length > 0 && info.labels.length <= FEW_CLASSES ? `${info.labels.slice(0, -1).join(', ')} and ${info.labels.at(-1)}` : undefined;
   $('knows').textContent = named ? `This network knows ${info.labels.length} things: ${named}. Whatever else it sees, it takes for one of them.` : '';
   $('embedded').hidden = !weights;
+  $('imagenet').hidden = Boolean(weights);
+  for (const [at, [, , label]] of SAMPLES.entries()) $('samples').children[at].hidden = Boolean(named) && !info.labels.includes(label);
+  [$('gives').hidden, $('classes').hidden] = [classifies, !classifies];
+  $('outputs').replaceChildren(...gives.map((text) => element('li', {}, element('code', {}, text))));
+  if (!classifies) {
+    showClasses([], false);
+    $('status').textContent = `Loaded ${info.model}`;
+  }
+  $('camera-button').disabled = !classifies;
+  const names = net.modules();
   const modules = $('module');
   const chosen = modules.value;
-  modules.replaceChildren(...net.modules().map((name) => element('option', {}, name)));
+  modules.replaceChildren(...names.map((name) => element('option', {}, name)));
   // The second block's expansion has more maps than the first's, and they are still large.
-  modules.value = net.modules().includes(chosen) ? chosen : net.modules()[2];
+  modules.value = names.includes(chosen) ? chosen : names[Math.min(2, names.length - 1)];
+  $('ghosts').hidden = !names.length || !classifies;
+  // What is timed is a run for a picture.
+  $('time').hidden = !info.input[1];
   clearSteps();
   showFacts();
 }
@@ -125,14 +175,16 @@ function showFacts() {
   const fact = (name, value, small, kind) =>
     element('div', { class: kind }, element('dt', {}, name), element('dd', {}, value, element('small', {}, small)));
   $('facts').replaceChildren(
-    fact('Network', info.model, weights?.name ?? 'embedded'),
-    fact('Size', `${amount(info.params)} parameters`, `${amount(info.macs)} multiply-adds for a picture`),
-    fact('Input', `${info.input[1]} × ${info.input[2]} pixels`, `${count(info.classes)} classes`),
+    fact('Network', info.model, weights ? called(weights) : 'embedded'),
+    fact('Size', `${amount(info.params)} parameters`, info.macs === null ? 'as many multiply-adds as its input asks for' : `${amount(info.macs)} multiply-adds for a picture`),
+    fact('Input', info.input[1] ? `${info.input[1]} × ${info.input[2]} pixels` : 'of any size', classifies ? `${count(info.classes)} classes` : 'no classes'),
     fact('Ready in', ms(startup.total), `engine ${bytes(info.wasm_bytes)}`),
     fact('Of which', parts.map((part) => `${part.replace('_', ' ')} ${ms(startup[part])}`).join(' · '), 'The parts overlap. The first run comes after.', 'wide'));
 }
 
 async function reload(file) {
+  // A camera's pictures need classes, and the new network may have none.
+  if (camera && file) closeCamera();
   // With a network there, the choice was at fault, and another is needed.
   if (await attempt(() => load(file), net ? undefined : () => reload(file))) await look();
 }
@@ -177,6 +229,7 @@ const spoken = (classes) => classes.map(({ label, probability }) => `${label} ${
 /** Classifies what is shown, if anything is. */
 const look = () => guard(async () => {
   if (!net || !source || camera) return;
+  if (!classifies) return stepsAreOld();
   await inLine(async () => {
     const { blob, bitmap } = source;
     const classes = await classify(blob);
@@ -229,7 +282,7 @@ function show(id) {
  * picture.
  */
 async function openFile(file) {
-  if (file.name.endsWith('.safetensors')) await reload(file);
+  if (/\.(safetensors|onnx)$/i.test(file.name)) await reload(file);
   else if (await attempt(() => open(file, file.name))) await look();
 }
 
@@ -332,7 +385,7 @@ function whenSeen(section, fill) {
 }
 
 const fillMaps = () => guard(async () => {
-  if (!net || !source) return;
+  if (!net || !source || $('ghosts').hidden) return;
   showMaps(await inLine(() => net.maps(camera ? $('camera') : source.bitmap, $('module').value)));
 }, fillMaps);
 const mapsAreOld = whenSeen($('ghosts'), fillMaps);
@@ -353,7 +406,7 @@ const measure = () => guard(async () => {
 let measured;
 const stepsAreOld = whenSeen($('time'), () => {
   // Times do not depend on the picture.
-  if (measured === net) return;
+  if (measured === net || $('time').hidden) return;
   measured = net;
   return measure();
 });
@@ -370,6 +423,11 @@ for (const id of ['file', 'weights']) {
     if (file) id === 'file' ? openFile(file) : reload(file);
   });
 }
+$('imagenet').addEventListener('click', () => reload(IMAGENET));
+$('hub').addEventListener('submit', (event) => {
+  event.preventDefault();
+  reload($('hub-id').value.trim());
+});
 $('embedded').addEventListener('click', () => reload());
 for (const id of ['backend-choice', 'precision-choice']) $(id).addEventListener('change', () => reload(weights));
 $('camera-button').addEventListener('click', () => (camera ? leaveCamera() : attempt(watch, watch)));

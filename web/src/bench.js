@@ -22,6 +22,12 @@ export async function benchKernel(kernel, shapeAndOptions, { precision = 'f32', 
   return engine.call(() => engine.bench_kernel(`${kernel}`, `${shapeAndOptions}`, precision, quick));
 }
 
+/** For tests: makes ready every case of a kernel as a real GPU has it. Gives how many. */
+export async function prepareKernel(kernel, precision) {
+  const engine = await start();
+  return engine.call(() => engine.prepare_kernel(kernel, precision));
+}
+
 export async function kernels() {
   const engine = await start();
   return engine.call(() => engine.kernels_alone());

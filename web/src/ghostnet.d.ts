@@ -1,18 +1,32 @@
 /**
  * GhostNet in the browser, on the GPU through WebGPU, or on the CPU in WebAssembly where WebGPU
- * offers no GPU.
+ * offers no GPU. In Node.js (from 20.16 on) it runs on the CPU; pictures are then
+ * `{ data, width, height }`, and an address may be a file's path.
  *
  * Every function that fails throws an `Error` (or rejects with one) whose message is one line: what
  * went wrong, on which file, node or picture. Every call is answered: whatever happens to the GPU
  * or to the WebAssembly module, its promise is settled.
  */
 
+/** RGBA bytes, row by row from the top, colours not multiplied by alpha. */
+export interface Pixels {
+  data: Uint8Array | Uint8ClampedArray;
+  width: number;
+  height: number;
+}
+
 /**
- * What can be classified. A file is a Blob. A picture is read when its call's turn comes: at once,
- * if no other call is in flight. One that the browser does not let the page read is refused: of
- * another site without CORS, drawn with such a picture, closed, not loaded.
+ * What can be classified. A file is a Blob; a string or URL is the address of a picture, from a
+ * server that allows it (CORS). A picture is read when its call's turn comes: at once, if no other
+ * call is in flight. An image that is still loading is waited for. One that the browser does not
+ * let the page read is refused: of another site without CORS, drawn with such a picture, closed,
+ * broken. Alpha is left aside: colours count as the file has them. A picture of more than 8192
+ * pixels to a side is made that large first.
  */
 export type ImageSource =
+  | string
+  | URL
+  | Pixels
   | ImageBitmap
   | ImageData
   | HTMLImageElement
@@ -23,19 +37,19 @@ export type ImageSource =
   | Blob;
 
 /**
- * Where weights come from: the address of a safetensors file, the file itself (as from an
- * `<input type="file">`), or its bytes.
+ * Where weights come from: a hub's id (`timm/ghostnet_100.in1k`), the address of a file, the file
+ * itself (as from an `<input type="file">`), or its bytes. A string of two names with a slash
+ * between them and without a suffix of weights is a hub's id; `./a/b` is an address.
  */
 export type WeightsSource = string | URL | Blob | ArrayBuffer | ArrayBufferView<ArrayBuffer>;
 
 export interface LoadOptions {
   /**
-   * Weights: safetensors with timm's names, or a one-file network, as `ghostnet convert` writes it,
-   * with a graph of its own. Left out, they are the embedded network's, which tells
-   * apart CIFAR-10's ten classes. Its file lies beside this module. `'random'`: made up from a
-   * formula, for timing.
+   * Weights: safetensors with timm's names, a one-file network, as `ghostnet convert` writes it,
+   * or an ONNX file, both with a graph of their own. `cifar10` of `ghostnet/cifar10` is the address
+   * of a small network's. `'random'`: made up from a formula, for timing; needs `model`.
    */
-  weights?: WeightsSource;
+  weights: WeightsSource;
   /**
    * The network's name: `ghostnet_050`, `ghostnet_100`, `ghostnet_130`. The weights tell it. If
    * this is given too, they must agree.
@@ -53,15 +67,33 @@ export interface LoadOptions {
    * `shader-f16` convolutions multiply halves. Default `f32`.
    */
   precision?: 'f32' | 'f16';
-  /** Keep weights from an address in the browser's Cache API, for the next visit. Default `true`. */
+  /**
+   * Keep weights from an address or a hub in the browser's Cache API, for the next visit, once they
+   * have loaded. The server is asked each time whether it has others now; if it cannot be reached,
+   * those that were kept are taken. Default `true`.
+   */
   cache?: boolean;
+  /** The hub that ids are of. Default `https://huggingface.co`. */
+  hub?: string;
+  /** Gives up: `load` rejects with the signal's reason, and what was opened is closed. */
+  signal?: AbortSignal;
   /** Bytes of the weights that have arrived; `total` is undefined where the server does not say. */
   onProgress?: (loaded: number, total: number | undefined) => void;
 }
 
-export interface ClassifyOptions {
-  /** How many classes, best first. Default 5. */
+export interface CallOptions {
+  /**
+   * Gives up: the call rejects with the signal's reason, at once. A call that waits for others is
+   * not begun. One that runs goes on unheard, as nothing stops a GPU, and later calls wait for it.
+   */
+  signal?: AbortSignal;
+}
+
+export interface ClassifyOptions extends CallOptions {
+  /** How many classes at most, best first. Default 5. */
   top?: number;
+  /** No class that is less probable than this, 0 to 1. Default 0. */
+  atLeast?: number;
 }
 
 export interface Class {
@@ -186,7 +218,7 @@ export class GhostNet {
   private constructor();
 
   /** Loads weights, opens a device and prepares everything a run needs. */
-  static load(options?: LoadOptions): Promise<GhostNet>;
+  static load(options: LoadOptions): Promise<GhostNet>;
 
   /** What runs, where, and how long it took to start. */
   readonly info: Info;
@@ -195,14 +227,26 @@ export class GhostNet {
   classify(source: ImageSource, options?: ClassifyOptions): Promise<Class[]>;
 
   /**
+   * The classes of each of several pictures, in their order. One after the other is decoded and
+   * run, so that there may be any number. The first that fails ends it.
+   */
+  classifyBatch(sources: Iterable<ImageSource>, options?: ClassifyOptions): Promise<Class[][]>;
+
+  /**
+   * What stands before the classifier, `[1, c]`: values by which pictures can be compared. Refused
+   * by a network that ends in no linear layer.
+   */
+  embed(source: ImageSource, options?: CallOptions): Promise<Tensor>;
+
+  /**
    * The first result of a network of one input: of a GhostNet logits `[n, classes]` of a normalised
    * input `[n, 3, h, w]`. One too large for the memory there is, which for WebAssembly is at most
    * 4 GiB, is refused.
    */
-  run(data: Float32Array, shape: number[]): Promise<Tensor>;
+  run(data: Float32Array, shape: number[], options?: CallOptions): Promise<Tensor>;
 
   /** Every result by name, of a tensor for each input by its name: see `info.inputs`. */
-  run(inputs: Record<string, AnyTensor>): Promise<Record<string, AnyTensor>>;
+  run(inputs: Record<string, AnyTensor>, options?: CallOptions): Promise<Record<string, AnyTensor>>;
 
   /** The time of each step of a run for one picture, in order. Takes about a second. */
   profile(): Promise<Step[]>;

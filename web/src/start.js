@@ -1,4 +1,5 @@
-// Fetches a module and runs its engine: that of the networks, or that of the benchmarks.
+// Fetches a module and runs its engine: that of the networks, or that of the benchmarks. What else
+// is fetched passes here too. In Node.js addresses may be files.
 
 /**
  * The engine crashed. A module of WebAssembly that stopped in the middle of something cannot be
@@ -19,9 +20,14 @@ export function starter(script, url) {
   const stop = () => (running = undefined);
   return () => {
     running ??= (async () => {
-      const fetching = () => fetched(url)
+      const fetching = () => fetched(url, {}, 'WebAssembly')
         .then((response) => response.arrayBuffer())
-        .then(async (bytes) => ({ module: await WebAssembly.compile(bytes), bytes: bytes.byteLength }));
+        .then(async (bytes) => ({ module: await WebAssembly.compile(bytes), bytes: bytes.byteLength }))
+        .catch((cause) => {
+          // Bundlers and their development servers answer what they do not know by a page.
+          const why = cause instanceof WebAssembly.CompileError ? `${url}: no WebAssembly: ${cause.message}` : cause.message;
+          throw new Error(`${why}; the .wasm files have to lie beside the package's modules (Vite before 8: \`optimizeDeps: { exclude: ['ghostnet'] }\`)`, { cause });
+        });
       compiled ??= Promise.all([script(), fetching()]);
       const [{ engine }, module] = await compiled;
       return new Engine(engine, module, stop);
@@ -118,13 +124,69 @@ class Engine {
   }
 }
 
-export async function fetched(url) {
+/** Nobody answers at an address. */
+export class Unreachable extends Error {}
+
+/** Node.js' own modules. An import would be one that bundlers for browsers cannot follow. */
+const node = (name) => globalThis.process?.getBuiltinModule?.(`node:${name}`);
+
+/** The whole address of one that a page gives, or of a file's path in Node.js. */
+export function resolved(address) {
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  if (!base && !URL.canParse(address) && node('url')) return node('url').pathToFileURL(address).href;
+  return new URL(address, base).href;
+}
+
+/** The answer at an address. It must be `what`, and no page that says that there is none. */
+export async function fetched(url, options, what) {
+  const local = /^file:/.test(url) && node('fs');
   let response;
   try {
-    response = await fetch(url);
-  } catch (error) {
-    throw new Error(`${url}: cannot be fetched: ${error.message}`, { cause: error });
+    response = local ? new Response(await local.promises.readFile(new URL(url))) : await fetch(url, options);
+  } catch (cause) {
+    if (options?.signal?.aborted) throw options.signal.reason;
+    throw new Unreachable(`${url}: cannot be ${local ? 'read' : 'fetched'}: ${cause.message}`, { cause });
   }
-  if (!response.ok) throw new Error(`${url}: the server answers ${response.status} ${response.statusText}`.trimEnd());
+  const { ok, status, statusText, headers } = response;
+  if (!ok) throw Object.assign(new Error(`${url}: the server answers ${status} ${statusText}`.trimEnd()), { status });
+  if (/^text\/html\b/.test(headers.get('content-type'))) throw new Error(`${url}: the server answers with a page (HTML), not with ${what}`);
   return response;
+}
+
+/** A response's bytes, which messages call `what`. */
+export async function body(response, what, onProgress) {
+  // The length of a compressed body is not that of its content.
+  const stated = response.headers.has('content-encoding') ? 0 : Number(response.headers.get('content-length'));
+  const total = stated || undefined;
+  const chunks = [];
+  let loaded = 0;
+  onProgress?.(0, total);
+  for (const reader = response.body.getReader(); ;) {
+    const { done, value } = await reader.read().catch((cause) => {
+      if (cause.name === 'AbortError') throw cause;
+      throw new Unreachable(`${what}: the download broke off after ${loaded} bytes${total ? ` of ${total}` : ''}: ${cause.message}`, { cause });
+    });
+    if (done) break;
+    chunks.push(value);
+    loaded += value.length;
+    onProgress?.(loaded, total);
+  }
+  const bytes = new Uint8Array(loaded);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
+
+/** As `promise`, but rejects at once when `signal` is aborted, whoever goes on behind it. */
+export function abortable(promise, signal) {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    if (signal.aborted) abort();
+  });
 }

@@ -28,8 +28,17 @@ export function launch({ webgpu = true, args = [] } = {}) {
 }
 
 /**
- * Serves dist/ (and `routes`) with an empty page beside it. `open` gives a page in which the
- * package is `GhostNet`. `errors` collects what any page writes to the console as an error.
+ * Runs in a page: what the package exports becomes global, and `load`, which loads the small
+ * network unless it is given other weights.
+ */
+export async function importAll() {
+  Object.assign(window, await import('/ghostnet.js'), await import('/cifar10.js'));
+  window.load = (options) => GhostNet.load({ weights: cifar10, ...options });
+}
+
+/**
+ * Serves dist/ (and `routes`) with an empty page beside it. `open` gives a page in which
+ * `importAll` ran. `errors` collects what any page writes to the console as an error.
  */
 export async function site(browser, routes = {}) {
   const empty = (_, response) => {
@@ -43,7 +52,7 @@ export async function site(browser, routes = {}) {
     page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
     page.on('pageerror', (error) => errors.push(String(error.stack ?? error)));
     await page.goto(`${server.url}empty.html`);
-    await page.evaluate(async () => Object.assign(window, await import('/ghostnet.js')));
+    await page.evaluate(importAll);
     return page;
   };
   return { open, errors, url: server.url, close: server.close };
@@ -86,6 +95,12 @@ export function png16() {
       colour.forEach((value, c) => rows.writeUInt16BE(Math.floor(value * 257), y * (1 + width * 6) + 1 + x * 6 + c * 2));
     }
   }
+  // Red, green and blue.
+  return png(width, height, 16, 2, rows);
+}
+
+/** A PNG of rows of bytes, each with its filter (0) in front. `kind` is 2 for RGB, 6 for RGBA. */
+export function png(width, height, bits, kind, rows) {
   const chunk = (type, data) => {
     const named = Buffer.concat([Buffer.from(type), data]);
     const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
@@ -96,11 +111,41 @@ export function png16() {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
-  // Bits, red, green and blue; the rest is as ever.
-  header.set([16, 2, 0, 0, 0], 8);
+  // The rest is as ever.
+  header.set([bits, kind, 0, 0, 0], 8);
   const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
   return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))]);
 }
+
+/** A PNG whose pixel at x, y is what `colour` gives: red, green, blue and perhaps alpha. */
+function drawn(width, height, channels, colour) {
+  const rows = Buffer.alloc(height * (1 + width * channels));
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) rows.set(colour(x, y), y * (1 + width * channels) + 1 + x * channels);
+  }
+  return png(width, height, 8, channels === 4 ? 6 : 2, rows);
+}
+
+/** A PNG of a landscape that no texture takes as it is. */
+export const largePicture = () => drawn(12_000, 1500, 3, (x, y) => {
+  const isHill = y > 700 + 300 * Math.sin(x / 200);
+  return isHill ? [60 + ((x >> 6) % 40), 120 - (y >> 5), 40] : [90 + (y >> 4), 150 + (y >> 5), 230];
+});
+/** A PNG of a disc on what nobody sees, but which counts: colours where alpha is 0 or low. */
+export const transparentPicture = () => drawn(120, 96, 4, (x, y) => {
+  const far = Math.hypot(x - 60, y - 48);
+  return far < 30 ? [220, 60, 30, 255] : [40 + x, 200 - y, 90, far < 40 ? 90 : 0];
+});
+
+/** The name and message of what `work` throws in the page. */
+export const failure = (page, work, argument) => page.evaluate(async ([work, argument]) => {
+  try {
+    await (0, eval)(`(${work})`)(argument);
+    return null;
+  } catch (error) {
+    return { isError: error instanceof Error, name: error.name, message: error.message };
+  }
+}, [String(work), argument]);
 
 /** Runs in a page: keeps the GPU devices that are opened from then on in `window.devices`. */
 export function recordDevices() {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { serve } from '../tools/server.mjs';
-import { CLOSE, ROUGH, dist, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses } from './browser.mjs';
+import { CLOSE, ROUGH, dist, importAll, largePicture, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses, transparentPicture } from './browser.mjs';
 
 const PREFERENCES = {
   'dom.webgpu.enabled': true,
@@ -25,7 +25,7 @@ const PREFERENCES = {
 const page = (work) => `<!doctype html><link rel="icon" href="data:,"><script type="module">
   const report = (found) => fetch('/report', { method: 'POST', body: JSON.stringify(found) });
   try {
-    Object.assign(window, await import('/ghostnet.js'));
+    await (${importAll})();
     await report({ found: await (async () => { ${work} })() });
   } catch (error) {
     await report({ error: String(error) });
@@ -49,19 +49,35 @@ const CLASSIFY = `
       };
       return device;
     };
-    const load = (options) => GhostNet.load({ backend: 'gpu', ...options });
     // Software adapters keep to arithmetic in f32: once more as a GPU.
-    const nets = [await load(), await load({ precision: 'f16' }), await load({ precision: 'f16', deviceClass: 'gpu' })];
+    const options = [{}, { precision: 'f16' }, { precision: 'f16', deviceClass: 'gpu' }];
+    const nets = [];
+    for (const more of options) nets.push(await load({ backend: 'gpu', ...more }));
     const found = [];
     for (const net of nets) found.push({ info: net.info, top: await net.classify(blob, { top: 10 }) });
     return { found, devices };
+`;
+
+const PICTURES = `
+    const found = [];
+    for (const backend of ['gpu', 'cpu']) {
+      const net = await load({ backend });
+      for (const path of ['/large.png', '/transparent.png']) {
+        const blob = await (await fetch(path)).blob();
+        for (const source of [path, blob, Object.assign(new Image(), { src: path })]) {
+          found.push({ path, what: path + ', ' + backend + ', ' + (source.constructor.name), top: await net.classify(source, { top: 10 }) });
+        }
+      }
+      net.destroy();
+    }
+    return found;
 `;
 
 const UNANSWERED = (other) => `
     const { CRASHES, crash, showAll } = await import('/unanswered.js');
     const found = [];
     for (const backend of ['gpu', 'cpu']) {
-      const net = await GhostNet.load({ backend });
+      const net = await load({ backend });
       found.push({ what: 'pictures, ' + backend, ...(await showAll(net, '${other}', location.origin + '/')) });
       net.destroy();
     }
@@ -131,6 +147,15 @@ test('Firefox loads and classifies', { timeout: 240_000 }, async () => {
   assert.deepEqual([full.asked, full.shaders], [false, 0]);
   assert.deepEqual([half.asked, hardware.asked], [half.offered, half.offered]);
   assert.equal(hardware.shaders > 0, hardware.offered);
+});
+
+test('Firefox gives large and transparent pictures the native classes', { timeout: 240_000 }, async () => {
+  const pictures = { '/large.png': largePicture(), '/transparent.png': transparentPicture() };
+  const give = (bytes) => (_, response) => response.writeHead(200, { 'content-type': 'image/png' }).end(bytes);
+  const found = await firefox(PICTURES, Object.fromEntries(Object.entries(pictures).map(([path, bytes]) => [path, give(bytes)])));
+  assert.equal(found.length, 12);
+  const expected = Object.fromEntries(Object.entries(pictures).map(([path, bytes]) => [path, nativeOf(bytes)]));
+  for (const { path, what, top } of found) sameClasses(assert, top, expected[path], what, path === '/large.png' ? ROUGH : CLOSE);
 });
 
 test('Firefox leaves no call unanswered', { timeout: 600_000 }, async () => {

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { ROUGH, launch, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses, site } from './browser.mjs';
+import { ROUGH, failure, launch, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses, site } from './browser.mjs';
 import { CRASHES } from './unanswered.js';
 
 const IMAGES = readdirSync(join(root, 'assets/images'));
@@ -26,16 +26,6 @@ const classifyAll = (page) => page.evaluate(async ([images, top]) => {
   for (const file of images) found[file] = await net.classify(await (await fetch(`/images/${file}`)).blob(), { top });
   return found;
 }, [IMAGES, CLASSES]);
-
-/** The name and message of what `work` throws in the page. */
-const failure = (page, work, argument) => page.evaluate(async ([work, argument]) => {
-  try {
-    await (0, eval)(`(${work})`)(argument);
-    return null;
-  } catch (error) {
-    return { isError: error instanceof Error, name: error.name, message: error.message };
-  }
-}, [String(work), argument]);
 
 /** Which modules a page has asked for: `gpu`, `cpu`, `bench`. */
 const engines = (page) => page.evaluate(() => {
@@ -83,17 +73,17 @@ describe('with WebGPU', () => {
     browser = await launch();
     served = { weights: 0 };
     web = await site(browser, {
-      '/weights.safetensors': (_, response) => {
-        served.weights += 1;
+      '/weights.safetensors': (request, response) => {
+        served.weights += request.method === 'GET';
         const bytes = readFileSync(WEIGHTS);
-        response.writeHead(200, { 'content-length': bytes.length });
+        response.writeHead(200, { 'content-length': bytes.length, etag: '"1"' });
         response.end(bytes);
       },
       '/cut.safetensors': (_, response) => response.end(readFileSync(WEIGHTS).subarray(0, 5000)),
     });
     page = await web.open();
     await page.evaluate(recordDevices);
-    await page.evaluate(async () => { window.net = await GhostNet.load({ backend: 'gpu' }); });
+    await page.evaluate(async () => { window.net = await load({ backend: 'gpu' }); });
   });
   after(async () => {
     // Each test has had its say; nothing else may have complained.
@@ -111,14 +101,14 @@ describe('with WebGPU', () => {
     const info = await page.evaluate(() => net.info);
     assert.equal(info.backend, 'gpu');
     assert.match(info.adapter, /swiftshader/i);
-    assert.deepEqual([info.model, info.precision, info.fallback, info.input], ['ghostnet_050_cifar10', 'f32', null, [3, 32, 32]]);
+    assert.deepEqual([info.model, info.precision, info.fallback, info.input], ['ghostnet_050', 'f32', null, [3, 32, 32]]);
     assert.equal(info.labels.length, info.classes);
     for (const part of ['wasm', 'weights', 'device', 'upload', 'pipelines', 'total']) assert.equal(typeof info.startup[part], 'number', part);
   });
 
   test('by itself it takes the CPU where the adapter runs shaders there, and says so; else the GPU; each has its module', async () => {
     const load = (page) => page.evaluate(async () => {
-      const { info } = await GhostNet.load().then((net) => (net.destroy(), net));
+      const { info } = await load().then((net) => (net.destroy(), net));
       return [info.backend, info.adapter, info.fallback];
     });
     const [backend, adapter, fallback] = await load(page);
@@ -145,7 +135,7 @@ describe('with WebGPU', () => {
     assert.deepEqual(await as({}), ['gpu', 'a GPU that the browser does not name', null, ['gpu']]);
     assert.deepEqual(await as({ vendor: 'intel', architecture: 'gen-12lp' }), ['gpu', 'intel gen-12lp', null, ['gpu']]);
     const other = await web.open();
-    await other.evaluate(async () => (await GhostNet.load({ backend: 'cpu' })).destroy());
+    await other.evaluate(async () => (await load({ backend: 'cpu' })).destroy());
     assert.deepEqual(await engines(other), ['cpu']);
     await other.close();
   });
@@ -195,7 +185,7 @@ describe('with WebGPU', () => {
 
   test('calls on two nets at once do not disturb each other', async () => {
     const found = await page.evaluate(async () => {
-      const other = await GhostNet.load({ backend: 'gpu', precision: 'f16' });
+      const other = await load({ backend: 'gpu', precision: 'f16' });
       const blobs = await Promise.all(['chelsea.png', 'horse.png'].map(async (file) => (await fetch(`/images/${file}`)).blob()));
       const calls = [0, 1, 2, 3].flatMap((at) => [net.classify(blobs[at % 2], { top: 10 }), other.classify(blobs[at % 2], { top: 10 })]);
       const found = await Promise.all(calls);
@@ -251,7 +241,10 @@ describe('with WebGPU', () => {
       [load, { backend: 'auto', precision: 'f16' }, /^no GPU adapter: the only adapter, .*swiftshader.*f16.* backend: 'gpu' /i],
       [async () => net.run(new Float32Array(5), [1, 3, 32, 32]), null, /has 3072 values, 5 were given$/],
       [async () => net.classify(new Blob(['text'])), null, /not an image that this browser can decode$/],
-      [async () => net.classify('chelsea.png'), null, /not String$/],
+      [async () => net.classify('/none.png'), null, /none\.png: the server answers 404/],
+      [async () => net.classify(42), null, /not Number$/],
+      [async () => net.classify(new ImageData(8, 8), { atLeast: 2 }), null, /^atLeast is 2/],
+      [load, {}, /^no weights: give some with `weights`, such as 'timm\/ghostnet_100\.in1k'/],
       [async () => net.classify(document.createElement('video')), null, /0 x 0 has no pixels$/],
       [async () => net.classify(new ImageData(8, 8), { top: 0 }), null, /^top is 0/],
       [async () => net.maps(new ImageData(8, 8), 'blocks.9'), null, /^no ghost module is called `blocks\.9`$/],
@@ -463,7 +456,7 @@ describe('with WebGPU', () => {
 
   test('a net that is destroyed while a picture is decoded opens no device for it', async () => {
     const found = await page.evaluate(async () => {
-      const other = await GhostNet.load({ backend: 'gpu' });
+      const other = await load({ backend: 'gpu' });
       const blob = await (await fetch('/images/chelsea.png')).blob();
       const before = devices.length;
       const { createImageBitmap } = window;
@@ -481,7 +474,7 @@ describe('with WebGPU', () => {
 
   test('a destroyed net refuses calls', async () => {
     const found = await failure(page, async () => {
-      const other = await GhostNet.load({ backend: 'gpu' });
+      const other = await load({ backend: 'gpu' });
       const running = other.run(new Float32Array(3 * 32 * 32), [1, 3, 32, 32]);
       other.destroy();
       other.destroy();
@@ -499,7 +492,7 @@ test('without WebGPU the CPU gives the same, and says so', async () => {
   try {
     const page = await web.open();
     const info = await page.evaluate(async () => {
-      window.net = await GhostNet.load();
+      window.net = await load();
       return net.info;
     });
     assert.equal(info.backend, 'cpu');
@@ -509,7 +502,7 @@ test('without WebGPU the CPU gives the same, and says so', async () => {
     const steps = await page.evaluate(() => net.profile());
     assert.equal(sum(steps, 'macs'), info.macs);
     assert.deepEqual(await engines(page), ['cpu']);
-    const refused = await failure(page, () => GhostNet.load({ backend: 'gpu' }));
+    const refused = await failure(page, () => load({ backend: 'gpu' }));
     assert.equal(refused.message, 'no GPU adapter: this browser offers none through WebGPU');
     assert.deepEqual(web.errors, []);
   } finally {
@@ -537,7 +530,7 @@ describe('no call stays unanswered', () => {
       const page = await web.open();
       const { wrong, classes, shared } = await page.evaluate(async ([other, own, backend, hasShared]) => {
         const { showAll } = await import('/unanswered.js');
-        const net = await GhostNet.load({ backend });
+        const net = await load({ backend });
         const found = await showAll(net, other, own);
         if (hasShared) {
           const element = new Image();
@@ -561,7 +554,7 @@ describe('no call stays unanswered', () => {
       const { answer } = await import('/unanswered.js');
       const found = [];
       for (const backend of ['gpu', 'cpu']) {
-        const nets = [await GhostNet.load({ backend }), await GhostNet.load({ backend })];
+        const nets = [await load({ backend }), await load({ backend })];
         for (const shape of [[1, 3, 8192, 8192], [1, 3, 4096, 5120]]) {
           const input = new Float32Array(shape.reduce((count, side) => count * side));
           const calls = [nets[0].run(input, shape), nets[0].classify(new ImageData(40, 40)), nets[1].classify(new ImageData(40, 40))];

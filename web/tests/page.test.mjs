@@ -63,6 +63,18 @@ const small = (page) => page.evaluate(() =>
 
 const overflow = (page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
+/** A network `maps = relu(image)` as an ONNX file, which is a protobuf. */
+function onnx() {
+  const number = (field, value) => Buffer.from([field << 3, value]);
+  const bytes = (field, ...parts) => {
+    const content = Buffer.concat(parts.map((part) => Buffer.from(part)));
+    return Buffer.concat([Buffer.from([(field << 3) | 2, content.length]), content]);
+  };
+  const value = (name) => [bytes(1, name), bytes(2, bytes(1, number(1, 1), bytes(2, ...[1, 2, 8, 8].map((side) => bytes(1, number(1, side))))))];
+  const graph = bytes(7, bytes(1, bytes(1, 'image'), bytes(2, 'maps'), bytes(4, 'Relu')), bytes(2, 'small'), bytes(11, ...value('image')), bytes(12, ...value('maps')));
+  return Buffer.concat([number(1, 8), graph, bytes(8, number(2, 13))]);
+}
+
 // A page is slow to open on a software adapter, so most tests share one and follow each other on
 // it.
 describe('the page with WebGPU', () => {
@@ -285,6 +297,48 @@ describe('the page with WebGPU', () => {
     await page.getByRole('button', { name: 'Back to the embedded network' }).click();
     await page.locator('#facts').getByText('embedded', { exact: true }).waitFor();
     await sample('a cat', 'cat');
+  });
+
+  test('the classes of ImageNet by one click, kept for the next time', async () => {
+    // The hub, as far as this test needs one.
+    const asked = [];
+    await page.route('https://huggingface.co/**', async (route) => {
+      const { pathname } = new URL(route.request().url());
+      asked.push(pathname);
+      const headers = { 'access-control-allow-origin': '*' };
+      if (!pathname.startsWith('/api/')) return route.fulfill({ headers, contentType: 'application/octet-stream', body: await readFile(WEIGHTS) });
+      await route.fulfill({ headers, json: { sha: 'abc', siblings: [{ rfilename: 'model.safetensors' }] } });
+    });
+    await page.getByRole('button', { name: 'Load one that knows 1000 things' }).click();
+    await page.locator('#facts').getByText('timm/ghostnet_100.in1k').waitFor();
+    await sample('a horse', 'horse');
+    assert.deepEqual(asked, ['/api/models/timm/ghostnet_100.in1k/revision/main', '/timm/ghostnet_100.in1k/resolve/abc/model.safetensors']);
+    assert.ok(await page.locator('#imagenet').isHidden());
+    await page.locator('#hub-id').fill('me/another');
+    await page.getByRole('button', { name: 'Download it' }).click();
+    await page.locator('#facts').getByText('me/another').waitFor();
+    await page.getByRole('button', { name: 'Back to the embedded network' }).click();
+    await page.locator('#facts').getByText('embedded', { exact: true }).waitFor();
+    await page.unroute('https://huggingface.co/**');
+    page.complaints = page.complaints.filter((text) => !text.startsWith('asks https://huggingface.co/'));
+  });
+
+  test('an ONNX file that is dropped shows what it gives', async () => {
+    const data = await page.evaluateHandle((bytes) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(bytes)], 'small.onnx'));
+      return data;
+    }, [...onnx()]);
+    await page.dispatchEvent('body', 'drop', { dataTransfer: data });
+    await page.locator('#outputs').getByText('maps: f32 [1, 2, 8, 8]').waitFor();
+    assert.equal(await page.locator('#classes li').count(), 0);
+    for (const id of ['#camera-button:disabled', '#ghosts[hidden]']) await page.locator(id).waitFor({ state: 'attached' });
+    await page.locator('#facts').getByText('small.onnx').waitFor();
+    assert.ok(await page.locator('#error').isHidden());
+    assert.deepEqual(await violations(page), []);
+    await page.getByRole('button', { name: 'Back to the embedded network' }).click();
+    await sample('a cat', 'cat');
+    assert.ok(await page.locator('#gives').isHidden());
   });
 
   test('half precision: refused by the CPU, done by the GPU', async () => {

@@ -1,4 +1,4 @@
-// Runs in a page, where the package is `GhostNet` and `GhostNetCrashed`: what might leave a call
+// Runs in a page, where `importAll` of browser.mjs ran: what might leave a call
 // without an answer.
 
 /** What a call gave within 10 s. */
@@ -141,11 +141,11 @@ export async function crash(what, backend) {
   const { name, of, from, call, is } = CRASHES[what];
   const object = (0, eval)(of);
   const blob = await (await fetch('/images/chelsea.png')).blob();
-  const nets = { gpu: await GhostNet.load({ backend: 'gpu' }), cpu: await GhostNet.load({ backend: 'cpu' }) };
-  const [third, leaving] = [await GhostNet.load({ backend }), await GhostNet.load({ backend })];
+  const nets = { gpu: await load({ backend: 'gpu' }), cpu: await load({ backend: 'cpu' }) };
+  const [third, leaving] = [await load({ backend }), await load({ backend })];
   for (const net of Object.values(nets)) await net.classify(blob);
   const [victim, bystander] = backend === 'gpu' ? [nets.gpu, nets.cpu] : [nets.cpu, nets.gpu];
-  const loading = GhostNet.load({ backend, weights: '/never.safetensors', cache: false });
+  const loading = load({ backend, weights: '/never.safetensors', cache: false });
   while (devices.length < (backend === 'gpu' ? 4 : 1)) await new Promise((resolve) => setTimeout(resolve, 10));
 
   const undo = [];
@@ -164,7 +164,7 @@ export async function crash(what, backend) {
   }
   // The input and the picture are of sizes that nothing is prepared for.
   const start = {
-    load: () => GhostNet.load({ backend }),
+    load: () => load({ backend }),
     run: () => victim.run(new Float32Array(3 * 40 * 48), [1, 3, 40, 48]),
     classify: () => victim.classify(new ImageData(123, 77)),
   };
@@ -201,7 +201,7 @@ export async function crash(what, backend) {
   third.destroy();
   const after = [];
   for (const backend of ['gpu', 'cpu']) {
-    const net = await GhostNet.load({ backend });
+    const net = await load({ backend });
     after.push(await net.classify(blob, { top: 10 }));
     net.destroy();
   }

@@ -140,6 +140,7 @@ cpSync(join(web, 'src'), dist, { recursive: true });
 await minify(dist);
 cpSync(join(root, 'assets/ghostnet_050_cifar10.safetensors'), join(dist, 'ghostnet_050_cifar10.safetensors'));
 cpSync(join(root, 'assets/imagenet_labels.txt'), join(dist, 'imagenet_labels.txt'));
+for (const licence of ['LICENSE-APACHE', 'LICENSE-MIT']) cpSync(join(root, licence), join(dist, licence));
 for (const part of ['index.html', 'bench.html', 'page']) {
   if (existsSync(join(web, part))) cpSync(join(web, part), join(dist, part), { recursive: true });
 }

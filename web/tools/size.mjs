@@ -7,9 +7,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** What a browser loads for networks that has a GPU, and how many bytes it may have. */
-const GPU = { files: ['gpu_engine_bg.wasm', 'gpu_engine.js', 'start.js', 'ghostnet.js'], budget: 300_000 };
+const GPU = { files: ['gpu_engine_bg.wasm', 'gpu_engine.js', 'start.js', 'pictures.js', 'weights.js', 'ghostnet.js'], budget: 300_000 };
 /** And one that has none. */
-const CPU = { files: ['cpu_engine_bg.wasm', 'cpu_engine.js', 'start.js', 'ghostnet.js'], budget: 300_000 };
+const CPU = { files: ['cpu_engine_bg.wasm', 'cpu_engine.js', 'start.js', 'pictures.js', 'weights.js', 'ghostnet.js'], budget: 300_000 };
 /** And for `ghostnet/bench`. */
 const BENCH = { files: ['bench_engine_bg.wasm', 'bench_engine.js', 'start.js', 'bench.js'], budget: 230_000 };
 // Fetched for networks with ImageNet's classes that name none themselves; data, as weights are.

@@ -119,6 +119,14 @@ impl Checkpoint {
         Self::read(origin.into(), bytes, || Ok(Found::default()))
     }
 
+    /// As [`Checkpoint::from_bytes`], with the `config.json` that lies beside the file on a hub.
+    ///
+    /// # Errors
+    /// [`Error::Weights`], as [`Checkpoint::open`].
+    pub fn from_bytes_with(origin: impl Into<PathBuf>, bytes: &[u8], config: &[u8]) -> Result<Self> {
+        Self::read(origin.into(), bytes, || Found::in_json(config).map_err(|what| Error::weights("config.json", what)))
+    }
+
     fn read(file: PathBuf, bytes: &[u8], beside: impl FnOnce() -> Result<Found>) -> Result<Self> {
         let contents = kind::recognise(&bytes[..bytes.len().min(HEAD_BYTES as usize)]).and_then(|kind| match kind {
             Kind::Safetensors => safetensors::read(bytes),

@@ -279,6 +279,16 @@ fn metadata_becomes_the_configuration() {
 }
 
 #[test]
+fn a_config_in_memory_says_what_the_file_leaves_open() {
+    let file = with_metadata(r#""crop_pct":"0.9""#);
+    let read = |config: &[u8]| Checkpoint::from_bytes_with("memory", &file, config);
+    let config = read(br#"{"architecture":"ghostnet_100","pretrained_cfg":{"crop_pct":0.5,"input_size":[3,32,32]}}"#).unwrap();
+    assert_eq!(config.config().architecture.as_deref(), Some("ghostnet_100"));
+    assert_eq!(config.config().preprocess, Some(Preprocess { crop_pct: 0.9, size: [32, 32], ..Preprocess::default() }));
+    assert!(message(read(b"<!doctype html>")).starts_with("config.json: not JSON"));
+}
+
+#[test]
 fn impossible_values_are_refused_by_key() {
     let cases = [
         (r#""std":"[0.2, 0, 0.2]""#, "std is [0.2,0,0.2], not three numbers above 0"),
