@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error, Result, clock, kernels,
-    plan::{Form, Plan, Resource, grid},
+    plan::{Form, Plan, PlanOutput, Resource, grid},
 };
 use futures_channel::oneshot;
 use std::{
@@ -210,6 +210,45 @@ impl Prepared {
         }
         encode(&mut encoder, &self.steps);
         Ok(self.send(encoder, Some(&upload)))
+    }
+
+    /// Runs the plan on inputs that lie in buffers of the device as they lie in their slots, and
+    /// leaves each output's slot, up to the output's end, in a new buffer. Nothing waits: what the
+    /// program submits to the queue after it finds the results.
+    ///
+    /// Errors: [`Error::Shape`] for a buffer that is too small or may not be copied from,
+    /// [`Error::Gpu`] for one of another device.
+    pub async fn run_buffers(&mut self, inputs: &[&wgpu::Buffer]) -> Result<Vec<wgpu::Buffer>> {
+        self.context.check_lost()?;
+        let ranges: Vec<_> = self.plan.input_ranges(self.plan.input_bytes()).collect();
+        for ((input, buffer), (_, range)) in self.plan.inputs.iter().zip(inputs).zip(&ranges) {
+            let (has, needed) = (buffer.size(), range.len() as u64);
+            if has < needed {
+                return Err(Error::shape(&input.name, format!("its buffer has {has} bytes, {needed} are needed")));
+            }
+            if !buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+                return Err(Error::shape(&input.name, "its buffer was made without the usage COPY_SRC, by which it is read"));
+            }
+        }
+        checked(&self.context, || {
+            let mut encoder = self.context.encoder();
+            for ((slot, range), buffer) in ranges.iter().zip(inputs) {
+                encoder.copy_buffer_to_buffer(buffer, 0, &self.slots[*slot], 0, range.len() as u64);
+            }
+            encode(&mut encoder, &self.steps);
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+            let output = |output: &PlanOutput| {
+                let size = output.bytes as u64;
+                let descriptor = wgpu::BufferDescriptor { label: Some(&output.name), size, usage, mapped_at_creation: false };
+                let buffer = self.context.device.create_buffer(&descriptor);
+                encoder.copy_buffer_to_buffer(&self.slots[output.slot], 0, &buffer, 0, size);
+                buffer
+            };
+            let outputs = self.plan.outputs.iter().map(output).collect();
+            self.context.queue.submit([encoder.finish()]);
+            Ok(outputs)
+        })
+        .await
     }
 
     /// As [`Prepared::submit`], of images that the device resizes, as many as the batch or fewer:
