@@ -2,7 +2,7 @@
 //! there are two.
 
 use crate::text::path;
-use std::path::PathBuf;
+use std::{io, path::PathBuf, sync::Arc};
 
 /// Everything that can go wrong, one variant per thing a caller can act on.
 ///
@@ -73,13 +73,18 @@ pub enum Error {
     /// The GPU refused a command. This is a defect of this library or of the driver.
     #[error("the GPU refused {0}")]
     Gpu(String),
-    /// A file cannot be read or written.
+    /// A file cannot be read or written. `kind` tells a file that is not there from one that may
+    /// not be opened, a disk that is full or contents of another kind (`InvalidData`).
     #[error("{}: {what}", path(file))]
     Io {
         /// The file.
         file: PathBuf,
-        /// The system's reason.
+        /// The reason, in words.
         what: String,
+        /// What kind of failure it is.
+        kind: io::ErrorKind,
+        /// The system's error, if one was the reason.
+        source: Option<Arc<io::Error>>,
     },
     /// A download failed.
     #[error("{0}")]
@@ -90,12 +95,17 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    pub(crate) fn io(file: impl Into<PathBuf>, error: &std::io::Error) -> Self {
+    /// [`Error::Io`], since the system refused.
+    pub fn io(file: impl Into<PathBuf>, error: io::Error) -> Self {
         let what = match error.kind() {
-            std::io::ErrorKind::NotFound => "no such file".to_string(),
+            io::ErrorKind::NotFound => "no such file".to_string(),
             _ => error.to_string(),
         };
-        Error::Io { file: file.into(), what }
+        Error::Io { file: file.into(), what, kind: error.kind(), source: Some(error.into()) }
+    }
+    /// [`Error::Io`], since the file is not what it has to be.
+    pub fn file(file: impl Into<PathBuf>, kind: io::ErrorKind, what: impl Into<String>) -> Self {
+        Error::Io { file: file.into(), what: what.into(), kind, source: None }
     }
     pub(crate) fn weights(file: impl Into<PathBuf>, what: impl Into<String>) -> Self {
         Error::Weights { file: file.into(), what: on_one_line(what.into()) }

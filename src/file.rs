@@ -3,9 +3,10 @@
 
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
-use std::{fs::OpenOptions, io};
+use std::fs::OpenOptions;
 use std::{
     fs::{self, File},
+    io,
     path::Path,
 };
 
@@ -15,12 +16,15 @@ use std::{
 /// [`Error::Io`] where it cannot be opened or is anything else.
 pub fn open(path: &Path) -> Result<(File, u64)> {
     // Before opening: opening a pipe waits for its other end.
-    let metadata = fs::metadata(path).map_err(|error| Error::io(path, &error))?;
+    let metadata = fs::metadata(path).map_err(|error| Error::io(path, error))?;
     if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a directory, not a file" } else { "not a regular file" };
-        return Err(Error::Io { file: path.into(), what: what.into() });
+        return Err(if metadata.is_dir() {
+            Error::file(path, io::ErrorKind::IsADirectory, "a directory, not a file")
+        } else {
+            Error::file(path, io::ErrorKind::InvalidInput, "not a regular file")
+        });
     }
-    let file = File::open(path).map_err(|error| Error::io(path, &error))?;
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
     Ok((file, metadata.len()))
 }
 
@@ -41,8 +45,8 @@ pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> 
         swap(&target, Readers::All, |file| write(file).and_then(|()| file.sync_all()))
     };
     written.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::Io { file: path.into(), what: "no such directory".into() },
-        _ => Error::io(path, &error),
+        io::ErrorKind::NotFound => Error::file(path, error.kind(), "no such directory"),
+        _ => Error::io(path, error),
     })
 }
 

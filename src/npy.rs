@@ -42,7 +42,7 @@ pub fn read(path: &Path) -> Result<Tensor> {
     let any = read_any(path)?;
     match any.data {
         Values::F32(data) => Ok(Tensor { shape: any.shape, data }),
-        other => Err(Error::Io { file: path.into(), what: format!("holds {}, f32 is needed", other.element().name()) }),
+        other => Err(Error::file(path, io::ErrorKind::InvalidData, format!("holds {}, f32 is needed", other.element().name()))),
     }
 }
 
@@ -60,7 +60,7 @@ pub fn read_any(path: &Path) -> Result<AnyTensor> {
 /// # Errors
 /// As [`read`].
 pub fn read_from(origin: &Path, input: &mut impl Read) -> Result<AnyTensor> {
-    decode(input).map_err(|what| Error::Io { file: origin.into(), what })
+    decode(input).map_err(|what| Error::file(origin, io::ErrorKind::InvalidData, what))
 }
 
 /// The shape of an array, by its header alone.
@@ -69,7 +69,7 @@ pub fn read_from(origin: &Path, input: &mut impl Read) -> Result<AnyTensor> {
 /// As [`read`].
 pub fn shape(path: &Path) -> Result<Vec<usize>> {
     let (mut file, _) = file::open(path)?;
-    Header::read(&mut file).map(|header| header.shape).map_err(|what| Error::Io { file: path.into(), what })
+    Header::read(&mut file).map(|header| header.shape).map_err(|what| Error::file(path, io::ErrorKind::InvalidData, what))
 }
 
 /// Writes a tensor as float32 in C order, replacing the file whole or not at all. A pipe or device
@@ -99,7 +99,7 @@ pub fn write_any(path: &Path, tensor: &AnyTensor) -> Result<()> {
 /// As [`write()`].
 pub fn write_to(origin: &Path, out: impl Write, tensor: &AnyTensor) -> Result<()> {
     check_shape(origin, &tensor.shape, tensor.data.len())?;
-    encode_any(out, tensor).map_err(|error| Error::io(origin, &error))
+    encode_any(out, tensor).map_err(|error| Error::io(origin, error))
 }
 
 fn encode_any(out: impl Write, AnyTensor { shape, data }: &AnyTensor) -> io::Result<()> {

@@ -551,7 +551,8 @@ fn weights_of_another_architecture_are_refused() {
     let (_, message) = line(Network::random("ghostnet_200", 0));
     names(&message, &["ghostnet_200", "ghostnet_050", "ghostnet_100", "ghostnet_130"]);
     let (error, message) = line(Network::open("/nonexistent/weights.safetensors"));
-    assert!(matches!(error, Error::Io { .. }));
+    assert!(matches!(error, Error::Io { kind: std::io::ErrorKind::NotFound, .. }));
+    assert!(std::error::Error::source(&error).is_some_and(|system| system.to_string().contains("os error")));
     names(&message, &["/nonexistent/weights.safetensors"]);
 }
 

@@ -2,6 +2,8 @@
 //! what each system's driver takes.
 
 mod common;
+#[path = "shaders/drivers.rs"]
+mod drivers;
 
 use common::net::{self, CLASSES, FUSINGS};
 use ghostnet::{
@@ -16,12 +18,13 @@ use ghostnet::{
 };
 use naga::{
     AddressSpace, Module, ShaderStage, StorageAccess,
-    back::{hlsl, msl, spv},
+    back::hlsl::ShaderModel,
     proc::Layouter,
     valid::{Capabilities, ModuleInfo, ValidationFlags, Validator},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    path::{Path, PathBuf},
     sync::OnceLock,
 };
 
@@ -42,19 +45,30 @@ fn max_pipelines(class: DeviceClass) -> usize {
     }
 }
 
-/// The composed shaders of all plans, and the names that each plan's steps bind to them.
-fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
-    static SHADERS: OnceLock<BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>>> = OnceLock::new();
+/// How plans use a composed shader.
+#[derive(Default)]
+struct Used {
+    /// The names that each plan's steps bind.
+    bound: BTreeSet<Vec<&'static str>>,
+    /// By a plan for the class of GPUs.
+    on_gpus: bool,
+}
+
+/// The composed shaders of all plans.
+fn shaders() -> &'static BTreeMap<PipelineKey, Used> {
+    static SHADERS: OnceLock<BTreeMap<PipelineKey, Used>> = OnceLock::new();
     SHADERS.get_or_init(|| {
-        let mut shaders: BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> = BTreeMap::new();
-        let mut add = |plan: Plan| {
+        let mut shaders: BTreeMap<PipelineKey, Used> = BTreeMap::new();
+        let mut add = |class: DeviceClass, plan: Plan| {
             for step in plan.steps {
                 assert_eq!(step.dispatch.params.len(), 4 * step.dispatch.key.kernel.params().len(), "`{}`", step.name);
                 let side = grid(step.dispatch.workgroups).into_iter().max();
                 assert!(side <= Some(MAX_COMPUTE_WORKGROUPS_PER_DIMENSION), "`{}`: {side:?} workgroups", step.name);
                 let mut names: Vec<&str> = step.bindings.iter().map(|(name, _)| *name).collect();
                 names.sort_unstable();
-                shaders.entry(step.dispatch.key).or_default().insert(names);
+                let used = shaders.entry(step.dispatch.key).or_default();
+                used.bound.insert(names);
+                used.on_gpus |= class == DeviceClass::Gpu;
             }
         };
         let networks = net::networks().into_iter().flat_map(|(network, shape)| {
@@ -74,13 +88,13 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
                     for (precision, multiplies_halves) in [(Precision::F32, false), (Precision::F16, false), (Precision::F16, true)] {
                         let mut options = net::options(class, fusing, form.clone(), precision);
                         options.choice.multiplies_halves = multiplies_halves;
-                        add(Plan::new(graph, &[shape], &options, &mut ConstantCache::new()).unwrap());
+                        add(class, Plan::new(graph, &[shape], &options, &mut ConstantCache::new()).unwrap());
                     }
                 }
             }
         }
         for (class, precision) in CLASSES.into_iter().flat_map(|class| [(class, Precision::F32), (class, Precision::F16)]) {
-            net::cases(Choice::new(class), precision).for_each(|case| add(case.plan));
+            net::cases(Choice::new(class), precision).for_each(|case| add(class, case.plan));
         }
         // What `ghostnet tune` may choose.
         let (network, shape) = net::networks().swap_remove(1);
@@ -91,7 +105,7 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
                 let mut packed = ConstantCache::new();
                 for (_, choice) in Decision::ALL.into_iter().flat_map(|decision| decision.candidates(&Choice::new(class))) {
                     let options = PlanOptions { choice, ..net::options(class, net::Fusing::All, Form::Tensors, Precision::F32) };
-                    add(Plan::new(&graph, &[shape], &options, &mut packed).unwrap());
+                    add(class, Plan::new(&graph, &[shape], &options, &mut packed).unwrap());
                 }
             }
         }
@@ -100,11 +114,13 @@ fn shaders() -> &'static BTreeMap<PipelineKey, BTreeSet<Vec<&'static str>>> {
             // What images go through in front of a plan.
             let resize = Preprocess::default().resize(size).unwrap();
             let dispatch = kernels::resize::dispatch(&resize.problem(), f16, texture, 0);
-            shaders.entry(dispatch.key).or_default().insert(vec!["output", "scale_shift", "source", "table"]);
+            let used = shaders.entry(dispatch.key).or_default();
+            used.bound.insert(vec!["output", "scale_shift", "source", "table"]);
+            used.on_gpus = true;
         }
         let used: HashSet<Kernel> = shaders.keys().map(|key| key.kernel).collect();
         assert_eq!(used.len(), kernels::ALL.len(), "every kernel is used");
-        println!("{} shaders", shaders.len());
+        println!("{} shaders, {} of them for GPUs", shaders.len(), shaders.values().filter(|used| used.on_gpus).count());
         shaders
     })
 }
@@ -114,12 +130,22 @@ fn sources() -> impl Iterator<Item = (String, String)> {
     shaders().keys().map(|key| (key.file_name(), key.source())).chain(roofline::shaders())
 }
 
+/// Those of [`sources`] that a GPU is given.
+fn on_gpus() -> impl Iterator<Item = (String, String)> {
+    let of_gpus = shaders().iter().filter(|(_, used)| used.on_gpus).map(|(key, _)| (key.file_name(), key.source()));
+    of_gpus.chain(roofline::shaders())
+}
+
+fn multiplies_halves(source: &str) -> bool {
+    source.contains("\nenable f16;")
+}
+
 /// Parses and validates a shader, with no capability beyond WebGPU's own. `unpack2x16float` is core
 /// WGSL, for naga a capability. `shader-f16` is WebGPU's too, and for those alone that say that
 /// they want it.
 fn validated(name: &str, source: &str) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
-    let halves = if source.contains("\nenable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
+    let halves = if multiplies_halves(source) { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
     let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | halves;
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     let info = validator.validate(&module);
@@ -128,42 +154,75 @@ fn validated(name: &str, source: &str) -> (Module, ModuleInfo) {
 }
 
 #[test]
-fn shaders_are_valid_and_translate_to_spirv_metal_and_hlsl() {
+fn shaders_translate_to_what_drivers_take_as_wgpu_does_it() {
     for (name, source) in sources() {
         let (module, info) = validated(&name, &source);
-        let words = spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
-        assert!(!words.is_empty(), "{name}");
-        let (metal, entries) = msl::write_string(&module, &info, &msl::Options::default(), &msl::PipelineOptions::default())
-            .unwrap_or_else(|e| panic!("{name}: Metal: {e}"));
-        assert!(metal.contains("kernel void") && entries.entry_point_names.iter().all(Result::is_ok), "{name}: Metal");
-        let mut out = String::new();
-        let (options, pipeline) = (hlsl::Options::default(), hlsl::PipelineOptions::default());
-        let entries =
-            hlsl::Writer::new(&mut out, &options, &pipeline).write(&module, &info, None).unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
-        assert!(out.contains("numthreads") && entries.entry_point_names.iter().all(Result::is_ok), "{name}: HLSL");
+        let (bindings, halves) = (shader::bindings(&source), multiplies_halves(&source));
+        for driver in drivers::VULKAN {
+            let words = drivers::spirv(&module, &info, halves, driver).unwrap_or_else(|e| panic!("{name}: {driver:?}: {e}"));
+            assert!(!words.is_empty(), "{name}");
+        }
+        for version in drivers::METAL {
+            drivers::metal(&module, &info, &bindings, version).unwrap_or_else(|e| panic!("{name}: Metal {version:?}: {e}"));
+        }
+        for model in drivers::DIRECT3D {
+            if !halves || model >= ShaderModel::V6_2 {
+                drivers::hlsl(&module, &info, &bindings, model).unwrap_or_else(|e| panic!("{name}: HLSL {model:?}: {e}"));
+            }
+        }
+    }
+}
+
+/// What a command says of each file of a folder that it refuses, as many at once as there are
+/// processors. `None` if there is no such command.
+fn refused_by(command: &str, arguments: &[&str], folder: &Path) -> Option<Vec<String>> {
+    let files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!files.is_empty());
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let one = |file: &PathBuf| match std::process::Command::new(command).args(arguments).arg(file).output() {
+        Ok(output) if output.status.success() => Some(None),
+        Ok(output) => Some(Some(format!("{}: {}", file.display(), String::from_utf8_lossy(&output.stderr).trim()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => panic!("{command}: {error}"),
+    };
+    let parts: Vec<Option<Vec<String>>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = files
+            .chunks(files.len().div_ceil(at_once))
+            .map(|files| {
+                scope.spawn(move || files.iter().map(one).collect::<Option<Vec<_>>>().map(|all| all.into_iter().flatten().collect()))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    parts.into_iter().collect::<Option<Vec<_>>>().map(|parts| parts.concat())
+}
+
+#[test]
+fn what_drivers_are_given_passes_spirv_val() {
+    for driver in drivers::VULKAN {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, source) in on_gpus() {
+            let (module, info) = validated(&name, &source);
+            let words = drivers::spirv(&module, &info, multiplies_halves(&source), driver).unwrap();
+            std::fs::write(folder.path().join(name), bytemuck::cast_slice(&words)).unwrap();
+        }
+        match refused_by("spirv-val", &["--target-env", driver.environment], folder.path()) {
+            Some(refused) => assert!(refused.is_empty(), "{driver:?}: {}", refused.join("\n")),
+            None => eprintln!("no command `spirv-val`: the SPIR-V was not validated"),
+        }
     }
 }
 
 #[test]
 fn shaders_pass_tint() {
-    let folder = std::env::temp_dir().join(format!("ghostnet-shaders-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let mut refused = Vec::new();
+    let folder = tempfile::tempdir().unwrap();
     for (name, source) in sources() {
-        let file = folder.join(&name);
-        std::fs::write(&file, source).unwrap();
-        match std::process::Command::new("tint").args(["--format", "wgsl"]).arg(&file).output() {
-            Ok(output) if output.status.success() => {}
-            Ok(output) => refused.push(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                eprintln!("no command `tint`: Chromium's compiler has not seen the shaders");
-                break;
-            }
-            Err(error) => panic!("tint: {error}"),
-        }
+        std::fs::write(folder.path().join(&name), source).unwrap();
     }
-    std::fs::remove_dir_all(&folder).unwrap();
-    assert!(refused.is_empty(), "{}", refused.join("\n"));
+    match refused_by("tint", &["--format", "wgsl"], folder.path()) {
+        Some(refused) => assert!(refused.is_empty(), "{}", refused.join("\n")),
+        None => eprintln!("no command `tint`: Chromium's compiler has not seen the shaders"),
+    }
 }
 
 #[test]
@@ -206,7 +265,7 @@ fn shaders_are_within_webgpus_default_limits() {
 
 #[test]
 fn bindings_are_what_naga_sees_and_plans_bind() {
-    for (key, bound) in shaders() {
+    for (key, used) in shaders() {
         let name = key.file_name();
         let (module, _) = validated(&name, &key.source());
         let mut uniforms = Vec::new();
@@ -239,7 +298,7 @@ fn bindings_are_what_naga_sees_and_plans_bind() {
         assert!(seen.windows(2).all(|pair| pair[0].index < pair[1].index), "{name}: {seen:?}");
         let mut names: Vec<&str> = seen.iter().map(|b| b.name.as_str()).collect();
         names.sort_unstable();
-        for step in bound {
+        for step in &used.bound {
             assert_eq!(*step, names, "{name}: a step binds these");
         }
     }

@@ -1,9 +1,9 @@
-//! A program's own wgpu device: an engine on it, and textures that stay there.
+//! A program's own wgpu device: an engine on it, and textures, inputs and results that stay there.
 
 mod common;
 
 use ghostnet::{
-    Backend, Engine, EngineOptions, Error, Network, Top,
+    Backend, Engine, EngineOptions, Error, Network, OnDevice, Tensor, Top,
     image::{DynamicImage, imageops},
     image_input::decode_file,
     wgpu,
@@ -83,6 +83,68 @@ fn a_texture_is_classified_as_the_image_is() {
     // The CPU has no textures.
     let cpu = Engine::new(EngineOptions::default().backend(Backend::Cpu)).unwrap().load(Network::embedded().unwrap()).unwrap();
     assert!(matches!(cpu.classify_texture(&good, 1), Err(Error::Unsupported { .. })));
+}
+
+/// The values of a buffer that a result was left in, on their way that a program takes.
+fn values(device: &wgpu::Device, queue: &wgpu::Queue, buffer: &wgpu::Buffer) -> Vec<f32> {
+    let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+    let readable = device.create_buffer(&wgpu::BufferDescriptor { label: None, size: buffer.size(), usage, mapped_at_creation: false });
+    let mut encoder = device.create_command_encoder(&Default::default());
+    encoder.copy_buffer_to_buffer(buffer, 0, &readable, 0, buffer.size());
+    queue.submit([encoder.finish()]);
+    readable.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
+    device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    bytemuck::pod_collect_to_vec(&readable.get_mapped_range(..).unwrap())
+}
+
+#[test]
+fn buffers_give_what_tensors_give() {
+    let Some([(device, queue), (other, _)]) = own(wgpu::Limits::default()) else { return };
+    let engine = Engine::with_device(device.clone(), queue.clone(), EngineOptions::default()).unwrap();
+    let model = engine.load(Network::embedded().unwrap()).unwrap();
+    let (n, pixels) = (2, 32 * 32);
+    let mut random = common::net::Random(1);
+    let tensor = Tensor { shape: vec![n, 3, 32, 32], data: random.values(n * 3 * pixels) };
+    let expected = model.run(&tensor).unwrap();
+    let mut blocks = vec![0.0f32; n * pixels * 4];
+    for (at, value) in tensor.data.iter().enumerate() {
+        blocks[(at / pixels / 3 * pixels + at % pixels) * 4 + at / pixels % 3] = *value;
+    }
+    let buffer = |device: &wgpu::Device, values: usize, usage| {
+        let size = values as u64 * 4;
+        device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+    };
+    let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let input = buffer(&device, blocks.len(), usage);
+    queue.write_buffer(&input, 0, bytemuck::cast_slice(&blocks));
+    let name = model.graph().inputs()[0].name.clone();
+    let run = |name: &str, buffer: &wgpu::Buffer| model.run_buffers(n, [32, 32], &[(name, buffer)]);
+    let first = run(&name, &input).unwrap().remove(0);
+    // The first result stays what it is when another run comes.
+    queue.write_buffer(&input, 0, &vec![0; blocks.len() * 4]);
+    let second = run(&name, &input).unwrap().remove(0);
+    let classes = expected.shape[1];
+    assert_eq!(first.shape, [n, classes, 1, 1]);
+    let logits = |result: &OnDevice| {
+        let values = values(&device, &queue, &result.buffer);
+        let place = |image: usize, class| {
+            result.offset + image * result.stride + result.lanes.iter().position(|lane| *lane == Some(class)).unwrap()
+        };
+        (0..n * classes).map(|at| values[place(at / classes, at % classes)]).collect::<Vec<f32>>()
+    };
+    assert_eq!(logits(&first), expected.data);
+    assert_ne!(logits(&second), expected.data);
+
+    let wrong = |name: &str, buffer: &wgpu::Buffer| run(name, buffer).unwrap_err().to_string();
+    assert!(wrong(&name, &buffer(&device, blocks.len() - 1, usage)).contains("are needed"));
+    assert!(wrong(&name, &buffer(&device, blocks.len(), wgpu::BufferUsages::COPY_DST)).contains("COPY_SRC"));
+    assert!(wrong("nobody", &input).contains("no input is called `nobody`"));
+    assert!(model.run_buffers(n, [32, 32], &[]).unwrap_err().to_string().contains("is missing"));
+    assert!(matches!(run(&name, &buffer(&other, blocks.len(), usage)), Err(Error::Gpu(_))));
+    queue.write_buffer(&input, 0, bytemuck::cast_slice(&blocks));
+    assert_eq!(logits(&run(&name, &input).unwrap()[0]), expected.data);
+    let cpu = Engine::new(EngineOptions::default().backend(Backend::Cpu)).unwrap().load(Network::embedded().unwrap()).unwrap();
+    assert!(matches!(cpu.run_buffers(n, [32, 32], &[(&name, &input)]), Err(Error::Unsupported { .. })));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What a shader costs on an AMD RDNA2 GPU that is not there: registers and spills, by a program
-//! such as isa-stats and Mesa's compiler.
+//! such as `tools/isa-stats` and Mesa's compiler.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ pub fn cost(wgsl: &str, tool: Option<&Path>) -> Result<Option<Cost>> {
     let file = std::env::temp_dir().join(format!("ghostnet-bench-{}.wgsl", std::process::id()));
     std::fs::write(&file, wgsl).with_context(|| format!("writing {}", file.display()))?;
     let mut command = Command::new(&program);
-    command.arg("--unchecked").arg(&file).env("RADV_FORCE_FAMILY", "navi21").env("RADV_DEBUG", "nocache");
+    command.arg(&file).env("RADV_FORCE_FAMILY", "navi21").env("RADV_DEBUG", "nocache");
     if let Some(driver) = DRIVERS.iter().find(|driver| Path::new(driver).exists()) {
         command.env("VK_ICD_FILENAMES", driver).env("VK_DRIVER_FILES", driver);
     }

@@ -55,7 +55,7 @@ impl Source {
                 let mut bytes = Vec::new();
                 let origin = Path::new("-");
                 let read = io::stdin().lock().take(MOST_BYTES).read_to_end(&mut bytes);
-                read.map_err(|error| Error::Io { file: origin.into(), what: error.to_string() })?;
+                read.map_err(|error| Error::io(origin, error))?;
                 work(&image_input::decode_bytes(origin, &bytes)?)
             }
         }
@@ -84,7 +84,7 @@ pub fn sources(arguments: Vec<PathBuf>) -> Vec<Source> {
         walk(&argument, &mut found, &mut left_out);
         if found.len() == before {
             let what = format!("no images ({}) in it", EXTENSIONS.join(", "));
-            found.push(Source::Folder(argument.clone(), Error::Io { file: argument, what }));
+            found.push(Source::Folder(argument.clone(), Error::file(argument, io::ErrorKind::NotFound, what)));
         }
     }
     note_left_out(&left_out);
@@ -133,7 +133,7 @@ fn walk_to(depth: usize, folder: &Path, found: &mut Vec<Source>, left_out: &mut 
 pub fn list(folder: &Path) -> ghostnet::Result<Vec<PathBuf>> {
     let fail = |error: io::Error| {
         let what = if error.kind() == io::ErrorKind::NotFound { "no such directory".into() } else { error.to_string() };
-        Error::Io { file: folder.into(), what }
+        Error::file(folder, error.kind(), what)
     };
     let entries = fs::read_dir(folder).map_err(fail)?;
     let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>().map_err(fail)?;

@@ -61,7 +61,9 @@ pub fn report_text(message: &str) {
 
 fn chain(error: &anyhow::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
-    for part in error.chain().map(|cause| cause.to_string()).collect::<Vec<_>>().into_iter().rev() {
+    // The library's errors say their own causes.
+    let last = error.chain().position(|cause| cause.is::<ghostnet::Error>()).unwrap_or(usize::MAX);
+    for part in error.chain().take(last.saturating_add(1)).map(|cause| cause.to_string()).collect::<Vec<_>>().into_iter().rev() {
         // A wrapper often says its source again.
         if !parts.iter().any(|said| said.contains(&part)) {
             parts.push(part);

@@ -17,5 +17,5 @@ mod worker;
 pub use device::Engine;
 pub use model::Model;
 pub use options::{Backend, EngineOptions};
-pub use results::{Class, Feature, GhostMaps, Top};
+pub use results::{Class, Feature, GhostMaps, OnDevice, Top};
 pub use session::{IN_FLIGHT, Pending, Session};

@@ -3,11 +3,11 @@
 use super::{
     device::Engine,
     part::{Part, Request, Runner, RunnerKind},
-    results::{Feature, GhostMaps},
+    results::{Feature, GhostMaps, OnDevice},
 };
 use crate::{
     Error, Result,
-    gpu::PrepareTimes,
+    gpu::{self, PrepareTimes},
     graph::{Graph, Output},
     image_input::Resize,
     model::{Card, Network},
@@ -163,6 +163,42 @@ impl Model {
     pub async fn run_async(&self, input: &Tensor) -> Result<Tensor> {
         let given = self.inner.results.given_one(self.engine(), input)?;
         first(self.inner.results.run_given(self.engine(), given).await?)
+    }
+
+    /// Every result of `n` images of `size` pixels, height and width, whose tensors lie in buffers
+    /// of the engine's device, each by the name of an input. The results stay there. The device
+    /// computes them in the order of its queue, after what was submitted before; this does not wait.
+    ///
+    /// An input `[n, c, h, w]` lies in blocks of four channels, `[n][c / 4][h * w][4]`, as f32 or,
+    /// with [`Precision::F16`](crate::Precision::F16), as halves: an RGB image has four values a
+    /// pixel, the last of which is 0. The buffer's usages include `COPY_SRC`. [`OnDevice`] says how
+    /// a result lies.
+    ///
+    /// Errors: [`Error::Unsupported`] on the CPU. [`Error::Model`] for a name that is no input's or
+    /// an input without a buffer, [`Error::Shape`] for a buffer that is too small or may not be
+    /// copied from. [`Error::Gpu`] for one of another device; of another instance, wgpu itself
+    /// panics.
+    pub async fn run_buffers_async(&self, n: usize, size: [usize; 2], inputs: &[(&str, &gpu::Buffer)]) -> Result<Vec<OnDevice>> {
+        let names: Vec<&str> = self.graph().inputs().iter().map(|input| &*input.name).collect();
+        let there = || names.join(", ");
+        if let Some((name, _)) = inputs.iter().find(|(name, _)| !names.contains(name)) {
+            return Err(Error::Model(format!("no input is called `{name}`: there are {}", there())));
+        }
+        let of = |wanted: &&str| match inputs.iter().find(|(name, _)| name == wanted) {
+            Some((_, buffer)) => Ok(*buffer),
+            None => Err(Error::Model(format!("input `{wanted}` is missing: there are {}", there()))),
+        };
+        let buffers = names.iter().map(of).collect::<Result<Vec<_>>>()?;
+        let request = self.request(n, size, Form::Tensors)?;
+        let (mut runner, _) = self.runner(&request).await?;
+        let RunnerKind::Gpu(prepared) = &mut runner.kind else {
+            let what = "computes on tensors in memory, and none in a GPU's buffers".into();
+            return Err(Error::Unsupported { adapter: self.engine().adapter().name.clone(), what });
+        };
+        let left = prepared.run_buffers(&buffers).await?;
+        let plan = runner.plan.clone();
+        self.inner.results.keep(runner);
+        Ok(plan.outputs.iter().zip(left).map(|(output, buffer)| OnDevice::new(output, plan.precision, buffer)).collect())
     }
 
     /// Every result by name, of tensors by the names of the network's inputs. An input of the type

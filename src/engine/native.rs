@@ -5,7 +5,7 @@ use super::{
     device::{Engine, cpu_info},
     model::Model,
     options::EngineOptions,
-    results::{Class, Feature, GhostMaps, Top},
+    results::{Class, Feature, GhostMaps, OnDevice, Top},
     session::{Pending, Session},
     tuned,
 };
@@ -57,7 +57,7 @@ impl Engine {
     /// composed with, and [`Error::Io`].
     pub fn keep_choice(&self, choice: Option<&Choice>) -> Result<bool> {
         let file = self.tuned_file()?;
-        let io = |error: io::Error| Error::Io { file: file.path().into(), what: error.to_string() };
+        let io = |error: io::Error| Error::io(file.path(), error);
         let Some(choice) = choice else { return file.remove().map_err(io) };
         choice.check().map_err(Error::Model)?;
         file.try_write(&serde_json::to_vec(choice).map_err(|e| io(e.into()))?).map_err(io)?;
@@ -91,6 +91,11 @@ impl Model {
     /// As [`Model::run_named_async`].
     pub fn run_named(&self, inputs: &[(&str, &AnyTensor)]) -> Result<Vec<(String, AnyTensor)>> {
         block_on(self.run_named_async(inputs))
+    }
+
+    /// As [`Model::run_buffers_async`].
+    pub fn run_buffers(&self, n: usize, size: [usize; 2], inputs: &[(&str, &gpu::Buffer)]) -> Result<Vec<OnDevice>> {
+        block_on(self.run_buffers_async(n, size, inputs))
     }
 
     /// As [`Model::embed_async`].

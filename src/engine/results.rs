@@ -1,6 +1,11 @@
 //! What a network answers.
 
-use crate::tensor::Tensor;
+use crate::{
+    gpu,
+    graph::Shape,
+    plan::{PlanOutput, Precision, layout::PAD},
+    tensor::Tensor,
+};
 
 /// A class and how probable the network finds it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -80,6 +85,45 @@ impl Top {
 impl From<usize> for Top {
     fn from(count: usize) -> Self {
         Self::new(count)
+    }
+}
+
+/// A result that stayed on the device.
+///
+/// A `[n, c, h, w]` tensor lies in it in blocks of four channels, `[n][blocks][h * w][4]`, as f32
+/// or, with [`Precision::F16`], as halves. Lane `l` of the blocks holds the channel `lanes[l]`, and
+/// nothing where that is `None`. The image `i` begins at the value `offset + i * stride`. So the
+/// logits of one image are its classes in order, unless `lanes` says otherwise.
+#[derive(Debug, Clone)]
+pub struct OnDevice {
+    /// The result's name.
+    pub name: String,
+    /// `[n, c, h, w]`.
+    pub shape: [usize; 4],
+    /// What holds it: of usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
+    pub buffer: gpu::Buffer,
+    /// How its values are stored.
+    pub precision: Precision,
+    /// The channel in each lane.
+    pub lanes: Vec<Option<usize>>,
+    /// Where the first image begins, in values.
+    pub offset: usize,
+    /// Values from one image to the next.
+    pub stride: usize,
+}
+
+impl OnDevice {
+    pub(super) fn new(output: &PlanOutput, precision: Precision, buffer: gpu::Buffer) -> Self {
+        let Shape { n, c, h, w } = output.shape;
+        Self {
+            name: output.name.clone(),
+            shape: [n, c, h, w],
+            buffer,
+            precision,
+            lanes: output.layout.lanes().iter().map(|&lane| (lane != PAD).then_some(lane as usize)).collect(),
+            offset: output.place.offset as usize * 4,
+            stride: output.place.stride as usize * 4,
+        }
     }
 }
 

@@ -9,18 +9,58 @@ pub(super) fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     // GL is left out: its compute shaders lack what WebGPU promises. The rest is what each system's
     // driver offers.
-    descriptor.backends = wgpu::Backends::PRIMARY;
+    descriptor.backends = if VULKAN_ALONE { wgpu::Backends::empty() } else { wgpu::Backends::PRIMARY };
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
-    // Refuse a buffer that would not fit rather than let the system kill the process.
-    descriptor.memory_budget_thresholds = wgpu::MemoryBudgetThresholds { for_resource_creation: Some(90), for_device_loss: None };
+    descriptor.memory_budget_thresholds = MEMORY;
     wgpu::Instance::new(descriptor)
+}
+
+/// Refuse a buffer that would not fit rather than let the system kill the process.
+const MEMORY: wgpu::MemoryBudgetThresholds = wgpu::MemoryBudgetThresholds { for_resource_creation: Some(90), for_device_loss: None };
+
+/// Whether the system has Vulkan and nothing else, and Wayland may be its display.
+const VULKAN_ALONE: bool = cfg!(all(unix, not(any(target_vendor = "apple", target_os = "android", target_arch = "wasm32"))));
+
+/// Vulkan's adapters where it is alone, by an instance that shows nothing on a Wayland display.
+///
+/// Where an instance could, Mesa's layer that sorts devices asks Wayland's library for the display
+/// of each listing. That library complains on stderr where there is none.
+#[cfg(all(unix, not(any(target_vendor = "apple", target_os = "android", target_arch = "wasm32"))))]
+fn vulkan(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    use wgpu::hal::{self, Instance as _, vulkan};
+    let descriptor = hal::InstanceDescriptor {
+        name: "ghostnet",
+        flags: wgpu::InstanceFlags::empty().with_env(),
+        memory_budget_thresholds: MEMORY,
+        backend_options: wgpu::BackendOptions::default(),
+        telemetry: None,
+        display: None,
+    };
+    let without_wayland: Box<vulkan::CreateInstanceCallback<'_>> =
+        Box::new(|creation| creation.extensions.retain(|name| name.to_bytes() != b"VK_KHR_wayland_surface"));
+    // SAFETY: the extensions are those of an instance on a system without Wayland, since wgpu-hal
+    // leaves out what a system lacks, and no surface is ever made.
+    #[allow(unsafe_code)]
+    let adapters = unsafe {
+        let made = vulkan::Instance::init_with_callback(&descriptor, Some(without_wayland));
+        made.map(|made| made.enumerate_adapters(None)).unwrap_or_default()
+    };
+    // SAFETY: wgpu's own instance has no Vulkan of its own; an adapter keeps the one that it is of.
+    #[allow(unsafe_code)]
+    adapters.into_iter().map(|adapter| unsafe { instance.create_adapter_from_hal(adapter) }).collect()
+}
+
+#[cfg(all(not(target_arch = "wasm32"), any(not(unix), target_vendor = "apple", target_os = "android")))]
+fn vulkan(_: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    Vec::new()
 }
 
 /// All adapters, best first: discrete, integrated, virtual, others, drivers that run on the CPU.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) async fn enumerate(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterInfo)> {
-    let adapters = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await.into_iter();
-    let mut adapters: Vec<_> = adapters.map(|adapter| (AdapterInfo::new(&adapter), adapter)).map(|(info, a)| (a, info)).collect();
+    let mut all = vulkan(instance);
+    all.extend(instance.enumerate_adapters(wgpu::Backends::PRIMARY).await);
+    let mut adapters: Vec<_> = all.into_iter().map(|adapter| (AdapterInfo::new(&adapter), adapter)).map(|(info, a)| (a, info)).collect();
     adapters.sort_by_key(|(_, info)| {
         ["discrete", "integrated", "virtual", "other", "cpu"].iter().position(|t| *t == info.device_type).unwrap_or(usize::MAX)
     });

@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// `min_storage_buffer_offset_alignment`, the largest it may be.
 pub(super) const ALIGNMENT: u64 = 256;
 
+/// What an upload buffer is for.
+pub(super) const UPLOAD: wgpu::BufferUsages = wgpu::BufferUsages::MAP_WRITE.union(wgpu::BufferUsages::COPY_SRC);
+
 /// Resolves once a buffer is mapped, or cannot be.
 pub(super) type Mapping = oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>;
 
@@ -83,6 +86,23 @@ pub(super) async fn checked<T>(context: &Context, make: impl FnOnce() -> Result<
         }
         None => made,
     }
+}
+
+/// Makes a buffer, or a larger one in its place; whether it did.
+pub(super) async fn grow(
+    context: &Context,
+    buffer: &mut Option<wgpu::Buffer>,
+    label: &str,
+    size: u64,
+    usage: wgpu::BufferUsages,
+) -> Result<bool> {
+    if buffer.as_ref().is_some_and(|buffer| size <= buffer.size()) {
+        return Ok(false);
+    }
+    let mapped_at_creation = usage.contains(wgpu::BufferUsages::MAP_WRITE);
+    let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation };
+    *buffer = Some(checked(context, || Ok(context.device.create_buffer(&descriptor))).await?);
+    Ok(true)
 }
 
 /// A buffer of these bytes.

@@ -32,7 +32,7 @@ pub use pipelines::Pipeline;
 pub use prepared::{Prepared, Run};
 pub(crate) use resize::check_texture;
 pub use weights::Weights;
-pub use wgpu::{self, Device, Queue, Texture};
+pub use wgpu::{self, Buffer, Device, Queue, Texture};
 
 use crate::Error;
 

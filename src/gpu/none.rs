@@ -18,6 +18,10 @@ pub enum Device {}
 pub enum Queue {}
 
 /// None is ever made.
+#[derive(Debug, Clone)]
+pub enum Buffer {}
+
+/// None is ever made.
 #[derive(Debug)]
 pub enum Texture {}
 
@@ -99,6 +103,10 @@ impl Prepared {
     }
 
     pub(crate) async fn run(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>> {
+        match *self {}
+    }
+
+    pub(crate) async fn run_buffers(&mut self, _: &[&Buffer]) -> Result<Vec<Buffer>> {
         match *self {}
     }
 

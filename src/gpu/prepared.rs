@@ -1,7 +1,7 @@
 //! A plan with everything it needs on the device, and its run.
 
 use super::{
-    buffers::{ALIGNMENT, Mapping, checked, filled, map, mapped, poll, unreadable, wait, wait_here},
+    buffers::{ALIGNMENT, Mapping, UPLOAD, checked, filled, grow, map, mapped, poll, unreadable, wait, wait_here},
     context::Context,
     info::{Image, PrepareTimes},
     pipelines::Pipeline,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error, Result, clock, kernels,
-    plan::{Plan, Resource, grid},
+    plan::{Form, Plan, PlanOutput, Resource, grid},
 };
 use futures_channel::oneshot;
 use std::{
@@ -43,9 +43,8 @@ pub struct Prepared {
 
 /// What a run has for itself while it is under way.
 struct Flight {
-    upload: wgpu::Buffer,
-    /// Through which images go up; as large as the largest so far.
-    images: Option<wgpu::Buffer>,
+    /// Through which inputs or images go up; as large as the largest so far.
+    upload: Option<wgpu::Buffer>,
     readback: Arc<wgpu::Buffer>,
     /// The run that uses them, and what it has yet to tell: that an upload buffer is mapped again,
     /// that `readback` was read.
@@ -197,16 +196,59 @@ impl Prepared {
     /// there are buffers for, it waits for the oldest of them.
     pub async fn submit(&mut self, inputs: &[u8]) -> Result<Run> {
         self.context.check_lost()?;
-        self.flights[0].free(&self.context).await?;
-        let flight = &self.flights[0];
-        flight.write(inputs)?;
+        let flight = &mut self.flights[0];
+        flight.free(&self.context).await?;
+        grow(&self.context, &mut flight.upload, "upload", (inputs.len() as u64).max(4), UPLOAD).await?;
+        let upload = flight.upload.clone().expect("made above");
+        let mut view = upload.get_mapped_range_mut(..).map_err(|_| unreadable())?;
+        view.slice(..inputs.len()).copy_from_slice(inputs);
+        drop(view);
+        upload.unmap();
         let mut encoder = self.context.encoder();
         for (slot, range) in self.plan.input_ranges(inputs.len()) {
-            encoder.copy_buffer_to_buffer(&flight.upload, range.start as u64, &self.slots[slot], 0, range.len() as u64);
+            encoder.copy_buffer_to_buffer(&upload, range.start as u64, &self.slots[slot], 0, range.len() as u64);
         }
         encode(&mut encoder, &self.steps);
-        let upload = flight.upload.clone();
         Ok(self.send(encoder, Some(&upload)))
+    }
+
+    /// Runs the plan on inputs that lie in buffers of the device as they lie in their slots, and
+    /// leaves each output's slot, up to the output's end, in a new buffer. Nothing waits: what the
+    /// program submits to the queue after it finds the results.
+    ///
+    /// Errors: [`Error::Shape`] for a buffer that is too small or may not be copied from,
+    /// [`Error::Gpu`] for one of another device.
+    pub async fn run_buffers(&mut self, inputs: &[&wgpu::Buffer]) -> Result<Vec<wgpu::Buffer>> {
+        self.context.check_lost()?;
+        let ranges: Vec<_> = self.plan.input_ranges(self.plan.input_bytes()).collect();
+        for ((input, buffer), (_, range)) in self.plan.inputs.iter().zip(inputs).zip(&ranges) {
+            let (has, needed) = (buffer.size(), range.len() as u64);
+            if has < needed {
+                return Err(Error::shape(&input.name, format!("its buffer has {has} bytes, {needed} are needed")));
+            }
+            if !buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+                return Err(Error::shape(&input.name, "its buffer was made without the usage COPY_SRC, by which it is read"));
+            }
+        }
+        checked(&self.context, || {
+            let mut encoder = self.context.encoder();
+            for ((slot, range), buffer) in ranges.iter().zip(inputs) {
+                encoder.copy_buffer_to_buffer(buffer, 0, &self.slots[*slot], 0, range.len() as u64);
+            }
+            encode(&mut encoder, &self.steps);
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+            let output = |output: &PlanOutput| {
+                let size = output.bytes as u64;
+                let descriptor = wgpu::BufferDescriptor { label: Some(&output.name), size, usage, mapped_at_creation: false };
+                let buffer = self.context.device.create_buffer(&descriptor);
+                encoder.copy_buffer_to_buffer(&self.slots[output.slot], 0, &buffer, 0, size);
+                buffer
+            };
+            let outputs = self.plan.outputs.iter().map(output).collect();
+            self.context.queue.submit([encoder.finish()]);
+            Ok(outputs)
+        })
+        .await
     }
 
     /// As [`Prepared::submit`], of images that the device resizes, as many as the batch or fewer:
@@ -261,7 +303,7 @@ impl Prepared {
         loop {
             flight.free(&self.context).await?;
             let mut encoder = self.context.encoder();
-            let (resize, upload) = resizer.stage(&self.context, &mut encoder, &mut flight.images, n, &images[n]).await?;
+            let (resize, upload) = resizer.stage(&self.context, &mut encoder, &mut flight.upload, n, &images[n]).await?;
             if n == last {
                 // It stands in for `preprocess`, the plan's first step.
                 encode(&mut encoder, std::iter::once(resize).chain(&self.steps[steps]));
@@ -336,11 +378,10 @@ impl Prepared {
 
 impl Flight {
     fn new(device: &wgpu::Device, plan: &Plan, ranges: &[Range<u64>]) -> Self {
-        let upload = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("upload"),
-            size: plan.inputs.iter().map(|input| plan.slots[input.slot] as u64).sum::<u64>().max(4),
-            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: true,
+        // A plan that takes pixels may get images instead, and those may be of any size.
+        let upload = (plan.form == Form::Tensors).then(|| {
+            let size = (plan.input_bytes() as u64).max(4);
+            device.create_buffer(&wgpu::BufferDescriptor { label: Some("upload"), size, usage: UPLOAD, mapped_at_creation: true })
         });
         let readback = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),
@@ -348,7 +389,7 @@ impl Flight {
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Self { upload, images: None, readback: Arc::new(readback), submission: None, busy: Vec::new() }
+        Self { upload, readback: Arc::new(readback), submission: None, busy: Vec::new() }
     }
 
     /// Waits until the run that uses the buffers is done with them.
@@ -361,14 +402,6 @@ impl Flight {
             // Only now: where the wait is given up, the next one waits for what is left.
             self.busy.pop();
         }
-        Ok(())
-    }
-
-    fn write(&self, input: &[u8]) -> Result<()> {
-        let mut view = self.upload.get_mapped_range_mut(..).map_err(|_| unreadable())?;
-        view.slice(..input.len()).copy_from_slice(input);
-        drop(view);
-        self.upload.unmap();
         Ok(())
     }
 }
@@ -407,21 +440,40 @@ mod tests {
         device::{Choice, DeviceClass},
         gpu::Wanted,
         graph::{Shape, passes},
-        plan::{ConstantCache, Form, PlanOptions},
+        plan::{ConstantCache, PlanOptions},
     };
+
+    fn plan(form: Form) -> Arc<Plan> {
+        let mut graph = Network::embedded().unwrap().graph().clone();
+        passes::run(&mut graph, passes::REQUIRED);
+        passes::run(&mut graph, passes::FUSING);
+        let options =
+            PlanOptions { form, precision: Precision::F32, choice: Choice::new(DeviceClass::Gpu), normalise: [[0.0; 3], [1.0; 3]] };
+        Arc::new(Plan::new(&graph, &[Shape::new(1, 3, 32, 32)], &options, &mut ConstantCache::new()).unwrap())
+    }
+
+    #[test]
+    fn uploads_are_as_large_as_what_goes_up() {
+        let Some(context) = Context::for_tests(&Wanted::default()) else { return };
+        for (form, bytes) in [(Form::Tensors, 32 * 32 * 16), (Form::Classify { k: 1 }, 32 * 32 * 4)] {
+            let plan = plan(form.clone());
+            assert_eq!(plan.input_bytes(), bytes);
+            assert!(plan.slots[plan.inputs[0].slot] > bytes, "a slot is as large as the largest tensor that shares it");
+            let (mut prepared, _) = pollster::block_on(Prepared::new(&context, plan, &Weights::default())).unwrap();
+            let size = |prepared: &Prepared| prepared.flights[0].upload.as_ref().map(wgpu::Buffer::size);
+            assert_eq!(size(&prepared), (form == Form::Tensors).then_some(bytes as u64));
+            pollster::block_on(prepared.run(&vec![0; bytes])).unwrap();
+            assert_eq!(size(&prepared), Some(bytes as u64));
+        }
+    }
 
     /// A run waits for one before it only where that one has its buffers: as many have their own as
     /// may be under way.
     #[test]
     fn runs_under_way_have_buffers_of_their_own() {
         let Some(context) = Context::for_tests(&Wanted::default()) else { return };
-        let mut graph = Network::embedded().unwrap().graph().clone();
-        passes::run(&mut graph, passes::REQUIRED);
-        passes::run(&mut graph, passes::FUSING);
-        let options =
-            PlanOptions { form: Form::Tensors, precision: Precision::F32, choice: Choice::new(DeviceClass::Gpu), normalise: [[0.0; 3]; 2] };
-        let plan = Arc::new(Plan::new(&graph, &[Shape::new(1, 3, 32, 32)], &options, &mut ConstantCache::new()).unwrap());
-        let input = vec![0; plan.slots[plan.inputs[0].slot]];
+        let plan = plan(Form::Tensors);
+        let input = vec![0; plan.input_bytes()];
         for in_flight in [1, 3] {
             let (mut prepared, _) = pollster::block_on(Prepared::new(&context, plan.clone(), &Weights::default())).unwrap();
             pollster::block_on(prepared.set_in_flight(in_flight)).unwrap();

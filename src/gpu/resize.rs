@@ -1,7 +1,7 @@
 //! Images that the device resizes itself, in front of a plan's steps.
 
 use super::{
-    buffers::{ALIGNMENT, checked, filled, unreadable},
+    buffers::{ALIGNMENT, UPLOAD, checked, filled, grow, unreadable},
     context::Context,
     info::{Image, Source},
     step::PreparedStep,
@@ -119,7 +119,7 @@ impl Resizer {
         };
         if texture.is_none() {
             self.make_words(context, bytes).await?;
-            grow(context, upload, "image upload", bytes, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC).await?;
+            grow(context, upload, "upload", bytes, UPLOAD).await?;
         }
         let ready = self.ready(context, resize, texture.is_some()).await?;
         // With an `upload` nothing is awaited from here on: a run that is given up leaves it
@@ -272,17 +272,6 @@ impl Resizer {
     pub(super) fn output(&self) -> &wgpu::Buffer {
         &self.output
     }
-}
-
-/// Makes a buffer, or a larger one in its place; whether it did.
-async fn grow(context: &Context, buffer: &mut Option<wgpu::Buffer>, label: &str, size: u64, usage: wgpu::BufferUsages) -> Result<bool> {
-    if buffer.as_ref().is_some_and(|buffer| size <= buffer.size()) {
-        return Ok(false);
-    }
-    let mapped_at_creation = usage.contains(wgpu::BufferUsages::MAP_WRITE);
-    let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation };
-    *buffer = Some(checked(context, || Ok(context.device.create_buffer(&descriptor))).await?);
-    Ok(true)
 }
 
 /// Copies the part of `source` at `origin` that has `size` to the texture's corner, both as (x, y).

@@ -282,7 +282,7 @@ impl Download<'_> {
     /// Completes the part and gives it its final name.
     fn download(&self, first: Answer, claim: &Claim, announced: &Announced, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<()> {
         let Announced { file, size, .. } = announced;
-        let io = |e: io::Error| Error::io(&claim.part, &e);
+        let io = |e: io::Error| Error::io(&claim.part, e);
         let mut part = claim.open_part()?;
         let mut sum = announced.sum();
         let there = part.metadata().map_err(io)?.len();
@@ -375,7 +375,7 @@ fn is_good(path: &Path, announced: &Announced) -> Result<bool> {
     }
     let mut sum = announced.sum();
     let read = File::open(path).and_then(|mut file| sum.add_file(&mut file, announced.size));
-    read.map_err(|e| Error::io(path, &e))?;
+    read.map_err(|e| Error::io(path, e))?;
     Ok(sum.check().is_ok())
 }
 

@@ -90,7 +90,7 @@ impl Store {
         let blobs = self.folder(&[&self.name, "blobs"])?;
         let path = self.folder(&[".locks", &self.name])?.join(format!("{etag}.lock"));
         let mut part = blobs.join(format!("{etag}.incomplete"));
-        let lock = open(&path).map_err(|e| Error::io(&path, &e))?;
+        let lock = open(&path).map_err(|e| Error::io(&path, e))?;
         let (mut since, mut seen) = (Instant::now(), None);
         loop {
             // By its full name: since Rust 1.89 files have a method of this name.
@@ -110,7 +110,7 @@ impl Store {
             }
             if since.elapsed() > patience {
                 let what = "another process holds it, and its download makes no progress";
-                return Err(Error::Io { file: path, what: what.into() });
+                return Err(Error::file(path, io::ErrorKind::ResourceBusy, what));
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -134,7 +134,7 @@ impl Store {
 
     /// A folder in the cache, made if need be.
     fn folder(&self, names: &[&str]) -> Result<PathBuf> {
-        let io = |path: &Path, e: io::Error| Error::io(path, &e);
+        let io = |path: &Path, e: io::Error| Error::io(path, e);
         fs::create_dir_all(&self.cache).map_err(|e| io(&self.cache, e))?;
         let inside = fs::canonicalize(&self.cache).map_err(|e| io(&self.cache, e))?;
         let mut path = self.cache.clone();
@@ -145,7 +145,7 @@ impl Store {
                 made => made.map_err(|e| io(&path, e))?,
             }
             if !fs::canonicalize(&path).map_err(|e| io(&path, e))?.starts_with(&inside) {
-                return Err(Error::Io { file: path, what: "a link that leads out of the cache".into() });
+                return Err(Error::file(path, io::ErrorKind::InvalidInput, "a link that leads out of the cache"));
             }
         }
         Ok(path)
@@ -169,12 +169,12 @@ pub(super) struct Claim {
 
 impl Claim {
     pub fn open_part(&self) -> Result<File> {
-        open(&self.part).map_err(|e| Error::io(&self.part, &e))
+        open(&self.part).map_err(|e| Error::io(&self.part, e))
     }
 
     /// The part is the blob.
     pub fn finish(&self) -> Result<()> {
-        fs::rename(&self.part, &self.blob).map_err(|e| Error::io(&self.blob, &e))
+        fs::rename(&self.part, &self.blob).map_err(|e| Error::io(&self.blob, e))
     }
 
     /// The part is known to be bad.
@@ -206,7 +206,7 @@ fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> 
         file.as_file().sync_all()?;
         file.persist(path).map_err(|e| e.error)
     });
-    written.map(drop).map_err(|e| Error::io(path, &e))
+    written.map(drop).map_err(|e| Error::io(path, e))
 }
 
 /// Makes what shall replace `path`, under a name beside it that no file of a hub has.

@@ -45,7 +45,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
         return Err(Error::image(path, "is a directory, not an image"));
     }
     let (file, length) = file::open(path)?;
-    let failed = |error: io::Error| Error::io(path, &error);
+    let failed = |error: io::Error| Error::io(path, error);
     let mut file = file.take(MAX_FILE + 1);
     let mut bytes = Vec::new();
     // The kind is known from the first bytes, and the rest of a file that is no image is not worth

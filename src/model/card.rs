@@ -101,8 +101,8 @@ impl Card {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         super::checkpoint::regular_file(path, super::checkpoint::MAX_CONFIG_BYTES)?;
-        let bytes = std::fs::read(path).map_err(|error| Error::io(path, &error))?;
-        let wrong = |what: String| Error::Io { file: path.into(), what };
+        let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+        let wrong = |what: String| Error::file(path, std::io::ErrorKind::InvalidData, what);
         let text = std::str::from_utf8(&bytes).map_err(|error| wrong(format!("not JSON: {error}")))?;
         let json = Value::parse(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
         let is_config = ["architecture", "pretrained_cfg"].iter().any(|key| json.get(key).is_some());

@@ -354,16 +354,25 @@ impl Plan {
     /// Where the bytes of each input are among those of all inputs, which lie one after the other
     /// for as many images as there are; and the slot of each.
     pub fn input_ranges(&self, bytes: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
-        let of_image = |input: &PlanInput| match self.form {
-            Form::Tensors => input.layout.blocks() * input.shape.pixels() * self.precision.block_bytes(),
-            Form::Classify { .. } => input.shape.pixels() * size_of::<u32>(),
-        };
-        let images = bytes / self.inputs.iter().map(of_image).sum::<usize>().max(1);
+        let images = bytes / self.inputs.iter().map(|input| self.image_bytes(input)).sum::<usize>().max(1);
         self.inputs.iter().scan(0, move |end, input| {
             let start = *end;
-            *end += images * of_image(input);
+            *end += images * self.image_bytes(input);
             Some((input.slot, start..*end))
         })
+    }
+
+    /// Bytes of all inputs, of as many images as the plan is for.
+    pub fn input_bytes(&self) -> usize {
+        self.inputs.iter().map(|input| input.shape.n * self.image_bytes(input)).sum()
+    }
+
+    /// Bytes of one image in an input's slot.
+    fn image_bytes(&self, input: &PlanInput) -> usize {
+        match self.form {
+            Form::Tensors => input.layout.blocks() * input.shape.pixels() * self.precision.block_bytes(),
+            Form::Classify { .. } => input.shape.pixels() * size_of::<u32>(),
+        }
     }
 }
 

@@ -97,7 +97,7 @@ impl Checkpoint {
     /// impossible about the network. It names the tensor or key.
     pub fn open(path: &Path) -> Result<Self> {
         let length = regular_file(path, MAX_FILE_BYTES)?;
-        let failed = |error: std::io::Error| Error::io(path, &error);
+        let failed = |error: std::io::Error| Error::io(path, error);
         let mut file = File::open(path).map_err(failed)?;
         let mut bytes = Vec::new();
         file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(failed)?;
@@ -252,10 +252,13 @@ impl Checkpoint {
 /// The length of a regular file of at most `limit` bytes.
 pub(super) fn regular_file(path: &Path, limit: u64) -> Result<u64> {
     // Before opening: opening a pipe waits for its other end.
-    let metadata = std::fs::metadata(path).map_err(|error| Error::io(path, &error))?;
+    let metadata = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
     if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a directory, not a file" } else { "not a regular file" };
-        return Err(Error::Io { file: path.into(), what: what.into() });
+        return Err(if metadata.is_dir() {
+            Error::file(path, std::io::ErrorKind::IsADirectory, "a directory, not a file")
+        } else {
+            Error::file(path, std::io::ErrorKind::InvalidInput, "not a regular file")
+        });
     }
     if metadata.len() > limit {
         return Err(Error::weights(path, format!("{} bytes long, at most {limit} are read", metadata.len())));
@@ -271,7 +274,7 @@ fn config_beside(weights: &Path) -> Result<Found> {
         _ => return Ok(Found::default()),
     }
     regular_file(&path, MAX_CONFIG_BYTES)?;
-    let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, &error))?;
+    let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
     Found::in_json(&bytes).map_err(|what| Error::weights(path, what))
 }
 

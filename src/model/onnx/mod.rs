@@ -38,7 +38,7 @@ pub(super) fn is_onnx(head: &[u8]) -> bool {
 /// The bytes of a file that is an ONNX file by its first bytes.
 pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>> {
     regular_file(path, MAX_FILE_BYTES)?;
-    let io = |error: std::io::Error| Error::io(path, &error);
+    let io = |error: std::io::Error| Error::io(path, error);
     let mut file = File::open(path).map_err(io)?;
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut bytes).map_err(io)?;
