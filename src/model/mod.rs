@@ -6,6 +6,8 @@ pub(crate) mod card;
 pub mod checkpoint;
 pub mod families;
 pub mod formula;
+#[cfg(not(target_arch = "wasm32"))]
+mod ghostify;
 mod one_file;
 mod onnx;
 
