@@ -101,8 +101,8 @@ fn product(a: &[f32], b: &[f32]) -> f64 {
 /// An order of the channels of `layers`, which are as many in each, by which ghost modules of this
 /// ratio lose little: `order[place]` is the channel that comes to a place.
 ///
-/// Of all pairs that are still possible the one that loses the least is taken, again and again: one
-/// of the pair stays, and the other becomes its ghost.
+/// Every channel is a module at first. Of all pairs of modules that may become one, that is taken
+/// again and again of which the one's intrinsic map loses the least as a ghost of the other's.
 pub(super) fn order(layers: &[Filters<'_>], ratio: usize) -> Vec<usize> {
     let c = layers.first().map_or(0, |layer| layer.scale.len());
     let mut costs = vec![0.0; c * c];
@@ -111,35 +111,29 @@ pub(super) fn order(layers: &[Filters<'_>], ratio: usize) -> Vec<usize> {
     pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
 
     let kept = c.div_ceil(ratio);
-    let mut left = c - kept;
-    // The ghosts of each channel that stays.
-    let mut modules: Vec<(usize, Vec<usize>)> = Vec::new();
-    let mut module_of = vec![None; c];
+    // The intrinsic map and its ghosts; nothing of what became a ghost.
+    let mut modules: Vec<(usize, Vec<usize>)> = (0..c).map(|at| (at, Vec::new())).collect();
     let mut is_ghost = vec![false; c];
+    let mut count = c;
     for (_, pair) in pairs {
         let (from, to) = (pair as usize / c, pair as usize % c);
-        if left == 0 {
-            break;
-        }
-        if from == to || is_ghost[from] || is_ghost[to] || module_of[to].is_some() {
-            continue;
-        }
-        let module = match module_of[from] {
-            Some(module) => module,
-            None if modules.len() == kept => continue,
-            None => {
-                module_of[from] = Some(modules.len());
-                modules.push((from, Vec::new()));
-                modules.len() - 1
-            }
-        };
-        if modules[module].1.len() + 1 < ratio {
-            modules[module].1.push(to);
-            is_ghost[to] = true;
-            left -= 1;
+        let fits = from != to && !is_ghost[from] && !is_ghost[to] && modules[from].1.len() + modules[to].1.len() + 2 <= ratio;
+        if count > kept && fits {
+            let ghosts = std::mem::take(&mut modules[to].1);
+            modules[from].1.extend(ghosts.into_iter().chain([to]));
+            (is_ghost[to], count) = (true, count - 1);
         }
     }
-    modules.extend((0..c).filter(|&at| !is_ghost[at] && module_of[at].is_none()).map(|at| (at, Vec::new())));
+    modules.retain(|(from, _)| !is_ghost[*from]);
+    modules.sort_by_key(|(from, ghosts)| (std::cmp::Reverse(ghosts.len()), *from));
+    // Where they are still too many the smallest become ghosts of the others.
+    for (from, ghosts) in modules.split_off(kept) {
+        for ghost in ghosts.into_iter().chain([from]) {
+            let rooms = modules.iter_mut().filter(|(_, ghosts)| ghosts.len() + 1 < ratio);
+            let nearest = rooms.min_by(|a, b| costs[a.0 * c + ghost].total_cmp(&costs[b.0 * c + ghost]));
+            nearest.into_iter().for_each(|(_, ghosts)| ghosts.push(ghost));
+        }
+    }
     modules.sort_by_key(|(from, ghosts)| (std::cmp::Reverse(ghosts.len()), *from));
 
     // The first have all the ghosts that the ratio allows, and the last ones give theirs.
@@ -175,7 +169,8 @@ mod tests {
         let data = at_angles(&[0.0, 1.0, 0.01, 2.0, 1.01, 2.01]);
         let filters = Filters { data: &data, scale: vec![1.0; 6], is_signed: true };
         let order = order(&[filters], 2);
-        let pairs: std::collections::BTreeSet<[usize; 2]> = (0..3).map(|at| [order[at].min(order[at + 3]), order[at].max(order[at + 3])]).collect();
+        let pairs: std::collections::BTreeSet<[usize; 2]> =
+            (0..3).map(|at| [order[at].min(order[at + 3]), order[at].max(order[at + 3])]).collect();
         assert_eq!(pairs, [[0, 2], [1, 4], [3, 5]].into());
     }
 

@@ -81,7 +81,7 @@ const LEAST_CHANNELS: usize = 8;
 const LARGEST_CHEAP: usize = 31;
 
 /// Orders of more channels stay as they are: pairs are compared with each other.
-const MOST_REORDERED: usize = 4096;
+const MOST_REORDERED: usize = 2048;
 
 /// A convolution, and what follows it and nothing else.
 struct Layer {
@@ -115,7 +115,10 @@ impl Graph {
             return Err(Error::Model(format!("ratio {}: a ghost module has at least 2 maps for each intrinsic one", how.ratio)));
         }
         if how.cheap_kernel.is_multiple_of(2) || how.cheap_kernel > LARGEST_CHEAP {
-            return Err(Error::Model(format!("a cheap operation of {0} x {0}: an odd kernel up to {LARGEST_CHEAP} is needed", how.cheap_kernel)));
+            return Err(Error::Model(format!(
+                "a cheap operation of {0} x {0}: an odd kernel up to {LARGEST_CHEAP} is needed",
+                how.cheap_kernel
+            )));
         }
         let shapes = self.shapes(inputs)?;
         let chosen = self.chosen(how, &shapes)?;
@@ -177,7 +180,9 @@ impl Graph {
             const SHOWN: usize = 6;
             let names: Vec<String> = candidates.iter().take(SHOWN).map(|id| format!("`{}`", self.node(*id).name)).collect();
             let there = match candidates.len() {
-                0 => format!("no convolution is dense, of {LEAST_CHANNELS} channels or more, on maps of several pixels and in no ghost module"),
+                0 => format!(
+                    "no convolution is dense, of {LEAST_CHANNELS} channels or more, on maps of several pixels and in no ghost module"
+                ),
                 count if count > SHOWN => format!("there are {} and {} more", names.join(", "), count - SHOWN),
                 _ => format!("there are {}", names.join(", ")),
             };
@@ -308,9 +313,10 @@ impl Rewriting<'_> {
 
     /// A normalisation: of each channel its weight, bias, mean and variance.
     fn norm(&mut self, name: String, eps: f32, channels: &[[f64; 4]], input: NodeId) -> Result<NodeId> {
-        let mut made = ["weight", "bias", "running_mean", "running_var"].into_iter().enumerate().map(|(at, tensor)| {
-            self.constant(format!("{name}.{tensor}"), &[channels.len()], channels.iter().map(|channel| channel[at]))
-        });
+        let mut made = ["weight", "bias", "running_mean", "running_var"]
+            .into_iter()
+            .enumerate()
+            .map(|(at, tensor)| self.constant(format!("{name}.{tensor}"), &[channels.len()], channels.iter().map(|channel| channel[at])));
         let mut next = || made.next().expect("four were made");
         let op = Op::BatchNorm { weight: next(), bias: next(), mean: next(), var: next(), eps };
         drop(made);

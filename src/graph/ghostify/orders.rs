@@ -23,7 +23,9 @@ impl Orders {
                     orders.join(at, node.inputs[0].0);
                 }
                 // Its second input only tells a size.
-                Op::BatchNorm { .. } | Op::Activate(_) | Op::Pool(_) | Op::GlobalPool | Op::Resample(_) => orders.join(at, node.inputs[0].0),
+                Op::BatchNorm { .. } | Op::Activate(_) | Op::Pool(_) | Op::GlobalPool | Op::Resample(_) => {
+                    orders.join(at, node.inputs[0].0)
+                }
                 Op::Add | Op::Multiply => node.inputs.iter().for_each(|input| orders.join(at, input.0)),
                 _ => [NodeId(at)].iter().chain(&node.inputs).for_each(|id| orders.fix(*id)),
             }
@@ -118,5 +120,69 @@ impl Reordered<'_> {
             constants.push(Constant { name, shape, data });
             ConstId(constants.len() - 1)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Shape, reference::evaluate};
+    use super::*;
+
+    /// Every kind of node that has an order or knows it, with channels in reverse where they may be.
+    #[test]
+    fn another_order_changes_no_result() {
+        let mut graph = Graph::new();
+        let input = graph.add_input(3).unwrap();
+        let mut seed = 0u32;
+        let mut constant = |graph: &mut Graph, shape: &[usize]| {
+            let value = |at: usize| ((at as u32 * 7919 + seed * 104_729) % 997) as f32 / 997.0 + 0.1;
+            let data: Vec<f32> = (0..shape.iter().product()).map(value).collect();
+            seed += 1;
+            graph.add_constant(format!("c{seed}"), shape, data).unwrap()
+        };
+        let add = |graph: &mut Graph, op: Op, inputs: &[NodeId]| graph.add(format!("n{}", graph.nodes().len()), op, inputs).unwrap();
+        let weight = constant(&mut graph, &[6, 3, 3, 3]);
+        let bias = constant(&mut graph, &[6]);
+        let stem = add(&mut graph, Op::Conv(Conv::new(weight).bias(bias).pad(1)), &[input]);
+        let [weight, bias, mean, var] = [(); 4].map(|()| constant(&mut graph, &[6]));
+        let x = add(&mut graph, Op::BatchNorm { weight, bias, mean, var, eps: 1e-3 }, &[stem]);
+        let slope = constant(&mut graph, &[6]);
+        let x = add(&mut graph, Op::Activate(Activation::PRelu(slope)), &[x]);
+        let weight = constant(&mut graph, &[6, 1, 3, 3]);
+        let x = add(&mut graph, Op::Conv(Conv::new(weight).pad(1).groups(6)), &[x]);
+        let mean = add(&mut graph, Op::GlobalPool, &[x]);
+        let weights = [constant(&mut graph, &[2, 6, 1, 1]), constant(&mut graph, &[6, 2, 1, 1])];
+        let gate = weights.into_iter().fold(mean, |x, weight| add(&mut graph, Op::Conv(Conv::new(weight)), &[x]));
+        let x = add(&mut graph, Op::Multiply, &[x, gate]);
+        let weight = constant(&mut graph, &[6, 6, 1, 1]);
+        let y = add(&mut graph, Op::Conv(Conv::new(weight)), &[x]);
+        let sum = add(&mut graph, Op::Add, &[x, y]);
+        // Groups of several channels know their order, and so do results.
+        let weight = constant(&mut graph, &[8, 3, 1, 1]);
+        let dense = constant(&mut graph, &[6, 6, 1, 1]);
+        let halves = constant(&mut graph, &[6, 3, 1, 1]);
+        let z = add(&mut graph, Op::Conv(Conv::new(dense)), &[sum]);
+        assert!(Orders::of(&graph).free(z).is_some());
+        let z = add(&mut graph, Op::Conv(Conv::new(halves).groups(2)), &[z]);
+        let z = add(&mut graph, Op::Slice { start: 2, len: 3 }, &[z]);
+        let z = add(&mut graph, Op::Conv(Conv::new(weight)), &[z]);
+        let mean = add(&mut graph, Op::GlobalPool, &[z]);
+        let (weight, bias) = (constant(&mut graph, &[5, 8]), constant(&mut graph, &[5]));
+        let result = add(&mut graph, Op::Linear { weight, bias: Some(bias), activation: Activation::Identity }, &[mean]);
+        graph.add_output("y", result);
+
+        let orders = Orders::of(&graph);
+        let groups: Vec<Option<usize>> = (0..graph.nodes().len()).map(|at| orders.free(NodeId(at))).collect();
+        assert_eq!(groups[stem.0], groups[sum.0]);
+        assert!(groups[stem.0].is_some() && groups[z.0].is_some() && groups[result.0].is_none() && groups[input.0].is_none());
+        let reversed = groups.iter().flatten().map(|&group| (group, (0..graph.channels(NodeId(group))).rev().collect())).collect();
+        let reordered = orders.reordered(&graph, &reversed);
+        let shape = Shape::new(1, 3, 4, 5);
+        let values: Vec<f32> = (0..shape.count()).map(|at| (at * 31 % 17) as f32 / 17.0).collect();
+        let [a, b] = [&graph, &reordered].map(|graph| evaluate(graph, &[(&values, shape)]));
+        assert!(a[sum.0] != b[sum.0]);
+        for (a, b) in a[result.0].iter().zip(&b[result.0]) {
+            assert!((a - b).abs() <= 1e-6 * a.abs(), "{a} {b}");
+        }
     }
 }
