@@ -10,6 +10,8 @@ pub mod formula;
 mod ghostify;
 mod one_file;
 mod onnx;
+#[cfg(not(target_arch = "wasm32"))]
+mod pytorch;
 
 pub use builder::Source;
 pub use card::{Card, Task};

@@ -1,6 +1,6 @@
 use crate::{
     options::{DeviceOptions, Unweighted, WeightsOption, WrongUsage, check_input, network, of_size, positive, size},
-    output::{Align, adapter, aside, bold, bytes, count, dim, fallback, macs, number, print, print_json, table},
+    output::{Align, adapter, aside, bold, bytes, count, dim, fallback, macs, number, print, print_json, table, write_file},
 };
 use anyhow::{Result, bail};
 use ghostnet::{
@@ -50,6 +50,9 @@ pub struct Args {
     /// need be [default: all that can, but the first]
     #[arg(long, value_name = "PATTERN")]
     layers: Vec<String>,
+    /// Write it as a PyTorch module too, for training: `Network().load(OUT)`, and `save(FILE, OUT)`
+    #[arg(long, value_name = "FILE.py")]
+    pytorch: Option<PathBuf>,
     /// Timed runs, of which each step's median counts
     #[arg(short = 'n', long, value_name = "K", default_value = "20", value_parser = positive)]
     iters: usize,
@@ -77,11 +80,15 @@ impl Args {
                 bail!("{}: IN and OUT are one file", self.out.display());
             }
         }
+        if self.pytorch.as_deref().is_some_and(|file| file == self.out || file == Path::new(&self.model)) {
+            bail!("{}: the Python file would replace a network", self.out.display());
+        }
         let chosen = network(Some(&self.model), &self.weights, Unweighted::Refuse, &of_size(self.size))?;
         let size = chosen.size(self.size)?;
         check_input(1, size)?;
         let how = Ghostify::default().ratio(self.ratio).cheap_kernel(self.cheap).layers(self.layers);
         let (made, layers) = chosen.network.ghostify(&how, size)?;
+        let python = self.pytorch.as_ref().map(|file| Ok::<_, ghostnet::Error>((file, made.to_pytorch()?))).transpose()?;
         let engine = self.device.engine()?;
         let timed = [&chosen.network, &made].map(|network| Timed::of(&engine, network, size, self.iters, &layers));
         let [before, after] = timed.into_iter().collect::<Result<Vec<_>>>()?.try_into().map_err(|_| anyhow::anyhow!("two networks"))?;
@@ -97,6 +104,9 @@ impl Args {
         let saved = (0..layers.len()).filter_map(|at| Some(before.layers[at].as_ref()?.ms - predicted[at]?));
         let predicted_ms = before.ms - saved.sum::<f64>();
         made.save(&self.out, Stored::F32)?;
+        if let Some((file, text)) = python {
+            write_file(file, text.as_bytes())?;
+        }
 
         let file_bytes = fs::metadata(&self.out)?.len();
         let params = [chosen.network.graph().params(), made.graph().params()];
