@@ -322,8 +322,22 @@ fn every_command_has_a_page_in_the_manual() {
     assert!(page.contains(".TH ghostnet 1") && page.contains("GHOSTNET_CACHE_DIR"), "{page}");
     assert_eq!(stdout(&ghostnet(&["man", &dir.path("man1")])), "");
     let pages = Dir(dir.0.join("man1")).names();
-    let commands =
-        ["adapters", "bench", "classify", "completions", "convert", "eval", "inspect", "man", "models", "profile", "pull", "run", "tune"];
+    let commands = [
+        "adapters",
+        "bench",
+        "classify",
+        "completions",
+        "convert",
+        "eval",
+        "ghostify",
+        "inspect",
+        "man",
+        "models",
+        "profile",
+        "pull",
+        "run",
+        "tune",
+    ];
     let mut expected: Vec<String> = commands.iter().map(|name| format!("ghostnet-{name}.1")).collect();
     expected.push("ghostnet.1".into());
     assert_eq!(pages, expected);
