@@ -511,3 +511,90 @@ fn damaged_files_do_no_harm() {
     println!("{mutations} files, {opened} of them networks; at most {}.{} times the file", most / 10, most % 10);
     assert!(opened > 0 && opened < mutations);
 }
+
+/// Weights of 8 bits, with a zero point in the first row, beside one that no 8 bits hold.
+fn of_integers() -> Network {
+    let (mut net, x) = Net::new(3);
+    let scales: Vec<f32> = (0..6).map(|_| net.random.value().abs() / 100.0 + 1e-3).collect();
+    let multiple = |at: usize| if at < 27 { (at * 9) as f32 } else { ((at * 37) % 255) as f32 - 127.0 };
+    let weight = (0..6 * 27).map(|at| multiple(at) * scales[at / 27]).collect::<Vec<f32>>();
+    let weight = net.graph.add_constant("conv", &[6, 3, 3, 3], weight).unwrap();
+    let bias = net.graph.add_constant("bias", &[6], scales).unwrap();
+    let x = net.graph.add("conv", Op::Conv(Conv::new(weight).bias(bias)), &[x]).unwrap();
+    let y = net.pointwise(x, 200);
+    let mean = net.add(Op::GlobalPool, &[y]);
+    let y = net.linear(mean, 4);
+    net.output(y);
+    Network::new(net.graph, Card::named("integers")).unwrap()
+}
+
+#[test]
+fn bytes_are_a_quarter_of_the_file() {
+    let network = of_integers();
+    let [whole, bytes] = [Stored::F32, Stored::Int8].map(|stored| network.to_bytes(stored).unwrap());
+    let read = Network::from_bytes("bytes", &bytes).unwrap();
+    assert!(read.graph().tensor("conv").unwrap().data == network.graph().tensor("conv").unwrap().data, "to the bit");
+    assert!(read.graph().tensor("bias").unwrap().data == network.graph().tensor("bias").unwrap().data);
+    let again = Network::from_bytes("again", &read.to_bytes(Stored::Int8).unwrap()).unwrap();
+    assert_eq!(read.tensors().len(), network.tensors().len());
+    // Others are rounded by half a step at most, of 127 for the largest of a row.
+    let known = Network::from_bytes("whole", &whole).unwrap();
+    for (at, (name, shape)) in known.tensors().iter().enumerate() {
+        let [old, new, again] = [&known, &read, &again].map(|network| network.graph().constant(ghostnet::graph::ConstId(at)).data.clone());
+        assert!(new == again, "{name}: rounded once");
+        for (old, new) in old.chunks(old.len() / shape[0]).zip(new.chunks(old.len() / shape[0])) {
+            let largest = old.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            assert!(old.iter().zip(new).all(|(old, new)| (old - new).abs() <= largest / 253.0), "{name}");
+        }
+    }
+    let network = Network::embedded().unwrap();
+    let [whole_file, file] = [Stored::F32, Stored::Int8].map(|stored| network.to_bytes(stored).unwrap().len());
+    assert!(file * 10 < whole_file * 4 && bytes.len() < whole.len(), "{file} and {whole_file}");
+    let read = Network::from_bytes("bytes", &network.to_bytes(Stored::Int8).unwrap()).unwrap();
+    let input = Tensor::new(&[1, 3, 32, 32], Random(3).values(3 * 32 * 32)).unwrap();
+    let [a, b] = [&read, &network].map(|network| common::cpu().load(network.clone()).unwrap().run(&input).unwrap().data);
+    assert!(relative_difference(&a, &b) <= 0.1);
+    // A name that scales would take stays another's.
+    let mut graph = Graph::new();
+    let x = graph.add_input(1).unwrap();
+    let [a, b] = ["w", "w.int8_scale"].map(|name| graph.add_constant(name, &[1, 1, 1, 1], vec![0.5]).unwrap());
+    let y = graph.add("a", Op::Conv(Conv::new(a)), &[x]).unwrap();
+    let y = graph.add("b", Op::Conv(Conv::new(b)), &[y]).unwrap();
+    graph.add_output("y", y);
+    let read = Network::from_bytes("w", &Network::new(graph, Card::default()).unwrap().to_bytes(Stored::Int8).unwrap()).unwrap();
+    assert_eq!(read.tensors().len(), 2);
+}
+
+#[test]
+fn broken_scales_are_refused_in_one_line() {
+    let bytes = of_integers().to_bytes(Stored::Int8).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = std::str::from_utf8(&bytes[8..8 + length]).unwrap();
+    let refused = |header: &str, data: &[u8]| {
+        let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), data].concat();
+        let message = Network::from_bytes("n", &file).map(drop).unwrap_err().to_string();
+        assert!(!message.contains('\n'), "{message}");
+        message
+    };
+    let data = &bytes[8 + length..];
+    let missing = refused(&header.replace("conv.int8_scale", "conv.int8_scales"), data);
+    assert_eq!(missing, "n: tensor `conv` holds I8, and there are no scales `conv.int8_scale`");
+    // The places of scales and zero points, which have one shape, in the other shape.
+    let at = header.find(r#""conv.int8_scale""#).unwrap();
+    let (before, after) = header.split_at(at);
+    let of_shape = refused(&format!("{before}{}", after.replacen("[6]", "[2,3]", 1)), data);
+    assert_eq!(of_shape, "n: tensor `conv.int8_scale` is [2, 3] and should be [6]");
+    let (_, offsets) = after.split_once(r#""data_offsets":["#).unwrap();
+    let start: usize = offsets.split_once(',').unwrap().0.parse().unwrap();
+    for (value, wanted) in [(f32::NAN, "`conv.int8_scale` has NaN at [0]"), (f32::MAX, "`conv` has ")] {
+        let mut data = data.to_vec();
+        data[start..start + 4].copy_from_slice(&value.to_le_bytes());
+        let message = refused(header, &data);
+        assert!(message.contains(wanted), "{message}");
+    }
+    // Weights without a graph are never such.
+    let file = Checkpoint::from_bytes("n", &bytes).unwrap();
+    assert!(file.get("conv.int8_scale").is_none() && file.get("conv").is_some());
+    let weights = refused(&header.replace(r#""format":"ghostnet""#, r#""format":"pt""#), data);
+    assert!(weights.contains("holds I8, not f16, bf16, f32 or f64"), "{weights}");
+}

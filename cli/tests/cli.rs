@@ -322,8 +322,22 @@ fn every_command_has_a_page_in_the_manual() {
     assert!(page.contains(".TH ghostnet 1") && page.contains("GHOSTNET_CACHE_DIR"), "{page}");
     assert_eq!(stdout(&ghostnet(&["man", &dir.path("man1")])), "");
     let pages = Dir(dir.0.join("man1")).names();
-    let commands =
-        ["adapters", "bench", "classify", "completions", "convert", "eval", "inspect", "man", "models", "profile", "pull", "run", "tune"];
+    let commands = [
+        "adapters",
+        "bench",
+        "classify",
+        "completions",
+        "convert",
+        "eval",
+        "ghostify",
+        "inspect",
+        "man",
+        "models",
+        "profile",
+        "pull",
+        "run",
+        "tune",
+    ];
     let mut expected: Vec<String> = commands.iter().map(|name| format!("ghostnet-{name}.1")).collect();
     expected.push("ghostnet.1".into());
     assert_eq!(pages, expected);
@@ -401,6 +415,9 @@ fn one_file_networks_are_models_like_any() {
         let answer = value(&[&[command, &whole, "--json", "--backend", "cpu"], iters].concat());
         assert_eq!(answer["model"], "ghostnet_050_cifar10", "{command}");
     }
+    let bytes = dir.path("bytes.safetensors");
+    stdout(&ghostnet(&["convert", &whole, &bytes, "--int8"]));
+    assert!(size(&bytes) * 10 < size(&whole) * 4 && best(&["--model", &bytes]) == "cat");
     let error = refused(&ghostnet(&["run", "--model", "ghostnet_100", "--weights", &whole, "--input", &input, "--output", &outputs[0]]));
     assert!(error.contains("not ghostnet_100"), "{error}");
 
@@ -416,6 +433,59 @@ fn one_file_networks_are_models_like_any() {
     fs::write(&card, r#"{"label": []}"#).unwrap();
     let error = refused(&ghostnet(&["classify", CAT, "--card", &card]));
     assert!(error.ends_with("card.json: `label` is no field of a card"), "{error}");
+}
+
+#[test]
+fn ghostify_writes_a_network_of_modules() {
+    let dir = Dir::new("ghostify");
+    let (out, python) = (dir.path("ghosts.safetensors"), dir.path("ghosts.py"));
+    let common = ["--backend", "cpu", "--iters", "1", "--json"];
+    let args = ["ghostify", "vgg16", &out, "--weights", "random", "--ratio", "4", "--layers", "features.3", "--pytorch", &python];
+    let answer = value(&[&args[..], &common].concat());
+    let texts = ["model", "file", "backend", "adapter", "driver", "precision"].map(|name| (name, Is::Text));
+    let others = [("bytes", Is::Whole), ("predicted_ms", Is::Number), ("layers", Is::Array)];
+    let pairs = ["params", "macs", "ms"].map(|name| (name, Is::Array));
+    check(&answer, &[&texts[..], &others, &pairs].concat());
+    assert_eq!(answer["model"], "vgg16_ghost");
+    let layer = &list(&answer["layers"])[0];
+    let known =
+        [("name", Is::Text), ("reordered", Is::Bool), ("error", Is::Number), ("intrinsic", Is::Whole), ("predicted_ms", Is::Number)];
+    let pairs = ["channels", "kernel", "params", "macs", "ms"].map(|name| (name, Is::Array));
+    check(layer, &[&known[..], &pairs].concat());
+    // A filter of 9 x 64 weights, and of the cheap operations 9; biases, and two of a normalisation.
+    let after = 16 * (9 * 64 + 2) + 48 * (9 + 2);
+    assert_eq!(
+        (&layer["name"], &layer["params"], &layer["intrinsic"]),
+        (&json!("features.3"), &json!([64 * (9 * 64 + 2), after]), &json!(16))
+    );
+    let inspected = value(&["inspect", &out, "--json"]);
+    assert_eq!(
+        (&inspected["model"], &inspected["params"], &inspected["macs"]),
+        (&answer["model"], &answer["params"][1], &answer["macs"][1])
+    );
+    let text = fs::read_to_string(&python).unwrap();
+    assert!(
+        text.contains("nn.Conv2d(64, 16, (3, 3), (1, 1), (1, 1), (1, 1), 1, bias=False)")
+            && text.contains("features.3.cheap_operation.0.weight")
+    );
+    // What is there stays.
+    let before = fs::read(&out).unwrap();
+    for (args, wanted) in [
+        (&["ghostify", &out, &out][..], "IN and OUT are one file"),
+        (&["ghostify", &out, &dir.path("x"), "--pytorch", &out], "the Python file would replace a network"),
+        (&["ghostify", "none.onnx", &out], "none.onnx: no such file"),
+        (
+            &["ghostify", &out, &dir.path("x"), "--layers", "features.3"],
+            "`features.3` names nothing that can become a ghost module: there are `features.0`, ",
+        ),
+        (&["ghostify", "vgg16", &out], "vgg16 has no weights"),
+        (&["ghostify", &out, &dir.path("none/x"), "--backend", "cpu", "--iters", "1"], "no such directory"),
+    ] {
+        let error = refused(&ghostnet(args));
+        assert!(error.contains(wanted), "{error}");
+    }
+    assert!(fs::read(&out).unwrap() == before);
+    assert_eq!(dir.names(), ["ghosts.py", "ghosts.safetensors"]);
 }
 
 #[test]
@@ -887,6 +957,11 @@ fn wrong_usage_exits_with_2() {
         &["run", "--input", "x.npy"],
         &["run", "--output", "y.npy"],
         &["convert", "ghostnet_050_cifar10"],
+        &["convert", "ghostnet_050_cifar10", "x", "--f16", "--int8"],
+        &["ghostify", "ghostnet_050_cifar10"],
+        &["ghostify", "ghostnet_050_cifar10", "x", "--ratio", "0"],
+        &["ghostify", "ghostnet_050_cifar10", "x", "--ratio", "1"],
+        &["ghostify", "ghostnet_050_cifar10", "x", "--cheap", "4"],
         &["classify", "--mean", "1,2", CAT],
         &["classify", "--std", "0", CAT],
         &["classify", "--crop", "1.5", CAT],

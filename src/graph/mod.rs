@@ -9,6 +9,8 @@ mod activation;
 mod calculation;
 mod constants;
 mod end;
+#[cfg(not(target_arch = "wasm32"))]
+mod ghostify;
 mod ghosts;
 mod json;
 mod op;
@@ -23,6 +25,8 @@ pub use crate::tensor::Element;
 pub use activation::{Activated, Activation};
 pub use calculation::{Calculate, Calculation};
 pub use end::{Input, Output, TensorType};
+#[cfg(not(target_arch = "wasm32"))]
+pub use ghostify::{Ghostified, Ghostify};
 pub use ghosts::GhostMapsOf;
 pub use op::{Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite, TopK};
 pub use rearrange::{Axis, Rearrange};

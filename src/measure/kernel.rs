@@ -1,6 +1,6 @@
 //! A kernel alone: time of its dispatch, and how close it comes to what the device can do.
 
-use super::{Timed, clock_of, document, gb_per_s, gflops, repeated, timed::roof};
+use super::{Timed, clock_of, document, gb_per_s, gflops, repeated, roof};
 use crate::{
     Engine, Error, Result,
     device::Roofline,

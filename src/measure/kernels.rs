@@ -1,7 +1,7 @@
 //! Every distinct layer of a GhostNet, alone: time of a dispatch, and how close it comes to what
 //! the device can do.
 
-use super::{Timed, alternate, clock_of, document, gb_per_s, gflops, repeated, timed::roof};
+use super::{Timed, alternate, clock_of, document, gb_per_s, gflops, repeated, roof};
 use crate::{
     Engine, Network, Result,
     device::Roofline,

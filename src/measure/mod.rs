@@ -5,7 +5,7 @@ pub mod kernel;
 pub mod kernels;
 mod timed;
 
-pub use timed::{Timed, alternate, clock_of, repeated, spread};
+pub use timed::{Timed, alternate, clock_of, repeated, roof, spread};
 
 use crate::{AdapterInfo, plan::Step};
 use serde_json::{Value, json};

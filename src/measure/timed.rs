@@ -118,7 +118,7 @@ pub fn spread(ms: &[f64]) -> [f64; 2] {
 }
 
 /// What the engine's device can do at most.
-pub(super) async fn roof(engine: &Engine, pass_ms: f64, rounds: usize) -> Result<Roofline> {
+pub async fn roof(engine: &Engine, pass_ms: f64, rounds: usize) -> Result<Roofline> {
     match engine.gpu() {
         Some(context) => gpu::roofline::measure(context, pass_ms, rounds).await,
         None => cpu::roofline::measure(&engine.cpu_options(), pass_ms, rounds),

@@ -6,8 +6,12 @@ pub(crate) mod card;
 pub mod checkpoint;
 pub mod families;
 pub mod formula;
+#[cfg(not(target_arch = "wasm32"))]
+mod ghostify;
 mod one_file;
 mod onnx;
+#[cfg(not(target_arch = "wasm32"))]
+mod pytorch;
 
 pub use builder::Source;
 pub use card::{Card, Task};

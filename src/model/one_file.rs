@@ -44,9 +44,16 @@ fn parse(checkpoint: &Checkpoint, said: &OneFile) -> Result<Network, String> {
 #[cfg(not(target_arch = "wasm32"))]
 mod save {
     use super::*;
-    use crate::{file, model::checkpoint::write};
+    use crate::{
+        file,
+        model::checkpoint::write::{self, Row},
+    };
     use half::f16;
-    use std::{io::Write as _, path::Path};
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        io::Write as _,
+        path::Path,
+    };
 
     /// How the weights of a saved network are stored.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,6 +63,11 @@ mod save {
         F32,
         /// 16-bit floats: half the size. Vectors, such as biases, stay f32.
         F16,
+        /// 8-bit integers: a quarter of the size. Each output channel has a scale, in f32. Weights
+        /// that are multiples of such a scale already, as those of an ONNX file after
+        /// `DequantizeLinear` are, stay as they are; others are rounded to the nearest of 255. What
+        /// is no weight of a convolution or linear layer stays f32.
+        Int8,
     }
 
     impl Network {
@@ -79,8 +91,12 @@ mod save {
             let mut graph = self.graph().clone();
             graph.compact();
             let written = graph.to_json().map_err(Error::Model)?;
+            let stored_rows = if stored == Stored::Int8 { rows(&graph, &written.names) } else { BTreeMap::new() };
+            let vectors: BTreeMap<String, Vec<f32>> =
+                stored_rows.iter().flat_map(|(at, rows)| vectors(&written.names[*at], rows)).collect();
             let mut tensors = Vec::new();
-            for (name, Constant { shape, data, .. }) in written.names.iter().zip(&graph.constants) {
+            for (at, (name, Constant { shape, data, .. })) in written.names.iter().zip(&graph.constants).enumerate() {
+                let rows = stored_rows.get(&at).map_or(&[][..], |rows| rows);
                 // A normalisation divides by roots of its variances, which halves would round to 0.
                 let is_half = stored == Stored::F16 && shape.len() > 1;
                 let largest = data.iter().fold(0.0f32, |most, value| most.max(value.abs()));
@@ -88,7 +104,18 @@ mod save {
                     let what = format!("`{name}` has a weight of magnitude {largest}, f16 holds up to {}", f16::MAX);
                     return Err(Error::Model(what));
                 }
-                tensors.push(write::Stored { name, dtype: if is_half { "F16" } else { "F32" }, shape, data });
+                let dtype = if is_half {
+                    "F16"
+                } else if rows.is_empty() {
+                    "F32"
+                } else {
+                    "I8"
+                };
+                tensors.push(write::Stored { name, dtype, shape, data, rows });
+            }
+            let lengths: Vec<[usize; 1]> = vectors.values().map(|vector| [vector.len()]).collect();
+            for ((name, data), shape) in vectors.iter().zip(&lengths) {
+                tensors.push(write::Stored { name, dtype: "F32", shape, data, rows: &[] });
             }
             let said = [
                 ("format", OneFile::FORMAT.to_string()),
@@ -99,6 +126,28 @@ mod save {
             let metadata = said.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
             Ok(write::serialize(&tensors, metadata))
         }
+    }
+
+    /// How the rows of each weight are stored, by the place of its constant.
+    fn rows(graph: &Graph, names: &[String]) -> BTreeMap<usize, Vec<Row>> {
+        let weights: BTreeSet<usize> = graph.nodes().iter().flat_map(|node| node.op.weights()).map(|id| id.0).collect();
+        // Whose scales' name is another's stays as it is.
+        let is_taken = |name: &str| write::ROWS.iter().any(|suffix| names.iter().any(|other| *other == format!("{name}{suffix}")));
+        let rows = |at: usize| {
+            let Constant { shape, data, .. } = &graph.constants[at];
+            let of_row = (data.len() / shape[0].max(1)).max(1);
+            (at, data.chunks(of_row).map(Row::of).collect())
+        };
+        weights.into_iter().filter(|at| !is_taken(&names[*at])).map(rows).collect()
+    }
+
+    /// The scales of the rows, and their zero points where there are any, by their tensors' names.
+    fn vectors(name: &str, rows: &[Row]) -> Vec<(String, Vec<f32>)> {
+        let scales = rows.iter().map(|row| row.scale).collect();
+        let zeros: Vec<f32> = rows.iter().map(|row| row.zero).collect();
+        let [scale, zero] = write::ROWS.map(|suffix| format!("{name}{suffix}"));
+        let zeros = Some((zero, zeros)).filter(|(_, zeros)| zeros.iter().any(|zero| *zero != 0.0));
+        [(scale, scales)].into_iter().chain(zeros).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use ghostnet::{
     graph::{Activation, Axis, Conv, Coordinates, Filter, Graph, NodeId, Op, Pool, PoolKind, Rearrange, Resample, TensorType},
     hub::Hub,
     image_input::{Preprocess, decode_bytes},
-    model::checkpoint::Checkpoint,
+    model::{Stored, checkpoint::Checkpoint},
     npy,
 };
 use std::{
@@ -320,7 +320,8 @@ fn small_network() -> Network {
 }
 
 fn one_files() -> Vec<Vec<u8>> {
-    vec![small_network().to_bytes(Default::default()).expect("it can be written")]
+    let stored = [Stored::F32, Stored::Int8];
+    stored.map(|stored| small_network().to_bytes(stored).expect("it can be written")).into()
 }
 
 /// `Relu` and `Conv` of one input, as protocol buffers.

@@ -27,6 +27,10 @@ pub struct Args {
     /// Store weights as halves; vectors, such as biases, stay f32
     #[arg(long)]
     f16: bool,
+    /// Store weights as 8-bit integers, with a scale for each output channel; those of a network of
+    /// 8-bit weights stay what they are
+    #[arg(long, conflicts_with = "f16")]
+    int8: bool,
     #[command(flatten)]
     card: CardOptions,
     /// Print a JSON object
@@ -37,7 +41,11 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<()> {
         let chosen = network(Some(&self.model), &self.weights, Unweighted::Refuse, &of_size(self.card.size()))?.described(&self.card)?;
-        let stored = if self.f16 { Stored::F16 } else { Stored::F32 };
+        let stored = match (self.f16, self.int8) {
+            (true, _) => Stored::F16,
+            (_, true) => Stored::Int8,
+            _ => Stored::F32,
+        };
         chosen.network.save(&self.out, stored)?;
         let size = std::fs::metadata(&self.out)?.len();
         let tensors = chosen.network.tensors().len();

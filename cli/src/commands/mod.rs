@@ -6,6 +6,7 @@ mod classify;
 mod completions;
 mod convert;
 mod eval;
+mod ghostify;
 mod inspect;
 mod man;
 mod models;
@@ -53,6 +54,8 @@ pub enum Command {
     Run(run::Args),
     /// Save a network with its graph and card as one file
     Convert(convert::Args),
+    /// Put ghost modules in the place of convolutions
+    Ghostify(ghostify::Args),
     /// List the networks that need no file, and those pulled before
     Models(models::Args),
     /// Show the plan of a network: its dispatches and what each costs
@@ -85,6 +88,7 @@ impl Command {
             Command::Eval(args) => return args.run(),
             Command::Run(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::Ghostify(args) => args.run(),
             Command::Models(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Bench(args) => args.run(),

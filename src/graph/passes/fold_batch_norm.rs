@@ -6,7 +6,7 @@ use super::each;
 use crate::graph::{Activation, ConstId, Constant, Conv, Graph, NodeId, Op};
 
 /// `y = x * scale + shift` for each channel of a BatchNorm.
-pub(super) fn scale_and_shift(graph: &Graph, id: NodeId) -> (Vec<f64>, Vec<f64>) {
+pub(in crate::graph) fn scale_and_shift(graph: &Graph, id: NodeId) -> (Vec<f64>, Vec<f64>) {
     let Op::BatchNorm { weight, bias, mean, var, eps } = graph.node(id).op else { unreachable!("the caller looks") };
     let value = |id: ConstId, c: usize| f64::from(graph.constant(id).data[c]);
     let channel = |c| {

@@ -1,7 +1,7 @@
 //! Rewrites of a graph that leave its results as they are. Each matches a pattern of operations,
 //! never a name, so that any network with ghost modules gets the fused kernels.
 
-mod fold_batch_norm;
+pub(super) mod fold_batch_norm;
 mod fuse_activation;
 mod fuse_gate;
 mod fuse_ghost;

@@ -313,7 +313,11 @@ fn tensor(name: &str, shape: Vec<usize>, float: Float, bytes: &[u8]) -> Result<T
             halves.to_f32_vec().into()
         }
     };
-    let tensor = Tensor { shape, data };
+    sound(name, Tensor { shape, data })
+}
+
+/// The tensor, unless its values are not as many as its shape says, or one is no number.
+fn sound(name: &str, tensor: Tensor) -> Result<Tensor, String> {
     let Tensor { shape, data } = &tensor;
     if !tensor.is_sound() {
         return Err(format!("tensor {} is {} and holds {} elements", quoted(name), Sides(shape), data.len()));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Contents, Float, Found, OneFile, names, one_line, quoted, tensor};
+use super::{Contents, Float, Found, OneFile, Tensor, names, one_line, quoted, sound, tensor};
 use crate::json::Value;
 use crate::tensor::count;
 use crate::text::Sides;
@@ -38,12 +38,17 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
     let one_file = metadata.map(OneFile::in_metadata).transpose()?.flatten();
     let mut tensors = BTreeMap::new();
     let mut unused = 0;
+    let mut bytes_of = Vec::new();
     for Entry { name, dtype, shape, span: [start, end] } in entries {
         if one_file.is_none() && names::is_unused(name) {
             unused += 1;
             continue;
         }
         let float = match dtype {
+            "I8" if one_file.is_some() => {
+                bytes_of.push((name, shape, &data[start..end]));
+                continue;
+            }
             "F16" => Float::F16,
             "BF16" => Float::Bf16,
             "F32" => Float::F32,
@@ -51,6 +56,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
             other => return Err(wrong_type(name, other)),
         };
         let read = tensor(name, shape, float, &data[start..end])?;
+        tensors.insert(name.to_string(), read);
+    }
+    for (name, shape, bytes) in bytes_of {
+        let read = of_bytes(name, shape, bytes, &mut tensors)?;
         tensors.insert(name.to_string(), read);
     }
     if one_file.is_some() {
@@ -62,6 +71,32 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
     let found = metadata.map(Found::in_metadata).transpose()?.unwrap_or_default();
     let (tensors, taken) = names::unwrap(tensors);
     Ok(Contents { tensors, unused, taken, found, one_file })
+}
+
+/// What a tensor of 8-bit integers is called whose rows have scales, and zero points: `NAME` and
+/// this.
+pub(super) const SCALE: &str = ".int8_scale";
+pub(super) const ZERO: &str = ".int8_zero";
+
+/// A tensor of 8-bit integers q, of which each row of the first side has a scale and perhaps a zero
+/// point: `(q - zero) * scale`. Those are tensors too, which are taken.
+fn of_bytes(name: &str, shape: Vec<usize>, bytes: &[u8], tensors: &mut BTreeMap<String, Tensor>) -> Result<Tensor, String> {
+    let rows = shape.first().copied().unwrap_or(1);
+    let mut vector = |suffix: &str| match tensors.remove(&format!("{name}{suffix}")) {
+        Some(vector) if vector.shape != [rows] => {
+            Err(format!("tensor {} is {} and should be [{rows}]", quoted(&format!("{name}{suffix}")), Sides(&vector.shape)))
+        }
+        found => Ok(found.map(|vector| vector.data)),
+    };
+    let (scales, zeros) = (vector(SCALE)?, vector(ZERO)?);
+    let scales =
+        scales.ok_or_else(|| format!("tensor {} holds I8, and there are no scales {}", quoted(name), quoted(&format!("{name}{SCALE}"))))?;
+    let of_row = (bytes.len() / rows.max(1)).max(1);
+    let value = |(at, byte): (usize, &u8)| {
+        let row = at / of_row;
+        (f32::from(*byte as i8) - zeros.as_ref().map_or(0.0, |zeros| zeros[row])) * scales[row]
+    };
+    sound(name, Tensor { shape, data: bytes.iter().enumerate().map(value).collect() })
 }
 
 /// A tensor of the header: its type is known, its bytes are in the file and as many as its shape
