@@ -169,7 +169,8 @@ impl Graph {
         let is_conv = |id: &NodeId| matches!(self.node(*id).op, Op::Conv(_));
         let primaries: Vec<NodeId> = self.ghost_modules().iter().filter_map(|module| self.primary(module.node)).collect();
         let can = |id: &NodeId| {
-            let is_dense = matches!(&self.node(*id).op, Op::Conv(conv) if conv.groups == 1 && !(conv.gate || conv.residual || conv.pool));
+            let is_dense =
+                matches!(&self.node(*id).op, Op::Conv(conv) if conv.groups == 1 && !(conv.gate || conv.residual.is_some() || conv.pool));
             is_dense && self.channels(*id) >= LEAST_CHANNELS && shapes[id.0].pixels() > 1 && !primaries.contains(id)
         };
         let nodes = || (0..self.nodes.len()).map(NodeId);

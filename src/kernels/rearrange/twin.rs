@@ -28,12 +28,12 @@ pub(crate) fn rearrange(call: Call<'_>) {
 /// How the output walks over the input.
 pub(super) struct Walk<'a> {
     /// The physical lane of each channel.
-    lanes: &'a [f32],
-    axes: [(usize, isize, isize); 6],
-    start: (isize, isize),
-    pixels_in: usize,
+    pub lanes: &'a [f32],
+    pub axes: [(usize, isize, isize); 6],
+    pub start: (isize, isize),
+    pub pixels_in: usize,
     pixels: usize,
-    channels: usize,
+    pub channels: usize,
 }
 
 impl<'a> Walk<'a> {

@@ -251,15 +251,13 @@ impl<'m> Import<'m> {
             batch.into_iter().chain(named).collect()
         };
         let rest = &value.axes[usize::from(batched)..];
-        // Maps leave as they are; anything else row by row.
-        let maps = match (&value.source, rest) {
-            (Source::Node(node, [c, h, w]), [ac, ah, aw]) if batched && [ac.len, ah.len, aw.len] == [*c, *h, *w] => {
-                self.walks_all(&value).then_some(*node)
-            }
+        // What is all of its node's values in their order leaves as it is; anything else row by row.
+        let named = match value.source {
+            Source::Node(node, of) if batched && self.walks_all(&value) => named_sides(rest, of).map(|named| (node, named)),
             _ => None,
         };
-        let (node, sides) = match maps {
-            Some(node) => (node, sides(&mut ["c", "h", "w"].map(String::from).into_iter())),
+        let (node, sides) = match named {
+            Some((node, named)) => (node, sides(&mut named.into_iter())),
             None => {
                 let lengths: Vec<String> = rest.iter().map(|axis| format!("c={}", axis.len)).collect();
                 // Vectors of any length need none.
@@ -520,6 +518,28 @@ fn merged(axes: &[Axis]) -> Vec<Axis> {
         }
     }
     made
+}
+
+/// Names of sides over maps of `of` channels, rows and columns, as [`TensorType`] has them; `None`
+/// where a side is of two axes.
+fn named_sides(sides: &[Axis], of: [usize; 3]) -> Option<Vec<String>> {
+    if sides.len() == 3 && [0, 1, 2].iter().all(|&at| sides[at].len == of[at]) {
+        return Some(["c", "h", "w"].map(String::from).to_vec());
+    }
+    let (mut axis, mut left) = (0, of[0]);
+    let mut named = Vec::new();
+    for side in sides {
+        while left == 1 && side.len > 1 && axis < 2 {
+            axis += 1;
+            left = of[axis];
+        }
+        if !left.is_multiple_of(side.len) {
+            return None;
+        }
+        left /= side.len;
+        named.push(format!("{}={}", ["c", "h", "w"][axis], side.len));
+    }
+    (left == 1 && of[axis + 1..].iter().all(|&len| len == 1)).then_some(named)
 }
 
 /// The type of an end of ONNX's type.

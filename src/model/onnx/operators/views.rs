@@ -80,6 +80,13 @@ pub(super) fn reshaped(import: &mut Import<'_>, x: &Value, dims: &[usize]) -> Ma
     if total(dims.iter().copied()) != x.count() {
         return Err(format!("{} cannot become {}", Sides(&x.dims()), Sides(dims)));
     }
+    if let (Some(0), &[_, c, h, w], false) = (x.batch, dims, x.is_constant())
+        && h * w > 1
+    {
+        // A shuffle of channels, most often, which is none of values if maps stay maps.
+        let maps = import.maps(x, [c, h, w])?;
+        return Ok(vec![Import::view(maps, dims)]);
+    }
     let in_order = match x.numbers() {
         Some(numbers) => Value::constant(&x.dims(), numbers),
         None => import.in_order(x)?,
