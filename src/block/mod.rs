@@ -189,13 +189,27 @@ pub(crate) fn calculate(op: usize, a: Block, b: Block) -> Block {
 
 /// An activation with a parameter.
 #[inline(always)]
-fn activate_by(v: Block, kind: u32, parameter: Block) -> Block {
+pub(crate) fn activate_by(v: Block, kind: u32, parameter: Block) -> Block {
     let each = |f: fn(f32, f32) -> f32| [0, 1, 2, 3].map(|lane| f(v[lane], parameter[lane]));
     match kind {
         WITH_PARAMETER => each(|v, slope| if v > 0.0 { v } else { v * slope }),
-        _ => each(|v, low| v.round_ties_even().max(low).min(low + 255.0)),
+        _ => each(|v, low| rounded(v).max(low).min(low + 255.0)),
     }
 }
+
+/// The nearest whole number, the even one of two: a number between 2^23 and 2^24 has no fraction.
+/// `round_ties_even` is a call where the processor's level is not known. Far outside of 8 bits it is
+/// the end of a range.
+#[inline(always)]
+fn rounded(v: f32) -> f32 {
+    (v.max(-FAR).min(FAR) + WHOLE) - WHOLE
+}
+
+/// What numbers that are rounded are bounded by first.
+pub(crate) const FAR: f32 = 4_000_000.0;
+
+/// 1.5 * 2^23: added to a number that is not far, and subtracted, it rounds.
+pub(crate) const WHOLE: f32 = 12_582_912.0;
 
 /// An activation by its number.
 #[inline(always)]

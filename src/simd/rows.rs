@@ -1,8 +1,8 @@
 //! Inner loops over rows of sixteen lanes that several kernels share: sums of sixteen output
 //! channels of a few pixels, and how they are stored.
 
-use super::{IS_ALL, Simd};
-use crate::block::{Activate, Block, Residual, ZERO, add, each};
+use super::{IS_ALL, Simd, Work};
+use crate::block::{Activate, Block, FAR, Residual, WHOLE, WITH_PARAMETER, ZERO, activate_by, add, each};
 
 /// Output blocks of a tile: the lanes of a row.
 pub(crate) const TILE: usize = 4;
@@ -347,12 +347,48 @@ impl Bounds {
 
 impl Activate<'_> {
     /// Does what bounds leave to be done with values in channel block `block`, and adds a tensor.
-    #[inline(never)]
-    pub(crate) fn finish(self, blocks: &mut [Block], block: usize, residual: Option<Residual<'_>>) {
-        self.all(blocks, block);
-        if let Some(residual) = residual {
-            residual.to_all(blocks);
+    #[inline(always)]
+    pub(crate) fn finish<S: Simd>(self, s: S, blocks: &mut [Block], block: usize, residual: Option<Residual<'_>>) {
+        match self.parameter.get(block) {
+            Some(parameter) => s.call(WithParameter { kind: self.kind, parameter, blocks: &mut *blocks }),
+            None => self.all(blocks, block),
         }
+        if let Some(residual) = residual {
+            add_to(s, blocks, residual);
+        }
+    }
+}
+
+/// An activation with a parameter, of all values of a channel block.
+struct WithParameter<'a> {
+    kind: u32,
+    parameter: &'a Block,
+    blocks: &'a mut [Block],
+}
+
+impl Work for WithParameter<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { kind, parameter, blocks } = self;
+        let row = s.repeat(parameter);
+        let (quads, rest) = blocks.as_chunks_mut::<4>();
+        if kind == WITH_PARAMETER {
+            let zero = s.splat(0.0);
+            for quad in quads {
+                let v = s.load(quad);
+                s.store(s.mul_add(s.min(zero, v), row, s.max(zero, v)), quad);
+            }
+        } else {
+            let [near, far] = [-FAR, FAR].map(|v| s.splat(v));
+            let [whole, back] = [WHOLE, -WHOLE].map(|v| s.splat(v));
+            let high = s.add(row, s.splat(255.0));
+            for quad in quads {
+                let v = s.min(s.max(s.load(quad), near), far);
+                let v = s.add(s.add(v, whole), back);
+                s.store(s.min(high, s.max(row, v)), quad);
+            }
+        }
+        rest.iter_mut().for_each(|v| *v = activate_by(*v, kind, *parameter));
     }
 }
 
@@ -444,10 +480,11 @@ impl<'a> Target<'a> {
     }
 
     /// Does what is left to do once all is stored.
-    pub(crate) fn finish(self) {
+    #[inline(always)]
+    pub(crate) fn finish<S: Simd>(self, s: S) {
         if !self.bounds.is_all() {
             for (b, plane) in self.planes.into_iter().enumerate().filter(|(_, plane)| !plane.is_empty()) {
-                self.activation.finish(plane, self.block + b, self.residual.map(|residual| residual[b]));
+                self.activation.finish(s, plane, self.block + b, self.residual.map(|residual| residual[b]));
             }
         }
     }

@@ -123,7 +123,7 @@ impl Work for Run<'_> {
                 }
             }
         }
-        target.finish();
+        target.finish(s);
     }
 }
 

@@ -166,6 +166,7 @@ impl Plane<'_> {
         }
         if !bounds.is_all() {
             self.activation.finish(
+                s,
                 out,
                 self.block,
                 self.residual.map(|residual| residual.range(rows.start * width_out, rows.len() * width_out)),

@@ -86,7 +86,7 @@ impl Work for Run<'_> {
             at += count;
         }
         if !bounds.is_all() {
-            activation.finish(out, block, None);
+            activation.finish(s, out, block, None);
         }
     }
 }

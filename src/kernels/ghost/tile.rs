@@ -106,7 +106,7 @@ impl Work for Tile<'_> {
             room.copy_within((filled + 1 - D) * pitch..filled * pitch, 0);
             filled = D - 1;
         }
-        ghosts.finish();
+        ghosts.finish(s);
     }
 }
 

@@ -97,7 +97,7 @@ impl Layer<'_> {
                 s.call(Pixels::<Half, P> { layer: self, maps, block, first, tiles, target, width: PhantomData });
             });
         }
-        target.finish();
+        target.finish(s);
     }
 
     /// The means of four output blocks over the map.
