@@ -347,14 +347,14 @@ impl Bounds {
 
 impl Activate<'_> {
     /// Does what bounds leave to be done with values in channel block `block`, and adds a tensor.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn finish<S: Simd>(self, s: S, blocks: &mut [Block], block: usize, residual: Option<Residual<'_>>) {
         match self.parameter.get(block) {
             Some(parameter) => s.call(WithParameter { kind: self.kind, parameter, blocks: &mut *blocks }),
             None => self.all(blocks, block),
         }
         if let Some(residual) = residual {
-            add_to(s, blocks, residual);
+            residual.to_all(blocks);
         }
     }
 }
@@ -394,26 +394,20 @@ impl Work for WithParameter<'_> {
 
 /// A residual whose sums are bounded in registers.
 #[derive(Clone, Copy)]
-pub(crate) struct Added<'a> {
+struct Added<'a> {
     residual: Residual<'a>,
     bounds: Bounds,
 }
 
 impl<'a> Added<'a> {
-    pub(crate) fn new(residual: Residual<'a>) -> Self {
+    fn new(residual: Residual<'a>) -> Self {
         Self { residual, bounds: Bounds::new(residual.activation) }
     }
 
     /// A row's sum with the four blocks from `at` on.
     #[inline(always)]
-    pub(crate) fn to<S: Simd>(self, s: S, row: S::Row, at: usize) -> S::Row {
+    fn to<S: Simd>(self, s: S, row: S::Row, at: usize) -> S::Row {
         self.bounds.of(s, s.add(row, s.load(quad(self.residual.blocks, at))))
-    }
-
-    /// A block's sum with that at `at`.
-    #[inline(always)]
-    pub(crate) fn to_block(self, block: Block, at: usize) -> Block {
-        self.residual.to(block, at)
     }
 }
 

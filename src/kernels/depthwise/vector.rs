@@ -11,7 +11,7 @@ use crate::{
     simd::{
         Level, Simd, Work,
         band::{BAND, Band, Columns, Map, with_band},
-        rows::{Added, Bounds, Whole, filled, quad, quad_mut, rest, total},
+        rows::{Bounds, Whole, add_to, filled, quad, quad_mut, rest, total},
     },
 };
 use std::ops::Range;
@@ -151,9 +151,7 @@ impl Plane<'_> {
                 let count = most.min(rows.end - y);
                 columns.lay_out(s, &map, self.input, y * stride_y, (count - 1) * stride_y + height, &mut band.0);
                 let out = &mut out[(y - rows.start) * width_out..][..count * width_out];
-                let residual = self.residual.filter(|_| bounds.is_all());
-                let residual = residual.map(|residual| Added::new(residual.range(y * width_out, count * width_out)));
-                let part = Strip { plane: self, columns: &columns, residual, bounds };
+                let part = Strip { plane: self, columns: &columns, bounds };
                 match (self.window.kernel, self.window.stride) {
                     ([3, 3], [1, 1]) => part.filter::<S, 3, 9, 1>(s, &band.0, out),
                     ([3, 3], [2, 2]) => part.filter::<S, 3, 9, 2>(s, &band.0, out),
@@ -164,13 +162,12 @@ impl Plane<'_> {
                 y += count;
             }
         }
-        if !bounds.is_all() {
-            self.activation.finish(
-                s,
-                out,
-                self.block,
-                self.residual.map(|residual| residual.range(rows.start * width_out, rows.len() * width_out)),
-            );
+        let residual = self.residual.map(|residual| residual.range(rows.start * width_out, rows.len() * width_out));
+        match residual {
+            // The loops above know of none: most planes have none.
+            Some(residual) if bounds.is_all() => add_to(s, out, residual),
+            _ if bounds.is_all() => {}
+            _ => self.activation.finish(s, out, self.block, residual),
         }
     }
 
@@ -188,9 +185,8 @@ impl Plane<'_> {
                     }
                 }
                 let bounds = Bounds::new(self.activation.kind);
-                let residual = self.residual.filter(|_| bounds.is_all());
                 let sum = if bounds.is_all() { self.activation.of(sum, self.block) } else { sum };
-                out[(y - rows.start) * width_out + x] = residual.map_or(sum, |residual| residual.to(sum, y * width_out + x));
+                out[(y - rows.start) * width_out + x] = sum;
             }
         }
     }
@@ -200,8 +196,6 @@ impl Plane<'_> {
 struct Strip<'a> {
     plane: &'a Plane<'a>,
     columns: &'a Columns,
-    /// Of the rows that are made of the band.
-    residual: Option<Added<'a>>,
     bounds: Bounds,
 }
 
@@ -251,19 +245,9 @@ impl Strip<'_> {
     fn store<S: Simd>(&self, s: S, at: usize, sum: S::Row, out: &mut [Block]) {
         let row = self.bounds.of(s, sum);
         if self.columns.count >= 4 {
-            let row = match self.residual {
-                Some(residual) => residual.to(s, row, at),
-                None => row,
-            };
             s.store(row, quad_mut(out, at));
         } else {
-            let blocks = s.blocks(row);
-            for p in 0..self.columns.count {
-                out[at + p] = match self.residual {
-                    Some(residual) => residual.to_block(blocks[p], at + p),
-                    None => blocks[p],
-                };
-            }
+            out[at..][..self.columns.count].copy_from_slice(&s.blocks(row)[..self.columns.count]);
         }
     }
 }
