@@ -202,7 +202,7 @@ pub(crate) fn activate_by(v: Block, kind: u32, parameter: Block) -> Block {
 /// the end of a range.
 #[inline(always)]
 fn rounded(v: f32) -> f32 {
-    (v.max(-FAR).min(FAR) + WHOLE) - WHOLE
+    (v.clamp(-FAR, FAR) + WHOLE) - WHOLE
 }
 
 /// What numbers that are rounded are bounded by first.
