@@ -132,7 +132,7 @@ impl<'a> Compiler<'a> {
             Op::Softmax => self.softmax(id),
             Op::TopK(top_k) => self.top_k(id, *top_k),
             Op::Concat => self.concat(id),
-            op @ Op::Slice { .. } => self.select(id, &op.selection().expect("a slice is some channels")),
+            op @ Op::Slice { .. } => self.select(id, &layout::selection(op).expect("a slice is some channels")),
         }
     }
 

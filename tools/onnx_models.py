@@ -57,8 +57,7 @@ def row(ghostnet, spec):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "x.npy")
         np.save(path, x)
-        ours = lambda *more: output_of([ghostnet, "run", "--model", file, "--backend", "cpu", "--input", f"{given.name}={path}", "--outputs", folder, *more])
-        ours()
+        output_of([ghostnet, "run", "--model", file, "--backend", "cpu", "--input", f"{given.name}={path}", "--outputs", folder])
         worst = 0
         given_x = {given.name: x}
         for output, wanted, own in zip(session.get_outputs(), session.run(None, given_x), plain.run(None, given_x)):
@@ -67,14 +66,13 @@ def row(ghostnet, spec):
                 sys.exit(f"{file}: {output.name} is {got.shape}, should be {wanted.shape}")
             allowed = max(1e-4 * np.abs(wanted).max(), 4 * np.abs(own - wanted).max(), 1e-30)
             worst = max(worst, np.abs(got - wanted).max() / allowed)
-        bench = [ghostnet, "bench", file, "--backend", "cpu", "--json", "--iters", str(RUNS), "--batch", str(shape[0])]
-        if len(shape) == 4 and shape[1] == 3:
-            bench += ["--size", f"{shape[2]}x{shape[3]}"]
+        size = ["--batch", str(shape[0]), *(["--size", f"{shape[2]}x{shape[3]}"] if len(shape) == 4 and shape[1] == 3 else [])]
+        bench = [ghostnet, "bench", file, "--backend", "cpu", "--json", "--iters", str(RUNS), *size]
         times = {"ghostnet": [], "ONNX Runtime": []}
         for _ in range(ROUNDS):
             times["ghostnet"].append(json.loads(output_of(bench))["latency_ms"]["median"])
             times["ONNX Runtime"].append(float(output_of([sys.executable, "-c", TIME, file, given.name, path, str(RUNS)])))
-        plan = json.loads(output_of([ghostnet, "inspect", *bench[2:3], *bench[-2:], "--json"] if "--size" in bench else [ghostnet, "inspect", file, "--json"]))
+        plan = json.loads(output_of([ghostnet, "inspect", file, "--json", *size]))
     ghosts = sum(step["kernel"] == "ghost" for step in plan["steps"])
     first, second = (statistics.median(times[name]) for name in times)
     name = os.path.splitext(os.path.basename(file))[0]

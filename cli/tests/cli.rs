@@ -452,7 +452,7 @@ fn ghostify_writes_a_network_of_modules() {
         [("name", Is::Text), ("reordered", Is::Bool), ("error", Is::Number), ("intrinsic", Is::Whole), ("predicted_ms", Is::Number)];
     let pairs = ["channels", "kernel", "params", "macs", "ms"].map(|name| (name, Is::Array));
     check(layer, &[&known[..], &pairs].concat());
-    // A filter of 9 x 64 weights, and of the cheap operations 9; biases, and two of a normalisation.
+    // A filter of 9 x 64 weights, of the cheap operations 9; biases, and two of a normalisation.
     let after = 16 * (9 * 64 + 2) + 48 * (9 + 2);
     assert_eq!(
         (&layer["name"], &layer["params"], &layer["intrinsic"]),

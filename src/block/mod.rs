@@ -198,8 +198,8 @@ pub(crate) fn activate_by(v: Block, kind: u32, parameter: Block) -> Block {
 }
 
 /// The nearest whole number, the even one of two: a number between 2^23 and 2^24 has no fraction.
-/// `round_ties_even` is a call where the processor's level is not known. Far outside of 8 bits it is
-/// the end of a range.
+/// `round_ties_even` is a call where the processor's level is not known. Far outside of 8 bits it
+/// is the end of a range.
 #[inline(always)]
 fn rounded(v: f32) -> f32 {
     (v.clamp(-FAR, FAR) + WHOLE) - WHOLE

@@ -167,7 +167,7 @@ impl Model {
 
     /// Every result of `n` images of `size` pixels, height and width, whose tensors lie in buffers
     /// of the engine's device, each by the name of an input. The results stay there. The device
-    /// computes them in the order of its queue, after what was submitted before; this does not wait.
+    /// computes them in its queue's order, after what was submitted before; this does not wait.
     ///
     /// An input `[n, c, h, w]` lies in blocks of four channels, `[n][c / 4][h * w][4]`, as f32 or,
     /// with [`Precision::F16`](crate::Precision::F16), as halves: an RGB image has four values a

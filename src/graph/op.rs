@@ -120,11 +120,6 @@ impl Conv {
         Ok(c_out)
     }
 
-    /// Whether its kernel can add a tensor to what it writes: all but depthwise convolutions' can.
-    pub(crate) fn takes_residual(&self, constants: &[Constant]) -> bool {
-        !self.is_depthwise(constants)
-    }
-
     /// Each output channel reads one input channel.
     pub(crate) fn is_depthwise(&self, constants: &[Constant]) -> bool {
         self.groups > 1 && constants[self.weight.0].shape[1] == 1
@@ -346,16 +341,6 @@ fn same_size(inputs: &[Shape]) -> Result<[usize; 2], String> {
 }
 
 impl Op {
-    /// The input's channel that each output channel is, where the operation takes whole maps as they
-    /// are, none of them twice.
-    pub(crate) fn selection(&self) -> Option<Vec<u32>> {
-        match self {
-            Op::Slice { start, len } => Some((*start as u32..(start + len) as u32).collect()),
-            Op::Rearrange(rearrange) => rearrange.channels(),
-            _ => None,
-        }
-    }
-
     /// The operation's name in listings.
     pub fn name(&self) -> &'static str {
         match self {

@@ -37,8 +37,8 @@ pub struct Rearrange {
 const MOST_AXES: usize = 6;
 
 impl Rearrange {
-    /// The input's channel that each output channel is, where whole maps are taken as they are, none
-    /// of them twice: a shuffle of channels, or some of them.
+    /// The input's channel that each output channel is, where whole maps are taken as they are,
+    /// none of them twice: a shuffle of channels, or some of them.
     pub(crate) fn channels(&self) -> Option<Vec<u32>> {
         if self.of[1..] != self.to[1..] || self.start[1] != 0 {
             return None;

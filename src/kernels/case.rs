@@ -204,12 +204,10 @@ impl Alone<'_> {
 
     /// What `--residual` adds to a result in a layout; errors as [`Alone::input`].
     pub(crate) fn residual(&mut self, given: &Given<'_>, shape: Shape, layout: &Layout) -> Result<Option<Residual>> {
-        if !given.has("residual") {
-            return Ok(None);
-        }
         let bounds = [Activation::Identity, Activation::Relu, Activation::Relu6].map(|activation| (activation.name(), activation));
         let activation = given.one_of("residual-activation", &bounds, Activation::Identity)?;
-        Ok(Some(Residual { view: self.input_in("residual", shape, layout)?, activation }))
+        let view = given.has("residual").then(|| self.input_in("residual", shape, layout)).transpose()?;
+        Ok(view.map(|view| Residual { view, activation }))
     }
 
     /// The shape of what an operation makes of an input; errors are the graph's.
@@ -306,7 +304,7 @@ pub(crate) const NO_BIAS: CaseOption = CaseOption::new("no-bias", "", "Without a
 pub(crate) const GATE: CaseOption = CaseOption::new("gate", "", "With a gate on its input");
 pub(crate) const RESIDUAL: CaseOption = CaseOption::new("residual", "", "With a tensor that is added to its result");
 pub(crate) const RESIDUAL_ACTIVATION: CaseOption =
-    CaseOption::new("residual-activation", "NAME", "Applied to the sum: identity, relu or relu6 [default: identity]");
+    CaseOption::new("residual-activation", "NAME", "Of the sum: relu or relu6 [default: none]");
 pub(crate) const SUMS: CaseOption = CaseOption::new("sums", "", "With each channel's sum for a squeeze-and-excite");
 pub(crate) const STRIDE: CaseOption = CaseOption::new("stride", "YxX", "From one output pixel to the next [default: 1]");
 

@@ -110,6 +110,16 @@ impl Layout {
     }
 }
 
+/// The input's channel that each output channel is, where an operation takes whole maps as they
+/// are, none of them twice.
+pub(crate) fn selection(op: &Op) -> Option<Vec<u32>> {
+    match op {
+        Op::Slice { start, len } => Some((*start as u32..(start + len) as u32).collect()),
+        Op::Rearrange(rearrange) => rearrange.channels(),
+        _ => None,
+    }
+}
+
 /// The layout of every node's output.
 ///
 /// Convolutions write any layout at no cost, so one whose result meets another tensor (a sum, a
@@ -203,7 +213,7 @@ fn resolve(graph: &Graph, id: NodeId, wants: &[Option<NodeId>], done: &mut [Opti
             let groups = graph.constant(ghost.cheap).shape[0] / m;
             if ghost.ghosts_first { Layout::ghosts_first(m, groups) } else { Layout::ghost(m, groups, ghost.c_out) }
         }
-        op => match (op.selection(), wants[id.0]) {
+        op => match (selection(op), wants[id.0]) {
             (Some(channels), _) => of(node.inputs[0]).select(&channels).map_or(plain, |(_, layout)| layout),
             (None, Some(other)) if graph.channels(other) == graph.channels(id) => of(other),
             _ => plain,

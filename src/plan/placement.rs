@@ -1,7 +1,7 @@
 //! Concatenations at no cost: whose results are written straight to their range of the
 //! concatenation's buffer.
 
-use super::layout::{Layout, keeps_lanes};
+use super::layout::{Layout, keeps_lanes, selection};
 use crate::graph::{Graph, Node, NodeId, Op};
 
 /// For each node whose result lies in a concatenation's storage: the concatenation, and the first
@@ -18,7 +18,7 @@ impl<'a> Placement<'a> {
     /// writing, which WebGPU forbids.
     pub(crate) fn new(graph: &'a Graph, layouts: &[Layout]) -> Self {
         let is_view = |(at, node): (usize, &Node)| {
-            let selected = node.op.selection().and_then(|channels| layouts[node.inputs[0].0].select(&channels));
+            let selected = selection(&node.op).and_then(|channels| layouts[node.inputs[0].0].select(&channels));
             selected.is_some_and(|(_, layout)| layout == layouts[at])
         };
         let views = graph.nodes().iter().enumerate().map(is_view).collect();

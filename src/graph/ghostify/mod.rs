@@ -369,7 +369,7 @@ impl Rewriting<'_> {
         }
         let mut y = self.new.insert(format!("{name}.cheap_operation"), Op::Conv(cheap), &[x])?;
         if let Some(norm) = &norm {
-            // The old one, so that training finds its scale and shift; the mean takes up the biases.
+            // The old one, so that training finds its scale and shift; the mean takes the biases.
             let of = |to: usize| match norm.channels.get(to) {
                 Some(&[weight, bias, mean, var]) => [weight, bias, mean - bias_of(to) + carried(to), var],
                 None => [1.0, 0.0, 0.0, 1.0],

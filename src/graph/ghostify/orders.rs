@@ -60,7 +60,7 @@ impl Orders {
     }
 
     /// The graph with the channels of some groups in another order: `order[place]` is the channel
-    /// that comes to a place. Its nodes are where they were, and its results are those of the graph.
+    /// that comes to a place. Its nodes are where they were, its results those of the graph.
     pub fn reordered(&self, graph: &Graph, orders: &BTreeMap<usize, Vec<usize>>) -> Graph {
         let mut made = Reordered { constants: graph.constants.clone(), known: BTreeMap::new(), orders };
         let mut reordered = graph.clone();
@@ -128,7 +128,7 @@ mod tests {
     use super::super::super::{Shape, reference::evaluate};
     use super::*;
 
-    /// Every kind of node that has an order or knows it, with channels in reverse where they may be.
+    /// Every kind of node that has an order or knows it, channels in reverse where they may be.
     #[test]
     fn another_order_changes_no_result() {
         let mut graph = Graph::new();

@@ -1,5 +1,5 @@
-//! A sum with the result of a ghost module or a convolution that is not depthwise is done while that
-//! result is written, and so is an activation of the sum that only bounds it.
+//! A sum with the result of a ghost module, or of a convolution that is not depthwise, is done while
+//! that result is written, and so is an activation of the sum that only bounds it.
 
 use super::each;
 use crate::graph::{Activation, Conv, Ghost, Graph, NodeId, Op};
@@ -50,7 +50,7 @@ fn with_residual(graph: &Graph, id: NodeId) -> Option<Op> {
     let residual = Some(Activation::Identity);
     match &graph.node(id).op {
         Op::Ghost(ghost) if ghost.residual.is_none() => Some(Op::Ghost(Ghost { residual, ..ghost.clone() })),
-        Op::Conv(conv) if conv.takes_residual(&graph.constants) && conv.residual.is_none() && !conv.pool => {
+        Op::Conv(conv) if !conv.is_depthwise(&graph.constants) && conv.residual.is_none() && !conv.pool => {
             Some(Op::Conv(Conv { residual, ..conv.clone() }))
         }
         _ => None,

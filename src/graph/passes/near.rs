@@ -132,7 +132,7 @@ impl Look<'_> {
     fn residual(&self, id: NodeId) -> Option<String> {
         let takes = |id: NodeId| match &self.graph.node(id).op {
             Op::Ghost(_) => true,
-            Op::Conv(conv) => conv.takes_residual(&self.graph.constants),
+            Op::Conv(conv) => !conv.is_depthwise(&self.graph.constants),
             _ => false,
         };
         let source = [0, 1].map(|at| self.input(id, at)).into_iter().find(|source| takes(*source))?;

@@ -22,7 +22,9 @@ params! {
 
 kernel!("conv2d", writes ["output"], twin twin::conv2d, vector vector::conv2d);
 
-/// A convolution: `activate(weight * input + bias) + residual`, activated; pairs are (rows, columns).
+/// A convolution: `activate(weight * input + bias) + residual`, activated.
+///
+/// Pairs are (rows, columns).
 #[derive(Clone)]
 pub struct Problem<'a> {
     /// The step's name.

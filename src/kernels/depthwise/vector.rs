@@ -5,13 +5,13 @@ use super::{
     twin::{Filters, Window},
 };
 use crate::{
-    block::{Activate, Block, Residual, View, ZERO, add, each, multiply_add},
+    block::{Activate, Block, View, ZERO, add, each, multiply_add},
     parallel::{Part, Split, Team},
     plan::Call,
     simd::{
         Level, Simd, Work,
         band::{BAND, Band, Columns, Map, with_band},
-        rows::{Bounds, Whole, add_to, filled, quad, quad_mut, rest, total},
+        rows::{Bounds, Whole, filled, quad, quad_mut, rest, total},
     },
 };
 use std::ops::Range;
@@ -82,16 +82,16 @@ impl Filters<'_> {
     ) {
         let pixels_in = window.width_in * window.height_in;
         split.shared_by(team, window.width_out).each(team, output, |part| {
-            let plane = self.plane(window, part.plane, &input(part.image)[part.plane % self.blocks_in * pixels_in..][..pixels_in], None);
+            let plane = self.plane(window, part.plane, &input(part.image)[part.plane % self.blocks_in * pixels_in..][..pixels_in]);
             with_band(|band| level.run(Run { plane, band, part }));
         });
     }
 
     /// The filter of an output block, over its map.
-    pub(crate) fn plane<'p>(&'p self, window: &'p Window, block: usize, input: &'p [Block], residual: Option<Residual<'p>>) -> Plane<'p> {
+    pub(crate) fn plane<'p>(&'p self, window: &'p Window, block: usize, input: &'p [Block]) -> Plane<'p> {
         let taps = window.kernel[0] * window.kernel[1];
         let weight = &self.weight[block * taps..][..taps];
-        Plane { window, input, weight, bias: self.bias[block], activation: self.activation, block, residual }
+        Plane { window, input, weight, bias: self.bias[block], activation: self.activation, block }
     }
 }
 
@@ -127,8 +127,6 @@ pub(crate) struct Plane<'a> {
     bias: Block,
     activation: Activate<'a>,
     block: usize,
-    /// Added to the whole output map.
-    residual: Option<Residual<'a>>,
 }
 
 impl Plane<'_> {
@@ -162,12 +160,8 @@ impl Plane<'_> {
                 y += count;
             }
         }
-        let residual = self.residual.map(|residual| residual.range(rows.start * width_out, rows.len() * width_out));
-        match residual {
-            // The loops above know of none: most planes have none.
-            Some(residual) if bounds.is_all() => add_to(s, out, residual),
-            _ if bounds.is_all() => {}
-            _ => self.activation.finish(s, out, self.block, residual),
+        if !bounds.is_all() {
+            self.activation.finish(s, out, self.block, None);
         }
     }
 

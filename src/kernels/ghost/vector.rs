@@ -157,7 +157,6 @@ impl Work for Run<'_> {
         let Self { module, image, intrinsic, band, mut part } = self;
         let Module { layer, cheap, window, primary, groups } = module;
         let [width, height, pixels] = [window.width_out, window.height_out, part.pixels];
-        let residual = |block: usize| image.residual.map(|residual| residual.range(block * pixels, pixels));
         let rows = if intrinsic { (ROOM / (part.planes * width)).max(1) } else { height };
         let (mut made, mut done) = (0, 0);
         while done < height {
@@ -171,15 +170,19 @@ impl Work for Run<'_> {
                 for b in 0..part.planes {
                     let block = group * primary + part.plane + b;
                     let [map, ghost] = part.pair(1 + group, b);
-                    let plane = cheap.plane(window, block, map, residual(primary + block));
+                    let plane = cheap.plane(window, block, map);
                     plane.rows(s, band, done..end, &mut ghost[done * width..end * width]);
                 }
             }
             done = end;
         }
-        for b in 0..part.planes {
-            if let Some(residual) = residual(part.plane + b) {
-                add_to(s, part.plane(0, b), residual);
+        // Last, since ghosts are made of the maps before it.
+        if let Some(residual) = image.residual {
+            for group in 0..=*groups {
+                for b in 0..part.planes {
+                    let block = group * primary + part.plane + b;
+                    add_to(s, part.plane(group, b), residual.range(block * pixels, pixels));
+                }
             }
         }
     }

@@ -251,7 +251,7 @@ impl<'m> Import<'m> {
             batch.into_iter().chain(named).collect()
         };
         let rest = &value.axes[usize::from(batched)..];
-        // What is all of its node's values in their order leaves as it is; anything else row by row.
+        // All of a node's values in their order leave as they are; anything else row by row.
         let named = match value.source {
             Source::Node(node, of) if batched && self.walks_all(&value) => named_sides(rest, of).map(|named| (node, named)),
             _ => None,
@@ -396,23 +396,14 @@ impl<'m> Import<'m> {
             return Ok((node, of));
         }
         let sides: Vec<Axis> = value.axes.iter().copied().filter(|axis| axis.len != 1).collect();
-        // Some channels in a row of maps as they are.
-        let whole = |axis: &Axis| axis.channels == 0;
-        if of[1..] == to[1..] && value.start[1] == 0 && to[0] < of[0] {
-            let (pixel, channel): (Vec<Axis>, Vec<Axis>) = sides.iter().partition(|axis| whole(axis));
-            let runs = channel.len() == 1 && channel[0].channels == 1 || (channel.is_empty() && to[0] == 1);
-            let in_front = sides.first().is_none_or(|axis| !whole(axis)) || channel.is_empty();
-            let mut left = of[1] * of[2];
-            let all = pixel.iter().all(|axis| {
-                left /= axis.len.max(1);
-                axis.pixels == left as isize
-            });
-            if runs && in_front && all && left == 1 {
-                return self.add("slice", Op::Slice { start: value.start[0], len: to[0] }, &[node]);
-            }
+        let rearrange = Rearrange { of, start: value.start, axes: merged(&sides), to };
+        // Channels in a row are a slice, for maps of any size.
+        if let Some(channels) = rearrange.channels()
+            && channels.windows(2).all(|pair| pair[0] + 1 == pair[1])
+        {
+            return self.add("slice", Op::Slice { start: value.start[0], len: to[0] }, &[node]);
         }
         self.is_fixed = true;
-        let rearrange = Rearrange { of, start: value.start, axes: merged(&sides), to };
         self.add("order", Op::Rearrange(rearrange), &[node])
     }
 
