@@ -241,7 +241,13 @@ impl Strip<'_> {
         if self.columns.count >= 4 {
             s.store(row, quad_mut(out, at));
         } else {
-            out[at..][..self.columns.count].copy_from_slice(&s.blocks(row)[..self.columns.count]);
+            // A copy of a slice would be a call, around which all registers go to memory.
+            let blocks = s.blocks(row);
+            each!(p < 3, {
+                if p < self.columns.count {
+                    out[at + p] = blocks[p];
+                }
+            });
         }
     }
 }
