@@ -4,6 +4,10 @@ use super::Block;
 use bytemuck::{Pod, Zeroable};
 use std::ops::{Deref, DerefMut};
 
+/// Bytes of a cache line.
+#[cfg(target_os = "linux")]
+pub(crate) const LINE: usize = size_of::<Line>();
+
 /// Four blocks: a cache line of most processors. A row of vectors that straddles two lines costs
 /// twice as much.
 #[repr(C, align(64))]

@@ -308,7 +308,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn packed(&mut self, key: ConstantKey, stored: bool, pack: &dyn Fn() -> Vec<f32>) -> Constant {
-        let data = self.cache.entry(key.clone()).or_insert_with(|| pack().into()).clone();
+        let data = self.cache.packed(&key, pack);
         let precision = if stored { self.options.precision } else { Precision::F32 };
         let bytes = (data.len() * precision.block_bytes() / 4) as u64;
         self.constants.push(PackedConstant { key, data, stored });

@@ -20,12 +20,13 @@ pub use slots::{Lifetime, assign_slots};
 
 use crate::{
     Error, Result,
+    block::{Packed, Slab},
     device::Choice,
     graph::{Shape, TensorType},
 };
 use half::{f16, slice::HalfFloatSliceExt as _};
 use layout::Layout;
-use std::{borrow::Cow, collections::BTreeMap, ops::Range, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 /// Where a tensor starts in its buffer, and how far apart its images are; in blocks (four channels
 /// of one pixel).
@@ -140,7 +141,7 @@ pub struct PackedConstant {
     /// Its name.
     pub key: ConstantKey,
     /// Its values.
-    pub data: Arc<[f32]>,
+    pub data: Packed,
     /// Whether the kernel reads it in the plan's precision; otherwise always as f32.
     pub stored: bool,
 }
@@ -157,7 +158,24 @@ pub(crate) fn check_size(name: &str, shape: Shape, layout: &Layout) -> Result<()
 }
 
 /// Constants packed so far, kept by whoever makes several plans of one graph.
-pub type ConstantCache = BTreeMap<ConstantKey, Arc<[f32]>>;
+#[derive(Debug, Default)]
+pub struct ConstantCache {
+    packed: BTreeMap<ConstantKey, Packed>,
+    slab: Slab,
+}
+
+impl ConstantCache {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The constant of this name, packed now if it was not before.
+    pub(crate) fn packed(&mut self, key: &ConstantKey, pack: &dyn Fn() -> Vec<f32>) -> Packed {
+        let Self { packed, slab } = self;
+        packed.entry(key.clone()).or_insert_with(|| slab.keep(&pack())).clone()
+    }
+}
 
 /// What a binding of a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
