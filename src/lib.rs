@@ -68,7 +68,7 @@ mod tensor;
 mod text;
 #[cfg_attr(target_arch = "wasm32", path = "no_wait.rs")]
 mod wait;
-#[cfg(all(target_arch = "wasm32", any(feature = "web", feature = "web_bench")))]
+#[cfg(all(target_arch = "wasm32", any(feature = "web", feature = "web_bench", feature = "web_detect")))]
 mod web;
 
 pub use cache::CacheDir;

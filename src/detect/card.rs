@@ -1,18 +1,21 @@
 //! Reads the fields of a card that say how results are meant, and checks them against a network.
 
 use super::{
-    Activation, Boxes, Detector, Form, Landmarker, Points, Score, Size,
+    Activation, Boxes, Detector, Finder, Form, Landmarker, Points, Score, Size,
     landmarks::Region,
     priors::{self, Level, Priors, Sizes},
     suppress::{Kind, Suppress},
     values::Joined,
 };
+#[cfg(not(target_arch = "wasm32"))]
 use crate::{
     graph::{Graph, Shape},
+    tensor::Element,
+};
+use crate::{
     image_input::sample::{Fit, Sampling},
     json::Value,
-    tensor::Element,
-    text::{Sides, decimal},
+    text::decimal,
 };
 
 /// Fields of a card that are read here.
@@ -190,10 +193,53 @@ impl<'v> Fields<'v> {
     }
 }
 
-/// The fields that are read here, as they stand.
-fn kept(card: &Value<'_>) -> String {
-    let Value::Object(fields) = card else { return String::new() };
-    Value::Object(fields.iter().filter(|(name, _)| FIELDS.contains(&&**name)).cloned().collect()).to_string()
+/// The fields that are read here, as they stand, of a card that is right so far.
+pub(crate) fn decoder(card: &Value<'_>) -> Result<String, String> {
+    // In a page a module of its own reads them.
+    if !cfg!(all(target_arch = "wasm32", not(feature = "web_detect"))) {
+        Finder::from_json(card)?;
+    }
+    let Value::Object(fields) = card else { return Ok(String::new()) };
+    Ok(Value::Object(fields.iter().filter(|(name, _)| FIELDS.contains(&&**name)).cloned().collect()).to_string())
+}
+
+impl Finder {
+    /// What the JSON of a decoder says, if there is one.
+    pub(crate) fn of(decoder: Option<&str>) -> Result<Option<Self>, String> {
+        let Some(decoder) = decoder else { return Ok(None) };
+        let json = Value::parse(decoder).map_err(|what| format!("the card's decoder: {what}"))?;
+        Self::from_json(&json).map(Some)
+    }
+
+    fn from_json(card: &Value<'_>) -> Result<Self, String> {
+        // Boxes are what only a detector gives.
+        match card.get("box") {
+            Some(_) => Detector::from_json(card).map(Self::Detector),
+            None if card.get("task").is_some_and(|task| task.text() == Some("detect")) => Err("the card has no `box`".into()),
+            None => Landmarker::from_json(card).map(Self::Landmarker),
+        }
+    }
+
+    pub(crate) fn input(&self) -> &Sampling {
+        match self {
+            Self::Detector(detector) => &detector.input,
+            Self::Landmarker(landmarker) => &landmarker.input,
+        }
+    }
+
+    /// Whether a graph has what is read, and as many classes as `labels`, if there are any. Where
+    /// the input's size is open it is checked with each picture.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn check(&self, graph: &Graph, labels: usize) -> Result<(), String> {
+        let Some(size) = self.input().fit.size() else { return Ok(()) };
+        match self {
+            Self::Landmarker(landmarker) => landmarker.check(&lengths(graph, &landmarker.input, size)?),
+            Self::Detector(detector) => match detector.check_graph(graph, size)? {
+                classes if labels == 0 || classes == labels => Ok(()),
+                classes => Err(format!("{labels} labels for {classes} classes")),
+            },
+        }
+    }
 }
 
 const ANY: [f32; 2] = [-1e30, 1e30];
@@ -365,16 +411,20 @@ impl Detector {
             score,
             boxes,
             points,
-            json: kept(json),
         })
     }
 
-    /// Whether a graph has the results that the card reads, for pictures of `[h, w]`; the number of
-    /// classes.
-    pub(crate) fn check(&self, graph: &Graph, size: [usize; 2]) -> Result<usize, String> {
-        let lengths = lengths(graph, &self.input, size)?;
-        let [rows, columns] = self.score.classes.check(&lengths)?;
-        let width = |what: &str, values: &Joined, wanted: usize, name: &str| match values.check(&lengths)? {
+    /// As [`Detector::check`], of the results of a graph.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn check_graph(&self, graph: &Graph, size: [usize; 2]) -> Result<usize, String> {
+        self.check(&lengths(graph, &self.input, size)?, size)
+    }
+
+    /// Whether there are the results that the card reads, for pictures of `[h, w]`, by what
+    /// `lengths` says of each one's shape; the number of classes.
+    pub(crate) fn check(&self, lengths: &dyn Fn(&str) -> Result<Vec<usize>, String>, size: [usize; 2]) -> Result<usize, String> {
+        let [rows, columns] = self.score.classes.check(lengths)?;
+        let width = |what: &str, values: &Joined, wanted: usize, name: &str| match values.check(lengths)? {
             [has, _] if has != rows => Err(format!("{rows} candidates have classes, {has} have {what}")),
             [_, columns] if columns != wanted => Err(format!("{name} reads {columns} channels, {wanted} are needed")),
             _ => Ok(()),
@@ -396,7 +446,7 @@ impl Detector {
                 return Err(format!("{count} priors, at most {} are possible", priors::MOST));
             }
             if count != rows {
-                return Err(format!("{count} priors for {rows} candidates of an input of {}", Sides(&size)));
+                return Err(format!("{count} priors for {rows} candidates of an input of {} x {}", size[0], size[1]));
             }
         }
         match columns - usize::from(self.score.skip_first) {
@@ -429,14 +479,12 @@ impl Landmarker {
             detector: card.text("detector")?,
             region,
             points: points.joined("values")?,
-            json: kept(json),
         })
     }
 
-    /// Whether a graph has the results that the card reads.
-    pub(crate) fn check(&self, graph: &Graph) -> Result<(), String> {
-        let size = self.input.fit.size().expect("a region has a size");
-        let [rows, columns] = self.points.check(&lengths(graph, &self.input, size)?)?;
+    /// As [`Detector::check`].
+    pub(crate) fn check(&self, lengths: &dyn Fn(&str) -> Result<Vec<usize>, String>) -> Result<(), String> {
+        let [rows, columns] = self.points.check(lengths)?;
         match rows.saturating_mul(columns) {
             values if values < 2 * self.count => {
                 Err(format!("{} points are {} values, the results have {values}", self.count, 2 * self.count))
@@ -446,6 +494,7 @@ impl Landmarker {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 /// The shapes of a graph's results by name, for a picture of `size` as its only input.
 fn lengths(graph: &Graph, input: &Sampling, size: [usize; 2]) -> Result<impl Fn(&str) -> Result<Vec<usize>, String>, String> {
     let [own] = graph.inputs() else { return Err(format!("the network takes {} inputs, a detector's takes one", graph.inputs().len())) };

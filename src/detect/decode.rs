@@ -3,7 +3,7 @@
 use super::{
     Activation, Detection, Detector, Form, Size, Wanted,
     priors::Prior,
-    suppress::{Candidate, Kind},
+    suppress::{Candidate, Kind, best_first},
     values::{Results, Rows},
 };
 use crate::image_input::sample::Window;
@@ -21,6 +21,7 @@ fn bounded(corners: [f32; 4], [w, h]: [f32; 2]) -> [f32; 4] {
 }
 
 /// What a candidate may be.
+#[derive(Clone)]
 struct Scored {
     row: usize,
     class: usize,
@@ -124,8 +125,8 @@ impl Detector {
             if let Some(most) = self.score.per_level
                 && all.len() - first > most
             {
-                all[first..].sort_by(|a, b| b.score.total_cmp(&a.score).then(a.row.cmp(&b.row)).then(a.class.cmp(&b.class)));
-                all.truncate(first + most);
+                let of_level = all.split_off(first);
+                all.extend(best_first(of_level, |scored: &Scored| scored.score, most));
             }
         }
         all

@@ -13,8 +13,6 @@ pub struct Landmarker {
     pub(crate) detector: Option<String>,
     pub(super) region: Region,
     pub(super) points: Joined,
-    /// The fields that it was read from.
-    pub(crate) json: String,
 }
 
 /// A square about a box.

@@ -17,7 +17,7 @@ mod suppress;
 mod tests;
 mod values;
 
-pub(crate) use card::FIELDS;
+pub(crate) use card::{FIELDS, decoder};
 pub use landmarks::Landmarker;
 
 use crate::image_input::sample::Sampling;
@@ -40,8 +40,13 @@ pub struct Detector {
     score: Score,
     boxes: Boxes,
     points: Option<Points>,
-    /// The fields that it was read from.
-    pub(crate) json: String,
+}
+
+/// Either of the two.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Finder {
+    Detector(Detector),
+    Landmarker(Landmarker),
 }
 
 /// How a candidate's scores come about.

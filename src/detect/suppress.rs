@@ -48,8 +48,7 @@ fn iou(a: Corners, b: Corners) -> f32 {
 impl Suppress {
     /// At most `limit` of the candidates, best first; of equal scores the earlier row's.
     pub(crate) fn run(&self, mut candidates: Vec<Candidate>, limit: usize) -> Vec<Candidate> {
-        candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.row.cmp(&b.row)).then(a.class.cmp(&b.class)));
-        candidates.truncate(MOST);
+        candidates = best_first(candidates, |candidate| candidate.score, MOST);
         let mut kept = Vec::new();
         while kept.len() < limit && !candidates.is_empty() {
             if self.kind == Kind::None {
@@ -68,6 +67,20 @@ impl Suppress {
         }
         kept
     }
+}
+
+/// The best `most`, best first; of equal scores in their order. What is sorted are numbers, for
+/// sorting anything else is large in the browser package.
+pub(super) fn best_first<T: Clone>(items: Vec<T>, score: impl Fn(&T) -> f32, most: usize) -> Vec<T> {
+    let key = |(at, item): (usize, &T)| {
+        let bits = score(item).to_bits();
+        // Larger as the number is.
+        let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
+        u64::from(!ordered) << 32 | at as u64
+    };
+    let mut keys: Vec<u64> = items.iter().enumerate().map(key).collect();
+    keys.sort_unstable();
+    keys.iter().take(most).map(|key| items[*key as u32 as usize].clone()).collect()
 }
 
 /// The best candidate with the mean of its and its group's boxes and points, by score.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod classify;
+#[cfg(not(target_arch = "wasm32"))]
 mod detect;
 mod device;
 mod model;

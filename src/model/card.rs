@@ -6,8 +6,7 @@ use super::checkpoint::{
     one_line,
 };
 use crate::{
-    Error, Result,
-    detect::{self, Detector, Landmarker},
+    Error, Result, detect,
     image_input::{CropMode, Interpolation, Preprocess},
     json::{Field, Value},
 };
@@ -22,9 +21,9 @@ pub(crate) const IMAGENET_CLASSES: usize = 1000;
 pub enum Task {
     /// Its first result are logits of classes.
     Classify,
-    /// It finds things in pictures, as [`Card::detector`] says.
+    /// It finds things in pictures, as [`Card::decoder`] says.
     Detect,
-    /// It finds points of a thing, as [`Card::landmarker`] says.
+    /// It finds points of a thing, as [`Card::decoder`] says.
     Landmarks,
 }
 
@@ -65,10 +64,9 @@ pub struct Card {
     pub label_names: Arc<[String]>,
     /// How an image becomes an input, for each input that takes one, by its name.
     pub inputs: Vec<(String, Preprocess)>,
-    /// How its results become detections, of the task `detect`.
-    pub detector: Option<Arc<Detector>>,
-    /// How its results become points, of the task `landmarks`.
-    pub landmarker: Option<Arc<Landmarker>>,
+    /// How a picture becomes the input, and results become boxes or points: the fields of the card
+    /// that say so, as JSON, of the tasks `detect` and `landmarks`.
+    pub decoder: Option<Arc<str>>,
     /// What each result is, in words, by its name.
     pub outputs: Vec<(String, String)>,
     /// Where it comes from.
@@ -189,10 +187,8 @@ impl Card {
                 _ => return Err(format!("`{}` is no field of a card", one_line(key, 40))),
             }
         }
-        match card.task {
-            Some(Task::Detect) => card.detector = Some(Detector::from_json(json)?.into()),
-            Some(Task::Landmarks) => card.landmarker = Some(Landmarker::from_json(json)?.into()),
-            _ => {}
+        if finds {
+            card.decoder = Some(detect::decoder(json)?.into());
         }
         if card.labels.len() > MAX_CLASSES {
             return Err(format!("{} labels, at most {MAX_CLASSES} are possible", card.labels.len()));
@@ -241,11 +237,8 @@ impl Card {
         self.source.iter().for_each(|source| say("source", text(source)));
         self.licence.iter().for_each(|licence| say("licence", text(licence)));
         self.test_top1.iter().for_each(|share| say("test_top1", number(*share)));
-        let detector = self.detector.iter().map(|detector| &detector.json);
-        for json in detector.chain(self.landmarker.iter().map(|landmarker| &landmarker.json)) {
-            if let Ok(Value::Object(own)) = Value::parse(json) {
-                fields.extend(own);
-            }
+        if let Some(Ok(Value::Object(own))) = self.decoder.as_deref().map(Value::parse) {
+            fields.extend(own);
         }
         Value::Object(fields).to_string()
     }
@@ -262,12 +255,21 @@ impl Card {
             label_names: if self.labels.is_empty() { other.label_names } else { self.label_names },
             labels: if self.labels.is_empty() { other.labels } else { self.labels },
             inputs: more(self.inputs, &other.inputs),
-            detector: self.detector.or(other.detector),
-            landmarker: self.landmarker.or(other.landmarker),
+            decoder: self.decoder.or(other.decoder),
             outputs: more(self.outputs, &other.outputs),
             source: self.source.or(other.source),
             licence: self.licence.or(other.licence),
             test_top1: self.test_top1.or(other.test_top1),
+        }
+    }
+
+    /// Of each class whether it is wanted; empty where all are. The error names a label that there
+    /// is not.
+    pub(crate) fn only(&self, options: &detect::DetectOptions) -> Result<Vec<bool>, String> {
+        let Some(wanted) = &options.labels else { return Ok(Vec::new()) };
+        match wanted.iter().find(|label| !self.labels.contains(label)) {
+            Some(unknown) => Err(format!("`{}` is none of the {} labels", one_line(unknown, 40), self.labels.len())),
+            None => Ok(self.labels.iter().map(|label| wanted.contains(label)).collect()),
         }
     }
 

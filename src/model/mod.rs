@@ -20,10 +20,12 @@ pub use families::{Published, published};
 pub use one_file::Stored;
 pub use onnx::Open;
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::detect::{Detector, Finder, Landmarker};
 use crate::{
     Error, Result,
     graph::{Constant, GhostMapsOf, Graph, NodeId, Op, Output, Shape, TensorType, passes},
-    image_input::{Preprocess, sample::Sampling},
+    image_input::Preprocess,
 };
 use checkpoint::{Checkpoint, Config};
 use families::Family;
@@ -58,6 +60,9 @@ static EMBEDDED_WEIGHTS: &[u8] = include_bytes!("../../assets/ghostnet_050_cifar
 pub struct Network {
     graph: Arc<Graph>,
     card: Card,
+    /// What its card's decoder says.
+    #[cfg(not(target_arch = "wasm32"))]
+    finder: Option<Arc<Finder>>,
     /// What family it is of, if it is of one.
     architecture: Option<Architecture>,
     is_random: bool,
@@ -108,6 +113,8 @@ impl Network {
         let network = Self {
             graph: Arc::new(graph),
             card: Card::default(),
+            #[cfg(not(target_arch = "wasm32"))]
+            finder: None,
             architecture: None,
             is_random: false,
             constants: Vec::new(),
@@ -127,11 +134,18 @@ impl Network {
     /// As [`Network::new`].
     pub fn with_card(self, card: Card) -> Result<Self> {
         let network = Self { card, ..self };
+        // In a page a module of its own reads it.
+        #[cfg(not(target_arch = "wasm32"))]
+        let network = {
+            let wrong = |what: String| Error::Model(format!("{}: {what}", network.name()));
+            let finder = Finder::of(network.card.decoder.as_deref()).map_err(wrong)?;
+            finder.iter().try_for_each(|finder| finder.check(&network.graph, network.card.labels.len())).map_err(wrong)?;
+            Self { finder: finder.map(Arc::new), ..network }
+        };
         let (card, graph) = (&network.card, &network.graph);
         let missing = |what: &str, name: &str, there: Vec<&str>| {
             Err(Error::Model(format!("the card names the {what} `{name}`, the graph has {}", there.join(", "))))
         };
-        network.check_task()?;
         let inputs: HashSet<&str> = graph.inputs().iter().map(|input| &*input.name).collect();
         if let Some((name, _)) = card.inputs.iter().find(|(name, _)| !inputs.contains(&**name)) {
             return missing("input", name, graph.inputs().iter().map(|input| &*input.name).collect());
@@ -141,7 +155,7 @@ impl Network {
             return missing("result", name, graph.outputs().iter().map(|output| &*output.name).collect());
         }
         match (card.labels.len(), network.classes()) {
-            _ if network.card.detector.is_some() => Ok(network),
+            _ if network.card.decoder.is_some() => Ok(network),
             (0, _) => Ok(network),
             (labels, classes) if labels == classes => Ok(network),
             (labels, classes) => Err(Error::Model(format!("{labels} labels for {classes} classes"))),
@@ -353,7 +367,7 @@ impl Network {
     /// How many classes it tells apart: the values of its first result for an image, where that is
     /// a vector or the card has labels. 0 where it is anything else.
     pub fn classes(&self) -> usize {
-        if self.finds() {
+        if self.card.decoder.is_some() {
             return 0;
         }
         let Some(output) = self.graph.outputs().first() else { return 0 };
@@ -362,33 +376,16 @@ impl Network {
         if is_vector || says_classes { self.graph.channels(output.node) } else { 0 }
     }
 
-    /// Whether its card is that of a detector or for landmarks.
-    fn finds(&self) -> bool {
-        self.card.detector.is_some() || self.card.landmarker.is_some()
+    /// How its results become detections, if it is a detector.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn detector(&self) -> Option<&Detector> {
+        if let Some(Finder::Detector(detector)) = self.finder.as_deref() { Some(detector) } else { None }
     }
 
-    /// How a picture becomes the input of a detector, or of a network for landmarks.
-    fn sampling(&self) -> Option<&Sampling> {
-        let detector = self.card.detector.as_ref().map(|detector| &detector.input);
-        detector.or(self.card.landmarker.as_ref().map(|landmarker| &landmarker.input))
-    }
-
-    /// Whether the graph has what the card of a detector, or for landmarks, reads.
-    fn check_task(&self) -> Result<()> {
-        let card = &self.card;
-        let checked = match (&card.detector, &card.landmarker) {
-            // Where the input's size is open it is checked with each picture.
-            (Some(detector), _) => match detector.input.fit.size() {
-                Some(size) => detector.check(&self.graph, size).and_then(|classes| match card.labels.len() {
-                    labels if labels == classes => Ok(()),
-                    labels => Err(format!("{labels} labels for {classes} classes")),
-                }),
-                None => Ok(()),
-            },
-            (_, Some(landmarker)) => landmarker.check(&self.graph),
-            _ => Ok(()),
-        };
-        checked.map_err(|what| Error::Model(format!("{}: {what}", self.name())))
+    /// How its results become points, if it is for landmarks.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn landmarker(&self) -> Option<&Landmarker> {
+        if let Some(Finder::Landmarker(landmarker)) = self.finder.as_deref() { Some(landmarker) } else { None }
     }
 
     /// The classes' names; empty where nobody named them.
@@ -421,7 +418,7 @@ impl Network {
     /// # Errors
     /// [`Error::Model`] where its card does not say, or where it takes several inputs.
     pub fn preprocess(&self) -> Result<&Preprocess> {
-        if self.finds()
+        if self.card.decoder.is_some()
             && let Some(task) = self.card.task
         {
             return Err(Error::Model(format!("{} does not tell pictures' classes apart; `{}` is for it", self.name(), task.name())));
@@ -441,9 +438,7 @@ impl Network {
     pub fn size(&self) -> Option<[usize; 2]> {
         let input = self.graph.inputs().first()?;
         let said = self.card.inputs.iter().find(|(name, _)| *name == input.name);
-        said.map(|(_, preprocess)| preprocess.size)
-            .or_else(|| self.sampling()?.fit.size())
-            .or_else(|| Some([input.tensor.fixed(2)?, input.tensor.fixed(3)?]))
+        said.map(|(_, preprocess)| preprocess.size).or_else(|| Some([input.tensor.fixed(2)?, input.tensor.fixed(3)?]))
     }
 
     /// The shapes of its inputs for `n` images of `h` x `w` pixels. Sides whose length an input

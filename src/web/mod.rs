@@ -1,6 +1,7 @@
-//! What the browser package calls. Its three modules of WebAssembly are builds of this library.
+//! What the browser package calls. Its four modules of WebAssembly are builds of this library.
 //! `gpu_engine` and `cpu_engine` are for networks (feature `web`), each without the other's device
-//! (`without_cpu`, `without_gpu`). `bench_engine` is for the page of benches (`web_bench`).
+//! (`without_cpu`, `without_gpu`). `bench_engine` is for the page of benches (`web_bench`), and
+//! `detect_engine` reads detectors' cards and decodes their results (`web_detect`).
 //! `web/src/*.js` is the interface that people see, and does whatever needs no Rust.
 //!
 //! Structured results cross as JavaScript objects, numbers as typed arrays. Errors are JavaScript
@@ -8,10 +9,16 @@
 
 #[cfg(feature = "web_bench")]
 mod bench;
+#[cfg(feature = "web_detect")]
+mod detect;
 #[cfg(feature = "web")]
 mod net;
+#[cfg(any(feature = "web", feature = "web_detect"))]
+mod pixels;
 
-use crate::{Error, Precision, Result};
+use crate::Error;
+#[cfg(any(feature = "web", feature = "web_bench"))]
+use crate::{Precision, Result};
 use js_sys::{Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
 
@@ -26,6 +33,7 @@ impl From<Error> for JsValue {
 }
 
 /// A precision by its name.
+#[cfg(any(feature = "web", feature = "web_bench"))]
 fn precision_named(name: &str) -> Result<Precision> {
     match name {
         "f32" => Ok(Precision::F32),

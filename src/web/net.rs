@@ -1,17 +1,19 @@
 //! Networks on devices: `Device` opens one, and `Net` is what `GhostNet` of the package holds.
 
-use super::{list, object, precision_named};
+use super::{
+    list, object,
+    pixels::{Rgba, copied},
+    precision_named,
+};
 use crate::{
-    AnyTensor, Backend, Card, Class, DetectOptions, Detection, Engine, EngineOptions, Error, Model, Network, Result, Tensor, Values, cpu,
+    AnyTensor, Backend, Card, Class, Engine, EngineOptions, Error, Model, Network, Result, Tensor, Values,
     device::{Choice, DeviceClass},
     graph::TensorType,
-    kernels::resize::Rows,
     model::{card::IMAGENET_CLASSES, families},
     plan::Form,
 };
-use bytemuck::Zeroable;
 use js_sys::{Array, BigInt64Array, Float32Array, Int32Array, Object, Uint8Array};
-use std::{cell::RefCell, ops::Range};
+use std::cell::RefCell;
 use wasm_bindgen::prelude::*;
 
 /// The seed of made-up weights; the command's.
@@ -141,7 +143,7 @@ impl Net {
             ("inputs", list(network.graph().inputs(), |input| end(&input.name, &input.tensor))),
             ("outputs", list(network.graph().outputs(), |output| end(&output.name, &output.tensor))),
             ("task", network.card().task.map_or(JsValue::NULL, |task| task.name().into())),
-            ("point_names", list(network.card().detector.as_ref().map_or(&[][..], |detector| detector.point_names()), |name| name.into())),
+            ("decoder", network.card().decoder.as_deref().map_or(JsValue::NULL, JsValue::from)),
             ("classes", number(network.classes() as u64)),
             ("labels", list(network.labels(), |label| label.into())),
             ("params", number(network.graph().params())),
@@ -178,34 +180,6 @@ impl Net {
         let pixels = model.pixels_of_rows(&Rgba::new(&pixels, width, height)?, height, width)?;
         let classes = self.checked(model.classify_pixels_async(&pixels, 1, top).await)?;
         Ok(list(&classes[0], class))
-    }
-
-    /// What a detector finds in an image of RGBA bytes, best first. What is undefined is as its card
-    /// says.
-    #[allow(clippy::too_many_arguments)]
-    pub async fn detect_pixels(
-        &self,
-        pixels: Uint8Array,
-        width: u32,
-        height: u32,
-        threshold: Option<f32>,
-        iou: Option<f32>,
-        limit: Option<usize>,
-        only: Option<Vec<String>>,
-    ) -> Result<JsValue, JsValue> {
-        let model = self.model().await?;
-        let options = DetectOptions { threshold, iou, limit, labels: only };
-        let size = [height as usize, width as usize];
-        let found = model.detect_rows_async(&Rgba::new(&pixels, width, height)?, size, &options).await;
-        Ok(list(&self.checked(found)?, detection))
-    }
-
-    /// The points of each of the boxes in an image of RGBA bytes: x and y in turn.
-    pub async fn landmarks_of_pixels(&self, pixels: Uint8Array, width: u32, height: u32, boxes: Vec<f32>) -> Result<JsValue, JsValue> {
-        let model = self.model().await?;
-        let size = [height as usize, width as usize];
-        let found = model.landmarks_rows_async(&Rgba::new(&pixels, width, height)?, size, boxes.as_chunks::<4>().0).await;
-        Ok(list(&self.checked(found)?, |points| Float32Array::from(points.as_flattened()).into()))
     }
 
     /// Logits of a normalised input `[n, 3, h, w]`: their values and their shape.
@@ -316,44 +290,6 @@ impl Net {
     }
 }
 
-/// A copy of an array of `length` values, which may be larger than this module's memory has room
-/// for.
-fn copied<T: Zeroable + Clone>(what: &str, length: u32, copy: impl FnOnce(&mut [T])) -> Result<Vec<T>> {
-    let mut values = cpu::zeroed(what, length as usize)?;
-    copy(&mut values);
-    Ok(values)
-}
-
-/// An image of RGBA bytes, which stay where they are.
-struct Rgba<'a> {
-    pixels: &'a Uint8Array,
-    width: usize,
-}
-
-impl<'a> Rgba<'a> {
-    fn new(pixels: &'a Uint8Array, width: u32, height: u32) -> Result<Self> {
-        if u64::from(pixels.length()) != u64::from(width) * u64::from(height) * 4 {
-            return Err(Error::shape("image", format!("{width} x {height} has not {} bytes", pixels.length())));
-        }
-        Ok(Self { pixels, width: width as usize })
-    }
-}
-
-impl Rows for Rgba<'_> {
-    fn row<'a>(&'a self, y: usize, x: Range<usize>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-        let [start, end] = [x.start, x.end].map(|x| (y * self.width + x) * 4);
-        scratch.resize(end - start, 0);
-        self.pixels.subarray(start as u32, end as u32).copy_to(scratch);
-        // In place: what is written is never ahead of what is read.
-        for at in 0..x.len() {
-            for channel in 0..3 {
-                scratch[at * 3 + channel] = scratch[at * 4 + channel];
-            }
-        }
-        &scratch[..x.len() * 3]
-    }
-}
-
 /// JavaScript's numbers are exact up to 2^53: more multiply-adds than any run has.
 fn number(count: u64) -> JsValue {
     JsValue::from_f64(count as f64)
@@ -361,19 +297,6 @@ fn number(count: u64) -> JsValue {
 
 fn class(Class { index, label, probability }: &Class) -> JsValue {
     object(&[("index", number(*index as u64)), ("label", label.into()), ("probability", (*probability).into())]).into()
-}
-
-fn detection(found: &Detection) -> JsValue {
-    let corners: Array = found.corners.iter().map(|&v| JsValue::from(v)).collect();
-    let points: JsValue = if found.points.is_empty() { JsValue::UNDEFINED } else { Float32Array::from(found.points.as_flattened()).into() };
-    object(&[
-        ("label", (&found.label).into()),
-        ("index", number(found.index as u64)),
-        ("score", found.score.into()),
-        ("box", corners.into()),
-        ("points", points),
-    ])
-    .into()
 }
 
 fn array(tensor: &Tensor) -> Array {

@@ -20,14 +20,17 @@ const named = (error) => (error?.name === 'GhostNetDeviceLost' ? new GhostNetDev
 export class GhostNet {
   #engine;
   #net;
+  /** What its card says, of a detector or a network for landmarks. */
+  #finder;
   /** Resolves when the calls made so far are over. */
   #last = Promise.resolve();
 
-  constructor(key, engine, net, info) {
+  constructor(key, engine, net, info, finder) {
     if (key !== CONSTRUCT) throw new TypeError('use `await GhostNet.load()`');
     this.#engine = engine;
     this.#net = net;
     this.info = info;
+    this.#finder = finder;
   }
 
   /** `deviceClass` is for tests: with `gpu` a GPU's kernels run, whatever the device is. */
@@ -78,29 +81,28 @@ export class GhostNet {
   }
 
   detect(source, { signal, ...wanted } = {}) {
-    return this.#first(async () => {
-      const { data, width, height } = await pixels(source, signal);
-      return await this.#detections(data, width, height, wanted);
-    }, signal);
-  }
-
-  /** What is found in a picture of RGBA bytes. */
-  async #detections(data, width, height, { threshold, iou, limit, only, percentage }) {
-    const found = await this.#call((net) => net.detect_pixels(data, width, height, threshold, iou, limit, only));
-    const [x, y] = percentage ? [width, height] : [1, 1];
-    return found.map(({ box, points, ...detection }) => ({
-      ...detection,
-      box: box.map((v, at) => v / (at % 2 ? y : x)),
-      ...(points && { points: pairs(points).map(([px, py]) => [px / x, py / y]) }),
-    }));
+    return this.#find('detect', signal, async (finder) => {
+      const picture = await pixels(source, signal);
+      return finder.detect(picture, wanted, (inputs) => this.#named(...inputs));
+    });
   }
 
   landmarks(source, faces, { signal } = {}) {
-    const boxes = Float32Array.from(faces.flatMap((face) => face.box ?? face));
-    return this.#first(async () => {
-      const { data, width, height } = await pixels(source, signal);
-      return (await this.#call((net) => net.landmarks_of_pixels(data, width, height, boxes))).map(pairs);
-    }, signal);
+    return this.#find('landmarks', signal, async (finder) => {
+      const picture = await pixels(source, signal);
+      const all = [];
+      for (const face of faces) all.push(await finder.landmarks(picture, face.box ?? face, (inputs) => this.#named(...inputs)));
+      return all;
+    });
+  }
+
+  #find(task, signal, work) {
+    const finder = this.#finder;
+    if (this.info.task !== task || !finder) {
+      const what = task === 'detect' ? "detects nothing: its card is no detector's" : 'gives no landmarks: its card is not for them';
+      return Promise.reject(new Error(`${this.info.model} ${what}${this.info.task ? `; \`${this.info.task}\` is for it` : ''}`));
+    }
+    return this.#first(() => work(finder), signal);
   }
 
   embed(source, { signal } = {}) {
@@ -120,10 +122,12 @@ export class GhostNet {
     const inputs = kind(data) === 'Object' ? Object.entries(data) : [];
     if (!inputs.length) return Promise.reject(new TypeError(`run takes a Float32Array or tensors by name, not ${kind(data)}`));
     const [names, tensors, shapes] = [0, 1, 2].map((at) => inputs.map(([name, given]) => [name, given?.data, [...(given?.shape ?? [])]][at]));
-    return this.#first(async () => {
-      const results = await this.#call((net) => net.run_named(names, tensors, shapes));
-      return Object.fromEntries(results.map(([name, ...result]) => [name, tensor(result)]));
-    }, signal);
+    return this.#first(async () => Object.fromEntries((await this.#named(names, tensors, shapes)).map(([name, ...result]) => [name, tensor(result)])), signal);
+  }
+
+  /** Results with their names, values and shapes. */
+  #named(names, tensors, shapes) {
+    return this.#call((net) => net.run_named(names, tensors, shapes));
   }
 
   profile() {
@@ -231,10 +235,13 @@ async function load({ weights, card, model, backend = 'auto', precision = 'f32',
     await keeping;
     signal?.throwIfAborted();
     Object.assign(startup, { upload, pipelines, total: performance.now() - begin, first_run: null });
-    const info = { ...called(() => net.info()), startup, wasm_bytes: engine.bytes };
+    const { decoder, ...info } = { ...called(() => net.info()), startup, wasm_bytes: engine.bytes };
+    // What reads it is fetched for those that have one.
+    const finder = decoder ? await (await import('./detect.js')).finder(decoder, info.labels) : undefined;
+    info.point_names = finder?.point_names ?? [];
     if (fallback) info.fallback = fallback;
     device.free();
-    return new GhostNet(CONSTRUCT, engine, net, info);
+    return new GhostNet(CONSTRUCT, engine, net, info, finder);
   } catch (error) {
     // What cannot be used is not kept either.
     if (!net && !signal?.aborted) file?.forget?.();
@@ -283,8 +290,6 @@ async function open(backend, precision, asGpu, timed) {
   }
   return { ...(await on(await timed('wasm', onCpu()), backend)), fallback };
 }
-
-const pairs = (values) => Array.from({ length: values.length / 2 }, (_, at) => [values[2 * at], values[2 * at + 1]]);
 
 const tensor = ([data, shape]) => ({ data, shape });
 

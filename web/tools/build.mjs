@@ -136,6 +136,7 @@ mkdirSync(dist, { recursive: true });
 compile(dist, 'gpu_engine', 'web,without_cpu');
 compile(dist, 'cpu_engine', 'web,without_gpu');
 compile(dist, 'bench_engine', 'web_bench');
+compile(dist, 'detect_engine', 'web_detect');
 cpSync(join(web, 'src'), dist, { recursive: true });
 await minify(dist);
 cpSync(join(root, 'assets/ghostnet_050_cifar10.safetensors'), join(dist, 'ghostnet_050_cifar10.safetensors'));

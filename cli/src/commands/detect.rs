@@ -6,7 +6,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use clap::ValueHint;
-use ghostnet::{Card, DetectOptions, Detection, Engine, Model, image::DynamicImage};
+use ghostnet::{Card, DetectOptions, Detection, Detector, Engine, Model, image::DynamicImage};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -189,7 +189,7 @@ impl Args {
         let landmarker = landmarker.as_ref().map(|(model, _)| model);
         let options = DetectOptions::default().threshold(self.threshold).iou(self.iou).limit(self.limit);
         let options = options.labels((!self.only.is_empty()).then(|| self.only.clone()));
-        let threshold = self.threshold.or(detector.network().card().detector.as_ref().map(|detector| detector.threshold()));
+        let threshold = self.threshold.or(detector.network().detector().map(Detector::threshold));
         let (mut status, mut is_any_good) = (ExitCode::SUCCESS, false);
         for source in &sources {
             let image = source.to_string();
