@@ -18,6 +18,7 @@ mod gif;
 #[cfg(feature = "decode")]
 mod jpeg;
 pub(crate) mod resample;
+pub(crate) mod sample;
 
 use std::{borrow::Cow, ops::Range};
 

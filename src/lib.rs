@@ -34,6 +34,7 @@ mod clock;
 mod compile;
 #[doc(hidden)]
 pub mod cpu;
+mod detect;
 #[doc(hidden)]
 pub mod device;
 mod engine;
@@ -71,6 +72,7 @@ mod wait;
 mod web;
 
 pub use cache::CacheDir;
+pub use detect::{DetectOptions, Detection, Detector, Landmarker};
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::native::{adapters, adapters_async};
 pub use engine::{Backend, Class, Engine, EngineOptions, Feature, GhostMaps, IN_FLIGHT, Model, OnDevice, Pending, Session, Top};

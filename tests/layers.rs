@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The floors, the lowest first. Those of the lowest may import each other.
-const FLOORS: [&[&str]; 13] = [
+const FLOORS: [&[&str]; 14] = [
     &["block", "cache", "clock", "error", "file", "json", "npy", "parallel", "shader", "simd", "stats", "tensor", "text", "wait"],
     &["device"],
     &["graph"],
@@ -20,6 +20,7 @@ const FLOORS: [&[&str]; 13] = [
     &["cpu", "gpu"],
     &["hub"],
     &["image_input"],
+    &["detect"],
     &["model"],
     &["engine"],
     &["measure"],

@@ -2,6 +2,7 @@
 //! printing.
 
 mod commands;
+mod draw;
 mod images;
 mod options;
 mod output;

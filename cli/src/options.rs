@@ -9,6 +9,7 @@ use ghostnet::{
     model::{self, EMBEDDED},
 };
 use std::{
+    borrow::Cow,
     fmt,
     io::Read as _,
     path::{Path, PathBuf},
@@ -93,10 +94,10 @@ impl DeviceOptions {
     /// An error where the options contradict each other.
     pub fn check(&self) -> Result<(), WrongUsage> {
         if self.is_cpu() && self.names_adapter() {
-            return Err(WrongUsage("--adapter chooses among GPUs and cannot be used with --backend cpu"));
+            return Err(WrongUsage("--adapter chooses among GPUs and cannot be used with --backend cpu".into()));
         }
         if self.is_cpu() && self.precision() == Precision::F16 {
-            return Err(WrongUsage("the CPU computes in f32; leave out --precision f16"));
+            return Err(WrongUsage("the CPU computes in f32; leave out --precision f16".into()));
         }
         Ok(())
     }
@@ -104,11 +105,11 @@ impl DeviceOptions {
 
 /// Options that contradict each other: `main` says so as clap does of what it finds itself.
 #[derive(Debug)]
-pub struct WrongUsage(pub &'static str);
+pub struct WrongUsage(pub Cow<'static, str>);
 
 impl fmt::Display for WrongUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod classify;
+mod detect;
 mod device;
 mod model;
 #[cfg(not(target_arch = "wasm32"))]

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Error, Result,
     cache::CacheFile,
+    detect::{DetectOptions, Detection},
     device::Choice,
     gpu::{self, AdapterInfo, PrepareTimes},
     plan::{Form, Plan},
@@ -126,6 +127,21 @@ impl Model {
     /// As [`Model::classify_texture_async`].
     pub fn classify_texture(&self, texture: &gpu::Texture, top: impl Into<Top>) -> Result<Vec<Class>> {
         block_on(self.classify_texture_async(texture, top))
+    }
+
+    /// As [`Model::detect_async`].
+    pub fn detect(&self, image: &DynamicImage, options: &DetectOptions) -> Result<Vec<Detection>> {
+        block_on(self.detect_async(image, options))
+    }
+
+    /// As [`Model::detect_batch_async`].
+    pub fn detect_batch(&self, images: &[DynamicImage], options: &DetectOptions) -> Result<Vec<Vec<Detection>>> {
+        block_on(self.detect_batch_async(images, options))
+    }
+
+    /// As [`Model::landmarks_async`].
+    pub fn landmarks(&self, image: &DynamicImage, found: &[Detection]) -> Result<Vec<Vec<[f32; 2]>>> {
+        block_on(self.landmarks_async(image, found))
     }
 
     /// As [`Model::classify_pixels_async`].

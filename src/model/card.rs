@@ -7,6 +7,7 @@ use super::checkpoint::{
 };
 use crate::{
     Error, Result,
+    detect::{self, Detector, Landmarker},
     image_input::{CropMode, Interpolation, Preprocess},
     json::{Field, Value},
 };
@@ -21,13 +22,19 @@ pub(crate) const IMAGENET_CLASSES: usize = 1000;
 pub enum Task {
     /// Its first result are logits of classes.
     Classify,
+    /// It finds things in pictures, as [`Card::detector`] says.
+    Detect,
+    /// It finds points of a thing, as [`Card::landmarker`] says.
+    Landmarks,
 }
 
 impl Task {
-    /// `classify`.
+    /// `classify`, `detect` or `landmarks`.
     pub fn name(self) -> &'static str {
         match self {
             Task::Classify => "classify",
+            Task::Detect => "detect",
+            Task::Landmarks => "landmarks",
         }
     }
 }
@@ -58,6 +65,10 @@ pub struct Card {
     pub label_names: Arc<[String]>,
     /// How an image becomes an input, for each input that takes one, by its name.
     pub inputs: Vec<(String, Preprocess)>,
+    /// How its results become detections, of the task `detect`.
+    pub detector: Option<Arc<Detector>>,
+    /// How its results become points, of the task `landmarks`.
+    pub landmarker: Option<Arc<Landmarker>>,
     /// What each result is, in words, by its name.
     pub outputs: Vec<(String, String)>,
     /// Where it comes from.
@@ -134,19 +145,20 @@ impl Card {
     pub(super) fn from_json(json: &Value<'_>) -> Result<Self, String> {
         let Value::Object(fields) = json else { return Err("a card is an object".into()) };
         let mut card = Self::default();
+        let task = json.get("task").and_then(Value::text);
+        let finds = task.is_some_and(|task| task != Task::Classify.name());
         let text = |key: &str, value: &Value<'_>| value.text().map(str::to_string).ok_or_else(|| wrong(key, value, "a text"));
         for (key, value) in fields {
             match &**key {
                 "name" => card.name = text(key, value)?,
                 "task" => {
-                    card.task = Some(
-                        value
-                            .text()
-                            .filter(|task| *task == "classify")
-                            .map(|_| Task::Classify)
-                            .ok_or_else(|| wrong(key, value, "classify"))?,
-                    )
+                    let tasks = [Task::Classify, Task::Detect, Task::Landmarks];
+                    let task = tasks.into_iter().find(|task| value.text() == Some(task.name()));
+                    card.task = Some(task.ok_or_else(|| wrong(key, value, "classify, detect or landmarks"))?);
                 }
+                // The file that a card was made for.
+                "file" => drop(text(key, value)?),
+                key if finds && detect::FIELDS.contains(&key) => {}
                 "labels" => card.labels = labels(key, value)?.into(),
                 "label_names" => card.label_names = labels(key, value)?.into(),
                 "inputs" => {
@@ -167,6 +179,11 @@ impl Card {
                 "test_top1" => card.test_top1 = number(value).filter(|share| (0.0..=1.0).contains(share)),
                 _ => return Err(format!("`{}` is no field of a card", one_line(key, 40))),
             }
+        }
+        match card.task {
+            Some(Task::Detect) => card.detector = Some(Detector::from_json(json)?.into()),
+            Some(Task::Landmarks) => card.landmarker = Some(Landmarker::from_json(json)?.into()),
+            _ => {}
         }
         if card.labels.len() > MAX_CLASSES {
             return Err(format!("{} labels, at most {MAX_CLASSES} are possible", card.labels.len()));
@@ -215,6 +232,12 @@ impl Card {
         self.source.iter().for_each(|source| say("source", text(source)));
         self.licence.iter().for_each(|licence| say("licence", text(licence)));
         self.test_top1.iter().for_each(|share| say("test_top1", number(*share)));
+        let detector = self.detector.iter().map(|detector| &detector.json);
+        for json in detector.chain(self.landmarker.iter().map(|landmarker| &landmarker.json)) {
+            if let Ok(Value::Object(own)) = Value::parse(json) {
+                fields.extend(own);
+            }
+        }
         Value::Object(fields).to_string()
     }
 
@@ -230,6 +253,8 @@ impl Card {
             label_names: if self.labels.is_empty() { other.label_names } else { self.label_names },
             labels: if self.labels.is_empty() { other.labels } else { self.labels },
             inputs: more(self.inputs, &other.inputs),
+            detector: self.detector.or(other.detector),
+            landmarker: self.landmarker.or(other.landmarker),
             outputs: more(self.outputs, &other.outputs),
             source: self.source.or(other.source),
             licence: self.licence.or(other.licence),

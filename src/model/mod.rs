@@ -23,7 +23,7 @@ pub use onnx::Open;
 use crate::{
     Error, Result,
     graph::{Constant, GhostMapsOf, Graph, NodeId, Op, Output, Shape, TensorType, passes},
-    image_input::Preprocess,
+    image_input::{Preprocess, sample::Sampling},
 };
 use checkpoint::{Checkpoint, Config};
 use families::Family;
@@ -131,6 +131,7 @@ impl Network {
         let missing = |what: &str, name: &str, there: Vec<&str>| {
             Err(Error::Model(format!("the card names the {what} `{name}`, the graph has {}", there.join(", "))))
         };
+        network.check_task()?;
         let inputs: HashSet<&str> = graph.inputs().iter().map(|input| &*input.name).collect();
         if let Some((name, _)) = card.inputs.iter().find(|(name, _)| !inputs.contains(&**name)) {
             return missing("input", name, graph.inputs().iter().map(|input| &*input.name).collect());
@@ -140,6 +141,7 @@ impl Network {
             return missing("result", name, graph.outputs().iter().map(|output| &*output.name).collect());
         }
         match (card.labels.len(), network.classes()) {
+            _ if network.card.detector.is_some() => Ok(network),
             (0, _) => Ok(network),
             (labels, classes) if labels == classes => Ok(network),
             (labels, classes) => Err(Error::Model(format!("{labels} labels for {classes} classes"))),
@@ -351,10 +353,42 @@ impl Network {
     /// How many classes it tells apart: the values of its first result for an image, where that is
     /// a vector or the card has labels. 0 where it is anything else.
     pub fn classes(&self) -> usize {
+        if self.finds() {
+            return 0;
+        }
         let Some(output) = self.graph.outputs().first() else { return 0 };
         let is_vector = output.tensor.fixed(2) == Some(1) && output.tensor.fixed(3) == Some(1);
         let says_classes = self.card.task == Some(Task::Classify) || !self.card.labels.is_empty();
         if is_vector || says_classes { self.graph.channels(output.node) } else { 0 }
+    }
+
+    /// Whether its card is that of a detector or for landmarks.
+    fn finds(&self) -> bool {
+        self.card.detector.is_some() || self.card.landmarker.is_some()
+    }
+
+    /// How a picture becomes the input of a detector, or of a network for landmarks.
+    fn sampling(&self) -> Option<&Sampling> {
+        let detector = self.card.detector.as_ref().map(|detector| &detector.input);
+        detector.or(self.card.landmarker.as_ref().map(|landmarker| &landmarker.input))
+    }
+
+    /// Whether the graph has what the card of a detector, or for landmarks, reads.
+    fn check_task(&self) -> Result<()> {
+        let card = &self.card;
+        let checked = match (&card.detector, &card.landmarker) {
+            // Where the input's size is open it is checked with each picture.
+            (Some(detector), _) => match detector.input.fit.size() {
+                Some(size) => detector.check(&self.graph, size).and_then(|classes| match card.labels.len() {
+                    labels if labels == classes => Ok(()),
+                    labels => Err(format!("{labels} labels for {classes} classes")),
+                }),
+                None => Ok(()),
+            },
+            (_, Some(landmarker)) => landmarker.check(&self.graph),
+            _ => Ok(()),
+        };
+        checked.map_err(|what| Error::Model(format!("{}: {what}", self.name())))
     }
 
     /// The classes' names; empty where nobody named them.
@@ -387,6 +421,11 @@ impl Network {
     /// # Errors
     /// [`Error::Model`] where its card does not say, or where it takes several inputs.
     pub fn preprocess(&self) -> Result<&Preprocess> {
+        if self.finds()
+            && let Some(task) = self.card.task
+        {
+            return Err(Error::Model(format!("{} does not tell pictures' classes apart; `{}` is for it", self.name(), task.name())));
+        }
         let [input] = self.graph.inputs() else {
             return Err(Error::Model(format!("{} takes {} inputs, not one image", self.name(), self.graph.inputs().len())));
         };
@@ -402,7 +441,9 @@ impl Network {
     pub fn size(&self) -> Option<[usize; 2]> {
         let input = self.graph.inputs().first()?;
         let said = self.card.inputs.iter().find(|(name, _)| *name == input.name);
-        said.map(|(_, preprocess)| preprocess.size).or_else(|| Some([input.tensor.fixed(2)?, input.tensor.fixed(3)?]))
+        said.map(|(_, preprocess)| preprocess.size)
+            .or_else(|| self.sampling()?.fit.size())
+            .or_else(|| Some([input.tensor.fixed(2)?, input.tensor.fixed(3)?]))
     }
 
     /// The shapes of its inputs for `n` images of `h` x `w` pixels. Sides whose length an input

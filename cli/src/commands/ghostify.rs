@@ -70,10 +70,10 @@ impl Args {
     pub fn run(self) -> Result<()> {
         self.device.check()?;
         if self.ratio == 1 {
-            return Err(WrongUsage("--ratio 1 makes no ghosts; 2 or more is needed").into());
+            return Err(WrongUsage("--ratio 1 makes no ghosts; 2 or more is needed".into()).into());
         }
         if self.cheap.is_multiple_of(2) {
-            return Err(WrongUsage("--cheap is the side of an odd kernel").into());
+            return Err(WrongUsage("--cheap is the side of an odd kernel".into()).into());
         }
         for file in [Some(Path::new(&self.model)), self.weights.weights.as_deref()].into_iter().flatten() {
             if fs::canonicalize(file).is_ok_and(|file| fs::canonicalize(&self.out).is_ok_and(|out| out == file)) {

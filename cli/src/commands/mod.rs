@@ -5,6 +5,7 @@ mod bench;
 mod classify;
 mod completions;
 mod convert;
+mod detect;
 mod eval;
 mod ghostify;
 mod inspect;
@@ -50,6 +51,8 @@ Exit status: 0 done, 1 an error (one line on stderr), 2 wrong usage.";
 pub enum Command {
     /// Name what images show
     Classify(classify::Args),
+    /// Find things in images: boxes, points and landmarks
+    Detect(detect::Args),
     /// Run a network on tensors: .npy in, .npy out
     Run(run::Args),
     /// Save a network with its graph and card as one file
@@ -85,6 +88,7 @@ impl Command {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Command::Classify(args) => return args.run(),
+            Command::Detect(args) => return args.run(),
             Command::Eval(args) => return args.run(),
             Command::Run(args) => args.run(),
             Command::Convert(args) => args.run(),

@@ -63,12 +63,12 @@ impl Args {
         self.device.check()?;
         let to_stdout = self.output.iter().filter(|text| file_of(text) == Path::new("-")).count();
         if to_stdout > 1 || to_stdout > 0 && self.json {
-            return Err(WrongUsage("stdout takes one result, and none beside --json").into());
+            return Err(WrongUsage("stdout takes one result, and none beside --json".into()).into());
         }
         let stdin = match self.input.iter().filter(|text| file_of(text) == Path::new("-")).count() {
             0 => None,
             1 => Some(npy::read_from(Path::new("-"), &mut io::stdin().lock())?),
-            _ => return Err(WrongUsage("stdin gives one input").into()),
+            _ => return Err(WrongUsage("stdin gives one input".into()).into()),
         };
         let mut read: BTreeMap<&str, AnyTensor> = stdin.map(|tensor| ("-", tensor)).into_iter().collect();
         let size = self.size(read.get("-"));

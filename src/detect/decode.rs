@@ -1,0 +1,202 @@
+//! From results to detections.
+
+use super::{
+    Activation, Detection, Detector, Form, Size, Wanted,
+    priors::Prior,
+    suppress::{Candidate, Kind},
+    values::{Results, Rows},
+};
+use crate::image_input::sample::Window;
+
+/// 1 / (1 + e^-v), which no value makes overflow.
+fn sigmoid(v: f32) -> f32 {
+    let e = (-v.abs()).exp();
+    if v < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
+}
+
+/// Bounds by 0 and `high`; what is no number stays none.
+fn bounded(corners: [f32; 4], [w, h]: [f32; 2]) -> [f32; 4] {
+    let [x1, y1, x2, y2] = corners;
+    [x1.clamp(0.0, w), y1.clamp(0.0, h), x2.clamp(0.0, w), y2.clamp(0.0, h)]
+}
+
+/// What a candidate may be.
+struct Scored {
+    row: usize,
+    class: usize,
+    score: f32,
+}
+
+impl Detector {
+    /// The detections in a picture of `picture` pixels, width and height, of which the input showed
+    /// `window`. `label` names a class.
+    pub(crate) fn detections(
+        &self,
+        results: &Results,
+        window: &Window,
+        picture: [f32; 2],
+        wanted: &Wanted<'_>,
+        label: &dyn Fn(usize) -> String,
+    ) -> Vec<Detection> {
+        let candidates = self.candidates(results, window.size, wanted);
+        let suppress = super::Suppress { iou: wanted.iou, ..self.suppress };
+        let detection = |Candidate { class, score, corners, points, .. }: Candidate| {
+            let [x1, y1, x2, y2] = corners;
+            let ([x1, y1], [x2, y2]) = (window.of_picture([x1, y1]), window.of_picture([x2, y2]));
+            Detection {
+                label: label(class),
+                index: class,
+                score,
+                corners: bounded([x1, y1, x2, y2], picture),
+                points: points.into_iter().map(|point| window.of_picture(point)).collect(),
+            }
+        };
+        suppress.run(candidates, wanted.limit).into_iter().map(detection).collect()
+    }
+
+    /// What is above the threshold, with its box, in pixels of the input of `[h, w]`.
+    pub(crate) fn candidates(&self, results: &Results, [h, w]: [usize; 2], wanted: &Wanted<'_>) -> Vec<Candidate> {
+        let sides = [w as f32, h as f32];
+        let priors = self.priors.as_ref().map(|priors| priors.all([h, w]));
+        let scored = self.scored(results, [h, w], wanted);
+        let boxes = self.boxes.values.rows(results);
+        let points = self.points.as_ref().map(|points| (points, points.values.rows(results)));
+        // These are means of what may reach beyond the input, or the network's own corners.
+        let is_bounded = !matches!(self.boxes.form, Form::Corners { .. }) && self.suppress.kind != Kind::Weighted;
+        let mut candidates = Vec::new();
+        for Scored { row, class, score } in scored {
+            let prior = priors.as_ref().map(|priors| priors[row]);
+            let corners = corners(&self.boxes.form, boxes.row(row), prior, sides);
+            let corners = if is_bounded { bounded(corners, sides) } else { corners };
+            let place = |(points, rows): &(&super::Points, Rows<'_>)| -> Vec<[f32; 2]> {
+                let Prior { center, size, .. } = prior.expect("points have priors");
+                let at = |v: &[f32; 2]| [0, 1].map(|axis| center[axis] + v[axis] * points.scale * size[axis]);
+                rows.row(row).as_chunks::<2>().0.iter().map(at).collect()
+            };
+            let points = points.as_ref().map(place).unwrap_or_default();
+            // Of what is no number nothing can be said.
+            if corners.iter().chain(points.as_flattened()).all(|v| v.is_finite()) {
+                candidates.push(Candidate { row, class, score, corners, points });
+            }
+        }
+        candidates
+    }
+
+    /// Rows and classes above the threshold.
+    fn scored(&self, results: &Results, size: [usize; 2], wanted: &Wanted<'_>) -> Vec<Scored> {
+        let classes = self.score.classes.rows(results);
+        let objectness = self.score.objectness.as_ref().map(|joined| joined.rows(results));
+        let skipped = usize::from(self.score.skip_first);
+        let mut scores = Vec::new();
+        let mut all = Vec::new();
+        let levels = match (self.score.per_level, &self.priors) {
+            (Some(_), Some(priors)) => priors.counts(size),
+            _ => vec![classes.len()],
+        };
+        let mut row = 0;
+        for level in levels {
+            let first = all.len();
+            for row in row..row + level {
+                self.score.activation.of(classes.row(row), &mut scores);
+                let object = objectness.as_ref().map(|rows| rows.row(row)[0]);
+                let score = |score: f32| match object {
+                    Some(object) => power(score, self.score.powers[0]) * power(object, self.score.powers[1]),
+                    None => score,
+                };
+                let mut take = |class: usize, score: f32| {
+                    // What is no number is above nothing.
+                    if score > wanted.threshold && score.is_finite() && wanted.only.get(class).is_none_or(|is_wanted| *is_wanted) {
+                        all.push(Scored { row, class, score });
+                    }
+                };
+                let of_classes = &scores[skipped..];
+                if self.score.each {
+                    of_classes.iter().enumerate().for_each(|(class, &s)| take(class, score(s)));
+                } else {
+                    let best = of_classes
+                        .iter()
+                        .enumerate()
+                        .fold((0, f32::NEG_INFINITY), |best, (class, &s)| if s > best.1 { (class, s) } else { best });
+                    take(best.0, score(best.1));
+                }
+            }
+            row += level;
+            if let Some(most) = self.score.per_level
+                && all.len() - first > most
+            {
+                all[first..].sort_by(|a, b| b.score.total_cmp(&a.score).then(a.row.cmp(&b.row)).then(a.class.cmp(&b.class)));
+                all.truncate(first + most);
+            }
+        }
+        all
+    }
+}
+
+impl Activation {
+    /// A row's scores, into `scores`.
+    fn of(self, row: &[f32], scores: &mut Vec<f32>) {
+        scores.clear();
+        match self {
+            Self::None => scores.extend_from_slice(row),
+            Self::Sigmoid(clip) => scores.extend(row.iter().map(|v| sigmoid(v.clamp(-clip, clip)))),
+            Self::Softmax => {
+                let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                scores.extend(row.iter().map(|v| (v - most).exp()));
+                let sum: f32 = scores.iter().sum();
+                scores.iter_mut().for_each(|score| *score /= sum);
+            }
+        }
+    }
+}
+
+fn power(value: f32, by: f32) -> f32 {
+    if by == 1.0 { value } else { value.powf(by) }
+}
+
+/// The box that a row says, against its prior, on an input of `sides`, width and height.
+fn corners(form: &Form, row: &[f32], prior: Option<Prior>, sides: [f32; 2]) -> [f32; 4] {
+    let prior = || prior.expect("this form has priors");
+    match *form {
+        Form::Corners { of_input } => {
+            let [w, h] = if of_input { sides } else { [1.0; 2] };
+            [row[0] * w, row[1] * h, row[2] * w, row[3] * h]
+        }
+        Form::Distances { bins } => {
+            let Prior { center: [x, y], stride, .. } = prior();
+            let [left, top, right, bottom] = [0, 1, 2, 3].map(|side| expected(&row[side * bins..][..bins]) * stride);
+            [x - left, y - top, x + right, y + bottom]
+        }
+        Form::Center { tanh, size, of_input, scale, max } => {
+            let prior = prior();
+            let span = |axis: usize| {
+                let v = if tanh { row[axis].tanh() } else { row[axis] };
+                let middle = prior.center[axis] + v * scale[0] * prior.size[axis];
+                let v = (row[axis + 2] * scale[1]).min(max);
+                let share = match size {
+                    Size::Exp => v.exp(),
+                    Size::Linear => v,
+                    Size::Sigmoid => sigmoid(v),
+                };
+                let half = share * if of_input { sides[axis] } else { prior.size[axis] } / 2.0;
+                [middle - half, middle + half]
+            };
+            let ([x1, x2], [y1, y2]) = (span(0), span(1));
+            [x1, y1, x2, y2]
+        }
+    }
+}
+
+/// The mean of 0, 1, … with the softmax of these values; of one value itself.
+fn expected(values: &[f32]) -> f32 {
+    if let [value] = values {
+        return *value;
+    }
+    let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let (mut sum, mut weighted) = (0.0, 0.0);
+    for (number, v) in values.iter().enumerate() {
+        let e = (v - most).exp();
+        sum += e;
+        weighted += e * number as f32;
+    }
+    weighted / sum
+}

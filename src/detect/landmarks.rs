@@ -1,0 +1,46 @@
+//! Points of one thing, such as a face, that a detector found.
+
+use super::values::{Joined, Results};
+use crate::image_input::sample::{Sampling, Window};
+
+/// How the part of a picture that a box names becomes points, as a card says it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Landmarker {
+    pub(crate) input: Sampling,
+    /// How many.
+    pub(crate) count: usize,
+    /// The detector whose boxes it is for, if the card names one.
+    pub(crate) detector: Option<String>,
+    pub(super) region: Region,
+    pub(super) points: Joined,
+    /// The fields that it was read from.
+    pub(crate) json: String,
+}
+
+/// A square about a box.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Region {
+    /// Its side, of the box's longer one.
+    pub scale: f32,
+    /// How far its middle is moved, x and y, in sides.
+    pub shift: [f32; 2],
+}
+
+impl Landmarker {
+    /// What the input shows for a box: a square.
+    pub(crate) fn window(&self, [x1, y1, x2, y2]: [f32; 4], size: [usize; 2]) -> Window {
+        let Region { scale, shift } = self.region;
+        let side = (x2 - x1).max(y2 - y1) * scale;
+        let middle = [(x1 + x2) / 2.0 + shift[0] * side, (y1 + y2) / 2.0 + shift[1] * side];
+        Window { origin: middle.map(|at| at - side / 2.0), scale: [side / size[1] as f32, side / size[0] as f32], size }
+    }
+
+    /// The points that the results say, in pixels of the picture.
+    pub(crate) fn points(&self, results: &Results, window: &Window) -> Vec<[f32; 2]> {
+        let rows = self.points.rows(results);
+        let [h, w] = window.size.map(|side| side as f32);
+        let values = (0..rows.len()).flat_map(|at| rows.row(at)).copied().collect::<Vec<f32>>();
+        let pairs = values.as_chunks::<2>().0.iter().take(self.count);
+        pairs.map(|[x, y]| window.of_picture([x * w, y * h])).collect()
+    }
+}

@@ -1,0 +1,107 @@
+//! The places and sizes against which a detector says where boxes are.
+
+/// Priors that a card may ask for.
+pub(crate) const MOST: usize = 1_000_000;
+
+/// How priors are made for an input's size.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Priors {
+    pub levels: Vec<Level>,
+    /// Where in its cell a prior is: 0 is the corner, 0.5 the middle.
+    pub offset: f32,
+    /// Centres and sizes are kept on the input.
+    pub clamp: bool,
+    /// A cell is the input by the grid, not a stride.
+    pub cells_of_grid: bool,
+    /// A stride is the input by the grid, rounded down: torchvision's.
+    pub stride_of_grid: bool,
+}
+
+/// A grid, and the sizes at each of its cells.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Level {
+    pub stride: usize,
+    pub sizes: Sizes,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Sizes {
+    /// As many times the stride.
+    Stride(usize),
+    /// As many times the whole input.
+    Input(usize),
+    /// Widths and heights, in pixels.
+    Pixels(Vec<[f32; 2]>),
+}
+
+/// One prior, in pixels of the input.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Prior {
+    pub center: [f32; 2],
+    pub size: [f32; 2],
+    pub stride: f32,
+}
+
+impl Sizes {
+    fn count(&self) -> usize {
+        match self {
+            Self::Stride(count) | Self::Input(count) => *count,
+            Self::Pixels(sizes) => sizes.len(),
+        }
+    }
+
+    fn at(&self, index: usize, stride: f32, [h, w]: [usize; 2]) -> [f32; 2] {
+        match self {
+            Self::Stride(_) => [stride; 2],
+            Self::Input(_) => [w as f32, h as f32],
+            Self::Pixels(sizes) => sizes[index],
+        }
+    }
+}
+
+impl Level {
+    /// Rows and columns.
+    fn grid(&self, [h, w]: [usize; 2]) -> [usize; 2] {
+        [h.div_ceil(self.stride), w.div_ceil(self.stride)]
+    }
+}
+
+impl Priors {
+    /// How many each level has for an input of `[h, w]`.
+    pub(crate) fn counts(&self, size: [usize; 2]) -> Vec<usize> {
+        let count = |level: &Level| {
+            let [rows, columns] = level.grid(size);
+            rows.saturating_mul(columns).saturating_mul(level.sizes.count())
+        };
+        self.levels.iter().map(count).collect()
+    }
+
+    /// All of them, by level, row, column and place in a cell.
+    pub(crate) fn all(&self, size: [usize; 2]) -> Vec<Prior> {
+        let mut priors = Vec::with_capacity(self.counts(size).iter().sum());
+        let [h, w] = size.map(|side| side as f32);
+        for level in &self.levels {
+            let [rows, columns] = level.grid(size);
+            let stride = level.stride as f32;
+            let cell = match level.stride {
+                _ if self.stride_of_grid => [(size[1] / columns) as f32, (size[0] / rows) as f32],
+                _ if self.cells_of_grid => [w / columns as f32, h / rows as f32],
+                _ => [stride; 2],
+            };
+            for y in 0..rows {
+                for x in 0..columns {
+                    for index in 0..level.sizes.count() {
+                        let mut center = [(x as f32 + self.offset) * cell[0], (y as f32 + self.offset) * cell[1]];
+                        let mut size = level.sizes.at(index, stride, size);
+                        if self.clamp {
+                            center = [center[0].clamp(0.0, w), center[1].clamp(0.0, h)];
+                            size = [size[0].clamp(0.0, w), size[1].clamp(0.0, h)];
+                        }
+                        priors.push(Prior { center, size, stride });
+                    }
+                }
+            }
+        }
+        priors
+    }
+}

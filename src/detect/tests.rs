@@ -1,0 +1,182 @@
+//! Decoders without networks: rows that a formula gives, against a reference in numpy.
+
+use super::*;
+use crate::{
+    image_input::sample::Window,
+    json::Value,
+    tensor::{AnyTensor, Tensor, Values},
+};
+use suppress::Candidate;
+
+const CASES: &str = include_str!("../../tests/data/detect_cases.json");
+
+/// `n` values from `lo` on and below `hi`, of whole numbers alone.
+fn fill(n: usize, [lo, hi]: [f64; 2], seed: u32) -> Vec<f32> {
+    let value = |at: u32| {
+        let mut h = at.wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503)).wrapping_add(12_345);
+        for _ in 0..2 {
+            h ^= h >> 16;
+            h = h.wrapping_mul(0x45D_9F3B);
+        }
+        h ^= h >> 16;
+        (lo + (hi - lo) * (f64::from(h >> 8) / f64::from(1 << 24))) as f32
+    };
+    (0..n as u32).map(value).collect()
+}
+
+fn number(value: &Value<'_>) -> f64 {
+    value.number().unwrap()
+}
+
+fn numbers(value: &Value<'_>) -> Vec<f64> {
+    value.list().unwrap().iter().map(number).collect()
+}
+
+fn whole(value: &Value<'_>, key: &str) -> usize {
+    value.get(key).unwrap().whole().unwrap()
+}
+
+/// A case's results, by their ranges of channels.
+fn results(case: &Value<'_>) -> Vec<(String, AnyTensor)> {
+    let Some(Value::Object(outputs)) = case.get("output") else { panic!("no output") };
+    let result = |(name, output): &crate::json::Field<'_>| {
+        let shape: Vec<usize> = numbers(output.get("shape").unwrap()).into_iter().map(|side| side as usize).collect();
+        let (rows, columns) = (shape[1], shape[2]);
+        let mut data = vec![0.0; rows * columns];
+        for range in output.get("ranges").unwrap().list().unwrap() {
+            let [from, to] = numbers(range.get("channels").unwrap())[..] else { panic!("no range") };
+            let (from, width) = (from as usize, (to - from) as usize);
+            let bounds = ["lo", "hi"].map(|key| number(range.get(key).unwrap()));
+            let values = fill(rows * width, bounds, whole(range, "seed") as u32);
+            for (row, values) in data.chunks_mut(columns).zip(values.chunks(width)) {
+                row[from..from + width].copy_from_slice(values);
+            }
+        }
+        (name.to_string(), Tensor { shape, data: Values::F32(data) })
+    };
+    outputs.iter().map(result).collect()
+}
+
+fn near(found: f32, wanted: f64, within: f64, what: &str) {
+    assert!((f64::from(found) - wanted).abs() <= within, "{what}: {found}, not {wanted}");
+}
+
+/// Boxes to 1e-4 pixels and scores to 1e-5, and the order and the rows are the same.
+#[test]
+fn decoders_give_what_the_reference_gives() {
+    let cases = Value::parse(CASES).unwrap();
+    let cases = cases.get("cases").unwrap().list().unwrap();
+    assert_eq!(cases.len(), 9);
+    for case in cases {
+        let name = case.get("name").unwrap().text().unwrap();
+        let detector = Detector::from_json(case.get("card").unwrap()).unwrap_or_else(|what| panic!("{name}: {what}"));
+        let size = detector.input.fit.size().unwrap();
+        let results = results(case);
+        // Every candidate at first, whatever its score.
+        let options = DetectOptions::default();
+        let all = Wanted { threshold: f32::NEG_INFINITY, ..detector.wanted(&options, &[]).unwrap() };
+        let unbounded = Detector { suppress: Suppress { kind: suppress::Kind::Weighted, ..detector.suppress }, ..detector.clone() };
+        let every = unbounded.candidates(&results, size, &all);
+        let first = case.get("first_boxes").unwrap().list().unwrap().iter().zip(case.get("first_scores").unwrap().list().unwrap());
+        for (at, (corners, score)) in first.enumerate() {
+            near(every[at].score, number(score), 1e-5, &format!("{name}, score {at}"));
+            for (found, wanted) in every[at].corners.iter().zip(numbers(corners)) {
+                near(*found, wanted, 1e-4, &format!("{name}, box {at}"));
+            }
+        }
+        let wanted = detector.wanted(&options, &[]).unwrap();
+        let candidates = detector.candidates(&results, size, &wanted);
+        assert_eq!(candidates.len(), whole(case, "candidates"), "{name}");
+        let kept = detector.suppress.run(candidates, wanted.limit);
+        let reference = case.get("kept").unwrap().list().unwrap();
+        assert_eq!(kept.len(), reference.len(), "{name}");
+        for (found, wanted) in kept.iter().zip(reference) {
+            let Candidate { row, class, score, corners, points } = found;
+            assert_eq!([*row, *class], ["candidate", "index"].map(|key| whole(wanted, key)), "{name}");
+            near(*score, number(wanted.get("score").unwrap()), 1e-5, name);
+            for (found, wanted) in corners.iter().zip(numbers(wanted.get("box").unwrap())) {
+                near(*found, wanted, 1e-4, &format!("{name}, row {row}"));
+            }
+            let there = wanted.get("points").map_or(Vec::new(), |points| points.list().unwrap().iter().map(numbers).collect());
+            assert_eq!(points.len(), there.len(), "{name}");
+            for (found, wanted) in points.iter().zip(there) {
+                near(found[0], wanted[0], 1e-4, &format!("{name}, a point of row {row}"));
+                near(found[1], wanted[1], 1e-4, &format!("{name}, a point of row {row}"));
+            }
+        }
+    }
+}
+
+fn case(at: usize) -> (Detector, Vec<(String, AnyTensor)>) {
+    let cases = Value::parse(CASES).unwrap();
+    let case = &cases.get("cases").unwrap().list().unwrap()[at];
+    (Detector::from_json(case.get("card").unwrap()).unwrap(), results(case))
+}
+
+/// No value that a network may give makes anything but finite boxes in the picture, best first.
+#[test]
+fn no_results_are_too_strange() {
+    let strange = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, 88.8, 0.0, 1.0, f32::MIN_POSITIVE];
+    for at in 0..9 {
+        let (detector, results) = case(at);
+        let size = detector.input.fit.size().unwrap();
+        let window = Window { origin: [0.0; 2], scale: [2.0, 3.0], size };
+        let picture = [size[1] as f32 * 2.0, size[0] as f32 * 3.0];
+        for round in 0..500u32 {
+            let mut results = results.clone();
+            let Values::F32(values) = &mut results[0].1.data else { panic!("f32") };
+            let which = fill(values.len(), [0.0, 40.0], round);
+            for (value, which) in values.iter_mut().zip(which) {
+                *value = strange.get(which as usize).copied().unwrap_or(*value);
+            }
+            let options = DetectOptions::default().threshold((round % 3) as f32 / 2.0);
+            let found =
+                detector.detections(&results, &window, picture, &detector.wanted(&options, &[]).unwrap(), &|class| class.to_string());
+            assert!(found.len() <= detector.limit && found.is_sorted_by(|a, b| a.score >= b.score), "case {at}, round {round}");
+            for Detection { score, corners, points, .. } in found {
+                assert!(score.is_finite(), "case {at}, round {round}: {score}");
+                let [x1, y1, x2, y2] = corners;
+                assert!([x1, x2].iter().all(|x| (0.0..=picture[0]).contains(x)), "case {at}, round {round}: {corners:?}");
+                assert!([y1, y2].iter().all(|y| (0.0..=picture[1]).contains(y)), "case {at}, round {round}: {corners:?}");
+                assert!(points.as_flattened().iter().all(|v| !v.is_nan()), "case {at}, round {round}: {points:?}");
+            }
+        }
+    }
+}
+
+/// Whatever a card says, it is read or refused in one line, and what is read can be written and
+/// read again.
+#[test]
+fn damaged_cards_are_read_or_refused() {
+    let cases = Value::parse(CASES).unwrap();
+    for case in cases.get("cases").unwrap().list().unwrap() {
+        let card = case.get("card").unwrap().to_string();
+        let (mut read, mut refused) = (0, 0);
+        for round in 0..3000u32 {
+            let at = fill(4, [0.0, card.len() as f64], round);
+            let mut bytes = card.clone().into_bytes();
+            for (place, from) in at.chunks_exact(2).map(|pair| (pair[0] as usize, pair[1] as usize)).take(1 + round as usize % 2) {
+                bytes[place] = match round % 4 {
+                    0 => bytes[from],
+                    1 => b"0123456789.-e"[from % 13],
+                    2 => b"[]{},:\""[from % 7],
+                    _ => b' ',
+                };
+            }
+            let Ok(text) = String::from_utf8(bytes) else { continue };
+            let Ok(value) = Value::parse(&text) else { continue };
+            match Detector::from_json(&value) {
+                Ok(detector) => {
+                    read += 1;
+                    let again = Detector::from_json(&Value::parse(&detector.json).unwrap()).unwrap();
+                    assert_eq!(again, detector);
+                }
+                Err(what) => {
+                    refused += 1;
+                    assert!(!what.contains('\n') && what.chars().count() < 400, "{what}");
+                }
+            }
+        }
+        assert!(read > 20 && refused > 20, "{read} read, {refused} refused");
+    }
+}

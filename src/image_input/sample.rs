@@ -1,0 +1,171 @@
+//! Samples a window of a picture, bilinearly, to a network's input of floats: for detectors, which
+//! were trained on that. The classifiers' resize is Pillow's, with antialiasing and 8 bits between.
+
+use super::Rows;
+use crate::{Result, cpu, parallel::*};
+
+/// How a picture becomes a detector's input.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sampling {
+    /// The input's name.
+    pub name: String,
+    /// The tensor is `[1, h, w, 3]`, not `[1, 3, h, w]`.
+    pub is_nhwc: bool,
+    /// Its channels are blue, green and red.
+    pub is_bgr: bool,
+    /// Of each of the tensor's channels, of values in 0 ..= 255.
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+    pub fit: Fit,
+    /// What stands beside the picture: red, green and blue, 0 ..= 255.
+    pub pad: [f32; 3],
+}
+
+/// What of the picture the input shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Fit {
+    /// All of it, each side scaled for itself to `[h, w]`.
+    Stretch([usize; 2]),
+    /// All of it, in the middle.
+    Letterbox([usize; 2]),
+    /// All of it, at the upper left.
+    Corner([usize; 2]),
+    /// All of it as it is, with sides that are multiples of this.
+    Multiple(usize),
+    /// A part, on `[h, w]`.
+    Region([usize; 2]),
+}
+
+impl Fit {
+    /// Rows and columns of the input, where they do not depend on the picture.
+    pub(crate) fn size(self) -> Option<[usize; 2]> {
+        match self {
+            Self::Stretch(size) | Self::Letterbox(size) | Self::Corner(size) | Self::Region(size) => Some(size),
+            Self::Multiple(_) => None,
+        }
+    }
+
+    /// What the input shows of a picture of `[h, w]`; of a region nothing can be said.
+    pub(crate) fn window(self, picture: [usize; 2]) -> Window {
+        let [high, wide] = picture.map(|side| side as f32);
+        let same = |[h, w]: [usize; 2]| (wide / w as f32).max(high / h as f32);
+        match self {
+            Self::Multiple(of) => Window { origin: [0.0; 2], scale: [1.0; 2], size: picture.map(|side| side.next_multiple_of(of)) },
+            Self::Corner(size) => Window { origin: [0.0; 2], scale: [same(size); 2], size },
+            Self::Letterbox(size @ [h, w]) => {
+                let scale = same(size);
+                Window { origin: [(wide - w as f32 * scale) / 2.0, (high - h as f32 * scale) / 2.0], scale: [scale; 2], size }
+            }
+            Self::Stretch(size @ [h, w]) | Self::Region(size @ [h, w]) => {
+                Window { origin: [0.0; 2], scale: [wide / w as f32, high / h as f32], size }
+            }
+        }
+    }
+}
+
+/// A rectangle of a picture, as the input shows it. It may reach beyond the picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Window {
+    /// Its upper left corner, x and y, in pixels of the picture.
+    pub origin: [f32; 2],
+    /// The picture's pixels for one of the input, x and y.
+    pub scale: [f32; 2],
+    /// The input's rows and columns.
+    pub size: [usize; 2],
+}
+
+impl Window {
+    /// A point of the input in the picture.
+    pub(crate) fn of_picture(&self, [x, y]: [f32; 2]) -> [f32; 2] {
+        [x * self.scale[0] + self.origin[0], y * self.scale[1] + self.origin[1]]
+    }
+}
+
+/// Two pixels of a row or column and the second one's share; `None` outside of the picture.
+type Tap = Option<(usize, usize, f32)>;
+
+/// Where along an axis of `length` pixels each of `count` samples is.
+fn taps(count: usize, origin: f32, scale: f32, length: usize) -> Vec<Tap> {
+    let tap = |at: usize| {
+        let from_edge = origin + (at as f32 + 0.5) * scale;
+        if !(0.0..=length as f32).contains(&from_edge) {
+            return None;
+        }
+        // Between the last pixel's middle and the edge its value is repeated.
+        let place = (from_edge - 0.5).clamp(0.0, (length - 1) as f32);
+        let first = place as usize;
+        Some((first, (first + 1).min(length - 1), place - first as f32))
+    };
+    (0..count).map(tap).collect()
+}
+
+impl Sampling {
+    /// The input's shape for a window.
+    pub(crate) fn shape(&self, [h, w]: [usize; 2]) -> [usize; 4] {
+        if self.is_nhwc { [1, h, w, 3] } else { [1, 3, h, w] }
+    }
+
+    /// The input's values, of a picture of `picture` rows and columns in memory.
+    pub(crate) fn tensor(&self, pixels: &dyn Rows, picture: [usize; 2], window: &Window) -> Result<Vec<f32>> {
+        let [h, w] = window.size;
+        let columns = taps(w, window.origin[0], window.scale[0], picture[1]);
+        let lines = taps(h, window.origin[1], window.scale[1], picture[0]);
+        // The columns of the picture that any sample needs.
+        let first = columns.iter().flatten().map(|tap| tap.0).min().unwrap_or(0);
+        let end = columns.iter().flatten().map(|tap| tap.1 + 1).max().unwrap_or(0);
+        let mut out = cpu::room("a detector's input", h * w * 3)?;
+        out.resize(h * w * 3, 0.0f32);
+        let channel = |c: usize| if self.is_bgr { 2 - c } else { c };
+        let row = |y: usize, scratch: &mut Vec<u8>, to: &mut Vec<[f32; 3]>| {
+            let row = pixels.row(y, first..end, scratch).as_chunks::<3>().0;
+            let at = |x: usize| row[x - first].map(f32::from);
+            to.clear();
+            to.extend(columns.iter().map(|tap| {
+                let Some((a, b, share)) = *tap else { return self.pad };
+                let (a, b) = (at(a), at(b));
+                [0, 1, 2].map(|c| a[c] * (1.0 - share) + b[c] * share)
+            }));
+        };
+        // The values of a row of the input, red, green and blue.
+        let line = |y: usize, [upper, lower]: &mut [Vec<[f32; 3]>; 2], scratch: &mut Vec<u8>| {
+            let Some((a, b, share)) = lines[y] else {
+                upper.clear();
+                upper.resize(w, self.pad);
+                return;
+            };
+            row(a, scratch, upper);
+            row(b, scratch, lower);
+            for ((upper, lower), tap) in upper.iter_mut().zip(lower.iter()).zip(&columns) {
+                if tap.is_some() {
+                    *upper = [0, 1, 2].map(|c| upper[c] * (1.0 - share) + lower[c] * share);
+                }
+            }
+        };
+        let normalised = |pixel: &[f32; 3], c: usize| (pixel[channel(c)] - self.mean[c]) / self.std[c];
+        if self.is_nhwc {
+            with_threads(|| {
+                out.par_chunks_mut(w * 3).enumerate().for_each(|(y, to)| {
+                    let (mut rows, mut scratch) = Default::default();
+                    line(y, &mut rows, &mut scratch);
+                    for (to, pixel) in to.as_chunks_mut::<3>().0.iter_mut().zip(&rows[0]) {
+                        *to = [0, 1, 2].map(|c| normalised(pixel, c));
+                    }
+                })
+            });
+        } else {
+            let (red, rest) = out.split_at_mut(h * w);
+            let (green, blue) = rest.split_at_mut(h * w);
+            let planes = red.par_chunks_mut(w).zip(green.par_chunks_mut(w)).zip(blue.par_chunks_mut(w));
+            with_threads(|| {
+                planes.enumerate().for_each(|(y, ((red, green), blue))| {
+                    let (mut rows, mut scratch) = Default::default();
+                    line(y, &mut rows, &mut scratch);
+                    for (c, plane) in [red, green, blue].into_iter().enumerate() {
+                        plane.iter_mut().zip(&rows[0]).for_each(|(to, pixel)| *to = normalised(pixel, c));
+                    }
+                })
+            });
+        }
+        Ok(out)
+    }
+}
