@@ -19,13 +19,6 @@ pub use slab::{Packed, Slab};
 
 use crate::parallel::*;
 
-/// Values of their own: tests put others in the place of a plan's.
-impl From<Vec<f32>> for Packed {
-    fn from(values: Vec<f32>) -> Self {
-        Slab::default().keep(&values)
-    }
-}
-
 /// Four channels of one pixel, or four lanes of a weight row.
 pub(crate) type Block = [f32; 4];
 

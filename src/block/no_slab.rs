@@ -17,6 +17,13 @@ impl Slab {
     }
 }
 
+/// As in `slab.rs`.
+impl From<Vec<f32>> for Packed {
+    fn from(values: Vec<f32>) -> Self {
+        Slab.keep(&values)
+    }
+}
+
 impl Deref for Packed {
     type Target = [f32];
 

@@ -46,6 +46,13 @@ impl Slab {
     }
 }
 
+/// Values of their own: tests put others in the place of a plan's.
+impl From<Vec<f32>> for Packed {
+    fn from(values: Vec<f32>) -> Self {
+        Slab::default().keep(&values)
+    }
+}
+
 impl Deref for Packed {
     type Target = [f32];
 

@@ -28,83 +28,166 @@ const MOST_POINTS: usize = 1 << 10;
 /// Detections in a picture.
 const MOST_DETECTIONS: usize = 10_000;
 
-fn short(value: &Value<'_>) -> String {
+/// An object of the card, by its place in it. Its methods give what stands under a field; the error
+/// names the field. They are no generics, which the browser package would carry once for each type.
+#[derive(Clone, Copy)]
+struct Fields<'v> {
+    key: &'static str,
+    value: &'v Value<'v>,
+}
+
+fn shown(value: &Value<'_>) -> String {
     let text = value.to_string();
     let line: String = text.chars().take(60).collect();
     if line.len() < text.len() { line + "…" } else { line }
 }
 
-fn wrong(key: &str, value: &Value<'_>, wanted: &str) -> String {
-    format!("{key} is {}, not {wanted}", short(value))
+fn number(value: &Value<'_>) -> Option<f32> {
+    value.number().map(|number| number as f32).filter(|number| number.is_finite())
 }
 
-/// An object of the fields `known`.
-fn fields<'v, 'a>(key: &str, value: &'v Value<'a>, known: &[&str]) -> Result<&'v Value<'a>, String> {
-    let Value::Object(fields) = value else { return Err(wrong(key, value, "an object")) };
-    match fields.iter().find(|(name, _)| !known.contains(&&**name)) {
-        Some((name, _)) => Err(format!("`{}` is no field of {key}", short(&Value::Text(name.clone())).trim_matches('"'))),
-        None => Ok(value),
+impl<'v> Fields<'v> {
+    /// The card itself, whose other fields are read elsewhere.
+    fn card(value: &'v Value<'v>) -> Self {
+        Self { key: "card", value }
     }
-}
 
-fn needed<'v, 'a>(key: &str, value: &'v Value<'a>, field: &str) -> Result<&'v Value<'a>, String> {
-    value.get(field).ok_or_else(|| format!("{key} has no `{field}`"))
-}
-
-fn number(key: &str, value: &Value<'_>) -> Result<f32, String> {
-    let number = value.number().map(|number| number as f32).filter(|number| number.is_finite());
-    number.ok_or_else(|| wrong(key, value, "a number"))
-}
-
-fn share(key: &str, value: &Value<'_>) -> Result<f32, String> {
-    number(key, value).ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| wrong(key, value, "a number from 0 to 1"))
-}
-
-fn whole(key: &str, value: &Value<'_>, most: usize) -> Result<usize, String> {
-    let number = value.whole().filter(|number| (1..=most).contains(number));
-    number.ok_or_else(|| wrong(key, value, &format!("a whole number from 1 to {most}")))
-}
-
-fn flag(key: &str, value: Option<&Value<'_>>) -> Result<bool, String> {
-    match value {
-        None => Ok(false),
-        Some(Value::Bool(flag)) => Ok(*flag),
-        Some(other) => Err(wrong(key, other, "true or false")),
+    /// The object of these fields under a field of the card.
+    #[inline(never)]
+    fn object(self, key: &'static str, known: &[&str]) -> Result<Self, String> {
+        self.maybe(key, known)?.ok_or_else(|| format!("the card has no `{key}`"))
     }
-}
 
-fn list<'v, 'a>(key: &str, value: &'v Value<'a>) -> Result<&'v [Value<'a>], String> {
-    value.list().filter(|items| (1..=MOST_ENTRIES).contains(&items.len())).ok_or_else(|| wrong(key, value, "a list"))
-}
+    #[inline(never)]
+    fn maybe(self, key: &'static str, known: &[&str]) -> Result<Option<Self>, String> {
+        let Some(value) = self.value.get(key) else { return Ok(None) };
+        let Value::Object(fields) = value else { return Err(self.wrong(key, value, "an object")) };
+        match fields.iter().find(|(name, _)| !known.contains(&&**name)) {
+            Some((name, _)) => Err(format!("{} is no field of {key}", shown(&Value::Text(name.clone())))),
+            None => Ok(Some(Self { key, value })),
+        }
+    }
 
-fn texts(key: &str, value: &Value<'_>) -> Result<Vec<String>, String> {
-    let text = |item: &Value<'_>| item.text().map(str::to_string).ok_or_else(|| wrong(key, item, "a text"));
-    list(key, value)?.iter().map(text).collect()
-}
+    #[inline(never)]
+    fn wrong(self, field: &str, value: &Value<'_>, wanted: &str) -> String {
+        format!("{}.{field} is {}, not {wanted}", self.key, shown(value))
+    }
 
-fn numbers<const N: usize>(key: &str, value: &Value<'_>) -> Result<[f32; N], String> {
-    let wanted = || wrong(key, value, &format!("{N} numbers"));
-    let all = value.list().ok_or_else(wanted)?.iter().map(|item| number(key, item)).collect::<Result<Vec<_>, _>>()?;
-    all.try_into().map_err(|_| wanted())
-}
+    fn has(self, field: &str) -> bool {
+        self.value.get(field).is_some()
+    }
 
-/// What the text names, of some.
-fn choice<T: Copy>(key: &str, value: &Value<'_>, of: &[(&str, T)]) -> Result<T, String> {
-    let found = of.iter().find(|(name, _)| value.text() == Some(name));
-    let names = || of.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" or ");
-    found.map(|(_, value)| *value).ok_or_else(|| wrong(key, value, &names()))
-}
+    #[inline(never)]
+    fn needed(self, field: &str) -> Result<&'v Value<'v>, String> {
+        self.value.get(field).ok_or_else(|| format!("{} has no `{field}`", self.key))
+    }
 
-fn joined(key: &str, value: &Value<'_>) -> Result<Joined, String> {
-    fields(key, value, &["outputs", "channels"])?;
-    let columns = value.get("channels").map(|channels| match channels.list() {
-        Some([from, to]) => match from.whole().zip(to.whole()) {
-            Some((from, to)) if from < to => Ok(from..to),
-            _ => Err(wrong(&format!("{key}.channels"), channels, "two whole numbers, the second one larger")),
-        },
-        _ => Err(wrong(&format!("{key}.channels"), channels, "[from, to]")),
-    });
-    Ok(Joined { outputs: texts(&format!("{key}.outputs"), needed(key, value, "outputs")?)?, columns: columns.transpose()? })
+    /// A number from one to another.
+    #[inline(never)]
+    fn number(self, field: &str, usual: Option<f32>, [low, high]: [f32; 2]) -> Result<f32, String> {
+        let value = match (self.value.get(field), usual) {
+            (None, Some(usual)) => return Ok(usual),
+            _ => self.needed(field)?,
+        };
+        let within = number(value).filter(|number| (low..=high).contains(number));
+        within.ok_or_else(|| self.wrong(field, value, &format!("a number from {} to {}", decimal(low.into()), decimal(high.into()))))
+    }
+
+    /// A whole number from 1 on.
+    #[inline(never)]
+    fn whole(self, field: &str, usual: Option<usize>, most: usize) -> Result<usize, String> {
+        match (self.value.get(field), usual) {
+            (None, Some(usual)) => Ok(usual),
+            _ => self.is_whole(field, self.needed(field)?, most),
+        }
+    }
+
+    #[inline(never)]
+    fn is_whole(self, field: &str, value: &Value<'_>, most: usize) -> Result<usize, String> {
+        let number = value.whole().filter(|number| (1..=most).contains(number));
+        number.ok_or_else(|| self.wrong(field, value, &format!("a whole number from 1 to {most}")))
+    }
+
+    #[inline(never)]
+    fn flag(self, field: &str) -> Result<bool, String> {
+        match self.value.get(field) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(other) => Err(self.wrong(field, other, "true or false")),
+        }
+    }
+
+    /// Which of some names stands there; the first, if none does.
+    #[inline(never)]
+    fn choice(self, field: &str, names: &[&str]) -> Result<usize, String> {
+        let Some(value) = self.value.get(field) else { return Ok(0) };
+        names.iter().position(|name| value.text() == Some(name)).ok_or_else(|| self.wrong(field, value, &names.join(" or ")))
+    }
+
+    #[inline(never)]
+    fn list(self, field: &str) -> Result<&'v [Value<'v>], String> {
+        self.is_list(field, self.needed(field)?)
+    }
+
+    #[inline(never)]
+    fn is_list(self, field: &str, value: &'v Value<'v>) -> Result<&'v [Value<'v>], String> {
+        value.list().filter(|items| (1..=MOST_ENTRIES).contains(&items.len())).ok_or_else(|| self.wrong(field, value, "a list"))
+    }
+
+    #[inline(never)]
+    fn text(self, field: &str) -> Result<Option<String>, String> {
+        let Some(value) = self.value.get(field) else { return Ok(None) };
+        value.text().map(|text| Some(text.into())).ok_or_else(|| self.wrong(field, value, "a text"))
+    }
+
+    #[inline(never)]
+    fn texts(self, field: &str) -> Result<Vec<String>, String> {
+        let text = |item: &Value<'_>| item.text().map(str::to_string).ok_or_else(|| self.wrong(field, item, "a text"));
+        self.list(field)?.iter().map(text).collect()
+    }
+
+    /// As many numbers as `into` has, into it; it stays as it is where there are none.
+    #[inline(never)]
+    fn numbers(self, field: &str, into: &mut [f32]) -> Result<(), String> {
+        let Some(value) = self.value.get(field) else { return Ok(()) };
+        let wrong = || self.wrong(field, value, &format!("{} numbers", into.len()));
+        let items = value.list().filter(|items| items.len() == into.len()).ok_or_else(wrong)?;
+        for at in 0..items.len() {
+            into[at] = number(&items[at]).ok_or_else(|| self.wrong(field, value, &format!("{} numbers", items.len())))?;
+        }
+        Ok(())
+    }
+
+    /// Lists of numbers above 0.
+    #[inline(never)]
+    fn levels(self, field: &str) -> Result<Vec<Vec<f32>>, String> {
+        self.list(field)?.iter().map(|level| self.above_zero(field, level)).collect()
+    }
+
+    #[inline(never)]
+    fn above_zero(self, field: &str, value: &'v Value<'v>) -> Result<Vec<f32>, String> {
+        let most = MOST_PIXELS as f32;
+        let above = |item: &Value<'_>| {
+            number(item).filter(|v| *v > 0.0 && *v <= most).ok_or_else(|| self.wrong(field, item, "above 0 and at most 8192"))
+        };
+        self.is_list(field, value)?.iter().map(above).collect()
+    }
+
+    /// Which results' columns a field of it names.
+    #[inline(never)]
+    fn joined(self, key: &'static str) -> Result<Joined, String> {
+        let joined = self.object(key, &["outputs", "channels"])?;
+        let columns = match joined.value.get("channels") {
+            None => None,
+            Some(channels) => match channels.list() {
+                Some([from, to]) => from.whole().zip(to.whole()).filter(|(from, to)| from < to).map(|(from, to)| from..to),
+                _ => None,
+            }
+            .ok_or_else(|| joined.wrong("channels", channels, "two whole numbers, the second one larger"))
+            .map(Some)?,
+        };
+        Ok(Joined { outputs: joined.texts("outputs")?, columns })
+    }
 }
 
 /// The fields that are read here, as they stand.
@@ -113,213 +196,176 @@ fn kept(card: &Value<'_>) -> String {
     Value::Object(fields.iter().filter(|(name, _)| FIELDS.contains(&&**name)).cloned().collect()).to_string()
 }
 
-fn input(card: &Value<'_>, of_region: bool) -> Result<Sampling, String> {
-    let key = "input";
-    let value = needed("the card", card, key)?;
-    fields(key, value, &["name", "layout", "size", "order", "mean", "std", "fit", "pad", "filter"])?;
-    let size = needed(key, value, "size")?;
-    let sides = || match size.list() {
-        Some([h, w]) => Ok([whole("input.size", h, MOST_PIXELS)?, whole("input.size", w, MOST_PIXELS)?]),
-        _ => Err(wrong("input.size", size, "[height, width] or {\"multiple\"}")),
-    };
-    let multiple = size.get("multiple").map(|of| whole("input.size.multiple", of, MOST_PIXELS)).transpose()?;
-    type Place = fn([usize; 2]) -> Fit;
-    let places: [(&str, Place); 4] =
-        [("stretch", Fit::Stretch), ("letterbox", Fit::Letterbox), ("corner", Fit::Corner), ("region", Fit::Region)];
-    let usual: Place = if of_region { Fit::Region } else { Fit::Stretch };
-    let place = value.get("fit").map_or(Ok(usual), |fit| choice("input.fit", fit, &places))?;
-    let fit = match multiple {
-        Some(of) if !of_region => Fit::Multiple(of),
-        _ => place(sides()?),
-    };
-    if matches!(fit, Fit::Region(_)) != of_region {
-        let is = if of_region { "landmarks are of a region" } else { "a region is for landmarks" };
-        return Err(format!("input.fit: {is}"));
-    }
-    if let Some(filter) = value.get("filter") {
-        choice("input.filter", filter, &[("bilinear", ())])?;
-    }
-    let channels = |field: &str, usual: f32| match value.get(field) {
-        Some(numbers_) => numbers::<3>(&format!("input.{field}"), numbers_),
-        None => Ok([usual; 3]),
-    };
-    let std = channels("std", 1.0)?;
-    if let Some(zero) = std.iter().find(|std| **std <= 0.0) {
-        return Err(format!("input.std has {}, numbers above 0 are needed", decimal((*zero).into())));
-    }
-    Ok(Sampling {
-        name: value.get("name").map_or(Ok("input"), |name| name.text().ok_or_else(|| wrong("input.name", name, "a text")))?.into(),
-        is_nhwc: value.get("layout").map_or(Ok(false), |layout| choice("input.layout", layout, &[("nchw", false), ("nhwc", true)]))?,
-        is_bgr: value.get("order").map_or(Ok(false), |order| choice("input.order", order, &[("rgb", false), ("bgr", true)]))?,
-        mean: channels("mean", 0.0)?,
-        std,
-        fit,
-        pad: channels("pad", 0.0)?,
-    })
-}
+const ANY: [f32; 2] = [-1e30, 1e30];
+const SHARE: [f32; 2] = [0.0, 1.0];
 
-fn sizes_of(key: &str, value: &Value<'_>) -> Result<Vec<Vec<f32>>, String> {
-    let above_zero = |item: &Value<'_>| {
-        let side = number(key, item)?;
-        if side > 0.0 && side <= MOST_PIXELS as f32 {
-            Ok(side)
-        } else {
-            Err(wrong(key, item, &format!("above 0 and at most {MOST_PIXELS}")))
-        }
-    };
-    list(key, value)?.iter().map(|level| list(key, level)?.iter().map(above_zero).collect()).collect()
-}
-
-fn priors(value: &Value<'_>) -> Result<Priors, String> {
-    let key = "priors";
-    fields(key, value, &["strides", "offset", "size", "repeat", "sizes", "clamp", "anchors"])?;
-    let strides = list("priors.strides", needed(key, value, "strides")?)?;
-    let strides = strides.iter().map(|stride| whole("priors.strides", stride, MOST_PIXELS)).collect::<Result<Vec<_>, _>>()?;
-    let as_many = |field: &str, has: usize| match has == strides.len() {
-        true => Ok(()),
-        false => Err(format!("priors.{field} has {has} entries for {} strides", strides.len())),
-    };
-    let mut priors = Priors {
-        levels: Vec::new(),
-        offset: value.get("offset").map_or(Ok(0.0), |offset| share("priors.offset", offset))?,
-        clamp: flag("priors.clamp", value.get("clamp"))?,
-        cells_of_grid: false,
-        stride_of_grid: false,
-    };
-    let sizes: Vec<Sizes> = if let Some(sizes) = value.get("sizes") {
-        priors.cells_of_grid = true;
-        sizes_of("priors.sizes", sizes)?.into_iter().map(|level| Sizes::Pixels(level.into_iter().map(|side| [side; 2]).collect())).collect()
-    } else if let Some(anchors) = value.get("anchors") {
-        fields("priors.anchors", anchors, &["sizes", "ratios", "round", "corner"])?;
-        let round = flag("priors.anchors.round", anchors.get("round"))?;
-        priors.stride_of_grid = flag("priors.anchors.corner", anchors.get("corner"))?;
-        let ratios = list("priors.anchors.ratios", needed("priors.anchors", anchors, "ratios")?)?;
-        let ratios = ratios.iter().map(|ratio| {
-            number("priors.anchors.ratios", ratio)
-                .ok()
-                .filter(|ratio| *ratio > 0.0)
-                .ok_or_else(|| wrong("priors.anchors.ratios", ratio, "above 0"))
-        });
-        let ratios = ratios.collect::<Result<Vec<f32>, _>>()?;
-        let level = |sizes: Vec<f32>| {
-            let anchor = |ratio: f32, size: f32| {
-                let sides = [size / ratio.sqrt(), size * ratio.sqrt()];
-                // torchvision rounds the halves' ends.
-                if round { sides.map(|side| 2.0 * (side / 2.0).round_ties_even()) } else { sides }
-            };
-            Sizes::Pixels(ratios.iter().flat_map(|&ratio| sizes.iter().map(move |&size| anchor(ratio, size))).collect())
-        };
-        sizes_of("priors.anchors.sizes", needed("priors.anchors", anchors, "sizes")?)?.into_iter().map(level).collect()
-    } else {
-        let repeat = value.get("repeat").map_or(Ok(vec![1; strides.len()]), |repeat| {
-            list("priors.repeat", repeat)?.iter().map(|count| whole("priors.repeat", count, MOST_ENTRIES)).collect()
-        })?;
-        type Kind = fn(usize) -> Sizes;
-        let kinds: [(&str, Kind); 2] = [("stride", Sizes::Stride), ("input", Sizes::Input)];
-        let usual: Kind = Sizes::Stride;
-        let kind = value.get("size").map_or(Ok(usual), |size| choice("priors.size", size, &kinds))?;
-        repeat.into_iter().map(kind).collect()
-    };
-    as_many("sizes", sizes.len())?;
-    priors.levels = strides.into_iter().zip(sizes).map(|(stride, sizes)| Level { stride, sizes }).collect();
-    Ok(priors)
-}
-
-fn score(value: &Value<'_>) -> Result<Score, String> {
-    let key = "score";
-    fields(key, value, &["classes", "objectness", "powers", "activation", "clip", "skip_first", "select", "per_level"])?;
-    let clip = value.get("clip").map_or(Ok(f32::INFINITY), |clip| number("score.clip", clip))?;
-    if clip <= 0.0 {
-        return Err(format!("score.clip is {}, not above 0", decimal(clip.into())));
-    }
-    let kinds = [("none", Activation::None), ("sigmoid", Activation::Sigmoid(clip)), ("softmax", Activation::Softmax)];
-    Ok(Score {
-        classes: joined("score.classes", needed(key, value, "classes")?)?,
-        activation: value.get("activation").map_or(Ok(Activation::None), |kind| choice("score.activation", kind, &kinds))?,
-        skip_first: flag("score.skip_first", value.get("skip_first"))?,
-        objectness: value.get("objectness").map(|value| joined("score.objectness", value)).transpose()?,
-        powers: value.get("powers").map_or(Ok([1.0; 2]), |powers| numbers("score.powers", powers))?,
-        each: value.get("select").map_or(Ok(false), |select| choice("score.select", select, &[("best", false), ("each", true)]))?,
-        per_level: value.get("per_level").map(|most| whole("score.per_level", most, MOST_DETECTIONS)).transpose()?,
-    })
-}
-
-fn boxes(value: &Value<'_>) -> Result<Boxes, String> {
-    let key = "box";
-    let values = joined("box.values", needed(key, value, "values")?)?;
-    let form = needed(key, value, "form")?;
-    let common = ["form", "values", "scale"];
-    let with = |more: &[&'static str]| [&common[..], more].concat();
-    let form = match choice("box.form", form, &[("distances", 0), ("center", 1), ("corners", 2)])? {
-        0 => {
-            fields(key, value, &with(&["bins"]))?;
-            value.get("scale").map_or(Ok(()), |scale| choice("box.scale", scale, &[("stride", ())]))?;
-            Form::Distances { bins: value.get("bins").map_or(Ok(1), |bins| whole("box.bins", bins, MOST_ENTRIES))? }
-        }
-        1 => {
-            fields(key, value, &with(&["center", "size", "size_of", "max"]))?;
-            let sizes = [("exp", Size::Exp), ("linear", Size::Linear), ("sigmoid", Size::Sigmoid)];
-            Form::Center {
-                tanh: value.get("center").map_or(Ok(false), |center| choice("box.center", center, &[("linear", false), ("tanh", true)]))?,
-                size: choice("box.size", needed(key, value, "size")?, &sizes)?,
-                of_input: value.get("size_of").map_or(Ok(false), |of| choice("box.size_of", of, &[("prior", false), ("input", true)]))?,
-                scale: value.get("scale").map_or(Ok([1.0; 2]), |scale| numbers("box.scale", scale))?,
-                max: value.get("max").map_or(Ok(f32::INFINITY), |max| number("box.max", max))?,
+fn input(card: Fields<'_>, of_region: bool) -> Result<Sampling, String> {
+    let input = card.object("input", &["name", "layout", "size", "order", "mean", "std", "fit", "pad", "filter"])?;
+    let size = input.needed("size")?;
+    let fit = match (size, size.list()) {
+        (Value::Object(_), _) if !of_region => Fit::Multiple(input.object("size", &["multiple"])?.whole("multiple", None, MOST_PIXELS)?),
+        (_, Some([h, w])) => {
+            let size = [input.is_whole("size", h, MOST_PIXELS)?, input.is_whole("size", w, MOST_PIXELS)?];
+            match input.choice("fit", &["stretch", "letterbox", "corner", "region"])? {
+                _ if of_region => Fit::Region(size),
+                0 => Fit::Stretch(size),
+                1 => Fit::Letterbox(size),
+                2 => Fit::Corner(size),
+                _ => return Err("input.fit: a region is for landmarks".into()),
             }
         }
-        _ => {
-            fields(key, value, &common)?;
-            let scales = [("input", true), ("pixels", false)];
-            Form::Corners { of_input: value.get("scale").map_or(Ok(false), |scale| choice("box.scale", scale, &scales))? }
+        _ => return Err(input.wrong("size", size, "[height, width]")),
+    };
+    input.choice("filter", &["bilinear"])?;
+    let [mut mean, mut std, mut pad] = [[0.0; 3], [1.0; 3], [0.0; 3]];
+    for (field, into) in [("mean", &mut mean), ("std", &mut std), ("pad", &mut pad)] {
+        input.numbers(field, into)?;
+    }
+    if std.iter().any(|std| *std <= 0.0) {
+        return Err(input.wrong("std", input.needed("std")?, "three numbers above 0"));
+    }
+    Ok(Sampling {
+        name: input.text("name")?.unwrap_or_else(|| "input".into()),
+        is_nhwc: input.choice("layout", &["nchw", "nhwc"])? == 1,
+        is_bgr: input.choice("order", &["rgb", "bgr"])? == 1,
+        mean,
+        std,
+        fit,
+        pad,
+    })
+}
+
+fn priors(card: Fields<'_>) -> Result<Option<Priors>, String> {
+    let Some(fields) = card.maybe("priors", &["strides", "offset", "size", "repeat", "sizes", "clamp", "anchors"])? else {
+        return Ok(None);
+    };
+    let strides = fields.list("strides")?;
+    let mut priors = Priors {
+        levels: Vec::new(),
+        offset: fields.number("offset", Some(0.0), SHARE)?,
+        clamp: fields.flag("clamp")?,
+        cells_of_grid: fields.has("sizes"),
+        stride_of_grid: false,
+    };
+    let sizes: Vec<Sizes> = if priors.cells_of_grid {
+        fields.levels("sizes")?.into_iter().map(|level| Sizes::Pixels(level.into_iter().map(|side| [side; 2]).collect())).collect()
+    } else if let Some(anchors) = fields.maybe("anchors", &["sizes", "ratios", "round", "corner"])? {
+        let round = anchors.flag("round")?;
+        priors.stride_of_grid = anchors.flag("corner")?;
+        let ratios = anchors.above_zero("ratios", anchors.needed("ratios")?)?;
+        let anchor = |ratio: f32, size: f32| {
+            // torchvision rounds where the halves end.
+            let side = |side: f32| if round { 2.0 * (side / 2.0).round_ties_even() } else { side };
+            [side(size / ratio.sqrt()), side(size * ratio.sqrt())]
+        };
+        let level =
+            |sizes: Vec<f32>| Sizes::Pixels(ratios.iter().flat_map(|&ratio| sizes.iter().map(move |&size| anchor(ratio, size))).collect());
+        anchors.levels("sizes")?.into_iter().map(level).collect()
+    } else {
+        let of_input = fields.choice("size", &["stride", "input"])? == 1;
+        let size = |count: usize| if of_input { Sizes::Input(count) } else { Sizes::Stride(count) };
+        match fields.has("repeat") {
+            true => fields
+                .list("repeat")?
+                .iter()
+                .map(|count| fields.is_whole("repeat", count, MOST_ENTRIES).map(size))
+                .collect::<Result<_, _>>()?,
+            false => strides.iter().map(|_| size(1)).collect(),
         }
     };
-    Ok(Boxes { values, form })
+    if sizes.len() != strides.len() {
+        return Err(format!("priors of {} levels for {} strides", sizes.len(), strides.len()));
+    }
+    for (stride, sizes) in strides.iter().zip(sizes) {
+        priors.levels.push(Level { stride: fields.is_whole("strides", stride, MOST_PIXELS)?, sizes });
+    }
+    Ok(Some(priors))
+}
+
+fn score(card: Fields<'_>) -> Result<Score, String> {
+    let known = ["classes", "objectness", "powers", "activation", "clip", "skip_first", "select", "per_level"];
+    let score = card.object("score", &known)?;
+    let clip = score.number("clip", Some(f32::INFINITY), [0.0, f32::INFINITY])?;
+    let mut powers = [1.0; 2];
+    score.numbers("powers", &mut powers)?;
+    Ok(Score {
+        classes: score.joined("classes")?,
+        activation: match score.choice("activation", &["none", "sigmoid", "softmax"])? {
+            0 => Activation::None,
+            1 => Activation::Sigmoid(clip),
+            _ => Activation::Softmax,
+        },
+        skip_first: score.flag("skip_first")?,
+        objectness: if score.has("objectness") { Some(score.joined("objectness")?) } else { None },
+        powers,
+        each: score.choice("select", &["best", "each"])? == 1,
+        per_level: if score.has("per_level") { Some(score.whole("per_level", None, MOST_DETECTIONS)?) } else { None },
+    })
+}
+
+fn boxes(card: Fields<'_>) -> Result<Boxes, String> {
+    let boxes = card.object("box", &["form", "values", "scale", "bins", "center", "size", "size_of", "max"])?;
+    boxes.needed("form")?;
+    let (form, others): (_, &[&str]) = match boxes.choice("form", &["distances", "center", "corners"])? {
+        0 => {
+            boxes.choice("scale", &["stride"])?;
+            (Form::Distances { bins: boxes.whole("bins", Some(1), MOST_ENTRIES)? }, &["center", "size", "size_of", "max"])
+        }
+        1 => {
+            let mut scale = [1.0; 2];
+            boxes.numbers("scale", &mut scale)?;
+            boxes.needed("size")?;
+            let form = Form::Center {
+                tanh: boxes.choice("center", &["linear", "tanh"])? == 1,
+                size: [Size::Exp, Size::Linear, Size::Sigmoid][boxes.choice("size", &["exp", "linear", "sigmoid"])?],
+                of_input: boxes.choice("size_of", &["prior", "input"])? == 1,
+                scale,
+                max: boxes.number("max", Some(f32::INFINITY), ANY)?,
+            };
+            (form, &["bins"])
+        }
+        _ => (Form::Corners { of_input: boxes.choice("scale", &["pixels", "input"])? == 1 }, &["bins", "center", "size", "size_of", "max"]),
+    };
+    match others.iter().find(|field| boxes.has(field)) {
+        Some(other) => Err(format!("box.{other} is for another form of boxes")),
+        None => Ok(Boxes { values: boxes.joined("values")?, form }),
+    }
 }
 
 impl Detector {
     /// Reads the fields of a card of the task `detect`; the error names the field.
-    pub(crate) fn from_json(card: &Value<'_>) -> Result<Self, String> {
-        let boxes = boxes(needed("the card", card, "box")?)?;
-        let priors = card.get("priors").map(priors).transpose()?;
-        let points = card.get("points").map(|value| {
-            fields("points", value, &["values", "count", "scale"])?;
-            Ok::<_, String>(Points {
-                values: joined("points.values", needed("points", value, "values")?)?,
-                count: whole("points.count", needed("points", value, "count")?, MOST_POINTS)?,
-                scale: value.get("scale").map_or(Ok(1.0), |scale| number("points.scale", scale))?,
-            })
-        });
-        let points = points.transpose()?;
-        if priors.is_none() && (points.is_some() || !matches!(boxes.form, Form::Corners { .. })) {
+    pub(crate) fn from_json(json: &Value<'_>) -> Result<Self, String> {
+        let card = Fields::card(json);
+        let (boxes, priors, score) = (boxes(card)?, priors(card)?, score(card)?);
+        let points = match card.maybe("points", &["values", "count", "scale"])? {
+            None => None,
+            Some(points) => Some(Points {
+                values: points.joined("values")?,
+                count: points.whole("count", None, MOST_POINTS)?,
+                scale: points.number("scale", Some(1.0), ANY)?,
+            }),
+        };
+        let has_levels = points.is_some() || score.per_level.is_some() || !matches!(boxes.form, Form::Corners { .. });
+        if has_levels && priors.is_none() {
             return Err("the card has no `priors`, against which boxes and points are".into());
         }
-        let score = score(needed("the card", card, "score")?)?;
-        if score.per_level.is_some() && priors.is_none() {
-            return Err("score.per_level needs `priors`, which have levels".into());
-        }
-        let nms = needed("the card", card, "nms")?;
-        fields("nms", nms, &["kind", "iou", "per_class"])?;
-        let kinds = [("greedy", Kind::Greedy), ("weighted", Kind::Weighted), ("none", Kind::None)];
-        let kind = nms.get("kind").map_or(Ok(Kind::Greedy), |kind| choice("nms.kind", kind, &kinds))?;
-        let iou = if kind == Kind::None {
-            nms.get("iou").map_or(Ok(1.0), |iou| share("nms.iou", iou))
-        } else {
-            share("nms.iou", needed("nms", nms, "iou")?)
-        };
-        if let Some(region) = card.get("region").or(card.get("detector")) {
-            return Err(format!("a region and a detector are for landmarks, the card has {}", short(region)));
+        let nms = card.object("nms", &["kind", "iou", "per_class"])?;
+        let kind = [Kind::Greedy, Kind::Weighted, Kind::None][nms.choice("kind", &["greedy", "weighted", "none"])?];
+        let usual = if kind == Kind::None { Some(1.0) } else { None };
+        if let Some(other) = ["region", "detector"].iter().find(|field| card.has(field)) {
+            return Err(format!("`{other}` is for landmarks, and the card is a detector's"));
         }
         Ok(Self {
             input: input(card, false)?,
-            point_names: card.get("point_names").map_or(Ok(Vec::new()), |names| texts("point_names", names))?,
-            threshold: share("threshold", needed("the card", card, "threshold")?)?,
-            suppress: Suppress { kind, iou: iou?, per_class: flag("nms.per_class", nms.get("per_class"))? },
-            limit: card.get("limit").map_or(Ok(100), |limit| whole("limit", limit, MOST_DETECTIONS))?,
+            point_names: if card.has("point_names") { card.texts("point_names")? } else { Vec::new() },
+            threshold: card.number("threshold", None, SHARE)?,
+            suppress: Suppress { kind, iou: nms.number("iou", usual, SHARE)?, per_class: nms.flag("per_class")? },
+            limit: card.whole("limit", Some(100), MOST_DETECTIONS)?,
             priors,
             score,
             boxes,
             points,
-            json: kept(card),
+            json: kept(json),
         })
     }
 
@@ -362,34 +408,28 @@ impl Detector {
 
 impl Landmarker {
     /// Reads the fields of a card of the task `landmarks`; the error names the field.
-    pub(crate) fn from_json(card: &Value<'_>) -> Result<Self, String> {
-        let points = needed("the card", card, "points")?;
-        fields("points", points, &["values", "count", "scale"])?;
-        choice("points.scale", needed("points", points, "scale")?, &[("region", ())])?;
+    pub(crate) fn from_json(json: &Value<'_>) -> Result<Self, String> {
+        let card = Fields::card(json);
+        let points = card.object("points", &["values", "count", "scale"])?;
+        points.choice("scale", &["region"])?;
         let mut region = Region { scale: 1.0, shift: [0.0; 2] };
-        if let Some(value) = card.get("region") {
-            fields("region", value, &["from", "square", "scale", "shift"])?;
-            value.get("from").map_or(Ok(()), |from| choice("region.from", from, &[("box", ())]))?;
-            value.get("square").map_or(Ok(()), |square| choice("region.square", square, &[("longer", ())]))?;
-            region.scale = value.get("scale").map_or(Ok(1.0), |scale| number("region.scale", scale))?;
-            region.shift = value.get("shift").map_or(Ok([0.0; 2]), |shift| numbers("region.shift", shift))?;
+        if let Some(fields) = card.maybe("region", &["from", "square", "scale", "shift"])? {
+            fields.choice("from", &["box"])?;
+            fields.choice("square", &["longer"])?;
+            region.scale = fields.number("scale", Some(1.0), [1e-3, 1e3])?;
+            fields.numbers("shift", &mut region.shift)?;
         }
-        if region.scale <= 0.0 {
-            return Err(format!("region.scale is {}, not above 0", decimal(region.scale.into())));
-        }
-        if let Some(other) =
-            ["priors", "score", "box", "threshold", "nms", "limit", "point_names"].iter().find(|key| card.get(key).is_some())
-        {
+        let others = ["priors", "score", "box", "threshold", "nms", "limit", "point_names"];
+        if let Some(other) = others.iter().find(|field| card.has(field)) {
             return Err(format!("`{other}` is for detectors, and the card is for landmarks"));
         }
-        let text = |value: &Value<'_>| value.text().map(str::to_string).ok_or_else(|| wrong("detector", value, "a text"));
         Ok(Self {
             input: input(card, true)?,
-            count: whole("points.count", needed("points", points, "count")?, MOST_POINTS)?,
-            detector: card.get("detector").map(text).transpose()?,
+            count: points.whole("count", None, MOST_POINTS)?,
+            detector: card.text("detector")?,
             region,
-            points: joined("points.values", needed("points", points, "values")?)?,
-            json: kept(card),
+            points: points.joined("values")?,
+            json: kept(json),
         })
     }
 

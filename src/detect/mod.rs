@@ -32,7 +32,7 @@ pub(crate) type Corners = [f32; 4];
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detector {
     pub(crate) input: Sampling,
-    pub(crate) point_names: Vec<String>,
+    point_names: Vec<String>,
     threshold: f32,
     pub(crate) suppress: Suppress,
     pub(crate) limit: usize,
@@ -166,6 +166,11 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Detector {
+    /// Names of the points of a detection, in their order; empty where nobody named them.
+    pub fn point_names(&self) -> &[String] {
+        &self.point_names
+    }
+
     /// The card's threshold: scores above it are detections.
     pub fn threshold(&self) -> f32 {
         self.threshold

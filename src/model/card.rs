@@ -124,6 +124,15 @@ impl Card {
         .map_err(wrong)
     }
 
+    /// Reads a card as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where it is none, with the field.
+    pub fn of_json(text: &str) -> Result<Self> {
+        let json = Value::parse(text).map_err(|error| format!("not JSON: {error}"));
+        json.and_then(|json| Self::from_json(&json)).map_err(|what| Error::Model(format!("the card: {what}")))
+    }
+
     /// What `config` says of a network of so many classes. `name` is used where it gives none.
     pub(super) fn of(config: &Config, classes: usize, name: impl FnOnce() -> String) -> Self {
         Self {

@@ -2,7 +2,7 @@
 
 use super::{list, object, precision_named};
 use crate::{
-    AnyTensor, Backend, Class, Engine, EngineOptions, Error, Model, Network, Result, Tensor, Values, cpu,
+    AnyTensor, Backend, Card, Class, DetectOptions, Detection, Engine, EngineOptions, Error, Model, Network, Result, Tensor, Values, cpu,
     device::{Choice, DeviceClass},
     graph::TensorType,
     kernels::resize::Rows,
@@ -111,6 +111,13 @@ impl Net {
         Ok(self.network.name_classes(lines)?)
     }
 
+    /// Says what the network is for: a card's JSON; before anything else is called.
+    pub fn describe(&mut self, card: &str) -> Result<(), JsValue> {
+        let card = Card::of_json(card)?.or(self.network.card().clone());
+        self.network = self.network.clone().with_card(card)?;
+        Ok(())
+    }
+
     /// What `info` holds, once `prepare` has been called.
     pub fn info(&self) -> Result<Object, JsValue> {
         let model = self.model.borrow();
@@ -133,6 +140,8 @@ impl Net {
             ("input", list(&[channels, h, w], |&side| number(side as u64))),
             ("inputs", list(network.graph().inputs(), |input| end(&input.name, &input.tensor))),
             ("outputs", list(network.graph().outputs(), |output| end(&output.name, &output.tensor))),
+            ("task", network.card().task.map_or(JsValue::NULL, |task| task.name().into())),
+            ("point_names", list(network.card().detector.as_ref().map_or(&[][..], |detector| detector.point_names()), |name| name.into())),
             ("classes", number(network.classes() as u64)),
             ("labels", list(network.labels(), |label| label.into())),
             ("params", number(network.graph().params())),
@@ -169,6 +178,34 @@ impl Net {
         let pixels = model.pixels_of_rows(&Rgba::new(&pixels, width, height)?, height, width)?;
         let classes = self.checked(model.classify_pixels_async(&pixels, 1, top).await)?;
         Ok(list(&classes[0], class))
+    }
+
+    /// What a detector finds in an image of RGBA bytes, best first. What is undefined is as its card
+    /// says.
+    #[allow(clippy::too_many_arguments)]
+    pub async fn detect_pixels(
+        &self,
+        pixels: Uint8Array,
+        width: u32,
+        height: u32,
+        threshold: Option<f32>,
+        iou: Option<f32>,
+        limit: Option<usize>,
+        only: Option<Vec<String>>,
+    ) -> Result<JsValue, JsValue> {
+        let model = self.model().await?;
+        let options = DetectOptions { threshold, iou, limit, labels: only };
+        let size = [height as usize, width as usize];
+        let found = model.detect_rows_async(&Rgba::new(&pixels, width, height)?, size, &options).await;
+        Ok(list(&self.checked(found)?, detection))
+    }
+
+    /// The points of each of the boxes in an image of RGBA bytes: x and y in turn.
+    pub async fn landmarks_of_pixels(&self, pixels: Uint8Array, width: u32, height: u32, boxes: Vec<f32>) -> Result<JsValue, JsValue> {
+        let model = self.model().await?;
+        let size = [height as usize, width as usize];
+        let found = model.landmarks_rows_async(&Rgba::new(&pixels, width, height)?, size, boxes.as_chunks::<4>().0).await;
+        Ok(list(&self.checked(found)?, |points| Float32Array::from(points.as_flattened()).into()))
     }
 
     /// Logits of a normalised input `[n, 3, h, w]`: their values and their shape.
@@ -324,6 +361,19 @@ fn number(count: u64) -> JsValue {
 
 fn class(Class { index, label, probability }: &Class) -> JsValue {
     object(&[("index", number(*index as u64)), ("label", label.into()), ("probability", (*probability).into())]).into()
+}
+
+fn detection(found: &Detection) -> JsValue {
+    let corners: Array = found.corners.iter().map(|&v| JsValue::from(v)).collect();
+    let points: JsValue = if found.points.is_empty() { JsValue::UNDEFINED } else { Float32Array::from(found.points.as_flattened()).into() };
+    object(&[
+        ("label", (&found.label).into()),
+        ("index", number(found.index as u64)),
+        ("score", found.score.into()),
+        ("box", corners.into()),
+        ("points", points),
+    ])
+    .into()
 }
 
 fn array(tensor: &Tensor) -> Array {

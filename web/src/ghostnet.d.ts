@@ -51,6 +51,12 @@ export interface LoadOptions {
    */
   weights: WeightsSource;
   /**
+   * What the network is for, where its file does not say: a card as an object, its JSON, a file of
+   * it or its address. A detector's says how a picture becomes the input and how results become
+   * boxes.
+   */
+  card?: object | string | URL | Blob;
+  /**
    * The network's name: `ghostnet_050`, `ghostnet_100`, `ghostnet_130`. The weights tell it. If
    * this is given too, they must agree.
    */
@@ -94,6 +100,31 @@ export interface ClassifyOptions extends CallOptions {
   top?: number;
   /** No class that is less probable than this, 0 to 1. Default 0. */
   atLeast?: number;
+}
+
+export interface DetectOptions extends CallOptions {
+  /** Nothing with a score up to this, 0 to 1. Default: the card's. */
+  threshold?: number;
+  /** Of two that overlap by more than this the better one stays, 0 to 1. Default: the card's. */
+  iou?: number;
+  /** At most so many, the best. Default: the card's. */
+  limit?: number;
+  /** Nothing but of these classes. */
+  only?: string[];
+  /** Coordinates are shares of the picture's width and height, 0 to 1, not pixels. */
+  percentage?: boolean;
+}
+
+/** Something that was found in a picture, in its pixels as shown, from its upper left edge. */
+export interface Detection {
+  label: string;
+  index: number;
+  /** 0 to 1. */
+  score: number;
+  /** Left, top, right, bottom. */
+  box: [number, number, number, number];
+  /** Points that the detector gives, x and y: `info.point_names` says which. */
+  points?: [number, number][];
 }
 
 export interface Class {
@@ -161,6 +192,10 @@ export interface Info {
   /** What `run` takes, and what it gives. */
   inputs: End[];
   outputs: End[];
+  /** What its card says that it is for; null where it does not say. */
+  task: 'classify' | 'detect' | 'landmarks' | null;
+  /** Names of the points of a detection; empty where there are none, or nobody named them. */
+  point_names: string[];
   /** How many classes it tells apart; 0 for a network without classes. */
   classes: number;
   /** The names of all classes; empty where nobody named them. */
@@ -231,6 +266,15 @@ export class GhostNet {
    * run, so that there may be any number. The first that fails ends it.
    */
   classifyBatch(sources: Iterable<ImageSource>, options?: ClassifyOptions): Promise<Class[][]>;
+
+  /** What a detector finds in a picture, best first. */
+  detect(source: ImageSource, options?: DetectOptions): Promise<Detection[]>;
+
+  /**
+   * The points of each of the things that a detector found in the picture, or of boxes in it: x and
+   * y in its pixels. For a network whose card is for landmarks.
+   */
+  landmarks(source: ImageSource, faces: (Pick<Detection, 'box'> | Detection['box'])[], options?: CallOptions): Promise<[number, number][][]>;
 
   /**
    * What stands before the classifier, `[1, c]`: values by which pictures can be compared. Refused

@@ -77,6 +77,32 @@ export class GhostNet {
     return await this.#call((net) => net.classify_pixels(data, width, height, top));
   }
 
+  detect(source, { signal, ...wanted } = {}) {
+    return this.#first(async () => {
+      const { data, width, height } = await pixels(source, signal);
+      return await this.#detections(data, width, height, wanted);
+    }, signal);
+  }
+
+  /** What is found in a picture of RGBA bytes. */
+  async #detections(data, width, height, { threshold, iou, limit, only, percentage }) {
+    const found = await this.#call((net) => net.detect_pixels(data, width, height, threshold, iou, limit, only));
+    const [x, y] = percentage ? [width, height] : [1, 1];
+    return found.map(({ box, points, ...detection }) => ({
+      ...detection,
+      box: box.map((v, at) => v / (at % 2 ? y : x)),
+      ...(points && { points: pairs(points).map(([px, py]) => [px / x, py / y]) }),
+    }));
+  }
+
+  landmarks(source, faces, { signal } = {}) {
+    const boxes = Float32Array.from(faces.flatMap((face) => face.box ?? face));
+    return this.#first(async () => {
+      const { data, width, height } = await pixels(source, signal);
+      return (await this.#call((net) => net.landmarks_of_pixels(data, width, height, boxes))).map(pairs);
+    }, signal);
+  }
+
   embed(source, { signal } = {}) {
     return this.#first(async () => {
       const { data, width, height } = await pixels(source, signal);
@@ -169,7 +195,7 @@ export class GhostNet {
 /** Keeps people from `new GhostNet()`. */
 const CONSTRUCT = Symbol('load');
 
-async function load({ weights, model, backend = 'auto', precision = 'f32', cache = true, hub, onProgress, deviceClass }, signal) {
+async function load({ weights, card, model, backend = 'auto', precision = 'f32', cache = true, hub, onProgress, deviceClass }, signal) {
   signal?.throwIfAborted();
   const begin = performance.now();
   const startup = {};
@@ -191,6 +217,10 @@ async function load({ weights, model, backend = 'auto', precision = 'f32', cache
     signal?.throwIfAborted();
     const called = (work) => engine.call(work);
     net = called(() => new engine.Net(device, model, file.origin, file.bytes, file.config));
+    if (card !== undefined) {
+      const json = await cardOf(card, signal);
+      called(() => net.describe(json));
+    }
     // Weights that the engine could read are worth keeping.
     const keeping = file.keep?.().catch(() => {});
     if (called(() => net.lacks_names())) {
@@ -212,6 +242,13 @@ async function load({ weights, model, backend = 'auto', precision = 'f32', cache
     opening.then(({ device }) => { device.close(); device.free(); }, () => {});
     throw named(error);
   }
+}
+
+/** The JSON of a card: an object, a file, an address, or the JSON itself. */
+async function cardOf(card, signal) {
+  if (card instanceof Blob) return card.text();
+  if (card instanceof URL || (typeof card === 'string' && !card.trimStart().startsWith('{'))) return (await fetched(new URL(card, globalThis.document?.baseURI ?? import.meta.url), { signal }, 'card')).text();
+  return typeof card === 'string' ? card : JSON.stringify(card);
 }
 
 /** The weights that `load` is asked for; `random` ones are made up by the engine. */
@@ -246,6 +283,8 @@ async function open(backend, precision, asGpu, timed) {
   }
   return { ...(await on(await timed('wasm', onCpu()), backend)), fallback };
 }
+
+const pairs = (values) => Array.from({ length: values.length / 2 }, (_, at) => [values[2 * at], values[2 * at + 1]]);
 
 const tensor = ([data, shape]) => ({ data, shape });
 
