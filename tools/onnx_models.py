@@ -6,7 +6,7 @@
     cargo build --release
     VENV/bin/python tools/onnx_models.py target/release/ghostnet MODEL.onnx OTHER.onnx:1x3x48x192
 
-A shape stands for open sides of the input. Prints a row of README's table for each network: dispatches on a GPU,
+A shape stands for open sides of the input. Prints a row of docs/measured.md's table for each network: dispatches on a GPU,
 before fusion and after; ghost modules among them; the largest difference of any result from ONNX Runtime's, as a share
 of what is allowed: 1e-4 of that result's largest value, or four times what ONNX Runtime differs by from itself without
 optimisations; and the milliseconds of a run by each, all threads. The two take turns, each time in a process of its

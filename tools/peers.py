@@ -2,17 +2,18 @@
 """peers.py: GhostNet (224 x 224, f32) by ghostnet and its peers, in alternating runs.
 
     python3 -m venv VENV
-    VENV/bin/pip install numpy safetensors onnx onnxruntime onnxruntime-ep-webgpu ncnn
+    VENV/bin/pip install numpy safetensors onnx onnxruntime onnxruntime-ep-webgpu ncnn tract
     VENV/bin/pip install --no-deps pnnx            # its Python part would bring torch
     cargo build --release
     VENV/bin/python tools/peers.py [--on lavapipe,swiftshader,cpu,...] [--json FILE] [--markdown FILE]
 
 Run with Python 3.11.7, numpy 2.4.6, safetensors 0.8.0, onnx 1.23.2, onnxruntime 1.32.0,
-onnxruntime-ep-webgpu 0.4.0, ncnn 1.0.20261020 and pnnx 20261020, on Linux.
+onnxruntime-ep-webgpu 0.4.0, ncnn 1.0.20261020, pnnx 20261020 and tract 0.23.9, on Linux.
 
 GhostNet 1.0, batch 1, runs on the adapters `lavapipe`, `swiftshader` and `cpu`. Others on the CPU are
 `cpu-050` and `cpu-130` (widths 0.5 and 1.3), `cpu-batch` (1.0, batch 8), `cpu-avx2` (ghostnet keeps
-to AVX2) and `cpu-plain` (1.0 with s = 1: plain convolutions in the place of ghost modules).
+to AVX2) and `cpu-plain` (1.0 with s = 1: plain convolutions in the place of ghost modules). `cpu-tract` is 1.0
+against tract, which takes one thread.
 
 The network is written twice from one set of made-up weights: as safetensors for ghostnet and as
 ONNX, BatchNorm folded, which pnnx turns into ncnn's form. With s = 1 ghostnet takes the ONNX file.
@@ -36,7 +37,7 @@ import argparse, datetime, importlib.metadata, importlib.util, json, os, pathlib
 
 TOLERANCE = 1e-3
 WARM_UP = 3
-PACKAGES = ("numpy", "safetensors", "onnx", "onnxruntime", "onnxruntime-ep-webgpu", "ncnn", "pnnx")
+PACKAGES = ("numpy", "safetensors", "onnx", "onnxruntime", "onnxruntime-ep-webgpu", "ncnn", "pnnx", "tract")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAVAPIPE = ["/usr/share/vulkan/icd.d/lvp_icd.x86_64.json", "/usr/share/vulkan/icd.d/lvp_icd.json", "/usr/share/vulkan/icd.d/lvp_icd.aarch64.json"]
 SWIFTSHADER = ["/usr/lib/chromium/vk_swiftshader_icd.json"]
@@ -92,6 +93,13 @@ SUITES = {
         "bars": [("latency", ONE, "ONNX Runtime, 1 thread", 1.15, 1.15)],
     },
     "cpu-plain": on_cpu("CPU, s = 1", 30, ncnn=False, ratio=1),
+    "cpu-tract": {
+        "title": "CPU, tract",
+        "icd": None,
+        "network": {},
+        "contestants": {"tract, 1 thread": ("tract-cpu", 1, 50), ONE: ("ghostnet-cpu", 1, 50), "ONNX Runtime, 1 thread": ("onnxruntime-cpu", 1, 50)},
+        "bars": [("latency", ONE, "tract, 1 thread", 0.8, 0.9)],
+    },
 }
 
 # Rows of the paper's table 1: kernel, expansion, out, squeeze-and-excite, stride. They are by
@@ -249,6 +257,13 @@ def peer_ncnn(device, threads, x):
     return lambda: np.stack([logits(image) for image in x])
 
 
+def peer_tract(device, threads, x):
+    """A function that computes logits by tract on the CPU, with one thread."""
+    import tract
+    model = tract.runtime_for_name("default").prepare(tract.onnx().load("model.onnx").into_model())
+    return lambda: model.run([x])[0].to_numpy()
+
+
 def peer(engine, threads, iters, output):
     """What a process that runs a peer does, in the folder of the models.
 
@@ -259,7 +274,7 @@ def peer(engine, threads, iters, output):
     importlib.import_module(engine.split("-")[0])
     x, (library, device), times = np.load("x.npy"), engine.split("-"), []
     start = time.perf_counter()
-    logits = (peer_onnxruntime if library == "onnxruntime" else peer_ncnn)(device, threads, x)
+    logits = {"onnxruntime": peer_onnxruntime, "ncnn": peer_ncnn, "tract": peer_tract}[library](device, threads, x)
     y = logits()
     first = time.perf_counter() - start
     if output:

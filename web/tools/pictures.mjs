@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { dist, launch, root } from '../tests/browser.mjs';
 import { serve } from './server.mjs';
 
-const [WIDTH, HEIGHT] = [1200, 880];
+// As wide as a README is shown, with half as many pixels again: to be read at half the size too.
+const [WIDTH, HEIGHT, SCALE] = [840, 1000, 1.5];
 
 /** In a page: a PNG as WebP, which a browser can write and Node.js cannot. */
 async function webp(png) {
@@ -21,16 +22,18 @@ const server = await serve(dist);
 const browser = await launch();
 try {
   for (const colorScheme of ['light', 'dark']) {
-    const context = await browser.newContext({ viewport: { width: WIDTH, height: HEIGHT }, colorScheme });
+    const context = await browser.newContext({ viewport: { width: WIDTH, height: HEIGHT }, deviceScaleFactor: SCALE, colorScheme });
     const page = await context.newPage();
-    await page.goto(`${server.url}index.html?backend=gpu`);
+    await page.goto(`${server.url}index.html`);
     page.setDefaultTimeout(120_000);
     const timed = () => page.locator('#latency').getByText(/^[\d.]+ m?s$/).waitFor();
     await timed();
     // The first picture's time is that of a device that has just been opened.
-    for (const name of ['a horse', 'a cat']) {
-      await page.getByRole('button', { name, exact: true }).click();
-      await page.locator('#picture').and(page.getByAltText(name)).waitFor();
+    for (const label of ['horse', 'cat']) {
+      await page.getByRole('button', { name: `a ${label}`, exact: true }).click();
+      await page.locator('#picture').and(page.getByAltText(`a ${label}`)).waitFor();
+      // The classes of the picture before stay until there are others.
+      await page.locator('#classes li').first().getByText(label, { exact: true }).waitFor();
       await timed();
     }
     await page.locator('#latency-note').getByText(/^median of the last \d+$/).waitFor();
