@@ -190,6 +190,7 @@ pub(super) fn pad(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>)
 /// that follows takes the padding over.
 fn zeros_around(import: &mut Import<'_>, x: &Value, [c, h, w]: [usize; 3], [rows, columns]: [[usize; 2]; 2]) -> Result<Value, String> {
     let (from, _) = import.maps(x, [c, h, w])?;
+    import.fits(c)?;
     let weight = import.matrix("one", &[c, 1, 1, 1], vec![1.0; c])?;
     let (pad, pad_more) = ([rows[0], columns[0]], [rows, columns].map(|[near, far]| far as isize - near as isize));
     let made = import.add("", Op::Conv(Conv { pad, pad_more, groups: c, ..Conv::new(weight) }), &[from])?;

@@ -184,9 +184,9 @@ pub(super) fn conv_transpose(import: &mut Import<'_>, node: &Node<'_>, inputs: &
     let axes = [axis(0)?, axis(1)?];
     let [ky, kx] = [axes[0].kernel(), axes[1].kernel()];
     let (c_out, each, group_in) = (c_group * groups, stride[0] * stride[1], c / groups);
-    if total([c_out, each, group_in, ky, kx]) > 1 << 26 {
-        return Err(format!("weights of {} at strides of {} and {}", Sides(&weight.dims()), stride[0], stride[1]));
-    }
+    import
+        .fits(total([c_out, each, group_in, ky, kx]))
+        .map_err(|why| format!("weights of {} at strides of {} and {}: {why}", Sides(&weight.dims()), stride[0], stride[1]))?;
     let mut filters = vec![0.0; c_out * each * group_in * ky * kx];
     for o in 0..c_out {
         for (ry, rx) in (0..stride[0]).flat_map(|ry| (0..stride[1]).map(move |rx| (ry, rx))) {
