@@ -30,6 +30,8 @@ fn joined(import: &mut Import<'_>, suffix: &str, mut values: Vec<Value>, axis: u
     }
     values.retain(|value| value.axes[axis].len > 0);
     if values.iter().all(Value::is_constant) {
+        // Twice, while they are put together.
+        import.fits(values.iter().map(|value| value.count().saturating_mul(4)).fold(0, usize::saturating_add))?;
         return fold::concat(&values, axis);
     }
     let like = values.iter().find(|value| !value.is_constant()).cloned().ok_or("without inputs")?;
