@@ -60,7 +60,13 @@ pub(super) struct Import<'m> {
     /// How many words of four bytes constants may still take, beside those of the file, to be held
     /// or to be computed with: a few bytes may ask for any number.
     room: usize,
+    /// The same, for a convolution's filters that fit its input: there are files whose weights are
+    /// all alike.
+    room_for_filters: usize,
 }
+
+/// [`Import::room_for_filters`] at first.
+const FILTERS: usize = 1 << 26;
 
 /// [`Import::room`] of any file, and more for each of its bytes.
 const ROOM: [usize; 2] = [8 << 20, 4];
@@ -101,6 +107,7 @@ pub(super) fn graph(model: &proto::Model<'_>, around: &Around<'_>) -> Result<(Gr
 fn with_inputs(model: &proto::Model<'_>, around: &Around<'_>, fixed: Fixed) -> Result<(Graph, Vec<String>), String> {
     let mut made = import(model, around, fixed, false)?;
     if made.is_sized {
+        drop(made);
         // What was open is not: once more, with sides that say so.
         made = import(model, around, fixed, true)?;
     }
@@ -129,6 +136,7 @@ fn import<'m>(model: &proto::Model<'m>, around: &Around<'_>, fixed: Fixed, is_si
         rounded: BTreeMap::new(),
         is_single: false,
         room: ROOM[0] + ROOM[1] * model.length,
+        room_for_filters: FILTERS,
     };
     for tensor in &model.graph.initializers {
         let value = Value::of(tensor, around.external)?;
@@ -326,7 +334,7 @@ impl<'m> Import<'m> {
         }
         // Constants that repeat what they hold are spelled out by most operators.
         let mut spelled = inputs.iter().flatten().filter(|value| value.is_constant() && value.count() > value.held());
-        let fits = spelled.try_for_each(|value| self.take(value.count()));
+        let fits = if node.op == "Conv" { Ok(()) } else { spelled.try_for_each(|value| self.take(value.count())) };
         let made = fits.and_then(|()| match node.op {
             "Constant" => fold::constant(node, around.external).map(|value| vec![value]),
             _ => operator(self, node, &inputs),
@@ -373,6 +381,10 @@ impl<'m> Import<'m> {
         let key = format!("{name}:{}", Sides(shape));
         if let Some(id) = self.constants.get(&key) {
             return Ok(*id);
+        }
+        if value.count() > value.held() {
+            let left = self.room_for_filters.checked_sub(value.count());
+            self.room_for_filters = left.ok_or_else(|| format!("constants of more than {FILTERS} values"))?;
         }
         let data: std::sync::Arc<[f32]> = match value.numbers() {
             Some(Numbers::F32(values)) => values,
