@@ -3,7 +3,7 @@
 use super::{
     fold,
     proto::{self, Node},
-    value::{MOST_SIDES, Numbers, Source, Value, contiguous, total},
+    value::{MOST_SIDES, Numbers, Source, Value, contiguous, merged, total},
 };
 use crate::{
     AnyTensor,
@@ -561,20 +561,6 @@ impl<'m> Import<'m> {
 /// The name of a part of what a suffix stands for.
 fn named(suffix: &str, part: &str) -> String {
     if suffix.is_empty() { part.into() } else { format!("{suffix}.{part}") }
-}
-
-/// Axes of which the inner walks on where the outer one steps are one.
-fn merged(axes: &[Axis]) -> Vec<Axis> {
-    let mut made: Vec<Axis> = Vec::new();
-    for &axis in axes {
-        match made.last_mut() {
-            Some(last) if last.channels == axis.channels * axis.len as isize && last.pixels == axis.pixels * axis.len as isize => {
-                *last = Axis { len: last.len * axis.len, ..axis };
-            }
-            _ => made.push(axis),
-        }
-    }
-    made
 }
 
 /// Names of sides over maps of `of` channels, rows and columns, as [`TensorType`] has them; `None`

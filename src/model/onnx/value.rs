@@ -115,6 +115,20 @@ pub(super) fn contiguous(dims: &[usize]) -> Vec<Axis> {
     axes
 }
 
+/// Axes of which the inner walks on where the outer one steps are one.
+pub(super) fn merged(axes: &[Axis]) -> Vec<Axis> {
+    let mut made: Vec<Axis> = Vec::new();
+    for &axis in axes {
+        match made.last_mut() {
+            Some(last) if last.channels == axis.channels * axis.len as isize && last.pixels == axis.pixels * axis.len as isize => {
+                *last = Axis { len: last.len * axis.len, ..axis };
+            }
+            _ => made.push(axis),
+        }
+    }
+    made
+}
+
 /// Axes over maps: some sides row by row over the channels, others over the pixels, and the rest of
 /// length 1; `dims` has the lengths.
 pub(super) fn over_maps(dims: &[usize], channels: &[usize], pixels: &[usize]) -> Vec<Axis> {
