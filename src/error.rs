@@ -2,21 +2,19 @@
 //! there are two.
 
 use crate::text::path;
-use std::{io, path::PathBuf, sync::Arc};
+use std::{fmt, io, path::PathBuf, sync::Arc};
 
 /// Everything that can go wrong, one variant per thing a caller can act on.
 ///
 /// Every message is one line that says what and why, cause first.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {
     /// No GPU adapter matches the request. Remedy: install a Vulkan driver, loosen the filter, or
     /// use the CPU backend.
-    #[error("no GPU adapter: {0}")]
     NoAdapter(String),
     /// The adapter lacks a limit or feature that the engine needs. Remedy: another adapter, or the
     /// CPU backend.
-    #[error("adapter `{adapter}`: {what}")]
     Unsupported {
         /// The adapter's name.
         adapter: String,
@@ -24,7 +22,6 @@ pub enum Error {
         what: String,
     },
     /// A buffer or dispatch is over a limit of the device. Remedy: a smaller batch or input.
-    #[error("{what} needs {needed}, the device allows {limit}")]
     Limit {
         /// The node or buffer, and which limit.
         what: String,
@@ -34,7 +31,6 @@ pub enum Error {
         limit: u64,
     },
     /// A weights file cannot be used: damaged, of an unknown kind, or not this network's.
-    #[error("{}: {what}", path(file))]
     Weights {
         /// The file.
         file: PathBuf,
@@ -42,10 +38,8 @@ pub enum Error {
         what: String,
     },
     /// No network of this name, or a description that no network can have.
-    #[error("{0}")]
     Model(String),
     /// An image cannot be decoded or is too large.
-    #[error("{}: {what}", path(file))]
     Image {
         /// The file.
         file: PathBuf,
@@ -53,7 +47,6 @@ pub enum Error {
         what: String,
     },
     /// A tensor has another shape than the operation takes.
-    #[error("{node}: {what}")]
     Shape {
         /// The node.
         node: String,
@@ -61,21 +54,16 @@ pub enum Error {
         what: String,
     },
     /// Nodes that no kernel covers, every one named.
-    #[error("no kernel for {}", .0.join(", "))]
     NoKernel(Vec<String>),
     /// The GPU device was lost (driver reset, unplugged). Remedy: make a new engine and load the
     /// model again.
-    #[error("the GPU device was lost: {0}")]
     DeviceLost(String),
     /// The device's memory is exhausted, or a browser's module's. Remedy: a smaller batch or input.
-    #[error("out of memory: {0}")]
     OutOfMemory(String),
     /// The GPU refused a command. This is a defect of this library or of the driver.
-    #[error("the GPU refused {0}")]
     Gpu(String),
     /// A file cannot be read or written. `kind` tells a file that is not there from one that may
     /// not be opened, a disk that is full or contents of another kind (`InvalidData`).
-    #[error("{}: {what}", path(file))]
     Io {
         /// The file.
         file: PathBuf,
@@ -87,8 +75,36 @@ pub enum Error {
         source: Option<Arc<io::Error>>,
     },
     /// A download failed.
-    #[error("{0}")]
     Download(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NoAdapter(what) => write!(f, "no GPU adapter: {what}"),
+            Error::Unsupported { adapter, what } => write!(f, "adapter `{adapter}`: {what}"),
+            Error::Limit { what, needed, limit } => write!(f, "{what} needs {needed}, the device allows {limit}"),
+            Error::Model(what) | Error::Download(what) => f.write_str(what),
+            Error::Weights { file, what } | Error::Image { file, what } | Error::Io { file, what, .. } => {
+                write!(f, "{}: {what}", path(file))
+            }
+            Error::Shape { node, what } => write!(f, "{node}: {what}"),
+            Error::NoKernel(nodes) => write!(f, "no kernel for {}", nodes.join(", ")),
+            Error::DeviceLost(why) => write!(f, "the GPU device was lost: {why}"),
+            Error::OutOfMemory(what) => write!(f, "out of memory: {what}"),
+            Error::Gpu(what) => write!(f, "the GPU refused {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    /// The system's error as it is, not behind the pointer that clones share.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source: Some(source), .. } => Some(&**source),
+            _ => None,
+        }
+    }
 }
 
 /// Shorthand for results of this crate.
@@ -122,4 +138,17 @@ impl Error {
 /// Names out of files may hold anything, and an error is one line.
 fn on_one_line(text: String) -> String {
     if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    #[test]
+    fn the_systems_error_is_the_source() {
+        let error = Error::io("x", io::ErrorKind::NotFound.into());
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::NotFound));
+    }
 }

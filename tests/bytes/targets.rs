@@ -3,6 +3,9 @@
 //!
 //! `tests/bytes.rs` runs the targets with a mutator of its own, and cargo-fuzz with libFuzzer's.
 
+#[path = "../common/onnx.rs"]
+pub mod messages;
+
 use ghostnet::{
     Card, Engine, Form, Network, Tensor,
     graph::{Activation, Axis, Conv, Coordinates, Filter, Graph, NodeId, Op, Pool, PoolKind, Rearrange, Resample, TensorType},
@@ -11,6 +14,7 @@ use ghostnet::{
     model::{Stored, checkpoint::Checkpoint},
     npy,
 };
+use messages::{Is, Onnx};
 use std::{
     cell::RefCell,
     fs,
@@ -40,16 +44,18 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "graph", run: graph, seeds: graphs },
 ];
 
+fn folder_in_memory() -> tempfile::TempDir {
+    let shared = Path::new("/dev/shm");
+    let made = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
+    made.expect("a temporary folder")
+}
+
 /// A file of these bytes, in memory where the system has such files.
 fn with_file(name: &str, bytes: &[u8], work: impl FnOnce(&Path)) {
     thread_local! {
         static FOLDER: RefCell<Option<tempfile::TempDir>> = const { RefCell::new(None) };
     }
-    let path = FOLDER.with_borrow_mut(|folder| {
-        let shared = Path::new("/dev/shm");
-        let make = || if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
-        folder.get_or_insert_with(|| make().expect("a temporary folder")).path().join(name)
-    });
+    let path = FOLDER.with_borrow_mut(|folder| folder.get_or_insert_with(folder_in_memory).path().join(name));
     fs::write(&path, bytes).expect("the temporary folder can be written");
     work(&path);
 }
@@ -132,7 +138,7 @@ fn hub(bytes: &[u8]) {
         (port, answer)
     });
     *answer.lock().expect("nobody panics with it") = bytes.to_vec();
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder_in_memory();
     let mut hub = Hub::new(folder.path());
     hub.endpoint = Some(format!("http://127.0.0.1:{port}"));
     let short = Duration::from_millis(500);
@@ -324,30 +330,71 @@ fn one_files() -> Vec<Vec<u8>> {
     stored.map(|stored| small_network().to_bytes(stored).expect("it can be written")).into()
 }
 
-/// `Relu` and `Conv` of one input, as protocol buffers.
+/// Graphs that between them have an operator of every kind.
 fn onnx() -> Vec<Vec<u8>> {
-    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-        let length = if bytes.len() < 128 { vec![bytes.len() as u8] } else { vec![bytes.len() as u8 | 0x80, (bytes.len() >> 7) as u8] };
-        [&[number << 3 | 2][..], &length, bytes].concat()
-    }
-    let node = |op: &str, inputs: &[&str], output: &str| {
-        let inputs: Vec<u8> = inputs.iter().flat_map(|input| field(1, input.as_bytes())).collect();
-        field(1, &[inputs, field(2, output.as_bytes()), field(4, op.as_bytes())].concat())
-    };
-    let side = |side: u8| field(1, &[0x08, side]);
-    let value = |name: &str, sides: &[u8]| {
-        let shape: Vec<u8> = sides.iter().flat_map(|&length| side(length)).collect();
-        let tensor = [vec![0x08, 1], field(2, &shape)].concat();
-        [field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat()
-    };
-    let weight = [&[0x08, 2, 0x08, 3, 0x08, 1, 0x08, 1, 0x10, 1][..], &field(8, b"w"), &field(9, &[0; 24])].concat();
-    let model = |nodes: Vec<u8>, weights: Vec<u8>, output: &[u8]| {
-        let ends = [weights, field(11, &value("x", &[1, 3, 4, 4])), field(12, &value("y", output))].concat();
-        [vec![0x08, 8], field(7, &[nodes, field(2, b"g"), ends].concat()), field(8, &[0x10, 17])].concat()
-    };
+    let images = || Onnx::default().input("x", &[1, 3, 4, 4]);
+    let weights: Vec<f32> = (0..108).map(|at| (at % 7) as f32 * 0.1 - 0.3).collect();
+    let pair = Is::Wholes(&[2, 2]);
+    let convolutions = images()
+        .weights("w", &[4, 3, 3, 3], &weights)
+        .weights("v", &[4], &weights[..4])
+        .node("Conv", &["x", "w", "v"], &["a"], &[("pads", Is::Wholes(&[1, 1, 1, 1])), ("strides", pair)])
+        .node("BatchNormalization", &["a", "v", "v", "v", "v"], &["b"], &[("epsilon", Is::Float(1.0))])
+        .node("LeakyRelu", &["b"], &["c"], &[("alpha", Is::Float(0.1))])
+        .node("MaxPool", &["c"], &["d"], &[("kernel_shape", Is::Wholes(&[2, 2])), ("ceil_mode", Is::Whole(1))])
+        .node("Resize", &["d", "", "scales"], &["e"], &[("mode", Is::Text("linear"))])
+        .weights("scales", &[4], &[1.0, 1.0, 2.0, 2.0])
+        .node("ConvTranspose", &["e", "t"], &["f"], &[("group", Is::Whole(2))])
+        .weights("t", &[4, 2, 1, 1], &weights[..8])
+        .node("GlobalAveragePool", &["f"], &["g"], &[])
+        .node("Flatten", &["g"], &["h"], &[])
+        .node("Gemm", &["h", "m"], &["y"], &[("transB", Is::Whole(1)), ("alpha", Is::Float(0.5))])
+        .weights("m", &[2, 4], &weights[..8]);
+    let shapes = images()
+        .node("Shape", &["x"], &["s"], &[])
+        .wholes("two", &[2])
+        .wholes("axes", &[0, 1])
+        .node("Gather", &["s", "axes"], &["first"], &[])
+        .node("Concat", &["first", "rest"], &["shape"], &[("axis", Is::Whole(0))])
+        .wholes("rest", &[-1])
+        .node("Reshape", &["x", "shape"], &["a"], &[])
+        .node("Transpose", &["a"], &["b"], &[("perm", Is::Wholes(&[0, 2, 1]))])
+        .node("Slice", &["b", "two", "end", "one"], &["c"], &[])
+        .wholes("end", &[9])
+        .wholes("one", &[1])
+        .node("ConstantOfShape", &["two"], &["zeros"], &[])
+        .node("Unsqueeze", &["c", "one"], &["d"], &[])
+        .node("Squeeze", &["d", "one"], &["e"], &[])
+        .node("Expand", &["one", "two"], &["ones"], &[])
+        .node("Range", &["zero", "three", "unit"], &["range"], &[])
+        .node("Squeeze", &["one"], &["unit"], &[])
+        .node("Sub", &["unit", "unit"], &["zero"], &[])
+        .node("Add", &["unit", "end"], &["three"], &[])
+        .node("Cast", &["end"], &["floats"], &[("to", Is::Whole(1))])
+        .node("Mul", &["e", "floats"], &["f"], &[])
+        .node("Split", &["f"], &["y", "z"], &[("axis", Is::Whole(2)), ("num_outputs", Is::Whole(2))])
+        .node("Pad", &["x", "pads"], &["padded"], &[("mode", Is::Text("reflect"))])
+        .wholes("pads", &[0, 0, 1, 1, 0, 0, 1, 1]);
+    let values = images()
+        .node("Clip", &["x", "", "high"], &["a"], &[])
+        .weights("high", &[], &[2.0])
+        .node("HardSigmoid", &["a"], &["b"], &[("alpha", Is::Float(0.3))])
+        .node("Div", &["b", "high"], &["c"], &[])
+        .node("ReduceMean", &["c"], &["d"], &[("axes", Is::Wholes(&[2])), ("keepdims", Is::Whole(0))])
+        .node("Softmax", &["d"], &["e"], &[("axis", Is::Whole(1))])
+        .node("TopK", &["e", "k"], &["y", "places"], &[("axis", Is::Whole(1))])
+        .wholes("k", &[2])
+        .node("QuantizeLinear", &["x", "high", "point"], &["q"], &[])
+        .bytes_of("point", &[], &[3])
+        .node("DequantizeLinear", &["q", "high", "point"], &["z"], &[])
+        .node("Where", &["is", "x", "z"], &["u"], &[])
+        .node("Equal", &["high", "high"], &["is"], &[])
+        .node("PRelu", &["u", "high"], &["v"], &[]);
     vec![
-        model(node("Relu", &["x"], "y"), Vec::new(), &[1, 3, 4, 4]),
-        model([node("Conv", &["x", "w"], "z"), node("Flatten", &["z"], "y")].concat(), field(5, &weight), &[1, 32]),
+        images().node("Relu", &["x"], &["y"], &[]).output("y").file(),
+        convolutions.output("y").file(),
+        shapes.output("y").output("range").file(),
+        values.output("y").output("v").file(),
     ]
 }
 

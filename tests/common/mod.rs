@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test binary uses its own part
 
 pub mod net;
+pub mod onnx;
 
 use ghostnet::{
     AnyTensor, Backend, CacheDir, Engine, EngineOptions, Model, Result, Tensor,

@@ -9,9 +9,13 @@ use crate::{
     graph::{Activation, Calculation},
     text::Sides,
 };
+use std::sync::Arc;
 
 /// More values than any tensor of a mobile network has.
 const MOST: usize = 1 << 28;
+
+/// More values than constants make of fewer in any mobile network.
+const MOST_REPEATED: usize = 1 << 20;
 
 /// The value of a node `Constant`.
 pub(super) fn constant(node: &Node<'_>, external: &dyn Fn(&proto::Tensor<'_>) -> Result<Vec<u8>, String>) -> Result<Value, String> {
@@ -53,6 +57,10 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> 
 /// A calculation on two constants; whole numbers stay whole.
 pub(super) fn calculated(by: Calculation, a: &Value, b: &Value) -> Result<Value, String> {
     let dims = broadcast(&a.dims(), &b.dims())?;
+    let count = total(dims.iter().copied());
+    if count > MOST_REPEATED.max(a.held() + b.held()) {
+        return Err(format!("constants of {} and {} that make {count} values", Sides(&a.dims()), Sides(&b.dims())));
+    }
     let both = a.expanded(&dims)?.numbers().zip(b.expanded(&dims)?.numbers());
     let (a, b) = both.ok_or("an input is no constant")?;
     let numbers = match (&a, &b) {
@@ -103,9 +111,21 @@ pub(super) fn concat(values: &[Value], side: usize) -> Result<Value, String> {
             parts.iter().flat_map(move |(len, numbers)| (at * len * inner..(at + 1) * len * inner).map(move |at| (numbers, at)))
         })
     };
+    let held: usize = values.iter().map(Value::held).sum();
+    let count = total(dims.iter().copied());
+    if count > MOST_REPEATED.max(held) {
+        return Err(format!("constants of {held} values that make {count}"));
+    }
     let numbers = match parts.iter().all(|(_, numbers)| matches!(numbers, Numbers::I64(_))) {
-        true => Numbers::I64(places().map(|(numbers, at)| if let Numbers::I64(values) = numbers { values[at] } else { 0 }).collect()),
-        false => Numbers::F32(places().map(|(numbers, at)| numbers.float(at)).collect()),
+        true => Numbers::I64(all(count, places().map(|(numbers, at)| if let Numbers::I64(values) = numbers { values[at] } else { 0 }))),
+        false => Numbers::F32(all(count, places().map(|(numbers, at)| numbers.float(at)))),
     };
     Ok(Value::constant(&dims, numbers))
+}
+
+/// So many values, in no more memory than they need.
+fn all<T>(count: usize, values: impl Iterator<Item = T>) -> Arc<[T]> {
+    let mut made = Vec::with_capacity(count);
+    made.extend(values);
+    made.into()
 }

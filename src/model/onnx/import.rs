@@ -3,14 +3,14 @@
 use super::{
     fold,
     proto::{self, Node},
-    value::{Numbers, Source, Value, contiguous, total},
+    value::{MOST_SIDES, Numbers, Source, Value, contiguous, merged, total},
 };
 use crate::{
     AnyTensor,
     graph::{Activation, Axis, Calculate, Calculation, ConstId, Element, Graph, NodeId, Op, Rearrange, Shape, TensorType},
     text::Sides,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Maps of a node: channels, rows and columns.
 pub(super) type Maps = (NodeId, [usize; 3]);
@@ -57,6 +57,26 @@ pub(super) struct Import<'m> {
     pub rounded: BTreeMap<NodeId, (NodeId, f32)>,
     /// Whether images are not independent, so that there has to be one.
     pub is_single: bool,
+    /// How many words of four bytes constants may still take, beside those of the file, to be held
+    /// or to be computed with: a few bytes may ask for any number.
+    room: usize,
+    /// The same, for a convolution's filters that fit its input: there are files whose weights are
+    /// all alike.
+    room_for_filters: usize,
+}
+
+/// [`Import::room_for_filters`] at first.
+const FILTERS: usize = 1 << 26;
+
+/// [`Import::room`] of any file, and more for each of its bytes.
+const ROOM: [usize; 2] = [8 << 20, 4];
+
+/// What nodes say of inputs.
+struct Uses<'a> {
+    /// Windows move over the maps of some.
+    has_windows: bool,
+    /// Those that are transposed first.
+    transposed: BTreeSet<&'a str>,
 }
 
 /// Nodes that are not covered, by operator.
@@ -87,6 +107,7 @@ pub(super) fn graph(model: &proto::Model<'_>, around: &Around<'_>) -> Result<(Gr
 fn with_inputs(model: &proto::Model<'_>, around: &Around<'_>, fixed: Fixed) -> Result<(Graph, Vec<String>), String> {
     let mut made = import(model, around, fixed, false)?;
     if made.is_sized {
+        drop(made);
         // What was open is not: once more, with sides that say so.
         made = import(model, around, fixed, true)?;
     }
@@ -114,10 +135,20 @@ fn import<'m>(model: &proto::Model<'m>, around: &Around<'_>, fixed: Fixed, is_si
         padded: BTreeMap::new(),
         rounded: BTreeMap::new(),
         is_single: false,
+        room: ROOM[0] + ROOM[1] * model.length,
+        room_for_filters: FILTERS,
     };
     for tensor in &model.graph.initializers {
-        import.values.insert(tensor.name, Value::of(tensor, around.external)?);
+        let value = Value::of(tensor, around.external)?;
+        if !tensor.external.is_empty() {
+            import.room += 4 * ROOM[1] * value.held();
+        }
+        import.values.insert(tensor.name, value);
     }
+    let nodes = &model.graph.nodes;
+    let first = |node: &Node<'m>| node.inputs.first().copied().filter(|_| node.op == "Transpose");
+    let uses =
+        Uses { has_windows: nodes.iter().any(|node| WINDOWS.contains(&node.op)), transposed: nodes.iter().filter_map(first).collect() };
     let (mut open, mut constants) = (false, Vec::new());
     // Old files list weights among the inputs.
     let known: Vec<bool> = model.graph.inputs.iter().map(|info| import.values.contains_key(info.name)).collect();
@@ -129,7 +160,7 @@ fn import<'m>(model: &proto::Model<'m>, around: &Around<'_>, fixed: Fixed, is_si
                 import.values.insert(info.name, Value::given(tensor));
                 constants.push(info.name.to_string());
             }
-            _ => open |= import.input(info, &model.graph.nodes, around.size.unwrap_or(USUAL_SIZE), is_sized)?,
+            _ => open |= import.input(info, &uses, around.size.unwrap_or(USUAL_SIZE), is_sized)?,
         }
     }
     let mut refused = Refused::default();
@@ -170,22 +201,20 @@ impl Refused {
 
 impl<'m> Import<'m> {
     /// Adds an input; whether its rows or columns are open.
-    fn input(&mut self, info: &proto::ValueInfo<'m>, nodes: &[Node<'m>], size: [usize; 2], is_sized: bool) -> Result<bool, String> {
+    fn input(&mut self, info: &proto::ValueInfo<'m>, uses: &Uses<'_>, size: [usize; 2], is_sized: bool) -> Result<bool, String> {
         let name = info.name;
         let element = element(info.kind).ok_or_else(|| format!("input `{name}` has ONNX's type {}, which is not taken", info.kind))?;
         if !info.has_shape || info.dims.len() > 6 {
             return Err(format!("input `{name}` has no shape of at most six sides"));
         }
         // Images are counted where windows move over them; other tensors are whole as they are.
-        let has_windows = nodes.iter().any(|node| WINDOWS.contains(&node.op));
         match info.dims.first() {
             Some(None | Some(1)) => {}
-            Some(Some(_)) if has_windows => {}
+            Some(Some(_)) if uses.has_windows => {}
             _ => return self.whole_input(info, element),
         }
         // Channels last: some node turns them to the front.
-        let turns = |node: &&Node<'_>| node.op == "Transpose" && node.inputs.first() == Some(&name);
-        let is_maps = info.dims.len() == 4 && info.dims[1].is_some() && !nodes.iter().any(|node| turns(&node));
+        let is_maps = info.dims.len() == 4 && info.dims[1].is_some() && !uses.transposed.contains(name);
         let open = info.dims[1..].iter().any(Option::is_none);
         let mut dims: Vec<usize> = vec![1];
         for (side, length) in info.dims.iter().enumerate().skip(1) {
@@ -280,6 +309,7 @@ impl<'m> Import<'m> {
     /// Maps of constant values, row by row, for as many images as there are.
     pub fn constant_maps(&mut self, name: &str, value: &Value, maps: [usize; 3]) -> Result<Maps, String> {
         let input = self.graph.inputs().first().map(|input| input.node).ok_or("a constant, and there is no input")?;
+        self.fits(value.count())?;
         let values = value.floats().ok_or("an input is no constant")?;
         let constant = self.matrix(&named(name, "value"), &maps, values)?;
         self.add(name, Op::Constant(constant), &[input])
@@ -302,14 +332,39 @@ impl<'m> Import<'m> {
                 None => return,
             }
         }
-        let made = match node.op {
+        // Constants that repeat what they hold are spelled out by most operators.
+        let mut spelled = inputs.iter().flatten().filter(|value| value.is_constant() && value.count() > value.held());
+        let fits = if node.op == "Conv" { Ok(()) } else { spelled.try_for_each(|value| self.take(value.count())) };
+        let made = fits.and_then(|()| match node.op {
             "Constant" => fold::constant(node, around.external).map(|value| vec![value]),
             _ => operator(self, node, &inputs),
-        };
+        });
+        let made = made.and_then(|values| values.iter().try_for_each(|value| self.check(value, &inputs)).map(|()| values));
         match made {
             Ok(values) => self.values.extend(node.outputs.iter().copied().zip(values)),
             Err(why) => refused.add(node, why),
         }
+    }
+
+    /// Whether constants may hold so many values more.
+    pub fn fits(&self, values: usize) -> Result<(), String> {
+        if values > self.room { Err(format!("constants of {values} values, and there is room for {}", self.room)) } else { Ok(()) }
+    }
+
+    fn take(&mut self, values: usize) -> Result<(), String> {
+        self.fits(values)?;
+        self.room -= values;
+        Ok(())
+    }
+
+    /// What an operator made: of few sides, and a constant that is not one of its inputs is counted.
+    fn check(&mut self, made: &Value, inputs: &[Option<Value>]) -> Result<(), String> {
+        if made.axes.len() > MOST_SIDES {
+            return Err(format!("{} sides; {MOST_SIDES} are the most", made.axes.len()));
+        }
+        let Source::Constant(numbers) = &made.source else { return Ok(()) };
+        let is_input = |input: &Value| matches!(&input.source, Source::Constant(held) if held.is(numbers));
+        if inputs.iter().flatten().any(is_input) { Ok(()) } else { self.take(numbers.words()) }
     }
 
     /// Adds a node of ours.
@@ -327,6 +382,10 @@ impl<'m> Import<'m> {
         if let Some(id) = self.constants.get(&key) {
             return Ok(*id);
         }
+        if value.count() > value.held() {
+            let left = self.room_for_filters.checked_sub(value.count());
+            self.room_for_filters = left.ok_or_else(|| format!("constants of more than {FILTERS} values"))?;
+        }
         let data: std::sync::Arc<[f32]> = match value.numbers() {
             Some(Numbers::F32(values)) => values,
             Some(numbers) => (0..numbers.len()).map(|at| numbers.float(at)).collect(),
@@ -339,13 +398,14 @@ impl<'m> Import<'m> {
 
     /// A matrix of ours that belongs to the node at hand.
     pub fn matrix(&mut self, suffix: &str, shape: &[usize], data: Vec<f32>) -> Result<ConstId, String> {
+        self.take(data.len())?;
         self.graph.add_constant(format!("{}.{suffix}", self.title), shape, data).map_err(|error| error.to_string())
     }
 
     /// A constant of ours that belongs to the node at hand.
     pub fn made(&mut self, suffix: &str, data: Vec<f32>) -> Result<ConstId, String> {
-        let name = format!("{}.{suffix}", self.title);
-        self.graph.add_constant(name, &[data.len()], data).map_err(|error| error.to_string())
+        let shape = [data.len()];
+        self.matrix(suffix, &shape, data)
     }
 
     /// The tensor `dims` that lies on a node row by row: all sides over channels, or channels, rows
@@ -476,9 +536,15 @@ impl<'m> Import<'m> {
         self.each(suffix, value, Op::Activate(activation))
     }
 
+    /// The channels of a view's node, for each of which constants have a value.
+    pub fn channels_of(&self, value: &Value) -> Result<usize, String> {
+        let Source::Node(_, [c, ..]) = value.source else { return Err("its input is a constant".into()) };
+        self.fits(c.saturating_mul(4)).map(|()| c)
+    }
+
     /// `value * scale + shift` for every value.
     pub fn scaled(&mut self, suffix: &str, value: &Value, scale: f32, shift: f32) -> Result<Value, String> {
-        let Source::Node(_, [c, ..]) = value.source else { return Err("its input is a constant".into()) };
+        let c = self.channels_of(value)?;
         self.scaled_by(suffix, value, vec![scale; c], vec![shift; c])
     }
 
@@ -495,20 +561,6 @@ impl<'m> Import<'m> {
 /// The name of a part of what a suffix stands for.
 fn named(suffix: &str, part: &str) -> String {
     if suffix.is_empty() { part.into() } else { format!("{suffix}.{part}") }
-}
-
-/// Axes of which the inner walks on where the outer one steps are one.
-fn merged(axes: &[Axis]) -> Vec<Axis> {
-    let mut made: Vec<Axis> = Vec::new();
-    for &axis in axes {
-        match made.last_mut() {
-            Some(last) if last.channels == axis.channels * axis.len as isize && last.pixels == axis.pixels * axis.len as isize => {
-                *last = Axis { len: last.len * axis.len, ..axis };
-            }
-            _ => made.push(axis),
-        }
-    }
-    made
 }
 
 /// Names of sides over maps of `of` channels, rows and columns, as [`TensorType`] has them; `None`

@@ -4,8 +4,11 @@
 //! Format: `onnx/onnx.proto`, and protobuf's wire format. Memory is bounded by the length of the
 //! file: what there may be many of is counted.
 
-/// More nodes, attributes or tensors than any mobile network has.
-const MOST: usize = 1 << 16;
+use std::{iter::repeat_n, sync::Arc};
+
+/// More nodes, attributes, tensors, their names and numbers than any mobile network has, altogether.
+/// The values of tensors are not among them.
+const MOST: usize = 1 << 18;
 
 /// A field of a message.
 enum Field<'a> {
@@ -90,34 +93,31 @@ impl<'a> Field<'a> {
         if let Field::Fixed(bits) = self { f32::from_bits(*bits as u32) } else { 0.0 }
     }
 
-    /// Adds a repeated number, packed or not.
-    fn wholes(&self, to: &mut Vec<i64>) -> Result<(), String> {
-        match self {
-            Field::Bytes(bytes) => {
-                let mut packed = Fields { bytes };
-                while !packed.bytes.is_empty() {
-                    to.push(packed.number().ok_or("cut off or damaged")? as i64);
-                }
-            }
-            _ => to.push(self.whole()),
+    /// Hands over a repeated number, packed or not.
+    fn wholes(&self, mut take: impl FnMut(i64) -> Result<(), String>) -> Result<(), String> {
+        let Field::Bytes(bytes) = self else { return take(self.whole()) };
+        let mut packed = Fields { bytes };
+        while !packed.bytes.is_empty() {
+            take(packed.number().ok_or("cut off or damaged")? as i64)?;
         }
         Ok(())
     }
 
-    fn floats(&self, to: &mut Vec<f32>) {
-        match self {
-            Field::Bytes(bytes) => to.extend(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes))),
-            _ => to.push(self.float()),
-        }
+    fn floats(&self, mut take: impl FnMut(f32) -> Result<(), String>) -> Result<(), String> {
+        let Field::Bytes(bytes) = self else { return take(self.float()) };
+        bytes.as_chunks().0.iter().try_for_each(|bytes| take(f32::from_le_bytes(*bytes)))
     }
 }
 
-fn add<T>(to: &mut Vec<T>, item: T, what: &str) -> Result<(), String> {
-    if to.len() >= MOST {
-        return Err(format!("more than {MOST} {what}"));
+/// How many more things a file may hold.
+struct Room(usize);
+
+impl Room {
+    fn add<T>(&mut self, to: &mut Vec<T>, item: T) -> Result<(), String> {
+        self.0 = self.0.checked_sub(1).ok_or_else(|| format!("more than {MOST} nodes, tensors, attributes, names and sides"))?;
+        to.push(item);
+        Ok(())
     }
-    to.push(item);
-    Ok(())
 }
 
 /// A file.
@@ -125,6 +125,8 @@ pub(super) struct Model<'a> {
     /// Version of ONNX's own operators.
     pub opset: i64,
     pub graph: Graph<'a>,
+    /// The file's length in bytes.
+    pub length: usize,
 }
 
 #[derive(Default)]
@@ -162,8 +164,10 @@ pub(super) struct Tensor<'a> {
     pub dims: Vec<i64>,
     pub kind: i64,
     pub raw: &'a [u8],
-    pub floats: Vec<f32>,
-    pub wholes: Vec<i64>,
+    /// All of its message, and how many of its values are fields there.
+    message: &'a [u8],
+    floats: usize,
+    wholes: usize,
     pub doubles: &'a [u8],
     /// Where its bytes are, if not in this file: `location`, `offset`, `length`.
     pub external: Vec<(&'a str, &'a str)>,
@@ -180,10 +184,10 @@ pub(super) struct ValueInfo<'a> {
 
 impl<'a> Model<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, String> {
-        let (mut opset, mut graph) = (0, None);
+        let (mut opset, mut graph, mut room) = (0, None, Room(MOST));
         each(bytes, |number, field| {
             match number {
-                7 => graph = Some(Graph::parse(field.bytes()?)?),
+                7 => graph = Some(Graph::parse(field.bytes()?, &mut room)?),
                 8 => {
                     let (mut domain, mut version) = ("", 0);
                     each(field.bytes()?, |number, field| {
@@ -206,18 +210,26 @@ impl<'a> Model<'a> {
         if opset < 1 {
             return Err("no ONNX file: it names no version of ONNX's operators".into());
         }
-        Ok(Self { opset, graph })
+        Ok(Self { opset, graph, length: bytes.len() })
     }
 }
 
 impl<'a> Graph<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+    fn parse(bytes: &'a [u8], room: &mut Room) -> Result<Self, String> {
         let mut graph = Self::default();
         each(bytes, |number, field| match number {
-            1 => add(&mut graph.nodes, Node::parse(field.bytes()?)?, "nodes"),
-            5 => add(&mut graph.initializers, Tensor::parse(field.bytes()?)?, "tensors"),
-            11 => add(&mut graph.inputs, ValueInfo::parse(field.bytes()?)?, "inputs"),
-            12 => add(&mut graph.outputs, ValueInfo::parse(field.bytes()?)?, "results"),
+            1 => {
+                let node = Node::parse(field.bytes()?, room)?;
+                room.add(&mut graph.nodes, node)
+            }
+            5 => {
+                let tensor = Tensor::parse(field.bytes()?, room)?;
+                room.add(&mut graph.initializers, tensor)
+            }
+            11 | 12 => {
+                let info = ValueInfo::parse(field.bytes()?, room)?;
+                room.add(if number == 11 { &mut graph.inputs } else { &mut graph.outputs }, info)
+            }
             15 => Err("it holds sparse tensors, which are not read".into()),
             _ => Ok(()),
         })?;
@@ -226,15 +238,18 @@ impl<'a> Graph<'a> {
 }
 
 impl<'a> Node<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+    fn parse(bytes: &'a [u8], room: &mut Room) -> Result<Self, String> {
         let mut node = Self::default();
         each(bytes, |number, field| {
             match number {
-                1 => add(&mut node.inputs, field.text()?, "inputs of a node")?,
-                2 => add(&mut node.outputs, field.text()?, "results of a node")?,
+                1 => room.add(&mut node.inputs, field.text()?)?,
+                2 => room.add(&mut node.outputs, field.text()?)?,
                 3 => node.name = field.text()?,
                 4 => node.op = field.text()?,
-                5 => add(&mut node.attributes, Attribute::parse(field.bytes()?)?, "attributes of a node")?,
+                5 => {
+                    let attribute = Attribute::parse(field.bytes()?, room)?;
+                    room.add(&mut node.attributes, attribute)?;
+                }
                 7 => node.domain = field.text()?,
                 _ => {}
             }
@@ -285,7 +300,7 @@ impl<'a> Node<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+    fn parse(bytes: &'a [u8], room: &mut Room) -> Result<Self, String> {
         let mut attribute = Self::default();
         each(bytes, |number, field| {
             match number {
@@ -293,9 +308,9 @@ impl<'a> Attribute<'a> {
                 2 => attribute.float = field.float(),
                 3 => attribute.whole = field.whole(),
                 4 => attribute.text = field.bytes()?,
-                5 => attribute.tensor = Some(Box::new(Tensor::parse(field.bytes()?)?)),
-                7 => field.floats(&mut attribute.floats),
-                8 => field.wholes(&mut attribute.wholes)?,
+                5 => attribute.tensor = Some(Box::new(Tensor::parse(field.bytes()?, room)?)),
+                7 => field.floats(|value| room.add(&mut attribute.floats, value))?,
+                8 => field.wholes(|value| room.add(&mut attribute.wholes, value))?,
                 _ => {}
             }
             Ok(())
@@ -305,14 +320,18 @@ impl<'a> Attribute<'a> {
 }
 
 impl<'a> Tensor<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self, String> {
-        let mut tensor = Self::default();
+    fn parse(bytes: &'a [u8], room: &mut Room) -> Result<Self, String> {
+        let mut tensor = Self { message: bytes, ..Self::default() };
+        let count = |to: &mut usize| {
+            *to += 1;
+            Ok(())
+        };
         each(bytes, |number, field| {
             match number {
-                1 => field.wholes(&mut tensor.dims)?,
+                1 => field.wholes(|dim| room.add(&mut tensor.dims, dim))?,
                 2 => tensor.kind = field.whole(),
-                4 => field.floats(&mut tensor.floats),
-                5 | 7 | 11 => field.wholes(&mut tensor.wholes)?,
+                4 => field.floats(|_| count(&mut tensor.floats))?,
+                5 | 7 | 11 => field.wholes(|_| count(&mut tensor.wholes))?,
                 8 => tensor.name = field.text()?,
                 9 => tensor.raw = field.bytes()?,
                 10 => tensor.doubles = field.bytes()?,
@@ -326,7 +345,7 @@ impl<'a> Tensor<'a> {
                         }
                         Ok(())
                     })?;
-                    add(&mut tensor.external, (key, value), "places of a tensor")?;
+                    room.add(&mut tensor.external, (key, value))?;
                 }
                 _ => {}
             }
@@ -334,15 +353,38 @@ impl<'a> Tensor<'a> {
         })?;
         Ok(tensor)
     }
+
+    /// Its values that are fields.
+    pub fn floats(&self) -> Arc<[f32]> {
+        self.values(self.floats, |number, field, take| if number == 4 { field.floats(take) } else { Ok(()) })
+    }
+
+    /// Its whole numbers that are fields.
+    pub fn wholes(&self) -> Arc<[i64]> {
+        self.values(self.wholes, |number, field, take| if matches!(number, 5 | 7 | 11) { field.wholes(take) } else { Ok(()) })
+    }
+
+    /// In one piece of as many bytes as are needed: of packed bytes that is eight times as many.
+    fn values<T: Copy + Default>(
+        &self,
+        count: usize,
+        of: impl Fn(u64, Field<'_>, &mut dyn FnMut(T) -> Result<(), String>) -> Result<(), String>,
+    ) -> Arc<[T]> {
+        let mut made: Arc<[T]> = repeat_n(T::default(), count).collect();
+        let mut places = Arc::get_mut(&mut made).expect("nobody else has it").iter_mut();
+        let mut take = |value| places.next().map(|place| *place = value).ok_or_else(String::new);
+        each(self.message, |number, field| of(number, field, &mut take)).expect("they were counted");
+        made
+    }
 }
 
 impl<'a> ValueInfo<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+    fn parse(bytes: &'a [u8], room: &mut Room) -> Result<Self, String> {
         let mut info = Self::default();
         each(bytes, |number, field| {
             match number {
                 1 => info.name = field.text()?,
-                2 => each(field.bytes()?, |number, field| if number == 1 { info.tensor_type(field.bytes()?) } else { Ok(()) })?,
+                2 => each(field.bytes()?, |number, field| if number == 1 { info.tensor_type(field.bytes()?, room) } else { Ok(()) })?,
                 _ => {}
             }
             Ok(())
@@ -350,7 +392,7 @@ impl<'a> ValueInfo<'a> {
         Ok(info)
     }
 
-    fn tensor_type(&mut self, bytes: &'a [u8]) -> Result<(), String> {
+    fn tensor_type(&mut self, bytes: &'a [u8], room: &mut Room) -> Result<(), String> {
         each(bytes, |number, field| {
             match number {
                 1 => self.kind = field.whole(),
@@ -367,7 +409,7 @@ impl<'a> ValueInfo<'a> {
                             }
                             Ok(())
                         })?;
-                        add(&mut self.dims, length, "sides of an input")
+                        room.add(&mut self.dims, length)
                     })?;
                 }
                 _ => {}

@@ -19,6 +19,9 @@ pub(super) enum Numbers {
     I64(Arc<[i64]>),
 }
 
+/// More sides than any tensor has.
+pub(super) const MOST_SIDES: usize = 64;
+
 /// What a view is of.
 #[derive(Clone)]
 pub(super) enum Source {
@@ -62,6 +65,23 @@ impl Numbers {
         }
     }
 
+    /// What they take, in words of four bytes.
+    pub fn words(&self) -> usize {
+        match self {
+            Numbers::F32(values) => values.len(),
+            Numbers::I64(values) => 2 * values.len(),
+        }
+    }
+
+    /// Whether they are the same in memory.
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Numbers::F32(one), Numbers::F32(other)) => Arc::ptr_eq(one, other),
+            (Numbers::I64(one), Numbers::I64(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     pub fn float(&self, at: usize) -> f32 {
         match self {
             Numbers::F32(values) => values[at],
@@ -93,6 +113,20 @@ pub(super) fn contiguous(dims: &[usize]) -> Vec<Axis> {
         .collect();
     axes.reverse();
     axes
+}
+
+/// Axes of which the inner walks on where the outer one steps are one.
+pub(super) fn merged(axes: &[Axis]) -> Vec<Axis> {
+    let mut made: Vec<Axis> = Vec::new();
+    for &axis in axes {
+        match made.last_mut() {
+            Some(last) if last.channels == axis.channels * axis.len as isize && last.pixels == axis.pixels * axis.len as isize => {
+                *last = Axis { len: last.len * axis.len, ..axis };
+            }
+            _ => made.push(axis),
+        }
+    }
+    made
 }
 
 /// Axes over maps: some sides row by row over the channels, others over the pixels, and the rest of
@@ -132,9 +166,11 @@ impl Value {
     /// The constant of a tensor in a file; `external` gives the bytes of one that lies elsewhere.
     pub fn of(tensor: &proto::Tensor<'_>, external: &dyn Fn(&proto::Tensor<'_>) -> Result<Vec<u8>, String>) -> Result<Self, String> {
         let dims: Option<Vec<usize>> = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
+        let dims = dims.filter(|dims| dims.len() <= MOST_SIDES);
         let wanted = dims.as_deref().and_then(count).filter(|count| *count <= isize::MAX as usize / 8);
         let (Some(dims), Some(wanted)) = (dims, wanted) else {
-            return Err(format!("tensor `{}` has the impossible shape {}", tensor.name, Sides(&tensor.dims)));
+            let dims = &tensor.dims[..tensor.dims.len().min(MOST_SIDES + 1)];
+            return Err(format!("tensor `{}` has the impossible shape {}", tensor.name, Sides(dims)));
         };
         let held = if tensor.external.is_empty() { Vec::new() } else { external(tensor)? };
         let raw = if tensor.external.is_empty() { tensor.raw } else { &held };
@@ -156,6 +192,11 @@ impl Value {
 
     pub fn count(&self) -> usize {
         total(self.axes.iter().map(|axis| axis.len))
+    }
+
+    /// How many values a constant holds, however many it stands for.
+    pub fn held(&self) -> usize {
+        if let Source::Constant(numbers) = &self.source { numbers.len() } else { 0 }
     }
 
     pub fn is_constant(&self) -> bool {
@@ -230,6 +271,9 @@ impl Value {
 
     /// Repeated along sides of length 1 and new sides in front, as numpy broadcasts.
     pub fn expanded(&self, dims: &[usize]) -> Result<Self, String> {
+        if dims.len() > MOST_SIDES {
+            return Err(format!("{} sides; {MOST_SIDES} are the most", dims.len()));
+        }
         let mut made = self.clone();
         while made.axes.len() < dims.len() {
             made = made.with_side(0);
@@ -298,16 +342,16 @@ impl Value {
 
 fn numbers(tensor: &proto::Tensor<'_>, raw: &[u8], wanted: usize) -> Result<Numbers, String> {
     let name = tensor.name;
-    let floats = |values: Vec<f32>| Ok(Numbers::F32(values.into()));
-    let wholes = |values: Vec<i64>| Ok(Numbers::I64(values.into()));
+    let floats = |values: Arc<[f32]>| Ok(Numbers::F32(values));
+    let wholes = |values: Arc<[i64]>| Ok(Numbers::I64(values));
     let is_raw = !raw.is_empty();
     match tensor.kind {
         1 if is_raw => floats(raw.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
-        1 => floats(tensor.floats.clone()),
+        1 => floats(tensor.floats()),
         10 if is_raw => floats(raw.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect()),
-        10 => floats(tensor.wholes.iter().map(|&bits| f16::from_bits(bits as u16).to_f32()).collect()),
+        10 => floats(tensor.wholes().iter().map(|&bits| f16::from_bits(bits as u16).to_f32()).collect()),
         16 if is_raw => floats(raw.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect()),
-        16 => floats(tensor.wholes.iter().map(|&bits| bf16::from_bits(bits as u16).to_f32()).collect()),
+        16 => floats(tensor.wholes().iter().map(|&bits| bf16::from_bits(bits as u16).to_f32()).collect()),
         11 => {
             let bytes = if is_raw { raw } else { tensor.doubles };
             floats(bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect())
@@ -319,8 +363,8 @@ fn numbers(tensor: &proto::Tensor<'_>, raw: &[u8], wanted: usize) -> Result<Numb
         6 if is_raw => wholes(raw.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes).into()).collect()),
         7 | 13 if is_raw => wholes(raw.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()),
         12 if is_raw => wholes(raw.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes).into()).collect()),
-        2..=7 | 9 | 12 | 13 => wholes(tensor.wholes.clone()),
-        _ if wanted == 0 => wholes(Vec::new()),
+        2..=7 | 9 | 12 | 13 => wholes(tensor.wholes()),
+        _ if wanted == 0 => wholes(Arc::new([])),
         kind => Err(format!("tensor `{name}` has elements of ONNX's type {kind}, which is not read")),
     }
 }

@@ -57,13 +57,9 @@ fn with_slopes(import: &mut Import<'_>, x: &Value, slopes: Vec<f32>) -> Made {
     Ok(vec![import.activated("", x, Activation::PRelu(slope))?])
 }
 
-fn channels_of(x: &Value) -> Result<usize, String> {
-    if let Source::Node(_, [c, ..]) = x.source { Ok(c) } else { Err("its input is a constant".into()) }
-}
-
 pub(super) fn leaky_relu(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
     let x = given(inputs, 0)?;
-    let slopes = vec![node.float("alpha", 0.01); channels_of(x)?];
+    let slopes = vec![node.float("alpha", 0.01); import.channels_of(x)?];
     with_slopes(import, x, slopes)
 }
 
@@ -74,7 +70,7 @@ pub(super) fn p_relu(import: &mut Import<'_>, _: &Node<'_>, inputs: &Inputs<'_>)
     }
     let (x, slope) = broadcast(x, slope)?;
     let x = if varies_by_channel(&x, &slope) { x } else { import.in_order(&x)? };
-    let slopes = by_channel(&x, &slope, 1.0)?;
+    let slopes = by_channel(import, &x, &slope, 1.0)?;
     with_slopes(import, &x, slopes)
 }
 
@@ -107,7 +103,7 @@ pub(super) fn clip(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>
     }
     let mut made = x.clone();
     for (by, bound) in bounds.into_iter().filter(|(_, bound)| bound.abs() < f32::MAX) {
-        let operand = vec![bound; channels_of(&made)?];
+        let operand = vec![bound; import.channels_of(&made)?];
         made = import.with_vector(if by == Calculation::Maximum { "low" } else { "high" }, &made, by, operand)?;
     }
     Ok(vec![made])
@@ -172,8 +168,13 @@ fn varies_by_channel(x: &Value, by: &Value) -> bool {
 }
 
 /// The value for each channel of a view's node; `otherwise` for channels that the view leaves out.
-fn by_channel(x: &Value, by: &Value, otherwise: f32) -> Result<Vec<f32>, String> {
-    let mut values = vec![otherwise; channels_of(x)?];
+fn by_channel(import: &Import<'_>, x: &Value, by: &Value, otherwise: f32) -> Result<Vec<f32>, String> {
+    let mut values = vec![otherwise; import.channels_of(x)?];
+    // Once for each channel, not for each of its places.
+    let (mut x, mut by) = (x.clone(), by.clone());
+    for (axis, by) in x.axes.iter_mut().zip(&mut by.axes).filter(|(axis, _)| axis.channels == 0) {
+        (axis.len, by.len) = (1, 1);
+    }
     let numbers = by.numbers().ok_or("no constant")?;
     for at in 0..numbers.len() {
         let mut rest = at;
@@ -189,8 +190,8 @@ fn by_channel(x: &Value, by: &Value, otherwise: f32) -> Result<Vec<f32>, String>
 
 /// A calculation with a constant behind.
 fn with_constant(import: &mut Import<'_>, by: Calculation, suffix: &str, x: &Value, constant: &Value) -> Result<Value, String> {
-    let (x, constant) = broadcast(x, constant)?;
     let values = constant.floats().ok_or("no constant")?;
+    let (x, constant) = broadcast(x, constant)?;
     let same = values.first().copied().filter(|first| values.iter().all(|value| value == first));
     if by == Calculation::Power && same == Some(2.0) {
         return import.squared(suffix, &x);
@@ -200,7 +201,7 @@ fn with_constant(import: &mut Import<'_>, by: Calculation, suffix: &str, x: &Val
     }
     if varies_by_channel(&x, &constant) || x.axes.iter().all(|axis| axis.len == 1 || axis.pixels == 0) {
         let x = if varies_by_channel(&x, &constant) { x } else { import.in_order(&x)? };
-        let of = |otherwise: f32| by_channel(&x, &constant, otherwise);
+        let of = |otherwise: f32| by_channel(import, &x, &constant, otherwise);
         // What is a scale and a shift folds into convolutions.
         let affine = |values: Vec<f32>, line: fn(f32) -> [f32; 2]| values.into_iter().map(line).map(|[a, b]| (a, b)).unzip();
         let (scale, shift): (Vec<f32>, Vec<f32>) = match by {
@@ -219,6 +220,8 @@ fn with_constant(import: &mut Import<'_>, by: Calculation, suffix: &str, x: &Val
         (&[_, c, h, w], Some(0)) => import.maps(&x, [c, h, w])?,
         _ => import.vector(&x)?,
     };
+    import.fits(constant.count())?;
+    let values = constant.floats().ok_or("no constant")?;
     let made = import.with_maps(suffix, (node, source), by, values)?;
     Ok(Value { batch: x.batch, ..Import::view(made, &dims) })
 }

@@ -1,6 +1,10 @@
 //! What operators are given: inputs, of which some may be left out, and attributes.
 
-use crate::model::onnx::{import::Import, proto::Node, value::Value};
+use crate::model::onnx::{
+    import::Import,
+    proto::Node,
+    value::{MOST_SIDES, Value},
+};
 
 pub(super) type Inputs<'a> = [Option<Value>];
 pub(super) type Made = Result<Vec<Value>, String>;
@@ -35,6 +39,9 @@ pub(super) fn side(axis: i64, rank: usize) -> Result<usize, String> {
 
 /// Sides in their order, each once.
 pub(super) fn sides(axes: &[i64], rank: usize) -> Result<Vec<usize>, String> {
+    if rank > MOST_SIDES {
+        return Err(format!("{rank} sides; {MOST_SIDES} are the most"));
+    }
     let listed = axes.iter().map(|&axis| side(axis, rank)).collect::<Result<Vec<usize>, String>>()?;
     Ok((0..rank).filter(|side| listed.contains(side)).collect())
 }

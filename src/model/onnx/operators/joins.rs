@@ -30,6 +30,8 @@ fn joined(import: &mut Import<'_>, suffix: &str, mut values: Vec<Value>, axis: u
     }
     values.retain(|value| value.axes[axis].len > 0);
     if values.iter().all(Value::is_constant) {
+        // Twice, while they are put together.
+        import.fits(values.iter().map(|value| value.count().saturating_mul(4)).fold(0, usize::saturating_add))?;
         return fold::concat(&values, axis);
     }
     let like = values.iter().find(|value| !value.is_constant()).cloned().ok_or("without inputs")?;
@@ -190,6 +192,7 @@ pub(super) fn pad(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>)
 /// that follows takes the padding over.
 fn zeros_around(import: &mut Import<'_>, x: &Value, [c, h, w]: [usize; 3], [rows, columns]: [[usize; 2]; 2]) -> Result<Value, String> {
     let (from, _) = import.maps(x, [c, h, w])?;
+    import.fits(c)?;
     let weight = import.matrix("one", &[c, 1, 1, 1], vec![1.0; c])?;
     let (pad, pad_more) = ([rows[0], columns[0]], [rows, columns].map(|[near, far]| far as isize - near as isize));
     let made = import.add("", Op::Conv(Conv { pad, pad_more, groups: c, ..Conv::new(weight) }), &[from])?;

@@ -52,7 +52,7 @@ pub(super) fn quantize(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs
         return Ok(vec![Value { least: Some(least), ..Value::constant(&scaled.dims(), values) }]);
     }
     let &[zero_point] = &zeros[..] else { return Err("of a value, by several zero points".into()) };
-    let Source::Node(_, [c, ..]) = scaled.source else { return Err("a constant".into()) };
+    let c = import.channels_of(&scaled)?;
     let low = import.made("low", vec![least - zero_point; c])?;
     let rounded = import.activated("rounded", &scaled, Activation::Round8(low))?;
     let made = if zero_point == 0.0 { rounded.clone() } else { import.scaled("", &rounded, 1.0, zero_point)? };

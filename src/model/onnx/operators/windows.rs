@@ -19,7 +19,8 @@ pub(super) fn batch_norm(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inpu
     let (from, [c, ..]) = import.tensor(x)?;
     let mut vectors = Vec::new();
     for at in 1..5 {
-        vectors.push(import.weights(node.inputs[at], &[c], given(inputs, at)?)?);
+        let vector = given(inputs, at)?;
+        vectors.push(import.weights(node.inputs[at], &[c], vector)?);
     }
     let [weight, bias, mean, var] = vectors[..] else { return Err("without its four vectors".into()) };
     let made = import.add("", Op::BatchNorm { weight, bias, mean, var, eps: node.float("epsilon", 1e-5) }, &[from])?;
@@ -36,8 +37,8 @@ fn padding(
 ) -> Result<([usize; 2], [isize; 2]), String> {
     let same = |upper: bool| {
         let total = |axis: usize| {
-            let span = dilation[axis] * (kernel[axis] - 1) + 1;
-            ((size[axis].div_ceil(stride[axis]) - 1) * stride[axis] + span).saturating_sub(size[axis])
+            let span = dilation[axis] * kernel[axis].saturating_sub(1) + 1;
+            (size[axis].div_ceil(stride[axis]).saturating_sub(1) * stride[axis] + span).saturating_sub(size[axis])
         };
         let (near, far) = ([0, 1].map(|axis| total(axis) / 2), [0, 1].map(|axis| total(axis).div_ceil(2)));
         if upper {
@@ -67,7 +68,7 @@ fn padding(
 
 pub(super) fn conv(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
     let (x, weight) = (given(inputs, 0)?, given(inputs, 1)?);
-    let (from, [_, h, w]) = import.tensor(x)?;
+    let (from, [c, h, w]) = import.tensor(x)?;
     let shape = match weight.dims()[..] {
         [c_out, c_in, kh, kw] => [c_out, c_in, kh, kw],
         [c_out, c_in, k] if x.axes.len() == 3 => [c_out, c_in, 1, k],
@@ -92,6 +93,9 @@ pub(super) fn conv(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>
         None => None,
     };
     let groups = usize::try_from(node.whole("group", 1)).map_err(|_| "groups below 1")?;
+    if shape[1].checked_mul(groups) != Some(c) {
+        return Err(format!("{c} channels, and weights of shape {} in {groups} groups", Sides(&shape)));
+    }
     let weight = import.weights(node.inputs[1], &shape, weight)?;
     let made = import.add("", Op::Conv(Conv { bias, stride, dilation, pad, pad_more, groups, ..Conv::new(weight) }), &[from])?;
     Ok(vec![of_windows(x, made)])
@@ -184,9 +188,9 @@ pub(super) fn conv_transpose(import: &mut Import<'_>, node: &Node<'_>, inputs: &
     let axes = [axis(0)?, axis(1)?];
     let [ky, kx] = [axes[0].kernel(), axes[1].kernel()];
     let (c_out, each, group_in) = (c_group * groups, stride[0] * stride[1], c / groups);
-    if total([c_out, each, group_in, ky, kx]) > 1 << 26 {
-        return Err(format!("weights of {} at strides of {} and {}", Sides(&weight.dims()), stride[0], stride[1]));
-    }
+    import
+        .fits(total([c_out, each, group_in, ky, kx]))
+        .map_err(|why| format!("weights of {} at strides of {} and {}: {why}", Sides(&weight.dims()), stride[0], stride[1]))?;
     let mut filters = vec![0.0; c_out * each * group_in * ky * kx];
     for o in 0..c_out {
         for (ry, rx) in (0..stride[0]).flat_map(|ry| (0..stride[1]).map(move |rx| (ry, rx))) {
