@@ -4,6 +4,7 @@
 //! four, so each part is padded on its own, and concatenation is free. Ghosts of a ratio above 2
 //! stand group by group. Consumers' weights are permuted to match, once, at load.
 
+use super::shuffle::Shuffles;
 use crate::graph::{Calculate, Conv, Ghost, Graph, NodeId, Op};
 use std::sync::Arc;
 
@@ -30,6 +31,10 @@ impl Layout {
             lanes.extend(part);
             lanes.resize(lanes.len().next_multiple_of(4), PAD);
         }
+        Self { lanes: lanes.into() }
+    }
+
+    pub(super) fn from_lanes(lanes: Vec<u32>) -> Self {
         Self { lanes: lanes.into() }
     }
 
@@ -123,8 +128,8 @@ pub(crate) fn selection(op: &Op) -> Option<Vec<u32>> {
 /// The layout of every node's output.
 ///
 /// Convolutions write any layout at no cost, so one whose result meets another tensor (a sum, a
-/// residual) takes that tensor's.
-pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
+/// residual) takes that tensor's. `shuffles` knows those of its members.
+pub(crate) fn assign(graph: &Graph, shuffles: &Shuffles) -> Vec<Layout> {
     let count = graph.nodes().len();
     let mut wants: Vec<Option<NodeId>> = vec![None; count];
     for (at, node) in graph.nodes().iter().enumerate() {
@@ -149,7 +154,7 @@ pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
             _ => {}
         }
     }
-    let mut done: Vec<Option<Layout>> = vec![None; count];
+    let mut done: Vec<Option<Layout>> = (0..count).map(|at| Some(shuffles.of(NodeId(at))?.layout.clone())).collect();
     let mut busy = vec![false; count];
     (0..count).map(|at| resolve(graph, NodeId(at), &wants, &mut done, &mut busy)).collect()
 }
@@ -169,7 +174,7 @@ fn source_of_lanes(graph: &Graph, mut id: NodeId) -> NodeId {
     }
 }
 
-fn is_free(graph: &Graph, id: NodeId) -> bool {
+pub(super) fn is_free(graph: &Graph, id: NodeId) -> bool {
     match &graph.node(id).op {
         Op::Conv(conv) => !keeps_lanes(graph, conv),
         Op::Linear { .. } | Op::Separable(_) => true,
