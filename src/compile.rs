@@ -30,7 +30,7 @@ impl Plan {
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions, cache: &mut ConstantCache) -> Result<Self> {
         check_operations(graph)?;
         let (shapes, shuffles) = (graph.shapes(inputs)?, Shuffles::new(graph));
-        let layouts = layout::assign(graph, &shuffles);
+        let layouts = layout::assign(graph, |id| Some(shuffles.of(id)?.layout.clone()));
         for (node, (&shape, layout)) in graph.nodes().iter().zip(shapes.iter().zip(&layouts)) {
             check_size(&node.name, shape, layout)?;
         }

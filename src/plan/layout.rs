@@ -4,7 +4,6 @@
 //! four, so each part is padded on its own, and concatenation is free. Ghosts of a ratio above 2
 //! stand group by group. Consumers' weights are permuted to match, once, at load.
 
-use super::shuffle::Shuffles;
 use crate::graph::{Calculate, Conv, Ghost, Graph, NodeId, Op};
 use std::sync::Arc;
 
@@ -128,8 +127,8 @@ pub(crate) fn selection(op: &Op) -> Option<Vec<u32>> {
 /// The layout of every node's output.
 ///
 /// Convolutions write any layout at no cost, so one whose result meets another tensor (a sum, a
-/// residual) takes that tensor's. `shuffles` knows those of its members.
-pub(crate) fn assign(graph: &Graph, shuffles: &Shuffles) -> Vec<Layout> {
+/// residual) takes that tensor's. `given` are layouts that are known.
+pub(crate) fn assign(graph: &Graph, given: impl Fn(NodeId) -> Option<Layout>) -> Vec<Layout> {
     let count = graph.nodes().len();
     let mut wants: Vec<Option<NodeId>> = vec![None; count];
     for (at, node) in graph.nodes().iter().enumerate() {
@@ -154,7 +153,7 @@ pub(crate) fn assign(graph: &Graph, shuffles: &Shuffles) -> Vec<Layout> {
             _ => {}
         }
     }
-    let mut done: Vec<Option<Layout>> = (0..count).map(|at| Some(shuffles.of(NodeId(at))?.layout.clone())).collect();
+    let mut done: Vec<Option<Layout>> = (0..count).map(|at| given(NodeId(at))).collect();
     let mut busy = vec![false; count];
     (0..count).map(|at| resolve(graph, NodeId(at), &wants, &mut done, &mut busy)).collect()
 }
