@@ -36,7 +36,7 @@ pub(crate) fn pool(call: Call<'_>) {
     });
 }
 
-pub(super) fn pool_row(params: &Params, map: &[Block], y: usize, row: &mut [Block]) {
+fn pool_row(params: &Params, map: &[Block], y: usize, row: &mut [Block]) {
     let [width, height] = [params.width_in, params.height_in].map(|v| v as usize);
     let [kernel_y, kernel_x] = [params.kernel_y, params.kernel_x].map(|v| v as usize);
     let [pad_y, pad_x] = [params.pad_y, params.pad_x].map(|v| v as usize);
@@ -45,18 +45,16 @@ pub(super) fn pool_row(params: &Params, map: &[Block], y: usize, row: &mut [Bloc
     for (x, out) in row.iter_mut().enumerate() {
         let left = x * params.stride_x as usize;
         let columns = Window::on_map(left, pad_x, kernel_x, width);
-        let run = |ky: usize| &map[(top + ky - pad_y) * width + left + columns.start - pad_x..][..columns.len()];
-        *out = if params.maximum != 0 {
-            rows.clone().flat_map(run).fold([f32::MIN; 4], |best, v| larger(best, *v))
-        } else {
-            let divisor = if params.count_pad != 0 { kernel_y * kernel_x } else { (rows.len() * columns.len()).max(1) };
-            scale(rows.clone().flat_map(run).fold(ZERO, |sum, v| add(sum, *v)), 1.0 / divisor as f32)
-        };
+        let mut best = [f32::MIN; 4];
+        let mut sum = ZERO;
+        for ky in rows.clone() {
+            for kx in columns.clone() {
+                let v = map[(top + ky - pad_y) * width + left + kx - pad_x];
+                best = std::array::from_fn(|l| if v[l] > best[l] { v[l] } else { best[l] });
+                sum = add(sum, v);
+            }
+        }
+        let divisor = if params.count_pad != 0 { kernel_y * kernel_x } else { (rows.len() * columns.len()).max(1) };
+        *out = if params.maximum != 0 { best } else { scale(sum, 1.0 / divisor as f32) };
     }
-}
-
-#[inline(always)]
-fn larger(a: Block, b: Block) -> Block {
-    let of = |a: f32, b: f32| if b > a { b } else { a };
-    [of(a[0], b[0]), of(a[1], b[1]), of(a[2], b[2]), of(a[3], b[3])]
 }
