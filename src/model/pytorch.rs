@@ -4,7 +4,8 @@ use super::Network;
 use crate::{
     Error, Result,
     graph::{
-        Activation, Calculate, Calculation, ConstId, Coordinates, Extent, Filter, Graph, Nearest, Node, NodeId, Op, PoolKind, Rearrange,
+        Activation, Calculate, Calculation, ConstId, Coordinates, Extent, Filter, Graph, Nearest, Node, NodeId, Op, Output, PoolKind,
+        Rearrange, TensorType,
     },
     json::Value,
 };
@@ -144,8 +145,8 @@ const TAIL: &str = r#"
 impl Network {
     /// A Python file with the network as a PyTorch module, in which `Network().load(FILE)` takes
     /// the weights of the file that [`Network::save`] writes in f32, and `save(FILE, FILE)` writes
-    /// such a file with trained ones. Its tensors are `[n, c, h, w]`, and results of one pixel
-    /// `[n, c]`.
+    /// such a file with trained ones. Its tensors have the network's sides where they are of known
+    /// lengths; else they are `[n, c, h, w]`, and results of one pixel `[n, c]`.
     ///
     /// # Errors
     /// [`Error::Model`] for operations that have no form there, each by its node.
@@ -164,9 +165,22 @@ impl Network {
         if !refused.is_empty() {
             return Err(Error::Model(format!("no form in PyTorch have {}", refused.join(", "))));
         }
-        let results = graph.outputs().iter().map(|output| {
-            let is_vector = [2, 3].iter().all(|&axis| output.tensor.fixed(axis) == Some(1));
-            format!("x{}{}", output.node.0, if is_vector { ".flatten(1)" } else { "" })
+        // Tensors with other sides than the graph has inside.
+        let mut entering = String::new();
+        for input in graph.inputs().iter().filter(|input| !are_maps(&input.tensor)) {
+            if let [Some(c), Some(h), Some(w)] = [1, 2, 3].map(|axis| input.tensor.fixed(axis)) {
+                entering += &format!("        x{0} = x{0}.reshape(-1, {c}, {h}, {w})\n", input.node.0);
+            }
+        }
+        let results = graph.outputs().iter().map(|Output { node, tensor, .. }| {
+            let lengths: Option<Vec<String>> = tensor.sides().skip(1).map(|side| Some(side.split_once('=')?.1.into())).collect();
+            let is_vector = [2, 3].iter().all(|&axis| tensor.fixed(axis) == Some(1));
+            let shaped = match lengths {
+                Some(lengths) if tensor.is_batched() && !are_maps(tensor) => format!(".reshape(-1, {})", lengths.join(", ")),
+                _ if is_vector => ".flatten(1)".into(),
+                _ => String::new(),
+            };
+            format!("x{}{shaped}", node.0)
         });
         let results = results.collect::<Vec<_>>().join(", ");
         let inputs = graph.inputs().iter().map(|input| format!(", x{}", input.node.0)).collect::<String>();
@@ -174,7 +188,7 @@ impl Network {
         let functions: String = FUNCTIONS.iter().filter(|function| calls(function)).map(|(_, text)| *text).collect();
         let name = self.name().replace(|c: char| c.is_control() || "\"\\".contains(c), " ");
         Ok(format!(
-            "\"\"\"{name} for PyTorch, as ghostnet wrote it: `Network().load(\"FILE.safetensors\")`.\"\"\"{HEAD}{functions}{NETWORK}{}\n    def forward(self{inputs}):\n{}        return {results}\n{TAIL}\n\n# Where the file has the module's tensors.\nTENSORS = {{\n{}}}\n",
+            "\"\"\"{name} for PyTorch, as ghostnet wrote it: `Network().load(\"FILE.safetensors\")`.\"\"\"{HEAD}{functions}{NETWORK}{}\n    def forward(self{inputs}):\n{entering}{}        return {results}\n{TAIL}\n\n# Where the file has the module's tensors.\nTENSORS = {{\n{}}}\n",
             written.layers, written.forward, written.tensors
         ))
     }
@@ -315,6 +329,11 @@ impl Written<'_> {
             _ => return Err(String::new()),
         })
     }
+}
+
+/// Whether a tensor's sides are images, channels, rows and columns.
+fn are_maps(tensor: &TensorType) -> bool {
+    tensor.sides().map(|side| side.chars().take_while(|c| *c != '=').collect::<String>()).eq(["n", "c", "h", "w"])
 }
 
 fn name_of<T: PartialEq>(value: T, names: &[(&'static str, T)]) -> &'static str {
