@@ -8,7 +8,7 @@
 
 use super::layout::{Layout, PAD, is_free, selection};
 use crate::graph::{Conv, Graph, NodeId, Op};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// A buffer may be so many times as large as the largest concatenation in it.
 const MOST_TIMES: usize = 8;
@@ -71,65 +71,67 @@ impl Shuffles {
             return None;
         }
 
-        // The channels of every node as channels of sources.
-        let mut channels: BTreeMap<NodeId, Vec<(NodeId, u32)>> = BTreeMap::new();
+        // The sources' channels are numbered one after the other. By these numbers the channels of
+        // every node:
+        let mut total = 0;
+        let mut channels: Vec<Vec<u32>> = Vec::with_capacity(nodes.len());
         for &id in nodes {
             let node = graph.node(id);
+            let of = |input: NodeId| &channels[nodes.binary_search(&input).expect("what it is made of belongs to it")];
             let made = match selection(&node.op) {
-                _ if !is_arrangement(&node.op) => (0..graph.channels(id) as u32).map(|c| (id, c)).collect(),
-                Some(chosen) => chosen.iter().map(|&c| channels[&node.inputs[0]][c as usize]).collect(),
-                None => node.inputs.iter().flat_map(|input| &channels[input]).copied().collect(),
+                _ if !is_arrangement(&node.op) => {
+                    let first = total;
+                    total += graph.channels(id) as u32;
+                    (first..total).collect()
+                }
+                Some(chosen) => chosen.iter().map(|&c| of(node.inputs[0])[c as usize]).collect(),
+                None => node.inputs.iter().flat_map(|&input| of(input)).copied().collect(),
             };
-            channels.insert(id, made);
+            channels.push(made);
         }
-        // Who reads each channel of a source: nodes that something outside reads.
-        let mut readers: BTreeMap<(NodeId, u32), Vec<NodeId>> = BTreeMap::new();
+        // For each of them, which of the nodes that something outside reads hold it.
+        let mut is_read = vec![false; graph.nodes().len()];
         let outside = graph.nodes().iter().enumerate().filter(|(at, _)| !is_inside(&NodeId(*at))).flat_map(|(_, node)| &node.inputs);
-        let mut read: Vec<NodeId> = outside.chain(graph.outputs().iter().map(|output| &output.node)).copied().filter(is_inside).collect();
-        read.sort_unstable();
-        read.dedup();
-        for &id in &read {
-            for channel in &channels[&id] {
-                let of = readers.entry(*channel).or_default();
-                if of.last() == Some(&id) {
+        outside.chain(graph.outputs().iter().map(|output| &output.node)).for_each(|id| is_read[id.0] = true);
+        let mut readers: Vec<Vec<u32>> = vec![Vec::new(); total as usize];
+        for (id, channels) in nodes.iter().zip(&channels).filter(|(id, _)| is_read[id.0]) {
+            for &channel in channels {
+                let of = &mut readers[channel as usize];
+                if of.last() == Some(&(id.0 as u32)) {
                     return None; // a layout holds no channel twice
                 }
-                of.push(id);
+                of.push(id.0 as u32);
             }
         }
 
-        let mut layouts = BTreeMap::new();
-        let mut size = 0;
-        for &id in &sources {
-            let mut parts: BTreeMap<&[NodeId], Vec<u32>> = BTreeMap::new();
-            for c in 0..graph.channels(id) as u32 {
-                parts.entry(readers.get(&(id, c)).map_or(&[], |of| of)).or_default().push(c);
+        let readers = |channel: u32| &readers[channel as usize];
+        let mut lanes = Vec::new();
+        for (_, channels) in nodes.iter().zip(&channels).filter(|(id, _)| !is_arrangement(&graph.node(**id).op)) {
+            let mut own = channels.clone();
+            own.sort_by(|&a, &b| readers(a).cmp(readers(b)));
+            for part in own.chunk_by(|&a, &b| readers(a) == readers(b)) {
+                lanes.extend(part);
+                lanes.resize(lanes.len().next_multiple_of(4), PAD);
             }
-            let layout = Layout::from_parts(parts.into_values());
-            let first = size;
-            size += layout.blocks();
-            layouts.insert(id, (first, layout));
         }
         let largest = arranged.iter().map(|id| graph.channels(*id).div_ceil(4)).max()?;
-        if size > MOST_TIMES * largest {
+        if lanes.len() / 4 > MOST_TIMES * largest {
             return None;
         }
-        let buffer = self.buffers.len();
-        self.buffers.push(size);
-        for &id in nodes {
-            let number: BTreeMap<(NodeId, u32), u32> = (0..).zip(&channels[&id]).map(|(number, channel)| (*channel, number)).collect();
-            let (mut blocks, mut lanes) = (Vec::new(), Vec::new());
-            for (&source, (first, layout)) in &layouts {
-                for (block, of_block) in layout.lanes().chunks(4).enumerate() {
-                    let own = of_block.iter().map(|&c| number.get(&(source, c)).copied().unwrap_or(PAD));
-                    if own.clone().any(|lane| lane != PAD) {
-                        blocks.push((first + block) as u32);
-                        lanes.extend(own);
-                    }
+        for (id, channels) in nodes.iter().zip(&channels) {
+            let mut number = vec![PAD; total as usize];
+            (0..).zip(channels).for_each(|(at, &channel)| number[channel as usize] = at);
+            let (mut blocks, mut own) = (Vec::new(), Vec::new());
+            for (at, block) in (0..).zip(lanes.chunks(4)) {
+                let block = block.iter().map(|&channel| if channel == PAD { PAD } else { number[channel as usize] });
+                if block.clone().any(|lane| lane != PAD) {
+                    blocks.push(at);
+                    own.extend(block);
                 }
             }
-            self.members[id.0] = Some(Member { buffer, blocks: blocks.into(), layout: Layout::from_lanes(lanes) });
+            self.members[id.0] = Some(Member { buffer: self.buffers.len(), blocks: blocks.into(), layout: Layout::from_lanes(own) });
         }
+        self.buffers.push(lanes.len() / 4);
         Some(())
     }
 }
@@ -159,9 +161,9 @@ fn components(graph: &Graph) -> Vec<Vec<NodeId>> {
             parent[a] = b;
         }
     }
-    let mut all: BTreeMap<usize, Vec<NodeId>> = BTreeMap::new();
+    let mut all: Vec<Vec<NodeId>> = vec![Vec::new(); count];
     for at in (0..count).filter(|&at| belongs[at]) {
-        all.entry(root(&mut parent, at)).or_default().push(NodeId(at));
+        all[root(&mut parent, at)].push(NodeId(at));
     }
-    all.into_values().collect()
+    all.into_iter().filter(|nodes| !nodes.is_empty()).collect()
 }
