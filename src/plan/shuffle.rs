@@ -43,6 +43,10 @@ impl Shuffles {
     /// Finds those whose sources are all convolutions that may write any layout.
     pub(crate) fn new(graph: &Graph) -> Self {
         let mut all = Self { members: vec![None; graph.nodes().len()], buffers: Vec::new() };
+        // The browser package has no room for this: its plans copy.
+        if cfg!(target_arch = "wasm32") {
+            return all;
+        }
         for component in components(graph) {
             all.add(graph, &component);
         }
@@ -104,13 +108,15 @@ impl Shuffles {
             }
         }
 
+        // Channels of one source that the same nodes hold stand together. No sort: it would be one
+        // of its own in the browser package.
         let readers = |channel: u32| &readers[channel as usize];
         let mut lanes = Vec::new();
         for (_, channels) in nodes.iter().zip(&channels).filter(|(id, _)| !is_arrangement(&graph.node(**id).op)) {
-            let mut own = channels.clone();
-            own.sort_by(|&a, &b| readers(a).cmp(readers(b)));
-            for part in own.chunk_by(|&a, &b| readers(a) == readers(b)) {
-                lanes.extend(part);
+            let mut left = channels.clone();
+            while let Some(&first) = left.first() {
+                lanes.extend(left.iter().filter(|channel| readers(**channel) == readers(first)));
+                left.retain(|channel| readers(*channel) != readers(first));
                 lanes.resize(lanes.len().next_multiple_of(4), PAD);
             }
         }

@@ -9,6 +9,10 @@ use crate::graph::{Activation, Constant, Conv, Graph, NodeId, Op};
 const MOST: usize = 16;
 
 pub(super) fn run(graph: &mut Graph) -> usize {
+    // The browser package has no room for this.
+    if cfg!(target_arch = "wasm32") {
+        return 0;
+    }
     let mut readers: Vec<Vec<NodeId>> = vec![Vec::new(); graph.nodes().len()];
     for (at, node) in graph.nodes().iter().enumerate() {
         node.inputs.iter().for_each(|input| readers[input.0].push(NodeId(at)));
@@ -62,8 +66,9 @@ fn parts(graph: &Graph, id: NodeId, conv: &Conv, readers: &[Vec<NodeId>], is_res
             return None;
         }
     }
-    parts.sort_by_key(|part| part.start);
-    let are_apart = parts.windows(2).all(|pair| pair[0].start + pair[0].len <= pair[1].start);
+    let end = |part: &Part| part.start + part.len;
+    let is_apart = |(at, a): (usize, &Part)| parts[..at].iter().all(|b| end(a) <= b.start || end(b) <= a.start);
+    let are_apart = parts.iter().enumerate().all(is_apart);
     let is_less = parts.iter().map(|part| part.len).sum::<usize>() < graph.channels(id);
     ((is_worth_it || is_less && !parts.is_empty()) && are_apart).then_some(parts)
 }
