@@ -7,6 +7,7 @@
 // input, output, residual: [n][block][pixel] blocks of four channels. gate: [n][block], f32.
 // weight: [channel tile][input block][BLOCKS][input lane] rows of four output lanes, so that a tile
 //     reads on contiguously. Input blocks are padded to a multiple of four with zeros.
+// blocks (SCATTERED): which block of the input buffer each input block is, as f32, in fours.
 // UNROLL (1, 2 or 4): input blocks that are under way at a time.
 // POOL: a workgroup walks over the whole map and writes only its mean, [n][block].
 // One invocation: PIXELS pixels of BLOCKS output blocks, in registers.
@@ -43,6 +44,13 @@ struct Params {
 #endif
 #if RESIDUAL
 @group(0) @binding(6) var<storage, read> residual: array<Stored>;
+#endif
+#if SCATTERED
+@group(0) @binding(7) var<storage, read> blocks: array<vec4<f32>>;
+
+fn block_of(i: u32) -> u32 {
+    return u32(blocks[i / 4u][i % 4u]);
+}
 #endif
 
 const WG = ${WG}u;

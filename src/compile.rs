@@ -13,6 +13,7 @@ use crate::{
         ConstantCache, Form, Place, Placement, Plan, PlanInput, PlanOptions, PlanOutput, Precision, check_size,
         emit::{Emitter, Owner, Storage, Sums, TensorView},
         layout::{self, Layout, PAD},
+        shuffle::Shuffles,
     },
     text::decimal,
 };
@@ -28,17 +29,19 @@ impl Plan {
     /// cannot hold and for graphs without an input or a result.
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions, cache: &mut ConstantCache) -> Result<Self> {
         check_operations(graph)?;
-        let (shapes, layouts) = (graph.shapes(inputs)?, layout::assign(graph));
+        let (shapes, shuffles) = (graph.shapes(inputs)?, Shuffles::new(graph));
+        let layouts = layout::assign(graph, |id| Some(shuffles.of(id)?.layout.clone()));
         for (node, (&shape, layout)) in graph.nodes().iter().zip(shapes.iter().zip(&layouts)) {
             check_size(&node.name, shape, layout)?;
         }
         check_weights(graph, options.precision)?;
-        let mut compiler = Compiler::new(graph, shapes, layouts, Emitter::new(options, cache));
+        let mut compiler = Compiler::new(graph, shapes, layouts, shuffles, Emitter::new(options, cache));
 
         let inputs = compiler.inputs(options)?;
         for at in graph.inputs().len()..graph.nodes().len() {
             compiler.node(NodeId(at));
         }
+        graph.outputs().iter().for_each(|output| compiler.gather(output.node));
         let outputs = match options.form {
             Form::Tensors => compiler.tensors()?,
             Form::Classify { k } => vec![compiler.classes(k)?],
@@ -87,6 +90,9 @@ struct Compiler<'a> {
     shapes: Vec<Shape>,
     layouts: Vec<Layout>,
     placement: Placement<'a>,
+    shuffles: Shuffles,
+    /// Each shuffle's buffer, once something is written to it.
+    shuffled: Vec<Option<TensorView>>,
     views: Vec<Option<TensorView>>,
     sums: Vec<Option<Sums>>,
     wants_sums: Vec<bool>,
@@ -94,18 +100,28 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(graph: &'a Graph, shapes: Vec<Shape>, layouts: Vec<Layout>, emit: Emitter<'a>) -> Self {
+    fn new(graph: &'a Graph, shapes: Vec<Shape>, layouts: Vec<Layout>, shuffles: Shuffles, emit: Emitter<'a>) -> Self {
         let count = graph.nodes().len();
         let mut wants_sums = vec![false; count];
         for node in graph.nodes().iter().filter(|node| matches!(node.op, Op::SqueezeExcite(_))) {
             wants_sums[node.inputs[0].0] = true;
         }
-        let placement = Placement::new(graph, &layouts);
-        Self { graph, shapes, layouts, placement, views: vec![None; count], sums: vec![None; count], wants_sums, emit }
+        let placement = Placement::new(graph, &layouts, &shuffles);
+        let shuffled = vec![None; shuffles.buffers.len()];
+        Self { graph, shapes, layouts, placement, shuffles, shuffled, views: vec![None; count], sums: vec![None; count], wants_sums, emit }
     }
 
     fn node(&mut self, id: NodeId) {
         let node = self.graph.node(id);
+        if self.shuffles.of(id).is_some() && matches!(node.op, Op::Concat | Op::Slice { .. } | Op::Rearrange(_)) {
+            self.output(id); // nothing to do but to say where it is
+            return;
+        }
+        for (at, &input) in node.inputs.iter().enumerate() {
+            if at > 0 || !self.is_by_pointwise(id) {
+                self.gather(input);
+            }
+        }
         match &node.op {
             Op::Input { .. } | Op::BatchNorm { .. } => unreachable!("inputs come first; BatchNorm was refused"),
             Op::Conv(conv) => self.conv(id, conv),
@@ -172,12 +188,34 @@ impl<'a> Compiler<'a> {
             return view.clone();
         }
         let (shape, layout) = (self.shapes[id.0], self.layouts[id.0].clone());
-        let view = match self.placement.of(id) {
-            Some((root, block)) => TensorView { shape, ..self.output(root).part(block, shape.c, layout) },
-            None => self.new_tensor(shape, layout),
+        let view = match (self.shuffles.of(id).cloned(), self.placement.of(id)) {
+            (Some(member), _) => {
+                let all = Layout::plain(self.shuffles.buffers[member.buffer] * 4);
+                let whole = match self.shuffled[member.buffer].take() {
+                    Some(whole) => whole,
+                    None => self.new_tensor(Shape { c: all.lanes().len(), ..shape }, all),
+                };
+                let view = match member.first() {
+                    Some(first) => whole.part(first, shape.c, layout),
+                    None => TensorView { scattered: Some(member.blocks), ..whole.part(0, shape.c, layout) },
+                };
+                self.shuffled[member.buffer] = Some(whole);
+                view
+            }
+            (None, Some((root, block))) => TensorView { shape, ..self.output(root).part(block, shape.c, layout) },
+            (None, None) => self.new_tensor(shape, layout),
         };
         self.views[id.0] = Some(view.clone());
         view
+    }
+
+    /// Copies a node's blocks side by side, where they are scattered.
+    fn gather(&mut self, id: NodeId) {
+        let TensorView { scattered: Some(blocks), layout, shape, .. } = self.view(id) else { return };
+        let lanes = (0..).zip(layout.lanes()).map(|(at, &c)| if c == PAD { PAD } else { blocks[at / 4] * 4 + at as u32 % 4 }).collect();
+        let output = self.new_tensor(shape, layout.clone());
+        self.copy(id, lanes, output.clone());
+        self.views[id.0] = Some(output);
     }
 
     fn new_tensor(&mut self, shape: Shape, layout: Layout) -> TensorView {

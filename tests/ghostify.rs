@@ -5,11 +5,14 @@ mod common;
 
 use common::{
     net::{Net, Random, after_passes},
-    relative_difference,
+    relative_difference, tolerance,
 };
 use ghostnet::{
     Card, Network, Tensor,
-    graph::{Activation, Conv, Ghostified, Ghostify, Graph, NodeId, Op, Shape, passes},
+    graph::{
+        Activation, Axis, Calculate, Calculation, Conv, Filter, Ghostified, Ghostify, Graph, Nearest, NodeId, Op, Rearrange, Resample,
+        Shape, TopK, passes,
+    },
     model,
 };
 
@@ -182,6 +185,66 @@ fn modules_of_1x1_convolutions_are_one_dispatch_each() {
     let (made, report) = network.ghostify(&Ghostify::default(), [64, 64]).unwrap();
     assert_eq!(made.ghost_modules().len(), before + report.len());
     assert_eq!(passes::near(&after_passes(made.graph().clone(), true)), []);
+}
+
+#[test]
+fn gpus_compute_them_as_the_cpu_does() {
+    let Some(gpu) = common::gpu() else { return };
+    for (name, side) in [("resnet20", 32), ("mobilenetv2_100", 64)] {
+        let network = Network::random(name, 0).unwrap();
+        let (made, _) = network.ghostify(&Ghostify::default(), [side, side]).unwrap();
+        let input = Tensor::new(&[1, 3, side, side], Random(5).values(3 * side * side)).unwrap();
+        let [on_gpu, on_cpu] = [gpu, common::cpu()].map(|engine| {
+            let model = engine.load(Network::new(made.graph().clone(), Card::default()).unwrap()).unwrap();
+            common::results(&model, &input).unwrap().remove(0).1
+        });
+        let difference = relative_difference(&on_gpu.data, &on_cpu.data);
+        assert!(difference <= tolerance::NETWORK, "{name}: {difference}");
+    }
+}
+
+#[test]
+fn every_operation_has_a_form_in_pytorch_or_is_named() {
+    let (mut net, input) = Net::new(3);
+    let values = net.constant(&[3, 4, 5], 1.0);
+    let constant = net.add(Op::Constant(values), &[input]);
+    let resample = Resample { filter: Filter::Nearest(Nearest::Floor), ..Resample::by([2.0, 0.5]) };
+    let resampled = net.add(Op::Resample(resample), &[input]);
+    let like = net.add(Op::Resample(Resample::like()), &[resampled, input]);
+    let axis = |len, channels, pixels| Axis { len, channels, pixels };
+    let turned = Rearrange { of: [3, 4, 5], start: [2, 0], axes: vec![axis(3, -1, 0), axis(20, 0, 1)], to: [3, 4, 5] };
+    let turned = net.add(Op::Rearrange(turned), &[constant]);
+    let operand = net.constant(&[3], 1.0);
+    let by = Calculate { by: Calculation::Divide, operand: Some(operand) };
+    let divided = net.add(Op::Calculate(by), &[turned]);
+    let least = net.add(Op::Calculate(Calculation::Minimum.into()), &[divided, like]);
+    let best = net.add(Op::TopK(TopK { k: 2, is_smallest: true, is_last: false, places: true }), &[least]);
+    net.output(best);
+    let text = |net: &Net| Network::new(net.graph.clone(), Card::default()).unwrap().to_pytorch();
+    let written = text(&net).unwrap();
+    for line in [
+        "Constant(3, 4, 5)",
+        "().expand(len(x0), -1, -1, -1)",
+        "x2 = resampled(x0, (None, None), (2.0, 0.5), \"half_pixel\", \"floor\")",
+        "x3 = resampled(x2, (x0.shape[2], x0.shape[3]), (None, None), \"half_pixel\", None)",
+        "x4 = rearranged(x1, [2, 0], [(3, -1, 0), (20, 0, 1)], [3, 4, 5])",
+        "x5 = x4 / self.layers[",
+        "x6 = torch.minimum(x5, x3)",
+        "x7 = top_k(x6, 2, True, False, True)",
+        "def resampled(",
+        "def rearranged(",
+        "def top_k(",
+        "class Constant(",
+    ] {
+        assert!(written.contains(line), "{line}\n{written}");
+    }
+    let zeros = net.constant(&[2], 0.0);
+    let [a, b] = [best, best].map(|x| net.activate(x, Activation::Round8(zeros)));
+    net.output(a);
+    net.output(b);
+    let refused = text(&net).unwrap_err().to_string();
+    let wanted = "no form in PyTorch have `node8.activate` (activate: round8), `node9.activate` (activate: round8)";
+    assert!(refused.contains(wanted), "{refused}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use ghostnet::{
     Network, Precision, Tensor,
     device::DeviceClass,
     graph::{
-        Activation, Conv, Graph, NodeId, Op, Output, Resample, Shape,
+        Activation, Axis, Conv, Graph, NodeId, Op, Output, Rearrange, Resample, Shape,
         passes::{self, Pass},
     },
     model::{
@@ -56,6 +56,7 @@ fn passes_match_as_often_as_the_network_implies() {
             // The stem's, both parts of each bottleneck's first module, both layers of each gate,
             // the last 1x1's, the head's.
             ("fuse_activation", 1 + 2 * bottlenecks + 2 * gates + 1 + 1),
+            ("split_convolution", 0),
             ("fuse_squeeze_excite", gates),
             ("fuse_ghost", modules),
             ("fuse_gate", gates),
@@ -88,7 +89,7 @@ fn other_ratios_and_cheap_kernels_fuse_too() {
         let mut graph = network.graph().clone();
         passes::run(&mut graph, passes::REQUIRED);
         let matches = passes::run(&mut graph, passes::FUSING);
-        assert_eq!(matches[3], ("fuse_ghost", modules), "ratio {ratio}, kernel {cheap_kernel}");
+        assert_eq!(matches[4], ("fuse_ghost", modules), "ratio {ratio}, kernel {cheap_kernel}");
         assert!(!graph.nodes().iter().any(|node| matches!(node.op, Op::Slice { .. } | Op::Concat)), "ratio {ratio}:\n{graph}");
     }
 }
@@ -304,6 +305,93 @@ fn activations_fuse_only_into_what_they_alone_use() {
     let x = net.activate(x, Activation::Relu);
     net.output(x);
     check("fuse_activation", 0, net, SHAPE);
+}
+
+#[test]
+fn a_convolution_is_split_where_others_take_its_channels() {
+    // Scores and boxes of a detector's head, as one or two results.
+    let head = |edit: &dyn Fn(&mut Net, NodeId, NodeId)| {
+        let (mut net, input) = Net::new(6);
+        let both = net.conv(input, 11, [3, 3], 1, |conv| conv.pad(1));
+        let scores = net.activate(both, Activation::Sigmoid);
+        edit(&mut net, both, scores);
+        net
+    };
+    let slice = |net: &mut Net, x: NodeId, start: usize, len: usize| net.add(Op::Slice { start, len }, &[x]);
+    let split = |net: &mut Net, both: NodeId, scores: NodeId| {
+        let [scores, boxes] = [slice(net, scores, 0, 5), slice(net, both, 5, 6)];
+        let joined = net.add(Op::Concat, &[boxes, scores]);
+        net.output(joined);
+    };
+    check("split_convolution", 1, head(&split), SHAPE);
+    // Some of its channels are not needed.
+    let some = |net: &mut Net, _: NodeId, scores: NodeId| {
+        let scores = slice(net, scores, 3, 4);
+        net.output(scores);
+    };
+    check("split_convolution", 1, head(&some), SHAPE);
+    // The whole is needed; a channel is taken twice.
+    let whole = |net: &mut Net, both: NodeId, scores: NodeId| {
+        split(net, both, scores);
+        net.output(both);
+    };
+    check("split_convolution", 0, head(&whole), SHAPE);
+    let twice = |net: &mut Net, both: NodeId, scores: NodeId| {
+        let [scores, boxes] = [slice(net, scores, 0, 6), slice(net, both, 5, 6)];
+        let joined = net.add(Op::Concat, &[scores, boxes]);
+        net.output(joined);
+    };
+    check("split_convolution", 0, head(&twice), SHAPE);
+}
+
+/// Units of a ShuffleNetV2 of `c` channels: each takes the second half of what comes, and shuffles
+/// the first with what it makes.
+fn shuffled(c: usize, units: usize, edit: impl Fn(&mut Net, NodeId, NodeId)) -> Net {
+    let (mut net, input) = Net::new(6);
+    let [a, b] = [net.pointwise(input, c), net.pointwise(input, c)];
+    let mut both = net.add(Op::Concat, &[a, b]);
+    for _ in 0..units {
+        let pixels = SHAPE.pixels();
+        let axis = |len, channels, pixels| Axis { len, channels, pixels };
+        let shuffle = Rearrange {
+            of: [2 * c, SHAPE.h, SHAPE.w],
+            start: [0, 0],
+            axes: vec![axis(c, 1, 0), axis(2, c as isize, 0), axis(pixels, 0, 1)],
+            to: [2 * c, SHAPE.h, SHAPE.w],
+        };
+        let mixed = net.add(Op::Rearrange(shuffle), &[both]);
+        let kept = net.add(Op::Slice { start: 0, len: c }, &[mixed]);
+        let taken = net.add(Op::Slice { start: c, len: c }, &[mixed]);
+        let x = net.pointwise(taken, c);
+        let x = net.depthwise(x, 3, 1);
+        let x = net.pointwise(x, c);
+        edit(&mut net, kept, taken);
+        both = net.add(Op::Concat, &[kept, x]);
+    }
+    let last = net.depthwise(both, 3, 1);
+    net.output(last);
+    net
+}
+
+#[test]
+fn shuffled_channels_are_read_where_they_are() {
+    let copies = |net: &Net, class: DeviceClass| {
+        let plan = net::plan(&net.graph, SHAPE, class, Fusing::All, Form::Tensors, Precision::F32);
+        plan.steps.iter().filter(|step| step.dispatch.key.kernel.name() == "relayout").count()
+    };
+    for c in [6, 58] {
+        let net = shuffled(c, 4, |_, _, _| {});
+        // The last, which `depthwise` reads, which takes blocks that lie side by side.
+        assert!(CLASSES.iter().all(|class| copies(&net, *class) == 1), "{}", net.graph);
+        check("split_convolution", 0, net, SHAPE);
+        // What is kept is a result, too, and another convolution reads what is taken.
+        let net = shuffled(c, 3, |net, kept, taken| {
+            let other = net.conv(taken, 3, [3, 3], 1, |conv| conv.pad(1));
+            net.output(kept);
+            net.output(other);
+        });
+        check("split_convolution", 0, net, SHAPE);
+    }
 }
 
 #[test]

@@ -3,13 +3,14 @@
 // the accumulator a{p}_{b}; and `channel_tile`, `n` and `pixels`.
 // Where F16 is 2, s{u / 2}_{p}_{b} adds up the products of two input blocks as halves; dtype.wgsl
 // says more.
+// SCATTERED: `block_of` says which block of the input each input block is.
     // Weight rows are numbered turn * constant + constant. Of these, compilers for GPUs make loads
     // with immediate offsets, where a running offset would take an addition for each row.
 #if F16 == 2
     let unscale = vec4<f32>(bitcast<f32>(params.unscale));
 #endif
     var turn = channel_tile * ((params.blocks_in + 3u) / 4u) * ${4 / UNROLL}u;
-#if UNROLL > 1
+#if UNROLL > 1 && SCATTERED == 0
     // From the pixels of input block i to those of the last.
     var to_last = (params.blocks_in - 1u) * pixels;
 #endif
@@ -17,12 +18,19 @@
 #for u in 0..UNROLL
 #if u == 0
         let i0 = i;
+#if SCATTERED == 0
         let step0 = 0u;
+#endif
 #else
         // Past the last input block the weights are zero; reading that block again keeps the index
         // inside.
         let i${u} = min(i + ${u}u, params.blocks_in - 1u);
+#if SCATTERED == 0
         let step${u} = min(${u}u * pixels, to_last);
+#endif
+#endif
+#if SCATTERED
+        let step${u} = block_of(i${u}) * pixels;
 #endif
 #if GATE
         let g${u} = Factor(gate[n * params.blocks_in + i${u}]);
@@ -67,9 +75,11 @@
 #endfor
 #endfor
 #endif
+#if SCATTERED == 0
         at${p} += ${UNROLL}u * pixels;
+#endif
 #endfor
-#if UNROLL > 1
+#if UNROLL > 1 && SCATTERED == 0
         to_last -= ${UNROLL}u * pixels;
 #endif
         turn++;

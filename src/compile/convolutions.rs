@@ -39,6 +39,14 @@ impl Compiler<'_> {
         Gate { view: self.view_as(id, layout), is_bounded }
     }
 
+    /// Whether a node is what `pointwise` computes.
+    pub(super) fn is_by_pointwise(&self, id: NodeId) -> bool {
+        match &self.graph.node(id).op {
+            Op::Conv(conv) if conv.is_pointwise(&self.graph.constants) => self.shapes[self.input(id, 0).0].pixels() > 1,
+            _ => false,
+        }
+    }
+
     pub(super) fn conv(&mut self, id: NodeId, conv: &Conv) {
         let input = self.input(id, 0);
         let shape = self.shapes[input.0];

@@ -13,6 +13,7 @@ use crate::{
     device::{CPU_BLOCKS, Choice, DeviceClass},
     graph::{Activation, NodeId, Shape, TensorType},
 };
+use std::sync::Arc;
 
 /// A buffer before it has a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,9 @@ pub struct TensorView {
     pub shape: Shape,
     /// Its channels' order.
     pub layout: Layout,
+    /// Where its blocks do not lie side by side: each block's number from its place on. Only
+    /// `pointwise` and `relayout` read such.
+    pub scattered: Option<Arc<[u32]>>,
     /// How its values are stored: as the plan says, but for gates and sums, which are f32.
     pub precision: Precision,
 }
@@ -52,9 +56,9 @@ impl TensorView {
     /// It as a tensor that leaves a run as `name`, but for its slot, which [`Emitter::finish`]
     /// knows.
     pub(crate) fn leaving(&self, name: impl Into<String>) -> (Storage, PlanOutput) {
-        let Self { storage, place, shape, layout, precision } = self.clone();
+        let Self { storage, place, shape, layout, .. } = self.clone();
         let blocks = place.offset as usize + (shape.n - 1) * place.stride as usize + layout.blocks() * shape.pixels();
-        let (name, bytes) = (name.into(), blocks * precision.block_bytes());
+        let (name, bytes) = (name.into(), blocks * self.precision.block_bytes());
         (storage, PlanOutput { name, slot: 0, place, bytes, shape, layout, tensor: TensorType::maps() })
     }
 
@@ -178,6 +182,15 @@ impl Launch {
         self
     }
 
+    /// It reads a constant, if there is one.
+    #[must_use]
+    pub fn constant_if(self, name: &'static str, constant: Option<Constant>) -> Self {
+        match constant {
+            Some(constant) => self.constant(name, constant),
+            None => self,
+        }
+    }
+
     /// Its variable `name` is this storage, whose bytes are counted elsewhere or not at all.
     #[must_use]
     pub fn binds(mut self, name: &'static str, storage: Storage) -> Self {
@@ -273,7 +286,7 @@ impl<'a> Emitter<'a> {
     pub fn tensor(&mut self, shape: Shape, layout: Layout, precision: Precision) -> TensorView {
         let stride = layout.blocks() * shape.pixels();
         let storage = self.storage(shape.n * stride * precision.block_bytes());
-        TensorView { storage, place: Place { offset: 0, stride: stride as u32 }, shape, layout, precision }
+        TensorView { storage, place: Place { offset: 0, stride: stride as u32 }, shape, layout, scattered: None, precision }
     }
 
     /// Room for the sums of a tensor's channels over `tiles` tiles of each map.

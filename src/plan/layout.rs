@@ -33,6 +33,10 @@ impl Layout {
         Self { lanes: lanes.into() }
     }
 
+    pub(super) fn from_lanes(lanes: Vec<u32>) -> Self {
+        Self { lanes: lanes.into() }
+    }
+
     /// The lanes' logical channels.
     pub fn lanes(&self) -> &[u32] {
         &self.lanes
@@ -123,8 +127,8 @@ pub(crate) fn selection(op: &Op) -> Option<Vec<u32>> {
 /// The layout of every node's output.
 ///
 /// Convolutions write any layout at no cost, so one whose result meets another tensor (a sum, a
-/// residual) takes that tensor's.
-pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
+/// residual) takes that tensor's. `given` are layouts that are known.
+pub(crate) fn assign(graph: &Graph, given: impl Fn(NodeId) -> Option<Layout>) -> Vec<Layout> {
     let count = graph.nodes().len();
     let mut wants: Vec<Option<NodeId>> = vec![None; count];
     for (at, node) in graph.nodes().iter().enumerate() {
@@ -149,7 +153,7 @@ pub(crate) fn assign(graph: &Graph) -> Vec<Layout> {
             _ => {}
         }
     }
-    let mut done: Vec<Option<Layout>> = vec![None; count];
+    let mut done: Vec<Option<Layout>> = (0..count).map(|at| given(NodeId(at))).collect();
     let mut busy = vec![false; count];
     (0..count).map(|at| resolve(graph, NodeId(at), &wants, &mut done, &mut busy)).collect()
 }
@@ -169,7 +173,7 @@ fn source_of_lanes(graph: &Graph, mut id: NodeId) -> NodeId {
     }
 }
 
-fn is_free(graph: &Graph, id: NodeId) -> bool {
+pub(super) fn is_free(graph: &Graph, id: NodeId) -> bool {
     match &graph.node(id).op {
         Op::Conv(conv) => !keeps_lanes(graph, conv),
         Op::Linear { .. } | Op::Separable(_) => true,

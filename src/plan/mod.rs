@@ -11,6 +11,7 @@ pub mod layout;
 pub(crate) mod pack;
 mod placement;
 mod products;
+pub(crate) mod shuffle;
 mod slots;
 
 pub use dispatch::{Call, Dispatch, Inputs, Kernel, KernelSpec, PipelineKey, grid};

@@ -1,7 +1,10 @@
 //! Concatenations at no cost: whose results are written straight to their range of the
 //! concatenation's buffer.
 
-use super::layout::{Layout, keeps_lanes, selection};
+use super::{
+    layout::{Layout, keeps_lanes, selection},
+    shuffle::Shuffles,
+};
 use crate::graph::{Graph, Node, NodeId, Op};
 
 /// For each node whose result lies in a concatenation's storage: the concatenation, and the first
@@ -16,8 +19,11 @@ pub(crate) struct Placement<'a> {
 impl<'a> Placement<'a> {
     /// Places results where no dispatch would then bind one buffer both for reading and for
     /// writing, which WebGPU forbids.
-    pub(crate) fn new(graph: &'a Graph, layouts: &[Layout]) -> Self {
+    pub(crate) fn new(graph: &'a Graph, layouts: &[Layout], shuffles: &Shuffles) -> Self {
         let is_view = |(at, node): (usize, &Node)| {
+            if shuffles.of(NodeId(at)).is_some() {
+                return false;
+            }
             let selected = selection(&node.op).and_then(|channels| layouts[node.inputs[0].0].select(&channels));
             selected.is_some_and(|(_, layout)| layout == layouts[at])
         };
@@ -25,12 +31,12 @@ impl<'a> Placement<'a> {
         let mut all = Self { graph, views, placed: vec![None; graph.nodes().len()] };
         for at in (0..graph.nodes().len()).rev() {
             let node = graph.node(NodeId(at));
-            if node.op != Op::Concat {
+            if node.op != Op::Concat || shuffles.of(NodeId(at)).is_some() {
                 continue;
             }
             let (root, mut block) = all.placed[at].unwrap_or((NodeId(at), 0));
             for &input in &node.inputs {
-                let own_storage = !matches!(graph.node(input).op, Op::Input { .. } | Op::SqueezeExcite(_));
+                let own_storage = !matches!(graph.node(input).op, Op::Input { .. } | Op::SqueezeExcite(_)) && shuffles.of(input).is_none();
                 if own_storage && !all.views[input.0] && all.placed[input.0].is_none() {
                     all.placed[input.0] = Some((root, block));
                     if all.reads_itself(root) {

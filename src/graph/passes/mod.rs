@@ -13,6 +13,7 @@ mod fuse_squeeze_excite;
 pub(crate) mod merge_branches;
 mod name_activation;
 mod near;
+mod split_convolution;
 
 pub use near::{Near, near};
 
@@ -36,6 +37,7 @@ pub const REQUIRED: &[Pass] =
 pub const FUSING: &[Pass] = &[
     Pass { name: "merge_branches", run: merge_branches::run },
     Pass { name: "fuse_activation", run: fuse_activation::run },
+    Pass { name: "split_convolution", run: split_convolution::run },
     Pass { name: "fuse_squeeze_excite", run: fuse_squeeze_excite::run },
     Pass { name: "fuse_ghost", run: fuse_ghost::run },
     Pass { name: "fuse_gate", run: fuse_gate::run },

@@ -212,6 +212,7 @@ pub fn lower(problem: &Problem<'_>, Cut { tiles, tile }: Cut, emit: &mut Emitter
         ("STRIP", STRIP as i64),
         ("CHUNKED", (tiles.region > (tile.invocations * tile.pixels) as usize).into()),
         ("UNROLL", tile.unroll.into()),
+        ("SCATTERED", 0),
         ("SUMS_PER_LANE", if problem.sums { 2 * i64::from(tile.blocks) } else { 0 }),
     ];
     let sums = problem.sums.then(|| emit.sums(output, count));

@@ -48,7 +48,7 @@ pub(crate) fn ghost(call: Call<'_>) {
     to.images(output, count, blocks_out * pixels).enumerate().for_each(|(n, image)| {
         let (intrinsic, ghosts) = image.split_at_mut(primary * pixels);
         let gate = gate.map(|gate| &gate[n * blocks_in..][..blocks_in]);
-        layer.run(&Maps { input: from.image(input, n), pixels, gate }, None, intrinsic);
+        layer.run(&Maps { input: from.image(input, n), blocks: &[], pixels, gate }, None, intrinsic);
         cheap.run(&window, intrinsic, ghosts);
     });
     if let Some(sums) = sums {

@@ -73,7 +73,7 @@ pub(crate) fn ghost(call: Call<'_>) {
         groups,
     };
     let image = |n: usize| Image {
-        maps: Maps { input: from.image(input, n), pixels, gate: gate.map(|gate| &gate[n * blocks_in..][..blocks_in]) },
+        maps: Maps { input: from.image(input, n), blocks: &[], pixels, gate: gate.map(|gate| &gate[n * blocks_in..][..blocks_in]) },
         residual: residual.map(|residual| residual.image(n)),
     };
     let whole = Split { groups: 1 + groups, ..to.split(count, primary, pixels, TILE) };

@@ -5,7 +5,10 @@ use crate::{
     Result,
     graph::{Activation, Shape},
     kernels::case::{ACTIVATION, Alone, CaseOption, Cases, GATE, Given, NO_BIAS, OUT, RESIDUAL, RESIDUAL_ACTIVATION, layer_input},
-    plan::{emit::Owner, layout::Layout},
+    plan::{
+        emit::{Owner, TensorView},
+        layout::{Layout, PAD},
+    },
 };
 
 /// GhostNet 1.0's layers of one pixel and, where ghost modules take two dispatches, their primary
@@ -22,6 +25,7 @@ pub const CASES: Cases = Cases {
         RESIDUAL,
         RESIDUAL_ACTIVATION,
         CaseOption::new("mean", "", "Only the mean of each map is written"),
+        CaseOption::new("scattered", "", "The input's blocks lie backwards, and others between them"),
         CaseOption::new("out-parts", "AxB..", "As --parts, of the output"),
     ],
     tile: Some(|choice, tile| choice.pointwise = Some(tile)),
@@ -55,6 +59,9 @@ pub const CASES: Cases = Cases {
         "2x13x9x7 --out 70 --activation p_relu --residual",
         "2x13x9x7 --out 70 --activation p_relu --mean",
         "1x40x9x7 --out 22 --activation gelu --tile 8x2x4x4",
+        "2x66x9x7 --out 22 --scattered --gate --residual",
+        "1x58x14x19 --out 58 --parts 29x15x7x7 --activation relu --scattered",
+        "2x13x9x7 --out 70 --scattered --mean --tile 8x1x4x4",
     ],
     build,
 };
@@ -62,7 +69,14 @@ pub const CASES: Cases = Cases {
 fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     let shape = given.shape();
     let out = given.number("out", shape.c)?;
-    let (input, gate) = layer_input(given, alone, shape)?;
+    let (input, gate) = match given.has("scattered") {
+        true => {
+            let input = scattered(alone, shape, given.layout(shape.c)?)?;
+            let gate = given.has("gate").then(|| alone.gate(&input, !given.has("unbounded")));
+            (input, gate)
+        }
+        false => layer_input(given, alone, shape)?,
+    };
     let mean = given.has("mean");
     let to = if mean { Shape::new(shape.n, out, 1, 1) } else { Shape { c: out, ..shape } };
     let layout = match given.has("out-parts") {
@@ -91,4 +105,12 @@ fn build(given: &Given<'_>, alone: &mut Alone<'_>) -> Result<()> {
     };
     lower(&problem, &mut alone.emit);
     Ok(())
+}
+
+/// An input whose blocks lie backwards, each behind one of padding.
+fn scattered(alone: &mut Alone<'_>, shape: Shape, layout: Layout) -> Result<TensorView> {
+    let backwards = layout.lanes().chunks(4).rev().flat_map(|block| [vec![PAD], block.to_vec()]);
+    let whole = alone.input_in("input", shape, &Layout::from_parts(backwards))?;
+    let blocks = (0..layout.blocks() as u32).rev().map(|block| 2 * block + 1).collect();
+    Ok(TensorView { layout, scattered: Some(blocks), ..whole })
 }

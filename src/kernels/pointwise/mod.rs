@@ -29,7 +29,7 @@ pub struct Problem<'a> {
     pub name: String,
     /// Whose weights these are.
     pub owner: Owner,
-    /// `[n, c_in, h, w]`.
+    /// `[n, c_in, h, w]`; its blocks may be scattered.
     pub input: TensorView,
     /// `[c_out, c_in, 1, 1]`.
     pub weight: &'a Constant,
@@ -63,6 +63,12 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
     let bias =
         emit.values(problem.owner, KERNEL, "bias", blocks, &|| pack::bias(problem.bias, problem.activation, output.layout.lanes(), blocks));
 
+    let scattered = input.scattered.as_ref().map(|blocks| {
+        let mut blocks: Vec<f32> = blocks.iter().map(|&block| block as f32).collect();
+        blocks.resize(pack::padded(blocks.len()), 0.0);
+        emit.table(problem.owner, KERNEL, blocks)
+    });
+
     let tiles_pixel = (pixels as u32).div_ceil(tile.invocations * tile.pixels);
     let tiles_channel = (blocks_out as u32).div_ceil(tile.blocks);
     let workgroups = shape.n as u32 * tiles_channel * if problem.mean { 1 } else { tiles_pixel };
@@ -88,6 +94,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         ("PIXELS", tile.pixels.into()),
         ("BLOCKS", tile.blocks.into()),
         ("UNROLL", tile.unroll.into()),
+        ("SCATTERED", input.scattered.is_some().into()),
         ("GATE", problem.gate.is_some().into()),
         ("POOL", problem.mean.into()),
         ("SUMS_PER_LANE", if problem.mean { tile.blocks.into() } else { 0 }),
@@ -103,6 +110,7 @@ pub fn lower(problem: &Problem<'_>, emit: &mut Emitter<'_>) {
         .constant("bias", bias)
         .reads_if("gate", problem.gate.as_ref().map(|gate| &gate.view))
         .reads_if("residual", problem.residual.as_ref().map(|residual| &residual.view))
+        .constant_if("blocks", scattered)
         .writes("output", output);
     emit.launch(launch);
 }

@@ -18,10 +18,11 @@ pub(crate) fn pointwise(call: Call<'_>) {
     let from = View::new(params.input_offset, params.input_stride);
     let to = View::new(params.output_offset, params.output_stride);
     let activation = call.activation("ACTIVATION", bias, call.bias_len(blocks_out));
+    let blocks = call.maybe("blocks").unwrap_or(&[]).as_flattened();
     let layer = Layer { blocks_in, tile: call.define("BLOCKS"), steps: call.steps(), weight, bias, activation };
     to.images(call.output, count, blocks_out * if mean { 1 } else { pixels }).enumerate().for_each(|(n, image)| {
         let gate = gate.map(|gate| &gate[n * blocks_in..][..blocks_in]);
-        let maps = Maps { input: from.image(input, n), pixels, gate };
+        let maps = Maps { input: from.image(input, n), blocks, pixels, gate };
         if mean {
             layer.means(&maps, image);
         } else {
@@ -43,6 +44,8 @@ pub(crate) struct Layer<'a> {
 /// The input maps of one image.
 pub(crate) struct Maps<'a> {
     pub input: &'a [Block],
+    /// Which block of the input each input block is; empty where they lie side by side.
+    pub blocks: &'a [f32],
     pub pixels: usize,
     pub gate: Option<&'a [Block]>,
 }
@@ -105,7 +108,8 @@ impl Layer<'_> {
         let rows = self.tile * 4;
         let tile = &self.weight[block / self.tile * padded(self.blocks_in) * rows..][..self.blocks_in * rows];
         for (i, weight) in tile.chunks_exact(rows).enumerate() {
-            let input = &maps.input[i * maps.pixels + pixel..][..P];
+            let block_in = maps.blocks.get(i).map_or(i, |&block| block as usize);
+            let input = &maps.input[block_in * maps.pixels + pixel..][..P];
             let mut x = [ZERO; P];
             each!(p < P, x[p] = input[p]);
             if let Some(gate) = maps.gate {

@@ -20,6 +20,7 @@ pub(crate) fn pointwise(call: Call<'_>) {
     let mean = call.define("POOL") != 0;
     let [input, weight, bias] = ["input", "weight", "bias"].map(|name| call.read(name));
     let (gate, residual) = (call.maybe("gate"), call.residual(params.residual_offset, params.residual_stride));
+    let blocks = call.maybe("blocks").unwrap_or(&[]).as_flattened();
     let [pixels, blocks_in, blocks_out] = [params.pixels, params.blocks_in, params.blocks_out].map(|v| v as usize);
     let tiles = params.tiles_channel * if mean { 1 } else { params.tiles_pixel };
     let count = (params.workgroups / tiles) as usize;
@@ -32,7 +33,7 @@ pub(crate) fn pointwise(call: Call<'_>) {
     let split = if mean { split } else { split.shared_by(team, TILE) };
     split.each(team, call.output, |part| {
         let n = part.image;
-        let maps = Maps { input: from.image(input, n), pixels, gate: gate.map(|gate| &gate[n * blocks_in..][..blocks_in]) };
+        let maps = Maps { input: from.image(input, n), blocks, pixels, gate: gate.map(|gate| &gate[n * blocks_in..][..blocks_in]) };
         let residual = residual.map(|residual| residual.image(n));
         level.run(Run { layer: &layer, maps, residual, mean, part });
     });
@@ -77,6 +78,8 @@ pub(crate) struct Layer<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Maps<'a> {
     pub input: &'a [Block],
+    /// Which block of the input each input block is; empty where they lie side by side.
+    pub blocks: &'a [f32],
     pub pixels: usize,
     pub gate: Option<&'a [Block]>,
 }
@@ -121,25 +124,26 @@ impl Layer<'_> {
         let next = (tile + self.stride) * len;
         let next = if next + used <= self.tiles * len { range(self.weight, next, used) } else { &[] };
         let weights = Weights { bias: rest(self.bias, block), weight: range(self.weight, tile * len, used), next, row: pixel / P };
-        sums::<S, W, P>(s, weights, maps.gate, Neighbours { maps: maps.input, next: pixel, pixels: maps.pixels })
+        sums::<S, W, P>(s, weights, maps.gate, Neighbours { maps: *maps, pixel, next: 0 })
     }
 }
 
 /// Neighbouring pixels of maps.
 struct Neighbours<'a> {
-    maps: &'a [Block],
-    /// The first, of the next map.
+    maps: Maps<'a>,
+    /// The first.
+    pixel: usize,
+    /// The next input block.
     next: usize,
-    /// From one map to the next.
-    pixels: usize,
 }
 
 impl<const P: usize> Source<P> for Neighbours<'_> {
     #[inline(always)]
     fn next<'a>(&'a mut self, _: &'a mut [Block; P]) -> &'a [Block; P] {
-        let at = self.next;
-        self.next += self.pixels;
-        chunk(self.maps, at)
+        let Maps { input, blocks, pixels, .. } = self.maps;
+        let block = if self.next < blocks.len() { blocks[self.next] as usize } else { self.next };
+        self.next += 1;
+        chunk(input, block * pixels + self.pixel)
     }
 }
 

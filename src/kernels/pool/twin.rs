@@ -36,7 +36,7 @@ pub(crate) fn pool(call: Call<'_>) {
     });
 }
 
-pub(super) fn pool_row(params: &Params, map: &[Block], y: usize, row: &mut [Block]) {
+fn pool_row(params: &Params, map: &[Block], y: usize, row: &mut [Block]) {
     let [width, height] = [params.width_in, params.height_in].map(|v| v as usize);
     let [kernel_y, kernel_x] = [params.kernel_y, params.kernel_x].map(|v| v as usize);
     let [pad_y, pad_x] = [params.pad_y, params.pad_x].map(|v| v as usize);

@@ -1,8 +1,9 @@
-//! `twin.rs` with whole maps in rows of four pixels.
+//! `twin.rs` with whole maps in rows of four pixels, and windows tap by tap over rows of pixels.
 
-use super::{Params, twin::pool_row};
+use super::Params;
 use crate::{
-    block::{Block, View, scale},
+    block::{Block, View, ZERO, add, scale},
+    kernels::depthwise::twin::Window,
     parallel::Part,
     plan::Call,
     simd::{Simd, Work, rows::total},
@@ -36,6 +37,45 @@ pub(crate) fn pool(call: Call<'_>) {
             level.run(Run { map, width: width_in, factor, part });
         });
     }
+}
+
+/// A row of windows.
+fn pool_row(params: &Params, map: &[Block], y: usize, row: &mut [Block]) {
+    let [width, height] = [params.width_in, params.height_in].map(|v| v as usize);
+    let [kernel_y, kernel_x] = [params.kernel_y, params.kernel_x].map(|v| v as usize);
+    let [pad_y, pad_x] = [params.pad_y, params.pad_x].map(|v| v as usize);
+    let (top, stride, is_maximum) = (y * params.stride_y as usize, params.stride_x as usize, params.maximum != 0);
+    let rows = Window::on_map(top, pad_y, kernel_y, height);
+    row.fill(if is_maximum { [f32::MIN; 4] } else { ZERO });
+    for ky in rows.clone() {
+        let line = &map[(top + ky - pad_y) * width..][..width];
+        for kx in 0..kernel_x {
+            // The windows of which this tap lies on the map.
+            let first = pad_x.saturating_sub(kx).div_ceil(stride);
+            let last = (width + pad_x).saturating_sub(kx).div_ceil(stride).min(row.len());
+            if first >= last {
+                continue;
+            }
+            let (windows, mut at) = (&mut row[first..last], first * stride + kx - pad_x);
+            for out in windows {
+                *out = if is_maximum { larger(*out, line[at]) } else { add(*out, line[at]) };
+                at += stride;
+            }
+        }
+    }
+    if !is_maximum {
+        for (x, out) in row.iter_mut().enumerate() {
+            let columns = Window::on_map(x * stride, pad_x, kernel_x, width);
+            let divisor = if params.count_pad != 0 { kernel_y * kernel_x } else { (rows.len() * columns.len()).max(1) };
+            *out = scale(*out, 1.0 / divisor as f32);
+        }
+    }
+}
+
+#[inline(always)]
+fn larger(a: Block, b: Block) -> Block {
+    let of = |a: f32, b: f32| if b > a { b } else { a };
+    [of(a[0], b[0]), of(a[1], b[1]), of(a[2], b[2]), of(a[3], b[3])]
 }
 
 /// A whole map's work.

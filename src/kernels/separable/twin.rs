@@ -37,6 +37,6 @@ pub(crate) fn separable(call: Call<'_>) {
     let images = to.images(call.output, params.images(), blocks_out * pixels);
     images.zip(call.scratch.par_chunks_mut(params.middle_len())).enumerate().for_each(|(n, (image, middle))| {
         depthwise.run(&window, from.image(input, n), middle);
-        pointwise.run(&Maps { input: middle, pixels, gate: None }, None, image);
+        pointwise.run(&Maps { input: middle, blocks: &[], pixels, gate: None }, None, image);
     });
 }

@@ -40,7 +40,7 @@ pub(crate) fn separable(call: Call<'_>) {
     depthwise.run_by_vectors(level, team, &window, split, call.scratch, |n| from.image(input, n));
     let middle = &*call.scratch;
     to.split(images, blocks_out, pixels, TILE).shared_by(team, TILE).each(team, call.output, |part| {
-        let maps = Maps { input: between.image(middle, part.image), pixels, gate: None };
+        let maps = Maps { input: between.image(middle, part.image), blocks: &[], pixels, gate: None };
         level.run(Run { layer: &layer, maps, residual: None, mean: false, part });
     });
 }

@@ -280,8 +280,11 @@ pub(super) fn pool(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>
 pub(super) fn resize(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
     let x = given(inputs, 0)?;
     let (from, [c, ..]) = import.tensor(x)?;
-    if x.axes.len() != 4 || node.has("axes") {
+    if x.axes.len() != 4 {
         return Err("other than the last two sides of four".into());
+    }
+    if node.text("keep_aspect_ratio_policy", "stretch") != "stretch" {
+        return Err("sizes of which one follows from the other".into());
     }
     // Upsample and the first Resize have scales alone, then the region of interest came first.
     let (at, attribute) = if node.op == "Upsample" || import.opset < 11 { (1, node.floats("scales")) } else { (2, None) };
@@ -292,9 +295,12 @@ pub(super) fn resize(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'
             .transpose()?
             .filter(|scales| !scales.is_empty()),
     };
+    // Each side's, where only some are given.
+    let axes = node.wholes("axes");
+    let scales = scales.map(|scales| of_sides(axes, scales, [1.0; 4])).transpose()?;
     let extent = match (scales.as_deref(), some(inputs, 3)) {
         (Some(&[1.0, 1.0, y, x]), _) => Extent::Scales([y, x]),
-        (None, Some(sizes)) => match sizes.integers().as_deref() {
+        (None, Some(sizes)) => match sizes.integers().map(|sizes| of_sides(axes, sizes, [1, c as i64, 0, 0])).transpose()?.as_deref() {
             Some(&[1, channels, y, x]) if channels as usize == c && y > 0 && x > 0 => {
                 import.is_fixed = true;
                 Extent::Sizes([y as usize, x as usize])
@@ -323,6 +329,18 @@ pub(super) fn resize(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'
     let made = import.add("", Op::Resample(Resample { extent, filter, coordinates }), &[from])?;
     let [c, h, w] = made.1;
     Ok(vec![Import::view(made, &[1, c, h, w])])
+}
+
+/// What is given of the sides `axes`, or of all, in the order of the sides; `others` of those of
+/// which nothing is.
+fn of_sides<T: Copy>(axes: Option<&[i64]>, given: Vec<T>, others: [T; 4]) -> Result<Vec<T>, String> {
+    let Some(axes) = axes else { return Ok(given) };
+    let mut all = others.to_vec();
+    for (&axis, &value) in axes.iter().zip(&given) {
+        let side = if axis < 0 { axis.saturating_add(4) } else { axis };
+        *usize::try_from(side).ok().and_then(|side| all.get_mut(side)).ok_or_else(|| format!("axis {axis} of 4"))? = value;
+    }
+    if axes.len() == given.len() { Ok(all) } else { Err(format!("{} axes, numbers for {}", axes.len(), given.len())) }
 }
 
 /// The one of `all` that is called `name`; without one, the message begins with `what`.
