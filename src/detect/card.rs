@@ -214,7 +214,7 @@ impl Finder {
     fn from_json(card: &Value<'_>) -> Result<Self, String> {
         // Boxes are what only a detector gives.
         match card.get("box") {
-            Some(_) => Detector::from_json(card).map(Self::Detector),
+            Some(_) => Detector::from_json(card).map(Box::new).map(Self::Detector),
             None if card.get("task").is_some_and(|task| task.text() == Some("detect")) => Err("the card has no `box`".into()),
             None => Landmarker::from_json(card).map(Self::Landmarker),
         }

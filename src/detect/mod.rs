@@ -45,7 +45,7 @@ pub struct Detector {
 /// Either of the two.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Finder {
-    Detector(Detector),
+    Detector(Box<Detector>),
     Landmarker(Landmarker),
 }
 

@@ -169,7 +169,7 @@ fn damaged_cards_are_read_or_refused() {
                 Ok(detector) => {
                     read += 1;
                     let again = Finder::of(Some(&decoder(&value).unwrap())).unwrap();
-                    assert_eq!(again, Some(Finder::Detector(detector)));
+                    assert_eq!(again, Some(Finder::Detector(Box::new(detector))));
                 }
                 Err(what) => {
                     refused += 1;
