@@ -200,7 +200,9 @@ pub(crate) fn decoder(card: &Value<'_>) -> Result<String, String> {
         Finder::from_json(card)?;
     }
     let Value::Object(fields) = card else { return Ok(String::new()) };
-    Ok(Value::Object(fields.iter().filter(|(name, _)| FIELDS.contains(&&**name)).cloned().collect()).to_string())
+    let own = fields.iter().filter(|(name, _)| FIELDS.contains(&&**name));
+    let own: Vec<String> = own.map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    Ok(format!("{{{}}}", own.join(",")))
 }
 
 impl Finder {

@@ -1,7 +1,5 @@
 //! Which tensors share a buffer: two that are not alive at the same time may.
 
-use std::cmp::Reverse;
-
 /// A tensor's bytes and the steps between which it is alive, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
@@ -19,11 +17,12 @@ pub struct Lifetime {
 /// (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", MLSys 2020,
 /// greedy by size).
 pub fn assign_slots(tensors: &[Lifetime]) -> (Vec<usize>, Vec<usize>) {
-    let mut order: Vec<usize> = (0..tensors.len()).collect();
-    order.sort_by_key(|&t| Reverse(tensors[t].bytes));
+    // By the rest to the largest number, as one kind of sort is enough for the browser package.
+    let mut order: Vec<[usize; 2]> = tensors.iter().enumerate().map(|(t, tensor)| [usize::MAX - tensor.bytes, t]).collect();
+    order.sort_unstable();
     let mut slot_of = vec![0; tensors.len()];
     let mut slots: Vec<(usize, Vec<usize>)> = Vec::new(); // size, tensors
-    for t in order {
+    for [_, t] in order {
         let Lifetime { bytes, first, last } = tensors[t];
         let free = |others: &[usize]| others.iter().all(|&o| tensors[o].last < first || last < tensors[o].first);
         // Slots are at least as large as what comes later, and the smallest free one wastes least.

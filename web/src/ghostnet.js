@@ -98,10 +98,7 @@ export class GhostNet {
 
   #find(task, signal, work) {
     const finder = this.#finder;
-    if (this.info.task !== task || !finder) {
-      const what = task === 'detect' ? "detects nothing: its card is no detector's" : 'gives no landmarks: its card is not for them';
-      return Promise.reject(new Error(`${this.info.model} ${what}${this.info.task ? `; \`${this.info.task}\` is for it` : ''}`));
-    }
+    if (this.info.task !== task || !finder) return Promise.reject(new Error(`${this.info.model} is not for this: its card's task is ${this.info.task}, not ${task}`));
     return this.#first(() => work(finder), signal);
   }
 

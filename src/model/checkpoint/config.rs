@@ -267,10 +267,15 @@ pub(in crate::model) fn labels(key: &str, value: &Value<'_>) -> Result<Vec<Strin
     let names = match value {
         Value::List(items) => texts(&mut items.iter()),
         Value::Object(fields) => {
-            let mut numbered: Vec<(Option<usize>, &Value<'_>)> = fields.iter().map(|(number, name)| (number.parse().ok(), name)).collect();
-            numbered.sort_by_key(|(number, _)| *number);
-            let is_whole = numbered.iter().enumerate().all(|(at, (number, _))| *number == Some(at));
-            is_whole.then(|| texts(&mut numbered.iter().map(|(_, name)| *name))).flatten()
+            let mut numbered = vec![None; fields.len()];
+            for (number, name) in fields {
+                if let Some(place) = number.parse::<usize>().ok().and_then(|number| numbered.get_mut(number)) {
+                    *place = Some(name);
+                }
+            }
+            // A number that is missing, or there twice, leaves a place empty.
+            let is_whole = numbered.iter().all(Option::is_some);
+            is_whole.then(|| texts(&mut numbered.into_iter().flatten())).flatten()
         }
         _ => None,
     };

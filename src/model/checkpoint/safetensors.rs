@@ -136,11 +136,12 @@ fn bits(dtype: &str) -> Option<u64> {
 
 /// The tensors lie one behind the other and leave nothing over.
 fn check_spans(entries: &[Entry<'_>], data_bytes: usize) -> Result<(), String> {
-    let mut spans: Vec<_> = entries.iter().map(|entry| (entry.span, entry.name)).collect();
+    let mut spans: Vec<[usize; 2]> = entries.iter().map(|entry| entry.span).collect();
     spans.sort_unstable();
     let mut covered = 0;
-    for ([start, end], name) in spans {
+    for [start, end] in spans {
         if start != covered {
+            let name = entries.iter().find(|entry| entry.span == [start, end]).map_or("", |entry| entry.name);
             return Err(format!("damaged: tensor {} begins at {start}, the one before it ends at {covered}", quoted(name)));
         }
         covered = end;

@@ -147,8 +147,9 @@ fn import<'m>(model: &proto::Model<'m>, around: &Around<'_>, fixed: Fixed, is_si
     }
     let nodes = &model.graph.nodes;
     let first = |node: &Node<'m>| node.inputs.first().copied().filter(|_| node.op == "Transpose");
-    let uses =
-        Uses { has_windows: nodes.iter().any(|node| WINDOWS.contains(&node.op)), transposed: nodes.iter().filter_map(first).collect() };
+    let mut uses = Uses { has_windows: nodes.iter().any(|node| WINDOWS.contains(&node.op)), transposed: BTreeSet::new() };
+    // To collect them is to sort them, which is large in the browser package.
+    nodes.iter().filter_map(first).for_each(|name| _ = uses.transposed.insert(name));
     let (mut open, mut constants) = (false, Vec::new());
     // Old files list weights among the inputs.
     let known: Vec<bool> = model.graph.inputs.iter().map(|info| import.values.contains_key(info.name)).collect();
