@@ -4,7 +4,8 @@
 use ghostnet::{
     AnyTensor, Backend, CacheDir, Card, Element, Engine, EngineOptions, Network, Tensor, Values,
     device::Choice,
-    graph::{Graph, Op, TensorType},
+    graph::{Conv, Graph, Op, TensorType},
+    image::{Rgb, RgbImage},
     model::Stored,
     npy,
 };
@@ -486,6 +487,68 @@ fn ghostify_writes_a_network_of_modules() {
     }
     assert!(fs::read(&out).unwrap() == before);
     assert_eq!(dir.names(), ["ghosts.py", "ghosts.safetensors"]);
+}
+
+/// A detector of white: two rows and columns of cells, whose score is how white a cell is. A box
+/// reaches a stride from a cell's middle to each side.
+fn detector_of_white(file: &str) {
+    let mut graph = Graph::new();
+    let x = graph.add_input(3).unwrap();
+    let weights = (0..5 * 48).map(|at| if at < 48 { 1.0 / 48.0 } else { 0.0 }).collect::<Vec<f32>>();
+    let weight = graph.add_constant("weight", &[5, 3, 4, 4], weights).unwrap();
+    let bias = graph.add_constant("bias", &[5], vec![0.0, 1.0, 1.0, 1.0, 1.0]).unwrap();
+    let y = graph.add("conv", Op::Conv(Conv::new(weight).bias(bias).stride(4)), &[x]).unwrap();
+    graph.add_output_of("y", y, TensorType::maps());
+    let card = json!({
+        "name": "white", "task": "detect", "labels": ["white"],
+        "input": { "size": [8, 8], "std": [255, 255, 255] }, "priors": { "strides": [4], "offset": 0.5 },
+        "score": { "classes": { "outputs": ["y"], "channels": [0, 1] } },
+        "box": { "form": "distances", "values": { "outputs": ["y"], "channels": [1, 5] } },
+        "threshold": 0.5, "nms": { "iou": 0.5 }
+    });
+    let card = Card::of_json(&card.to_string()).unwrap();
+    Network::new(graph, card).unwrap().save(file, Stored::F32).unwrap();
+}
+
+#[test]
+fn detect_finds_what_is_there() {
+    let dir = Dir::new("detect");
+    let (model, picture, black) = (dir.path("white.safetensors"), dir.path("picture.png"), dir.path("black.png"));
+    detector_of_white(&model);
+    RgbImage::from_fn(16, 16, |x, y| Rgb([if x >= 8 && y < 8 { 255 } else { 0 }; 3])).save(&picture).unwrap();
+    RgbImage::new(16, 16).save(&black).unwrap();
+    for backend in backends() {
+        let found = value(&["detect", "--model", &model, "--backend", backend, "--json", &picture]);
+        assert_eq!([&found["model"], &found["width"], &found["height"]], [&json!("white"), &json!(16), &json!(16)]);
+        let [one] = &list(&found["detections"])[..] else { panic!("{found}") };
+        check(one, &[("label", Is::Text), ("index", Is::Whole), ("score", Is::Number), ("box", Is::Array)]);
+        assert_eq!(one["label"], "white");
+        let corners: Vec<f64> = list(&one["box"]).iter().map(|v| v.as_f64().unwrap()).collect();
+        assert!(corners.iter().zip([4.0, 0.0, 16.0, 12.0]).all(|(found, wanted)| (found - wanted).abs() < 1e-3), "{corners:?}");
+    }
+    let told = stdout(&ghostnet(&["detect", "--model", &model, "--backend", "cpu", &picture, &black]));
+    assert!(told.contains("white  1.00") && told.contains("no detections above 0.50"), "{told}");
+
+    // Pictures are drawn where they are asked for, and over none that is there.
+    let drawn = dir.path("{stem}-found.png");
+    let draw =
+        |more: &[&str]| ghostnet(&[&["detect", "--model", &model, "--backend", "cpu", "--draw", &drawn, &picture, &black], more].concat());
+    stdout(&draw(&[]));
+    let pixels = |name: &str| ghostnet::image::open(dir.path(name)).unwrap().to_rgb8();
+    assert_ne!(pixels("picture-found.png"), pixels("picture.png"));
+    assert_eq!(pixels("black-found.png"), pixels("black.png"));
+    let again = draw(&[]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("is there already; --force writes over it"), "{}", text(&again.stderr));
+    stdout(&draw(&["--force"]));
+
+    let is_usage = |args: &[&str]| ghostnet(&[&["detect", "--model", &model, "--backend", "cpu"], args].concat()).status.code() == Some(2);
+    assert!(is_usage(&["--only", "black", &picture]) && is_usage(&["--draw", &dir.path("one.png"), &picture, &black]));
+    let classified = refused(&ghostnet(&["classify", "--model", &model, "--backend", "cpu", &picture]));
+    assert!(classified.contains("`detect` is for it"), "{classified}");
+    let detected = refused(&ghostnet(&["detect", "--model", "ghostnet_050_cifar10", "--backend", "cpu", &picture]));
+    assert!(detected.contains("`classify` is for it"), "{detected}");
+    assert_eq!(refused(&ghostnet(&["detect", "--model", &model, "--backend", "cpu", "none.png"])), "none.png: no such file");
 }
 
 #[test]
@@ -977,6 +1040,10 @@ fn wrong_usage_exits_with_2() {
         &["tune", "--reset", "--quick"],
         &["tune", "--batch", "0"],
         &["eval"],
+        &["detect", CAT],
+        &["detect", "--model", "m", "--threshold", "1.5", CAT],
+        &["detect", "--model", "m", "--iou", "no", CAT],
+        &["detect", "--model", "m", "--draw", "x.gif", CAT],
     ] {
         let output = ghostnet(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
