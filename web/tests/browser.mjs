@@ -175,6 +175,17 @@ export function nativeOf(picture) {
   return top;
 }
 
+/** What the command detects in a picture with the embedded network, by a card. */
+export function nativeDetections(picture, card) {
+  const directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
+  const [file, said] = [join(directory, 'picture'), join(directory, 'card.json')];
+  writeFileSync(file, picture);
+  writeFileSync(said, JSON.stringify(card));
+  const [{ detections }] = native('detect', file, '--model', join(root, 'assets/ghostnet_050_cifar10.safetensors'), '--card', said, '--backend', 'cpu');
+  rmSync(directory, { recursive: true });
+  return detections;
+}
+
 /**
  * How far probabilities may be from native ones: halves round, and decoders of JPEG differ by a few
  * levels in a pixel.

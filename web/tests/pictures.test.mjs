@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { CLOSE, ROUGH, failure, largePicture, launch, nativeOf, root, sameClasses, site, transparentPicture } from './browser.mjs';
+import { CLOSE, ROUGH, failure, largePicture, launch, nativeDetections, nativeOf, root, sameClasses, site, transparentPicture } from './browser.mjs';
 
 const CAT = readFileSync(join(root, 'assets/images/chelsea.png'));
 const [large, transparent] = [largePicture(), transparentPicture()];
@@ -46,6 +46,48 @@ for (const backend of ['gpu', 'cpu']) {
       const refuse = (path) => failure(page, ([backend, path]) => nets[backend].classify(path), [backend, path]);
       assert.match((await refuse('/page.png')).message, /page\.png: the server answers with a page \(HTML\), not with a picture$/);
       assert.match((await refuse('/bench.js')).message, /^\/bench\.js: not an image that this browser can decode$/);
+    });
+
+    test('boxes and points, by a card', async () => {
+      // The ten logits as what they are not: scores of six classes, a box and five points.
+      const logits = (from, to) => ({ outputs: ['logits'], channels: [from, to] });
+      const input = { name: 'input', size: [32, 32], mean: [120, 110, 100], std: [60, 50, 40] };
+      const detector = {
+        task: 'detect', labels: ['a', 'b', 'c', 'd', 'e', 'f'], input: { ...input, fit: 'letterbox', order: 'bgr' },
+        score: { classes: logits(0, 6), activation: 'softmax' }, box: { form: 'corners', values: logits(6, 10) }, threshold: 0, nms: { kind: 'none' },
+      };
+      const landmarker = { task: 'landmarks', input, points: { values: logits(0, 10), count: 5, scale: 'region' } };
+      const wanted = nativeDetections(CAT, detector);
+      const found = await page.evaluate(async ([backend, detector, landmarker]) => {
+        const picture = await (await fetch('/slow.png')).blob();
+        const [detects, marks] = [await load({ backend, card: detector }), await load({ backend, card: JSON.stringify(landmarker) })];
+        const found = await detects.detect(picture);
+        const share = await detects.detect(picture, { percentage: true, limit: 1 });
+        const points = await marks.landmarks(picture, [...found, [10, 20, 110, 220]]);
+        const messages = [];
+        for (const refused of [
+          () => detects.detect(picture, { threshold: 2 }), () => detects.detect(picture, { only: ['g'] }), () => detects.landmarks(picture, []),
+          () => detects.classify(picture), () => nets[backend].detect(picture), () => load({ backend, card: { ...detector, nms: 1 } }),
+        ]) messages.push(await refused().then(() => 'a result', ({ message }) => message));
+        detects.destroy();
+        marks.destroy();
+        return { found, share, points, messages, task: detects.info.task };
+      }, [backend, detector, landmarker]);
+      assert.equal(found.task, 'detect');
+      assert.deepEqual(found.found.map(({ label }) => label), wanted.map(({ label }) => label));
+      const near = (a, b, within, what) => assert.ok(Math.abs(a - b) <= within, `${what}: ${a}, not ${b}`);
+      found.found.forEach(({ score, box }, at) => {
+        near(score, wanted[at].score, 1e-3, 'score');
+        box.forEach((v, side) => near(v, wanted[at].box[side], 0.05, 'box'));
+      });
+      near(found.share[0].box[2] * 451, found.found[0].box[2], 1e-3, 'a share of the width');
+      assert.deepEqual(found.points.map((points) => points.length), [5, 5]);
+      assert.match(found.messages[0], /^threshold is 2, not from 0 to 1$/);
+      assert.match(found.messages[1], /`g` is none of the 6 labels$/);
+      assert.match(found.messages[2], /its card's task is detect, not landmarks$/);
+      assert.match(found.messages[3], /`detect` is for it$/);
+      assert.match(found.messages[4], /its card's task is classify, not detect$/);
+      assert.match(found.messages[5], /nms is 1, not an object$/);
     });
 
     test('an image that is still loading is waited for', async () => {
