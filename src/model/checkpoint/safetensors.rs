@@ -141,7 +141,8 @@ fn check_spans(entries: &[Entry<'_>], data_bytes: usize) -> Result<(), String> {
     let mut covered = 0;
     for [start, end] in spans {
         if start != covered {
-            let name = entries.iter().find(|entry| entry.span == [start, end]).map_or("", |entry| entry.name);
+            let same = entries.iter().filter(|entry| entry.span == [start, end]);
+            let name = same.map(|entry| entry.name).max().unwrap_or_default();
             return Err(format!("damaged: tensor {} begins at {start}, the one before it ends at {covered}", quoted(name)));
         }
         covered = end;
