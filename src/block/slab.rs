@@ -8,14 +8,16 @@ use bytes::{Bytes, BytesMut};
 use rustix::mm::{Advice, madvise};
 use std::ops::Deref;
 
-/// Bytes that are asked for at once, where there are so many. Until they are written to, they are
-/// addresses alone.
-const PIECE: usize = 32 << 20;
+/// Bytes that are asked for at once, where there are so many: at first a large page, then twice as
+/// many each time. Until they are written to, they are addresses alone.
+const PIECES: [usize; 2] = [2 << 20, 32 << 20];
 
 /// Where the next constants go.
 #[derive(Debug, Default)]
 pub struct Slab {
     free: BytesMut,
+    /// Bytes of the last piece.
+    piece: usize,
 }
 
 /// Packed in a slab, which stays as long as any of them does.
@@ -28,7 +30,8 @@ impl Slab {
         let bytes: &[u8] = bytemuck::cast_slice(values);
         let room = bytes.len().next_multiple_of(LINE);
         if self.free.capacity() < room {
-            let piece = if Vec::<u8>::new().try_reserve_exact(PIECE).is_ok() { PIECE } else { 0 };
+            self.piece = (self.piece * 2).clamp(PIECES[0], PIECES[1]);
+            let piece = if Vec::<u8>::new().try_reserve_exact(self.piece).is_ok() { self.piece } else { 0 };
             self.free = BytesMut::with_capacity(piece.max(room) + LINE);
             prefer_large_pages(&mut self.free);
             self.pad(self.free.as_ptr().align_offset(LINE));
@@ -80,7 +83,8 @@ mod tests {
     fn values_stay_as_they_were_kept() {
         let mut slab = Slab::default();
         let values = |len: usize| (0..len).map(|at| (at * len) as f32).collect::<Vec<_>>();
-        let lengths = [1, 16, 17, 0, 1000, PIECE / 4 + 5, 3, PIECE / 8, PIECE / 8, PIECE / 8];
+        let large = PIECES[1] / 8;
+        let lengths = [1, 16, 17, 0, 1000, 2 * large + 5, 3, large, large, large];
         let kept = lengths.map(|len| slab.keep(&values(len)));
         drop(slab);
         for (kept, len) in kept.iter().zip(lengths) {
