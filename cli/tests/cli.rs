@@ -329,6 +329,7 @@ fn every_command_has_a_page_in_the_manual() {
         "classify",
         "completions",
         "convert",
+        "detect",
         "eval",
         "ghostify",
         "inspect",
