@@ -13,7 +13,7 @@ use crate::{
         ConstantCache, Form, Place, Placement, Plan, PlanInput, PlanOptions, PlanOutput, Precision, check_size,
         emit::{Emitter, Owner, Storage, Sums, TensorView},
         layout::{self, Layout, PAD},
-        shuffle::Shuffles,
+        shuffle::{Shuffles, is_arrangement},
     },
     text::decimal,
 };
@@ -113,8 +113,9 @@ impl<'a> Compiler<'a> {
 
     fn node(&mut self, id: NodeId) {
         let node = self.graph.node(id);
-        if self.shuffles.of(id).is_some() && matches!(node.op, Op::Concat | Op::Slice { .. } | Op::Rearrange(_)) {
-            self.output(id); // nothing to do but to say where it is
+        if self.shuffles.of(id).is_some() && is_arrangement(&node.op) {
+            // Nothing is to be done but to say where it is.
+            self.output(id);
             return;
         }
         for (at, &input) in node.inputs.iter().enumerate() {

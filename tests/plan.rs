@@ -26,7 +26,10 @@ fn shares_nothing_alive(graph: &Graph, shape: Shape, class: DeviceClass, fusing:
         all_results.add_output(format!("node {at}"), NodeId(at));
     }
     let apart = Arc::new(Plan::new(&all_results, &[shape], &options, &mut ConstantCache::new()).unwrap());
-    prop_assert_eq!(plan.steps.len(), apart.steps.len());
+    // What lies scattered in a shuffle's buffer is copied to be a result; all else is the same.
+    let copies = |plan: &Plan| plan.steps.iter().filter(|step| step.dispatch.key.kernel.name() == "relayout").count();
+    prop_assert_eq!(plan.steps.len() - copies(&plan), apart.steps.len() - copies(&apart));
+    prop_assert!(copies(&plan) <= copies(&apart));
     let input = Random(11).values(shape.count());
     let (shared, expected) = (net::run_on_cpu(&plan, &input), net::run_on_cpu(&apart, &input));
     for ((shared, expected), Output { name, .. }) in shared.iter().zip(&expected).zip(fused.outputs()) {
@@ -58,7 +61,7 @@ fn binds_writes_once(plan: &Plan) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn live_tensors_of_random_graphs_share_nothing(

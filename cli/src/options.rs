@@ -151,6 +151,11 @@ pub struct CardOptions {
 }
 
 impl CardOptions {
+    /// A card alone.
+    pub fn of(card: Option<&Path>) -> Self {
+        Self { card: card.map(Path::to_path_buf), ..Self::default() }
+    }
+
     /// Rows and columns of the input, where they are said.
     pub fn size(&self) -> Option<[usize; 2]> {
         self.input
@@ -181,7 +186,11 @@ impl CardOptions {
             let name = name.to_string();
             said = said.input(name, preprocess);
         }
-        Ok(network.with_card(said)?)
+        let network = network.with_card(said);
+        Ok(match card {
+            Some(file) => network.with_context(|| file.display().to_string())?,
+            None => network?,
+        })
     }
 }
 

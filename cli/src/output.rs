@@ -59,6 +59,12 @@ pub fn report_text(message: &str) {
     let _ = writeln!(io::stderr(), "{label} {}", one_line(message));
 }
 
+/// As [`report_text`], of an image that failed; and its line of JSON, where that is asked for.
+pub fn report_image(image: &str, error: &str, json: bool) -> Result<()> {
+    report_text(error);
+    if json { print_json(&serde_json::json!({ "image": image, "error": error })) } else { Ok(()) }
+}
+
 fn chain(error: &anyhow::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     // The library's errors say their own causes.

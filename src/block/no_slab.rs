@@ -6,7 +6,7 @@ use std::{ops::Deref, sync::Arc};
 #[derive(Debug, Default)]
 pub struct Slab;
 
-/// Packed that stay as long as anyone has them.
+/// Values that stay as long as anyone has them.
 #[derive(Debug, Clone)]
 pub struct Packed(Arc<[f32]>);
 

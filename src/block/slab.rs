@@ -20,7 +20,7 @@ pub struct Slab {
     piece: usize,
 }
 
-/// Packed in a slab, which stays as long as any of them does.
+/// Values in a slab, whose memory stays as long as any of them does.
 #[derive(Debug, Clone)]
 pub struct Packed(Bytes);
 

@@ -153,10 +153,11 @@ impl<'v> Fields<'v> {
     #[inline(never)]
     fn numbers(self, field: &str, into: &mut [f32]) -> Result<(), String> {
         let Some(value) = self.value.get(field) else { return Ok(()) };
-        let wrong = || self.wrong(field, value, &format!("{} numbers", into.len()));
-        let items = value.list().filter(|items| items.len() == into.len()).ok_or_else(wrong)?;
-        for at in 0..items.len() {
-            into[at] = number(&items[at]).ok_or_else(|| self.wrong(field, value, &format!("{} numbers", items.len())))?;
+        let count = into.len();
+        let wrong = || self.wrong(field, value, &format!("{count} numbers"));
+        let items = value.list().filter(|items| items.len() == count).ok_or_else(wrong)?;
+        for (to, item) in into.iter_mut().zip(items) {
+            *to = number(item).ok_or_else(wrong)?;
         }
         Ok(())
     }
@@ -236,10 +237,7 @@ impl Finder {
         let Some(size) = self.input().fit.size() else { return Ok(()) };
         match self {
             Self::Landmarker(landmarker) => landmarker.check(&lengths(graph, &landmarker.input, size)?),
-            Self::Detector(detector) => match detector.check_graph(graph, size)? {
-                classes if labels == 0 || classes == labels => Ok(()),
-                classes => Err(format!("{labels} labels for {classes} classes")),
-            },
+            Self::Detector(detector) => detector.check_graph(graph, size, labels),
         }
     }
 }
@@ -418,13 +416,18 @@ impl Detector {
 
     /// As [`Detector::check`], of the results of a graph.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn check_graph(&self, graph: &Graph, size: [usize; 2]) -> Result<usize, String> {
-        self.check(&lengths(graph, &self.input, size)?, size)
+    pub(crate) fn check_graph(&self, graph: &Graph, size: [usize; 2], labels: usize) -> Result<(), String> {
+        self.check(&lengths(graph, &self.input, size)?, size, labels)
     }
 
-    /// Whether there are the results that the card reads, for pictures of `[h, w]`, by what
-    /// `lengths` says of each one's shape; the number of classes.
-    pub(crate) fn check(&self, lengths: &dyn Fn(&str) -> Result<Vec<usize>, String>, size: [usize; 2]) -> Result<usize, String> {
+    /// Whether there are the results that the card reads, for an input of `[h, w]`, by what
+    /// `lengths` says of each one's shape, and as many classes as `labels`, if there are any.
+    pub(crate) fn check(
+        &self,
+        lengths: &dyn Fn(&str) -> Result<Vec<usize>, String>,
+        size: [usize; 2],
+        labels: usize,
+    ) -> Result<(), String> {
         let [rows, columns] = self.score.classes.check(lengths)?;
         let width = |what: &str, values: &Joined, wanted: usize, name: &str| match values.check(lengths)? {
             [has, _] if has != rows => Err(format!("{rows} candidates have classes, {has} have {what}")),
@@ -453,7 +456,8 @@ impl Detector {
         }
         match columns - usize::from(self.score.skip_first) {
             0 => Err("no class is left besides the first".into()),
-            classes => Ok(classes),
+            classes if labels == 0 || classes == labels => Ok(()),
+            classes => Err(format!("{labels} labels for {classes} classes")),
         }
     }
 }

@@ -49,12 +49,12 @@ impl Suppress {
     /// At most `limit` of the candidates, best first; of equal scores the earlier row's.
     pub(crate) fn run(&self, mut candidates: Vec<Candidate>, limit: usize) -> Vec<Candidate> {
         candidates = best_first(candidates, |candidate| candidate.score, MOST);
+        if self.kind == Kind::None {
+            candidates.truncate(limit);
+            return candidates;
+        }
         let mut kept = Vec::new();
         while kept.len() < limit && !candidates.is_empty() {
-            if self.kind == Kind::None {
-                candidates.truncate(limit);
-                return candidates;
-            }
             let best = candidates.remove(0);
             let goes = |other: &Candidate| (other.class == best.class || !self.per_class) && iou(best.corners, other.corners) > self.iou;
             if self.kind == Kind::Weighted {

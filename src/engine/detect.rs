@@ -32,7 +32,7 @@ impl Model {
         let wanted = detector.wanted(options, &only).map_err(wrong)?;
         let window = detector.input.fit.window(picture);
         if detector.input.fit.size().is_none() {
-            detector.check_graph(self.network().graph(), window.size).map_err(wrong)?;
+            detector.check_graph(self.network().graph(), window.size, self.network().labels().len()).map_err(wrong)?;
         }
         let results = self.results(&detector.input, image, &window).await?;
         let [h, w] = picture.map(|side| side as f32);

@@ -250,12 +250,13 @@ impl Card {
         }
         Self {
             name: if self.name.is_empty() { other.name } else { self.name },
+            // A decoder belongs to the task that it stands beside.
+            decoder: if self.task.is_some() { self.decoder } else { other.decoder },
             task: self.task.or(other.task),
             // Other names belong to the labels that they stand beside.
             label_names: if self.labels.is_empty() { other.label_names } else { self.label_names },
             labels: if self.labels.is_empty() { other.labels } else { self.labels },
             inputs: more(self.inputs, &other.inputs),
-            decoder: self.decoder.or(other.decoder),
             outputs: more(self.outputs, &other.outputs),
             source: self.source.or(other.source),
             licence: self.licence.or(other.licence),

@@ -93,18 +93,22 @@ impl Shuffles {
             };
             channels.push(made);
         }
-        // For each of them, which of the nodes that something outside reads hold it.
+        // A layout holds no channel twice.
+        let mut last = vec![None; total as usize];
+        for (id, channels) in nodes.iter().zip(&channels) {
+            if channels.iter().any(|&channel| last[channel as usize].replace(*id) == Some(*id)) {
+                return None;
+            }
+        }
+        // For each of them, which of the nodes that something outside reads hold it. Results are
+        // copied if need be: that a node is one as well changes no sum's order.
         let mut is_read = vec![false; graph.nodes().len()];
         let outside = graph.nodes().iter().enumerate().filter(|(at, _)| !is_inside(&NodeId(*at))).flat_map(|(_, node)| &node.inputs);
-        outside.chain(graph.outputs().iter().map(|output| &output.node)).for_each(|id| is_read[id.0] = true);
+        outside.for_each(|id| is_read[id.0] = true);
         let mut readers: Vec<Vec<u32>> = vec![Vec::new(); total as usize];
         for (id, channels) in nodes.iter().zip(&channels).filter(|(id, _)| is_read[id.0]) {
             for &channel in channels {
-                let of = &mut readers[channel as usize];
-                if of.last() == Some(&(id.0 as u32)) {
-                    return None; // a layout holds no channel twice
-                }
-                of.push(id.0 as u32);
+                readers[channel as usize].push(id.0 as u32);
             }
         }
 
@@ -143,7 +147,7 @@ impl Shuffles {
 }
 
 /// A concatenation or a choice of channels.
-fn is_arrangement(op: &Op) -> bool {
+pub(crate) fn is_arrangement(op: &Op) -> bool {
     *op == Op::Concat || selection(op).is_some()
 }
 

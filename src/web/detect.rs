@@ -87,10 +87,7 @@ impl Finder {
                 Ok(points(&landmarker.points(&results, window)))
             }
             detect::Finder::Detector(detector) => {
-                let classes = detector.check(&lengths, window.size).map_err(Error::Model)?;
-                if !self.labels.is_empty() && self.labels.len() != classes {
-                    return Err(Error::Model(format!("{} labels for {classes} classes", self.labels.len())).into());
-                }
+                detector.check(&lengths, window.size, self.labels.len()).map_err(Error::Model)?;
                 let number = |at: usize| numbers.get(at).copied().filter(|number| !number.is_nan());
                 let options =
                     DetectOptions { threshold: number(0), iou: number(1), limit: number(2).map(|limit| limit as usize), labels: only };

@@ -1,7 +1,7 @@
 use crate::{
     images::{Source, sources},
     options::{CardOptions, DeviceOptions, Unweighted, WeightsOption, network, of_size, positive},
-    output::{aside, bold, cyan, device, fit, one_line, print, print_json, report_text, width},
+    output::{aside, bold, cyan, device, fit, one_line, print, print_json, report_image, width},
 };
 use anyhow::Result;
 use ghostnet::{Class, low_level::with_threads};
@@ -61,10 +61,7 @@ impl Args {
                 let name = source.to_string();
                 match pixels {
                     Err(error) => {
-                        report_text(&error.to_string());
-                        if self.json {
-                            print_json(&json!({ "image": name, "error": error.to_string() }))?;
-                        }
+                        report_image(&name, &error.to_string(), self.json)?;
                         status = ExitCode::FAILURE;
                     }
                     Ok(_) => {

@@ -1,12 +1,12 @@
 use crate::{
     draw,
     images::{Source, sources},
-    options::{Chosen, DeviceOptions, Unweighted, WeightsOption, WrongUsage, network, of_size, positive},
-    output::{aside, bold, device, fit, one_line, print, print_json, report_text, width},
+    options::{CardOptions, Chosen, DeviceOptions, Unweighted, WeightsOption, WrongUsage, network, of_size, positive},
+    output::{aside, bold, device, fit, one_line, print, print_json, report_image, width},
 };
 use anyhow::{Context as _, Result};
 use clap::ValueHint;
-use ghostnet::{Card, DetectOptions, Detection, Detector, Engine, Model, image::DynamicImage};
+use ghostnet::{DetectOptions, Detection, Detector, Engine, Model, image::DynamicImage};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -85,12 +85,8 @@ fn picture(name: &str) -> Result<PathBuf, String> {
 
 /// A network with its card, on the device.
 fn load(engine: &Engine, model: &str, card: Option<&Path>) -> Result<(Model, String)> {
-    let Chosen { mut network, name } = network(Some(model), &WeightsOption { weights: None }, Unweighted::Refuse, &of_size(None))?;
-    if let Some(file) = card {
-        let card = Card::open(file)?.or(network.card().clone());
-        network = network.with_card(card).with_context(|| file.display().to_string())?;
-    }
-    let name = if card.is_some() && network.name() != "network" { network.name().to_string() } else { name };
+    let chosen = network(Some(model), &WeightsOption { weights: None }, Unweighted::Refuse, &of_size(None))?;
+    let Chosen { network, name } = chosen.described(&CardOptions::of(card))?;
     Ok((engine.load(network)?, name))
 }
 
@@ -212,10 +208,7 @@ impl Args {
             };
             match found {
                 Err(error) => {
-                    report_text(&error.to_string());
-                    if self.json {
-                        print_json(&json!({ "image": image, "error": error.to_string() }))?;
-                    }
+                    report_image(&image, &error.to_string(), self.json)?;
                     status = ExitCode::FAILURE;
                 }
                 Ok(found) => {
