@@ -146,6 +146,8 @@ impl<'a> Compiler<'a> {
                 Some(channels) => self.select(id, &channels),
                 None => self.rearrange(id, rearrange),
             },
+            #[cfg(not(target_arch = "wasm32"))]
+            Op::RoiAlign(roi_align) => self.roi_align(id, roi_align),
             Op::Softmax => self.softmax(id),
             Op::TopK(top_k) => self.top_k(id, *top_k),
             Op::Concat => self.concat(id),
@@ -334,6 +336,20 @@ impl<'a> Compiler<'a> {
         let problem =
             resample::Problem { name: self.name(id).into(), owner: Owner::node(id), input, resample, size, other, output: self.output(id) };
         resample::lower(&problem, &mut self.emit);
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn roi_align(&mut self, id: NodeId, roi_align: &crate::graph::RoiAlign) {
+        let layout = self.layouts[id.0].clone();
+        let (regions, maps) = self.graph.node(id).inputs.split_last().expect("it has inputs");
+        let problem = crate::kernels::roi_align::Problem {
+            name: self.name(id).into(),
+            maps: maps.iter().map(|map| self.view_as(*map, &layout)).collect(),
+            regions: self.view(*regions),
+            roi_align: roi_align.clone(),
+            output: self.output(id),
+        };
+        crate::kernels::roi_align::lower(&problem, &mut self.emit);
     }
 
     fn rearrange(&mut self, id: NodeId, rearrange: &Rearrange) {

@@ -10,6 +10,8 @@ pub mod roofline;
 #[cfg(test)]
 mod tests;
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::plan::Stage;
 pub use crate::simd::Level;
 use crate::{
     Error, Result,
@@ -135,7 +137,20 @@ impl Prepared {
 
     /// Runs every step.
     pub fn run(&mut self) {
-        let steps = 0..self.plan.steps.len();
+        self.run_steps(0..self.plan.steps.len());
+    }
+
+    /// Takes the bytes of a stage's inputs, which lie one after the other, and runs its steps.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn run_stage(&mut self, stage: &Stage, bytes: &[u8]) {
+        for (slot, range) in self.plan.stage_ranges(stage) {
+            let from = &bytes[range];
+            bytemuck::cast_slice_mut(&mut self.slots[slot])[..from.len()].copy_from_slice(from);
+        }
+        self.run_steps(stage.steps.clone());
+    }
+
+    fn run_steps(&mut self, steps: std::ops::Range<usize>) {
         if self.level.is_plain() {
             // One entry into rayon's threads, not one for each loop of each kernel.
             parallel::scope(|_| steps.for_each(|at| self.step(at)));

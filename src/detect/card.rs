@@ -1,7 +1,7 @@
 //! Reads the fields of a card that say how results are meant, and checks them against a network.
 
 use super::{
-    Activation, Boxes, Detector, Finder, Form, Landmarker, Points, Score, Size,
+    Activation, Boxes, Detector, Finder, Form, Landmarker, Points, Proposals, Score, Size,
     landmarks::Region,
     priors::{self, Level, Priors, Sizes},
     suppress::{Kind, Suppress},
@@ -19,8 +19,22 @@ use crate::{
 };
 
 /// Fields of a card that are read here.
-pub(crate) const FIELDS: [&str; 11] =
-    ["input", "point_names", "priors", "score", "box", "points", "threshold", "nms", "limit", "region", "detector"];
+pub(crate) const FIELDS: &[&str] = &[
+    "input",
+    "point_names",
+    "priors",
+    "score",
+    "box",
+    "points",
+    "threshold",
+    "nms",
+    "limit",
+    "region",
+    "detector",
+    // Pages have no detector of two stages.
+    #[cfg(not(target_arch = "wasm32"))]
+    "proposals",
+];
 
 /// The longest side of an input, in pixels, and of a prior.
 const MOST_PIXELS: usize = 1 << 13;
@@ -180,7 +194,7 @@ impl<'v> Fields<'v> {
     /// Which results' columns a field of it names.
     #[inline(never)]
     fn joined(self, key: &'static str) -> Result<Joined, String> {
-        let joined = self.object(key, &["outputs", "channels"])?;
+        let joined = self.object(key, &["outputs", "channels", "per_pixel"])?;
         let columns = match joined.value.get("channels") {
             None => None,
             Some(channels) => match channels.list() {
@@ -190,7 +204,7 @@ impl<'v> Fields<'v> {
             .ok_or_else(|| joined.wrong("channels", channels, "two whole numbers, the second one larger"))
             .map(Some)?,
         };
-        Ok(Joined { outputs: joined.texts("outputs")?, columns })
+        Ok(Joined { outputs: joined.texts("outputs")?, columns, per_pixel: joined.whole("per_pixel", Some(1), MOST_ENTRIES)? })
     }
 }
 
@@ -236,7 +250,7 @@ impl Finder {
     pub(crate) fn check(&self, graph: &Graph, labels: usize) -> Result<(), String> {
         let Some(size) = self.input().fit.size() else { return Ok(()) };
         match self {
-            Self::Landmarker(landmarker) => landmarker.check(&lengths(graph, &landmarker.input, size)?),
+            Self::Landmarker(landmarker) => landmarker.check(&lengths(graph, &landmarker.input, size, None)?),
             Self::Detector(detector) => detector.check_graph(graph, size, labels),
         }
     }
@@ -249,7 +263,14 @@ fn input(card: Fields<'_>, of_region: bool) -> Result<Sampling, String> {
     let input = card.object("input", &["name", "layout", "size", "order", "mean", "std", "fit", "pad", "filter"])?;
     let size = input.needed("size")?;
     let fit = match (size, size.list()) {
-        (Value::Object(_), _) if !of_region => Fit::Multiple(input.object("size", &["multiple"])?.whole("multiple", None, MOST_PIXELS)?),
+        (Value::Object(_), _) if !of_region => {
+            let size = input.object("size", &["short", "long", "multiple"])?;
+            let multiple = size.whole("multiple", None, MOST_PIXELS)?;
+            match size.has("short") || size.has("long") {
+                true => Fit::Sides([size.whole("short", None, MOST_PIXELS)?, size.whole("long", None, MOST_PIXELS)?, multiple]),
+                false => Fit::Multiple(multiple),
+            }
+        }
         (_, Some([h, w])) => {
             let size = [input.is_whole("size", h, MOST_PIXELS)?, input.is_whole("size", w, MOST_PIXELS)?];
             match input.choice("fit", &["stretch", "letterbox", "corner", "region"])? {
@@ -350,7 +371,8 @@ fn score(card: Fields<'_>) -> Result<Score, String> {
 }
 
 fn boxes(card: Fields<'_>) -> Result<Boxes, String> {
-    let boxes = card.object("box", &["form", "values", "scale", "bins", "center", "size", "size_of", "max"])?;
+    let known = ["form", "values", "scale", "bins", "center", "size", "size_of", "max", "per_class", "least"];
+    let boxes = card.object("box", &known)?;
     boxes.needed("form")?;
     let (form, others): (_, &[&str]) = match boxes.choice("form", &["distances", "center", "corners"])? {
         0 => {
@@ -374,7 +396,38 @@ fn boxes(card: Fields<'_>) -> Result<Boxes, String> {
     };
     match others.iter().find(|field| boxes.has(field)) {
         Some(other) => Err(format!("box.{other} is for another form of boxes")),
-        None => Ok(Boxes { values: boxes.joined("values")?, form }),
+        None => Ok(Boxes {
+            values: boxes.joined("values")?,
+            form,
+            per_class: boxes.flag("per_class")?,
+            least: boxes.number("least", Some(f32::NEG_INFINITY), [0.0, MOST_PIXELS as f32])?,
+        }),
+    }
+}
+
+/// A detector's first stage: like a detector, but of one class and without a threshold.
+fn proposals(card: Fields<'_>) -> Result<Option<Proposals>, String> {
+    let Some(fields) = card.maybe("proposals", &["input", "priors", "score", "box", "nms", "limit"])? else { return Ok(None) };
+    let wrong = |what: String| format!("proposals: {what}");
+    let nms = fields.object("nms", &["iou"]).map_err(wrong)?;
+    let finder = Detector {
+        input: input(card, false)?,
+        point_names: Vec::new(),
+        threshold: 0.0,
+        suppress: Suppress { kind: Kind::Greedy, iou: nms.number("iou", None, SHARE)?, per_class: true },
+        limit: fields.whole("limit", None, MOST_DETECTIONS)?,
+        priors: priors(fields).map_err(wrong)?,
+        score: score(fields).map_err(wrong)?,
+        boxes: boxes(fields).map_err(wrong)?,
+        points: None,
+        proposals: None,
+    };
+    match finder.priors {
+        None => Err(wrong("there are no `priors`".into())),
+        Some(_) => {
+            let input = fields.text("input")?.ok_or_else(|| wrong("there is no `input`, which takes them".into()))?;
+            Ok(Some(Proposals { input, finder: Box::new(finder) }))
+        }
     }
 }
 
@@ -391,9 +444,16 @@ impl Detector {
                 scale: points.number("scale", Some(1.0), ANY)?,
             }),
         };
-        let has_levels = points.is_some() || score.per_level.is_some() || !matches!(boxes.form, Form::Corners { .. });
-        if has_levels && priors.is_none() {
-            return Err("the card has no `priors`, against which boxes and points are".into());
+        let proposals = proposals(card)?;
+        match (&proposals, &priors) {
+            (Some(_), Some(_)) => return Err("boxes are against `proposals` or against `priors`, not both".into()),
+            (Some(_), None) if score.per_level.is_some() || !matches!(boxes.form, Form::Center { .. }) => {
+                return Err("boxes against `proposals` have the form center and no score.per_level".into());
+            }
+            (None, None) if points.is_some() || score.per_level.is_some() || !matches!(boxes.form, Form::Corners { .. }) => {
+                return Err("the card has no `priors`, against which boxes and points are".into());
+            }
+            _ => {}
         }
         let nms = card.object("nms", &["kind", "iou", "per_class"])?;
         let kind = [Kind::Greedy, Kind::Weighted, Kind::None][nms.choice("kind", &["greedy", "weighted", "none"])?];
@@ -411,13 +471,15 @@ impl Detector {
             score,
             boxes,
             points,
+            proposals,
         })
     }
 
     /// As [`Detector::check`], of the results of a graph.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn check_graph(&self, graph: &Graph, size: [usize; 2], labels: usize) -> Result<(), String> {
-        self.check(&lengths(graph, &self.input, size)?, size, labels)
+        let regions = self.proposals.as_ref().map(|proposals| (&*proposals.input, proposals.finder.limit));
+        self.check(&lengths(graph, &self.input, size, regions)?, size, labels)
     }
 
     /// Whether there are the results that the card reads, for an input of `[h, w]`, by what
@@ -434,7 +496,8 @@ impl Detector {
             [_, columns] if columns != wanted => Err(format!("{name} reads {columns} channels, {wanted} are needed")),
             _ => Ok(()),
         };
-        let per_box = if let Form::Distances { bins } = self.boxes.form { 4 * bins } else { 4 };
+        let classes = if self.boxes.per_class { columns } else { 1 };
+        let per_box = classes * if let Form::Distances { bins } = self.boxes.form { 4 * bins } else { 4 };
         width("boxes", &self.boxes.values, per_box, "box.values")?;
         if let Some(values) = &self.score.objectness {
             width("objectness", values, 1, "score.objectness")?;
@@ -443,6 +506,12 @@ impl Detector {
             width("points", values, 2 * count, "points.values")?;
             if !self.point_names.is_empty() && self.point_names.len() != *count {
                 return Err(format!("{} point_names for {count} points", self.point_names.len()));
+            }
+        }
+        if let Some(Proposals { finder, .. }) = &self.proposals {
+            finder.check(lengths, size, 0).map_err(|what| format!("proposals: {what}"))?;
+            if finder.limit != rows {
+                return Err(format!("{} proposals for {rows} rows of classes", finder.limit));
             }
         }
         if let Some(priors) = &self.priors {
@@ -501,17 +570,32 @@ impl Landmarker {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-/// The shapes of a graph's results by name, for a picture of `size` as its only input.
-fn lengths(graph: &Graph, input: &Sampling, size: [usize; 2]) -> Result<impl Fn(&str) -> Result<Vec<usize>, String>, String> {
-    let [own] = graph.inputs() else { return Err(format!("the network takes {} inputs, a detector's takes one", graph.inputs().len())) };
-    if own.name != input.name {
-        return Err(format!("the card names the input `{}`, the graph has {}", input.name, own.name));
+/// The shapes of a graph's results by name, for a picture of `size` as its only input, but for one
+/// that takes so many regions.
+fn lengths(
+    graph: &Graph,
+    input: &Sampling,
+    size: [usize; 2],
+    regions: Option<(&str, usize)>,
+) -> Result<impl Fn(&str) -> Result<Vec<usize>, String>, String> {
+    let picture = (&*input.name, input.shape(size).to_vec());
+    let given: Vec<(&str, Vec<usize>)> = [picture].into_iter().chain(regions.map(|(name, count)| (name, vec![1, count, 4]))).collect();
+    let inputs = graph.inputs();
+    if inputs.len() != given.len() {
+        return Err(format!("the network takes {} inputs, the card gives {}", inputs.len(), given.len()));
     }
-    if own.tensor.element != Element::F32 {
-        return Err(format!("input `{}` takes {}, a picture is of f32", own.name, own.tensor));
+    if let Some((name, _)) = given.iter().find(|(name, _)| inputs.iter().all(|own| own.name != *name)) {
+        let there: Vec<&str> = inputs.iter().map(|own| &*own.name).collect();
+        return Err(format!("the card names the input `{name}`, the graph has {}", there.join(", ")));
     }
-    let shape: Shape = own.tensor.shape_of(&input.shape(size)).map_err(|what| format!("input `{}` {what}", own.name))?;
-    let shapes = graph.shapes(&[shape]).map_err(|error| error.to_string())?;
+    let shape = |own: &crate::graph::Input| -> Result<Shape, String> {
+        if own.tensor.element != Element::F32 {
+            return Err(format!("input `{}` takes {}, f32 is needed", own.name, own.tensor));
+        }
+        let (_, lengths) = given.iter().find(|(name, _)| own.name == *name).ok_or_else(|| format!("the card names no `{}`", own.name))?;
+        own.tensor.shape_of(lengths).map_err(|what| format!("input `{}` {what}", own.name))
+    };
+    let shapes = graph.shapes(&inputs.iter().map(shape).collect::<Result<Vec<_>, _>>()?).map_err(|error| error.to_string())?;
     Ok(move |name: &str| {
         let found = graph.outputs().iter().find(|output| output.name == name).ok_or_else(|| {
             let there: Vec<&str> = graph.outputs().iter().map(|output| &*output.name).collect();

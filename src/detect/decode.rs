@@ -1,12 +1,12 @@
 //! From results to detections.
 
 use super::{
-    Activation, Detection, Detector, Form, Size, Wanted,
+    Activation, Corners, Detection, Detector, Form, Frame, Proposals, Size, Wanted,
     priors::Prior,
-    suppress::{Candidate, Kind, best_first},
+    suppress::{Candidate, Kind, Suppress, best_first},
     values::{Results, Rows},
 };
-use crate::image_input::sample::Window;
+use crate::image_input::sample::{Fit, Window};
 
 /// 1 / (1 + e^-v), which no value makes overflow.
 fn sigmoid(v: f32) -> f32 {
@@ -29,18 +29,28 @@ struct Scored {
 }
 
 impl Detector {
+    /// What the input's `window` of a picture of `picture` pixels, width and height, shows.
+    pub(crate) fn frame(&self, window: &Window, [w, h]: [f32; 2]) -> Frame<'static> {
+        let bounds = match self.input.fit {
+            Fit::Sides(_) => [w / window.scale[0], h / window.scale[1]],
+            _ => [window.size[1] as f32, window.size[0] as f32],
+        };
+        Frame { size: window.size, bounds, regions: None }
+    }
+
     /// The detections in a picture of `picture` pixels, width and height, of which the input showed
-    /// `window`. `label` names a class.
+    /// `window`. `label` names a class. A second stage's are against its regions.
     pub(crate) fn detections(
         &self,
         results: &Results,
+        regions: Option<&[Corners]>,
         window: &Window,
         picture: [f32; 2],
         wanted: &Wanted<'_>,
         label: &dyn Fn(usize) -> String,
     ) -> Vec<Detection> {
-        let candidates = self.candidates(results, window.size, wanted);
-        let suppress = super::Suppress { iou: wanted.iou, ..self.suppress };
+        let candidates = self.candidates(results, Frame { regions, ..self.frame(window, picture) }, wanted);
+        let suppress = Suppress { iou: wanted.iou, ..self.suppress };
         let detection = |Candidate { class, score, corners, points, .. }: Candidate| {
             let [x1, y1, x2, y2] = corners;
             let ([x1, y1], [x2, y2]) = (window.of_picture([x1, y1]), window.of_picture([x2, y2]));
@@ -55,11 +65,15 @@ impl Detector {
         suppress.run(candidates, wanted.limit).into_iter().map(detection).collect()
     }
 
-    /// What is above the threshold, with its box, in pixels of the input of `[h, w]`.
-    pub(crate) fn candidates(&self, results: &Results, [h, w]: [usize; 2], wanted: &Wanted<'_>) -> Vec<Candidate> {
+    /// What is above the threshold, with its box, in pixels of the input.
+    pub(crate) fn candidates(&self, results: &Results, frame: Frame<'_>, wanted: &Wanted<'_>) -> Vec<Candidate> {
+        let Frame { size: [h, w], bounds, regions } = frame;
         let sides = [w as f32, h as f32];
-        let priors = self.priors.as_ref().map(|priors| priors.all([h, w]));
-        let scored = self.scored(results, [h, w], wanted);
+        let priors = match regions {
+            Some(regions) => Some(regions.iter().copied().map(Prior::of).collect()),
+            None => self.priors.as_ref().map(|priors| priors.all([h, w])),
+        };
+        let scored = self.scored(results, [h, w], regions.map(<[Corners]>::len), wanted);
         let boxes = self.boxes.values.rows(results);
         let points = self.points.as_ref().map(|points| (points, points.values.rows(results)));
         // These are means of what may reach beyond the input, or the network's own corners.
@@ -67,14 +81,18 @@ impl Detector {
         let mut candidates = Vec::new();
         for Scored { row, class, score } in scored {
             let prior = priors.as_ref().map(|priors| priors[row]);
-            let corners = corners(&self.boxes.form, boxes.row(row), prior, sides);
-            let corners = if is_bounded { bounded(corners, sides) } else { corners };
+            let of_class = if self.boxes.per_class { (class + usize::from(self.score.skip_first)) * 4 } else { 0 };
+            let corners = corners(&self.boxes.form, &boxes.row(row)[of_class..], prior, sides);
+            let corners = if is_bounded { bounded(corners, bounds) } else { corners };
             let place = |(points, rows): &(&super::Points, Rows<'_>)| -> Vec<[f32; 2]> {
                 let Prior { center, size, .. } = prior.expect("points have priors");
                 let at = |v: &[f32; 2]| [0, 1].map(|axis| center[axis] + v[axis] * points.scale * size[axis]);
                 rows.row(row).as_chunks::<2>().0.iter().map(at).collect()
             };
             let points = points.as_ref().map(place).unwrap_or_default();
+            if corners[2] - corners[0] < self.boxes.least || corners[3] - corners[1] < self.boxes.least {
+                continue;
+            }
             // Of what is no number nothing can be said.
             if corners.iter().chain(points.as_flattened()).all(|v| v.is_finite()) {
                 candidates.push(Candidate { row, class, score, corners, points });
@@ -83,8 +101,8 @@ impl Detector {
         candidates
     }
 
-    /// Rows and classes above the threshold.
-    fn scored(&self, results: &Results, size: [usize; 2], wanted: &Wanted<'_>) -> Vec<Scored> {
+    /// Rows and classes above the threshold; of the first `rows`, if it says so.
+    fn scored(&self, results: &Results, size: [usize; 2], rows: Option<usize>, wanted: &Wanted<'_>) -> Vec<Scored> {
         let classes = self.score.classes.rows(results);
         let objectness = self.score.objectness.as_ref().map(|joined| joined.rows(results));
         let skipped = usize::from(self.score.skip_first);
@@ -92,7 +110,7 @@ impl Detector {
         let mut all = Vec::new();
         let levels = match (self.score.per_level, &self.priors) {
             (Some(_), Some(priors)) => priors.counts(size),
-            _ => vec![classes.len()],
+            _ => vec![rows.unwrap_or(classes.len())],
         };
         let mut row = 0;
         for level in levels {
@@ -130,6 +148,31 @@ impl Detector {
             }
         }
         all
+    }
+}
+
+impl Proposals {
+    /// The results that it reads.
+    pub(crate) fn outputs(&self) -> Vec<&str> {
+        let Detector { score, boxes, .. } = &*self.finder;
+        let joined = [Some(&score.classes), score.objectness.as_ref(), Some(&boxes.values)];
+        joined.into_iter().flatten().flat_map(|joined| &joined.outputs).map(String::as_str).collect()
+    }
+
+    /// The regions that the first stage's results propose, best first, in pixels of the input.
+    pub(crate) fn regions(&self, results: &Results, frame: Frame<'_>) -> Vec<Corners> {
+        let Self { finder, .. } = self;
+        let wanted = Wanted { threshold: f32::NEG_INFINITY, iou: finder.suppress.iou, limit: finder.limit, only: &[] };
+        let mut candidates = finder.candidates(results, frame, &wanted);
+        // Only those of one level are compared: levels stand for classes.
+        let ends: Vec<usize> = finder.priors.iter().flat_map(|priors| priors.counts(frame.size)).scan(0, |end, count| {
+            *end += count;
+            Some(*end)
+        }).collect();
+        for candidate in &mut candidates {
+            candidate.class = ends.partition_point(|end| *end <= candidate.row);
+        }
+        finder.suppress.run(candidates, finder.limit).into_iter().map(|candidate| candidate.corners).collect()
     }
 }
 

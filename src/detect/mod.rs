@@ -40,6 +40,18 @@ pub struct Detector {
     score: Score,
     boxes: Boxes,
     points: Option<Points>,
+    /// What its priors are, where the network's second stage has results for regions that those of
+    /// the first one propose.
+    pub(crate) proposals: Option<Proposals>,
+}
+
+/// How results of a network's first stage become regions, which its second stage takes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Proposals {
+    /// The input that takes them, `[1, limit, 4]`.
+    pub input: String,
+    /// What finds them: of one class, and whatever their score.
+    pub finder: Box<Detector>,
 }
 
 /// Either of the two.
@@ -78,6 +90,10 @@ enum Activation {
 struct Boxes {
     values: Joined,
     form: Form,
+    /// A row has a box for each class.
+    per_class: bool,
+    /// Boxes with a shorter side, once they are bounded, are none.
+    least: f32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -158,6 +174,17 @@ impl DetectOptions {
     pub fn labels(self, labels: impl Into<Option<Vec<String>>>) -> Self {
         Self { labels: labels.into(), ..self }
     }
+}
+
+/// What candidates are of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame<'a> {
+    /// The input's rows and columns.
+    pub size: [usize; 2],
+    /// Width and height of what of the input is picture: no box reaches beyond.
+    pub bounds: [f32; 2],
+    /// The second stage's regions.
+    pub regions: Option<&'a [Corners]>,
 }
 
 /// The numbers that the options and the card give.

@@ -42,6 +42,14 @@ pub(crate) struct Prior {
     pub stride: f32,
 }
 
+impl Prior {
+    /// A region as one: it has no stride.
+    pub(crate) fn of([x1, y1, x2, y2]: [f32; 4]) -> Self {
+        let size = [x2 - x1, y2 - y1];
+        Self { center: [x1 + size[0] / 2.0, y1 + size[1] / 2.0], size, stride: 1.0 }
+    }
+}
+
 impl Sizes {
     fn count(&self) -> usize {
         match self {

@@ -76,7 +76,8 @@ fn decoders_give_what_the_reference_gives() {
         let options = DetectOptions::default();
         let all = Wanted { threshold: f32::NEG_INFINITY, ..detector.wanted(&options, &[]).unwrap() };
         let unbounded = Detector { suppress: Suppress { kind: suppress::Kind::Weighted, ..detector.suppress }, ..detector.clone() };
-        let every = unbounded.candidates(&results, size, &all);
+        let frame = Frame { size, bounds: [size[1] as f32, size[0] as f32], regions: None };
+        let every = unbounded.candidates(&results, frame, &all);
         let first = case.get("first_boxes").unwrap().list().unwrap().iter().zip(case.get("first_scores").unwrap().list().unwrap());
         for (at, (corners, score)) in first.enumerate() {
             near(every[at].score, number(score), 1e-5, &format!("{name}, score {at}"));
@@ -85,7 +86,7 @@ fn decoders_give_what_the_reference_gives() {
             }
         }
         let wanted = detector.wanted(&options, &[]).unwrap();
-        let candidates = detector.candidates(&results, size, &wanted);
+        let candidates = detector.candidates(&results, frame, &wanted);
         assert_eq!(candidates.len(), whole(case, "candidates"), "{name}");
         let kept = detector.suppress.run(candidates, wanted.limit);
         let reference = case.get("kept").unwrap().list().unwrap();
@@ -131,7 +132,7 @@ fn no_results_are_too_strange() {
             }
             let options = DetectOptions::default().threshold((round % 3) as f32 / 2.0);
             let found =
-                detector.detections(&results, &window, picture, &detector.wanted(&options, &[]).unwrap(), &|class| class.to_string());
+                detector.detections(&results, None, &window, picture, &detector.wanted(&options, &[]).unwrap(), &|class| class.to_string());
             assert!(found.len() <= detector.limit && found.is_sorted_by(|a, b| a.score >= b.score), "case {at}, round {round}");
             for Detection { score, corners, points, .. } in found {
                 assert!(score.is_finite(), "case {at}, round {round}: {score}");

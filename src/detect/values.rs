@@ -12,13 +12,15 @@ pub(crate) struct Joined {
     pub outputs: Vec<String>,
     /// From the first to before the last; all.
     pub columns: Option<Range<usize>>,
+    /// Rows that each pixel of a result `[1, c, h, w]` has, each of as many of the channels.
+    pub per_pixel: usize,
 }
 
-/// Rows and columns of a result that has the shape `lengths`: `[n, c, h, w]` is a row a pixel,
-/// anything else ends with the columns. Of one image.
-pub(crate) fn table(lengths: &[usize]) -> Option<[usize; 2]> {
+/// Rows and columns of a result that has the shape `lengths`: `[n, c, h, w]` is so many rows a
+/// pixel, anything else ends with the columns. Of one image.
+pub(crate) fn table(lengths: &[usize], per_pixel: usize) -> Option<[usize; 2]> {
     match *lengths {
-        [1, c, h, w] => Some([h.checked_mul(w)?, c]),
+        [1, c, h, w] if c.is_multiple_of(per_pixel) => Some([h.checked_mul(w)?.checked_mul(per_pixel)?, c / per_pixel]),
         [rows, columns] | [1, rows, columns] => Some([rows, columns]),
         _ => None,
     }
@@ -54,7 +56,7 @@ impl Joined {
         let (mut rows, mut columns) = (0usize, None);
         for name in &self.outputs {
             let lengths = lengths(name)?;
-            let [more, has] = table(&lengths)
+            let [more, has] = table(&lengths, self.per_pixel)
                 .filter(|[rows, columns]| *rows > 0 && *columns > 0)
                 .ok_or_else(|| format!("result `{name}` of shape {} has no rows of one image", crate::text::Sides(&lengths)))?;
             if let Some(range) = &self.columns
@@ -75,7 +77,7 @@ impl Joined {
         let of = |name: &String| {
             let (_, tensor) = results.iter().find(|(known, _)| known == name).expect("the card was checked");
             let Values::F32(values) = &tensor.data else { unreachable!("the card was checked") };
-            (table(&tensor.shape).expect("the card was checked"), &values[..], tensor.shape.len() == 4)
+            (table(&tensor.shape, self.per_pixel).expect("the card was checked"), &values[..], tensor.shape.len() == 4)
         };
         if let [name] = &self.outputs[..]
             && let ([_, stride], values, false) = of(name)
@@ -87,9 +89,11 @@ impl Joined {
             let ([rows, columns], values, is_planar) = of(name);
             let wanted = self.columns.clone().unwrap_or(0..columns);
             width = wanted.len();
+            let pixels = rows / self.per_pixel;
             for row in 0..rows {
                 if is_planar {
-                    joined.extend(wanted.clone().map(|column| values[column * rows + row]));
+                    let first = row % self.per_pixel * columns * pixels + row / self.per_pixel;
+                    joined.extend(wanted.clone().map(|column| values[first + column * pixels]));
                 } else {
                     joined.extend_from_slice(&values[row * columns..][wanted.clone()]);
                 }

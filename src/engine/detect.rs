@@ -1,16 +1,20 @@
 //! Pictures to detections and landmarks.
 
-use super::model::Model;
+use super::{model::Model, part::Request};
 use crate::{
     Error, Result,
-    detect::{DetectOptions, Detection, Detector, Landmarker},
+    detect::{Corners, DetectOptions, Detection, Detector, Frame, Landmarker, Proposals},
     image_input::{
         Readable,
         sample::{Sampling, Window},
     },
+    plan::Form,
     tensor::{AnyTensor, Tensor, Values},
 };
 use image::DynamicImage;
+
+/// A network's results by name.
+type Results = Vec<(String, AnyTensor)>;
 
 /// Rows and columns.
 fn size(image: &DynamicImage) -> [usize; 2] {
@@ -34,9 +38,16 @@ impl Model {
         if detector.input.fit.size().is_none() {
             detector.check_graph(self.network().graph(), window.size, self.network().labels().len()).map_err(wrong)?;
         }
-        let results = self.results(&detector.input, image, &window).await?;
         let [h, w] = picture.map(|side| side as f32);
-        Ok(detector.detections(&results, &window, [w, h], &wanted, &|class| self.network().label(class)))
+        let (results, regions) = match &detector.proposals {
+            None => (self.results(&detector.input, image, &window).await?, None),
+            Some(proposals) => {
+                let given = self.given(&detector.input, image, &window)?;
+                let (results, regions) = self.in_stages(proposals, given, detector.frame(&window, [w, h])).await?;
+                (results, Some(regions))
+            }
+        };
+        Ok(detector.detections(&results, regions.as_deref(), &window, [w, h], &wanted, &|class| self.network().label(class)))
     }
 
     /// As [`Model::detect_async`], of several pictures.
@@ -65,10 +76,38 @@ impl Model {
     }
 
     /// Runs the network on a window of a picture.
-    async fn results(&self, input: &Sampling, image: &DynamicImage, window: &Window) -> Result<Vec<(String, AnyTensor)>> {
+    async fn results(&self, input: &Sampling, image: &DynamicImage, window: &Window) -> Result<Results> {
+        self.run_named_async(&[(&input.name, &self.given(input, image, window)?)]).await
+    }
+
+    /// A window of a picture as the network's input.
+    fn given(&self, input: &Sampling, image: &DynamicImage, window: &Window) -> Result<AnyTensor> {
         let data = Values::F32(input.tensor(&Readable::new(image), size(image), window)?);
-        let tensor = Tensor { shape: input.shape(window.size).to_vec(), data };
-        self.run_named_async(&[(&input.name, &tensor)]).await
+        Ok(Tensor { shape: input.shape(window.size).to_vec(), data })
+    }
+
+    /// Runs a network of two stages: the first on a picture, the second on the regions that the
+    /// first one's results propose, which it also gives. What both compute stays on the device.
+    async fn in_stages(&self, proposals: &Proposals, picture: AnyTensor, frame: Frame<'_>) -> Result<(Results, Vec<Corners>)> {
+        let (part, limit) = (&self.inner.results, proposals.finder.limit);
+        let nothing = Tensor { shape: vec![1, limit, 4], data: Values::F32(vec![0.0; limit * 4]) };
+        let tensors = part.graph.inputs().iter().map(|input| match input.name == proposals.input {
+            true => (&*input.name, &nothing),
+            false => (&*input.name, &picture),
+        });
+        let given = part.given(self.engine(), &tensors.collect::<Vec<_>>())?;
+        let request = Request { shapes: given.shapes.clone(), form: Form::Tensors, normalise: [[0.0; 3]; 2] };
+        let (mut runner, _) = part.runner(self.engine(), &request).await?;
+        let wrong = |what: String| Error::Model(format!("{}: {what}", self.network().name()));
+        let [first, second] = runner.plan.stages(&proposals.input, &proposals.outputs()).map_err(wrong)?;
+        let picture = picture.data.to_f32().map_err(wrong)?;
+        let results = runner.run_stage(&first, &[&picture]).await?;
+        let regions = proposals.regions(&results, frame);
+        let mut corners = regions.as_flattened().to_vec();
+        corners.resize(limit * 4, 0.0);
+        let results = runner.run_stage(&second, &[&corners]).await?;
+        part.keep(runner);
+        Ok((results, regions))
     }
 
     fn detector(&self) -> Result<&Detector> {

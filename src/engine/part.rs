@@ -1,6 +1,8 @@
 //! A graph on a device, with its plans ready to run.
 
 use super::device::{Device, Engine};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::plan::Stage;
 use crate::{
     Error, Result, clock, cpu,
     gpu::{self, PrepareTimes},
@@ -87,14 +89,15 @@ pub(super) fn slots(plan: &Plan, outputs: Vec<Vec<u8>>) -> Slots {
 
 /// A plan's results by name, of its first `images` images.
 pub(super) fn results(plan: &Plan, slots: &Slots, images: usize) -> Vec<(String, AnyTensor)> {
-    let result = |(output, slot): (&PlanOutput, &Vec<u32>)| {
-        let mut data = output.unpack(bytemuck::cast_slice(slot));
-        let shape = Shape { n: images.min(output.shape.n), ..output.shape };
-        data.truncate(shape.count());
-        let lengths = output.tensor.lengths(shape).unwrap_or_else(|_| vec![shape.n, shape.c, shape.h, shape.w]);
-        (output.name.clone(), Tensor { shape: lengths, data: Values::from_f32(data, output.tensor.element) })
-    };
-    plan.outputs.iter().zip(slots).map(result).collect()
+    plan.outputs.iter().zip(slots).map(|(output, slot)| result(output, slot, images)).collect()
+}
+
+fn result(output: &PlanOutput, slot: &[u32], images: usize) -> (String, AnyTensor) {
+    let mut data = output.unpack(bytemuck::cast_slice(slot));
+    let shape = Shape { n: images.min(output.shape.n), ..output.shape };
+    data.truncate(shape.count());
+    let lengths = output.tensor.lengths(shape).unwrap_or_else(|_| vec![shape.n, shape.c, shape.h, shape.w]);
+    (output.name.clone(), Tensor { shape: lengths, data: Values::from_f32(data, output.tensor.element) })
 }
 
 /// Tensors that fit a graph's inputs, in the graph's order, as it computes with them.
@@ -132,11 +135,35 @@ impl Runner {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+impl Runner {
+    /// Runs a stage of the plan on values of its inputs. Its results by name.
+    pub async fn run_stage(&mut self, stage: &Stage, values: &[&[f32]]) -> Result<Vec<(String, AnyTensor)>> {
+        let plan = self.plan.clone();
+        let packed = plan.pack_stage(stage, values);
+        let bytes = plan.precision.to_bytes(&packed);
+        let slots = match &mut self.kind {
+            RunnerKind::Gpu(prepared) => slots(&plan, prepared.run_stage(stage, &bytes).await?),
+            RunnerKind::Cpu(prepared) => {
+                let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
+                prepared.run_stage(stage, &bytes);
+                results_of(&plan, &prepared)
+            }
+        };
+        Ok(stage.outputs.iter().map(|&at| result(&plan.outputs[at], &slots[at], plan.batch())).collect())
+    }
+}
+
 /// Runs a plan on the CPU.
 fn compute(plan: &Plan, prepared: &Mutex<cpu::Prepared>, bytes: &[u8]) -> Slots {
     let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
     prepared.set_inputs(bytes);
     prepared.run();
+    results_of(plan, &prepared)
+}
+
+/// What lies in the outputs' slots.
+fn results_of(plan: &Plan, prepared: &cpu::Prepared) -> Slots {
     plan.outputs.iter().map(|o| bytemuck::cast_slice(&prepared.slot(o.slot)[..o.bytes / 4]).to_vec()).collect()
 }
 

@@ -106,6 +106,11 @@ impl Prepared {
         match *self {}
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) async fn run_stage(&mut self, _: &crate::plan::Stage, _: &[u8]) -> Result<Vec<Vec<u8>>> {
+        match *self {}
+    }
+
     pub(crate) async fn run_buffers(&mut self, _: &[&Buffer]) -> Result<Vec<Buffer>> {
         match *self {}
     }

@@ -9,6 +9,8 @@ use super::{
     step::{PreparedStep, encode},
     weights::Weights,
 };
+#[cfg(not(target_arch = "wasm32"))]
+use crate::plan::Stage;
 use crate::{
     Error, Result, clock, kernels,
     plan::{Form, Plan, PlanOutput, Resource, grid},
@@ -195,6 +197,32 @@ impl Prepared {
     /// As [`Prepared::run`], without waiting for the result. Where as many runs are under way as
     /// there are buffers for, it waits for the oldest of them.
     pub async fn submit(&mut self, inputs: &[u8]) -> Result<Run> {
+        let upload = self.upload(inputs).await?;
+        let mut encoder = self.context.encoder();
+        for (slot, range) in self.plan.input_ranges(inputs.len()) {
+            encoder.copy_buffer_to_buffer(&upload, range.start as u64, &self.slots[slot], 0, range.len() as u64);
+        }
+        encode(&mut encoder, &self.steps);
+        Ok(self.send(encoder, Some(&upload), self.ranges.clone()))
+    }
+
+    /// Runs a stage of the plan on the bytes of its inputs, which lie one after the other. Returns
+    /// the stage's outputs as [`Prepared::run`] does, and nothing of the others.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) async fn run_stage(&mut self, stage: &Stage, inputs: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let upload = self.upload(inputs).await?;
+        let mut encoder = self.context.encoder();
+        for (slot, range) in self.plan.stage_ranges(stage) {
+            encoder.copy_buffer_to_buffer(&upload, range.start as u64, &self.slots[slot], 0, range.len() as u64);
+        }
+        encode(&mut encoder, &self.steps[stage.steps.clone()]);
+        let of_stage = |(at, range): (usize, &Range<u64>)| if stage.outputs.contains(&at) { range.clone() } else { 0..0 };
+        let ranges = self.ranges.iter().enumerate().map(of_stage).collect();
+        self.send(encoder, Some(&upload), ranges).wait().await
+    }
+
+    /// The next run's upload buffer, with these bytes in it.
+    async fn upload(&mut self, inputs: &[u8]) -> Result<wgpu::Buffer> {
         self.context.check_lost()?;
         let flight = &mut self.flights[0];
         flight.free(&self.context).await?;
@@ -204,12 +232,7 @@ impl Prepared {
         view.slice(..inputs.len()).copy_from_slice(inputs);
         drop(view);
         upload.unmap();
-        let mut encoder = self.context.encoder();
-        for (slot, range) in self.plan.input_ranges(inputs.len()) {
-            encoder.copy_buffer_to_buffer(&upload, range.start as u64, &self.slots[slot], 0, range.len() as u64);
-        }
-        encode(&mut encoder, &self.steps);
-        Ok(self.send(encoder, Some(&upload)))
+        Ok(upload)
     }
 
     /// Runs the plan on inputs that lie in buffers of the device as they lie in their slots, and
@@ -259,7 +282,7 @@ impl Prepared {
     /// device's buffers or textures may be.
     pub async fn submit_images(&mut self, images: &[Image<'_>]) -> Result<Run> {
         let (encoder, upload) = self.encode_images(images, 1..self.steps.len()).await?;
-        Ok(self.send(encoder, upload.as_ref()))
+        Ok(self.send(encoder, upload.as_ref(), self.ranges.clone()))
     }
 
     /// Compiles what [`Prepared::submit_images`] needs for images in buffers or in textures, and
@@ -277,7 +300,7 @@ impl Prepared {
         let input = self.resizer.as_ref().expect("it encoded").output();
         let readable = self.readable(input.size());
         encoder.copy_buffer_to_buffer(input, 0, &readable, 0, input.size());
-        let run = self.send(encoder, upload.as_ref());
+        let run = self.send(encoder, upload.as_ref(), self.ranges.clone());
         let mapping = map(&readable, wgpu::MapMode::Read);
         run.wait().await?;
         mapped(&self.context, mapping.await)?;
@@ -316,11 +339,11 @@ impl Prepared {
         }
     }
 
-    /// Submits a run, with the copies of its outputs. `upload` is mapped again when the device has
-    /// read it.
-    fn send(&mut self, mut encoder: wgpu::CommandEncoder, upload: Option<&wgpu::Buffer>) -> Run {
+    /// Submits a run, with the copies of its outputs to their ranges, of which some may be empty.
+    /// `upload` is mapped again when the device has read it.
+    fn send(&mut self, mut encoder: wgpu::CommandEncoder, upload: Option<&wgpu::Buffer>, ranges: Arc<[Range<u64>]>) -> Run {
         let mut flight = self.flights.pop_front().expect("there is at least one");
-        for (output, range) in self.plan.outputs.iter().zip(&*self.ranges) {
+        for (output, range) in self.plan.outputs.iter().zip(&*ranges) {
             encoder.copy_buffer_to_buffer(&self.slots[output.slot], 0, &flight.readback, range.start, range.end - range.start);
         }
         let submission = self.context.queue.submit([encoder.finish()]);
@@ -330,7 +353,7 @@ impl Prepared {
         let is_done = Arc::new(AtomicBool::new(false));
         // Not the buffer itself, which holds this closure: if all who could want the result are
         // gone, so is the buffer.
-        let (buffer, ranges, done) = (Arc::downgrade(&flight.readback), self.ranges.clone(), is_done.clone());
+        let (buffer, done) = (Arc::downgrade(&flight.readback), is_done.clone());
         flight.readback.map_async(wgpu::MapMode::Read, .., move |result| {
             // Receivers are gone if nobody waits.
             let _ = send_outputs.send(result.clone().ok().and_then(|()| read_outputs(&*buffer.upgrade()?, &ranges)));

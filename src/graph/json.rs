@@ -3,6 +3,8 @@
 //! Constants are named, and their values lie elsewhere. What is as usual is left out. Only what
 //! builders use is written: a graph that passes have changed has no JSON.
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::RoiAlign;
 use super::{
     Activation, Axis, Calculate, Calculation, ConstId, Constant, Conv, Coordinates, Element, Extent, Filter, Graph, Nearest, NodeId, Op,
     Pool, PoolKind, Rearrange, Resample, TensorType, TopK,
@@ -160,6 +162,14 @@ impl Reading<'_> {
                 axes: fields.axes()?,
                 to: fields.whole_list("to")?,
             }),
+            #[cfg(not(target_arch = "wasm32"))]
+            "roi_align" => Op::RoiAlign(RoiAlign {
+                cells: fields.pair("cells")?,
+                samples: fields.whole("samples")?,
+                scales: fields.reals("scales")?,
+                aligned: fields.whole_or("aligned", 0)? != 0,
+                side: fields.number("side")?,
+            }),
             other => return Err(format!("{}: operation `{other}` is unknown to this version", fields.what)),
         })
     }
@@ -283,6 +293,14 @@ impl<'a> Fields<'a> {
             _ => None,
         }
         .ok_or_else(|| self.wrong(key, "two whole numbers"))
+    }
+
+    /// Any count of numbers.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn reals(&mut self, key: &'static str) -> Result<Vec<f32>, String> {
+        let finite = |json: &Value<'_>| json.number().map(|number| number as f32).filter(|number| number.is_finite());
+        let numbers = self.list(key)?.iter().map(finite).collect::<Option<Vec<_>>>();
+        numbers.ok_or_else(|| self.wrong(key, "a list of numbers"))
     }
 
     /// Length, channels and pixels of each axis.
@@ -451,6 +469,15 @@ mod write {
                     say("start", pair(rearrange.start));
                     say("axes", Value::List(rearrange.axes.iter().map(axis).collect()));
                     say("to", Value::List(rearrange.to.map(whole).into()));
+                }
+                Op::RoiAlign(roi_align) => {
+                    say("cells", pair(roi_align.cells));
+                    say("samples", whole(roi_align.samples));
+                    say("scales", Value::List(roi_align.scales.iter().copied().map(number).collect()));
+                    if roi_align.aligned {
+                        say("aligned", whole(1));
+                    }
+                    say("side", number(roi_align.side));
                 }
                 Op::Add | Op::Multiply | Op::Concat | Op::GlobalPool | Op::Softmax => {}
                 Op::Input { .. } | Op::Conv(_) | Op::ResampleProduct(_) | Op::Ghost(_) | Op::SqueezeExcite(_) | Op::Separable(_) => {

@@ -19,6 +19,8 @@ mod rearrange;
 #[cfg(test)]
 pub(crate) mod reference;
 mod resample;
+#[cfg(not(target_arch = "wasm32"))]
+mod roi_align;
 mod shape;
 
 pub use crate::tensor::Element;
@@ -31,6 +33,8 @@ pub use ghosts::GhostMapsOf;
 pub use op::{Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite, TopK};
 pub use rearrange::{Axis, Rearrange};
 pub use resample::{Coordinates, Extent, Filter, Nearest, Resample};
+#[cfg(not(target_arch = "wasm32"))]
+pub use roi_align::RoiAlign;
 pub use shape::Shape;
 
 use crate::{Error, Result, tensor};

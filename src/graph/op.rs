@@ -2,6 +2,8 @@
 //!
 //! The first group is what builders use; the second is what passes make of it.
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::RoiAlign;
 use super::{
     Activation, Calculate, ConstId, Constant, Extent, Rearrange, Resample, Shape,
     constants::{known, vector},
@@ -281,6 +283,9 @@ pub enum Op {
     Resample(Resample),
     /// Values of each image in another order.
     Rearrange(Rearrange),
+    /// Regions of maps, each on a grid of cells: the maps, then the regions.
+    #[cfg(not(target_arch = "wasm32"))]
+    RoiAlign(RoiAlign),
     /// The softmax over the channels of each pixel.
     Softmax,
     /// The largest channels of each pixel, or their numbers: `[n, k, h, w]`.
@@ -358,6 +363,8 @@ impl Op {
             Op::GlobalPool => "global_pool",
             Op::Resample(_) => "resample",
             Op::Rearrange(_) => "rearrange",
+            #[cfg(not(target_arch = "wasm32"))]
+            Op::RoiAlign(_) => "roi_align",
             Op::Softmax => "softmax",
             Op::TopK(_) => "top_k",
             Op::Linear { .. } => "linear",
@@ -421,6 +428,11 @@ impl Op {
                 arity(1 + usize::from(resample.extent == Extent::Like))?;
                 resample.check()?;
                 Ok(inputs[0])
+            }
+            #[cfg(not(target_arch = "wasm32"))]
+            Op::RoiAlign(roi_align) => {
+                arity(roi_align.scales.len() + 1)?;
+                roi_align.check(inputs)
             }
             Op::Rearrange(rearrange) => {
                 arity(1)?;
@@ -515,6 +527,8 @@ impl Op {
             }
             Op::Resample(resample) => resample.size(inputs[0], inputs.get(1)),
             Op::Rearrange(rearrange) => rearrange.size(inputs[0]),
+            #[cfg(not(target_arch = "wasm32"))]
+            Op::RoiAlign(roi_align) => roi_align.size(inputs),
             Op::Linear { .. } => one_pixel(inputs[0]),
             Op::Calculate(calculate) if calculate.operand.is_some() => {
                 calculate.check_size(constants, inputs[0])?;
@@ -529,6 +543,10 @@ impl Op {
     /// Whether each channel of the output is made of the same channel of the first input, so that
     /// both have one order of channels.
     pub(crate) fn keeps_channels(&self) -> bool {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Op::RoiAlign(_) = self {
+            return true;
+        }
         matches!(
             self,
             Op::Activate(_)

@@ -2,7 +2,7 @@
 //! It is the oracle of the CPU twins' tests.
 
 use super::{
-    Activation, Calculate, Calculation, ConstId, Conv, Coordinates, Extent, Filter, Graph, Nearest, Op, Pool, PoolKind, Resample, Shape,
+    Activation, Calculate, Calculation, ConstId, Conv, Coordinates, Extent, Filter, Graph, Nearest, Op, Pool, PoolKind, Resample, RoiAlign, Shape,
 };
 
 /// Every node's output as `[n, c, h, w]` values, for inputs of these shapes.
@@ -70,6 +70,7 @@ fn node_value(graph: &Graph, op: &Op, arguments: &[(&[f64], Shape)], out: Shape)
             map.iter().sum::<f64>() / shape.pixels() as f64
         }),
         Op::Resample(resample) => resampling(resample, x, shape, out),
+        Op::RoiAlign(roi_align) => regions(roi_align, arguments, out),
         Op::Rearrange(rearrange) => each(out, |[n, c, y, x_]| {
             let [channel, pixel] = rearrange.source((c * out.h + y) * out.w + x_);
             x[(n * shape.c + channel) * shape.pixels() + pixel]
@@ -190,6 +191,38 @@ fn resampling(resample: &Resample, x: &[f64], shape: Shape, out: Shape) -> Vec<f
                 row(top) * (1.0 - down) + row(top + 1.0) * down
             }
         }
+    })
+}
+
+/// torchvision's `roi_align`, of the map that its `MultiScaleRoIAlign` takes.
+fn regions(roi_align: &RoiAlign, arguments: &[(&[f64], Shape)], out: Shape) -> Vec<f64> {
+    let ((regions, of_regions), maps) = arguments.split_last().expect("the graph has checked this");
+    let [rows, columns] = roi_align.cells;
+    let samples = roi_align.samples;
+    each(out, |[n, c, y, x]| {
+        let [x1, y1, x2, y2] = [0, 1, 2, 3].map(|side| regions[at(*of_regions, [n, 0, y / rows, side])]);
+        let area = ((x2 - x1) as f32 * (y2 - y1) as f32).max(0.0);
+        let level = (f64::from(area).sqrt() / f64::from(roi_align.side)).log2() + 1.0 + 1e-6;
+        let of = level.floor().clamp(0.0, (maps.len() - 1) as f64) as usize;
+        let (map, shape) = maps[of];
+        let scale = f64::from(roi_align.scales[of]);
+        let axis = |from: f64, to: f64, cell: usize, cells: usize, sample: usize| {
+            let (from, side) = (from * scale, (to - from) * scale);
+            let (from, side) = if roi_align.aligned { (from - 0.5, side) } else { (from, side.max(1.0)) };
+            from + (cell as f64 + (sample as f64 + 0.5) / samples as f64) * side / cells as f64
+        };
+        let value = |y: f64, x: f64| {
+            if !(-1.0..=shape.h as f64).contains(&y) || !(-1.0..=shape.w as f64).contains(&x) {
+                return 0.0;
+            }
+            let [y, x] = [(y, shape.h), (x, shape.w)].map(|(place, length)| place.clamp(0.0, (length - 1) as f64));
+            let pixel = |y: f64, x: f64| map[at(shape, [n, c, (y as usize).min(shape.h - 1), (x as usize).min(shape.w - 1)])];
+            let row = |y: f64| pixel(y, x.floor()) * (1.0 - x.fract()) + pixel(y, x.floor() + 1.0) * x.fract();
+            row(y.floor()) * (1.0 - y.fract()) + row(y.floor() + 1.0) * y.fract()
+        };
+        let all = (0..samples).flat_map(|i| (0..samples).map(move |j| (i, j)));
+        let sum: f64 = all.map(|(i, j)| value(axis(y1, y2, y % rows, rows, i), axis(x1, x2, x, columns, j))).sum();
+        sum / (samples * samples) as f64
     })
 }
 

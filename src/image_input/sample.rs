@@ -32,6 +32,9 @@ pub(crate) enum Fit {
     Corner([usize; 2]),
     /// All of it as it is, with sides that are multiples of this.
     Multiple(usize),
+    /// All of it at the upper left, scaled until its shorter side is as long as the first or its
+    /// longer one as the second; the input's sides are multiples of the third. torchvision's.
+    Sides([usize; 3]),
     /// A part, on `[h, w]`.
     Region([usize; 2]),
 }
@@ -41,7 +44,7 @@ impl Fit {
     pub(crate) fn size(self) -> Option<[usize; 2]> {
         match self {
             Self::Stretch(size) | Self::Letterbox(size) | Self::Corner(size) | Self::Region(size) => Some(size),
-            Self::Multiple(_) => None,
+            Self::Multiple(_) | Self::Sides(_) => None,
         }
     }
 
@@ -51,6 +54,14 @@ impl Fit {
         let same = |[h, w]: [usize; 2]| (wide / w as f32).max(high / h as f32);
         match self {
             Self::Multiple(of) => Window { origin: [0.0; 2], scale: [1.0; 2], size: picture.map(|side| side.next_multiple_of(of)) },
+            Self::Sides([short, long, of]) => {
+                // In f64, as torchvision's: 451 pixels that become 256 would be 255 otherwise.
+                let [shorter, longer] = [picture[0].min(picture[1]), picture[0].max(picture[1])].map(|side| side as f64);
+                let scale = (short as f64 / shorter).min(long as f64 / longer);
+                let shown = picture.map(|side| ((side as f64 * scale) as usize).max(1));
+                let scale = [wide / shown[1] as f32, high / shown[0] as f32];
+                Window { origin: [0.0; 2], scale, size: shown.map(|side| side.next_multiple_of(of)) }
+            }
             Self::Corner(size) => Window { origin: [0.0; 2], scale: [same(size); 2], size },
             Self::Letterbox(size @ [h, w]) => {
                 let scale = same(size);

@@ -8,7 +8,7 @@
 use crate::{
     Error, Result,
     device::{Choice, Tile},
-    graph::{Activated, Activation, ConstId, Constant, Graph, Op, Shape},
+    graph::{Activated, Activation, ConstId, Constant, Graph, Op, Shape, TensorType},
     json::Value,
     plan::{
         ConstantCache, Kernel, Plan, PlanInput, PlanOptions, PlanOutput, Precision, check_size,
@@ -208,6 +208,16 @@ impl Alone<'_> {
         let activation = given.one_of("residual-activation", &bounds, Activation::Identity)?;
         let view = given.has("residual").then(|| self.input_in("residual", shape, layout)).transpose()?;
         Ok(view.map(|view| Residual { view, activation }))
+    }
+
+    /// The shape of what an operation without constants makes of several inputs; errors are the
+    /// graph's.
+    pub(crate) fn shape_of_all(&self, inputs: &[Shape], op: Op) -> Result<Shape> {
+        let mut graph = Graph::new();
+        let input = |(at, shape): (usize, &Shape)| graph.add_input_of(at.to_string(), shape.c, TensorType::maps());
+        let ids = inputs.iter().enumerate().map(input).collect::<Result<Vec<_>>>()?;
+        let node = graph.add(&self.name, op, &ids)?;
+        Ok(graph.shapes(inputs)?[node.0])
     }
 
     /// The shape of what an operation makes of an input; errors are the graph's.

@@ -47,16 +47,16 @@ macro_rules! kernel {
 }
 
 macro_rules! rooms {
-    (in plans: $($room:ident)*; in front of plans: $($other:ident)*) => {
-        $(pub mod $room;)*
+    (in plans: $($(#[$only:meta])* $room:ident)*; in front of plans: $($other:ident)*) => {
+        $($(#[$only])* pub mod $room;)*
         $(pub mod $other;)*
 
         /// All of them.
-        pub const ALL: &[Kernel] = &[$($room::KERNEL,)* $($other::KERNEL),*];
+        pub const ALL: &[Kernel] = &[$($(#[$only])* $room::KERNEL,)* $($other::KERNEL),*];
 
         /// What those that stand in plans are tested and measured on.
         #[doc(hidden)]
-        pub const CASES: &[case::Cases] = &[$($room::cases::CASES),*];
+        pub const CASES: &[case::Cases] = &[$($(#[$only])* $room::cases::CASES),*];
     };
 }
 
@@ -75,6 +75,9 @@ rooms! {
     rearrange
     relayout
     resample
+    // Pages have no detector of two stages.
+    #[cfg(not(target_arch = "wasm32"))]
+    roi_align
     separable
     softmax
     softmax_top_k

@@ -130,6 +130,18 @@ impl<'b, 's> Builder<'b, 's> {
         self.graph.add_input(channels)
     }
 
+    /// An input of one channel by its name and sides.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn input_of(&mut self, name: &str, tensor: TensorType) -> Result<NodeId> {
+        self.graph.add_input_of(name, 1, tensor)
+    }
+
+    /// A result that is maps, by a name of no scope.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn maps(&mut self, name: &str, node: NodeId) {
+        self.graph.add_output(name, node);
+    }
+
     /// A result that is vectors, `[n, c]`.
     pub fn vectors(&mut self, name: &str, node: NodeId) {
         let name = self.name(name);
@@ -163,14 +175,28 @@ impl<'b, 's> Builder<'b, 's> {
     /// As [`Builder::conv`], where the tensors are `TENSORS.weight` and `TENSORS.bias`: PyTorch
     /// numbers what is in a sequence.
     pub fn conv_of(&mut self, name: &str, tensors: &str, input: NodeId, f: Filters) -> Result<NodeId> {
+        let conv = self.filters(tensors, f)?;
+        self.add(name, Op::Conv(conv), &[input])
+    }
+
+    /// A convolution that any number of nodes may be, as [`Builder::conv`] makes one of its own.
+    pub fn filters(&mut self, tensors: &str, f: Filters) -> Result<Conv> {
         let mut part = self.scope(tensors);
         let [kh, kw] = f.kernel;
         let weight = part.tensor("weight", &[f.c_out, f.c_in / f.groups, kh, kw])?;
-        let mut conv = Conv { pad: [kh / 2, kw / 2], ..Conv::new(weight).stride(f.stride).groups(f.groups) };
-        if f.bias {
-            conv = conv.bias(part.tensor("bias", &[f.c_out])?);
-        }
-        self.add(name, Op::Conv(conv), &[input])
+        let conv = Conv { pad: [kh / 2, kw / 2], ..Conv::new(weight).stride(f.stride).groups(f.groups) };
+        Ok(if f.bias { conv.bias(part.tensor("bias", &[f.c_out])?) } else { conv })
+    }
+
+    /// A fully connected layer on each of the parts of `kernel` pixels' side into which a map falls,
+    /// as a convolution: tensors `NAME.weight` `[outputs, c * kernel * kernel]` and `NAME.bias`.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn linear_of_parts(&mut self, name: &str, input: NodeId, kernel: usize, outputs: usize) -> Result<NodeId> {
+        let c = self.graph.channels(input);
+        let mut part = self.scope(name);
+        let (weight, bias) = (part.tensor("weight", &[outputs, c * kernel * kernel])?, part.tensor("bias", &[outputs])?);
+        self.graph.constants[weight.0].shape = vec![outputs, c, kernel, kernel];
+        self.add(name, Op::Conv(Conv::new(weight).bias(bias).stride(kernel)), &[input])
     }
 
     /// A batch normalisation of PyTorch's usual epsilon, tensors `NAME.weight`, `NAME.bias`,

@@ -211,9 +211,14 @@ impl Network {
         let mut named = Cow::Borrowed(checkpoint);
         for first in families::FIRST_TENSORS {
             named = Cow::Owned(named.with_first(first).into_owned());
+            if named.get(first).is_some() {
+                break;
+            }
         }
         let checkpoint = &*named;
         let family = families::of(checkpoint)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        let checkpoint = &checkpoint.without(&|name| family.leaves_out(name));
         let mut source = Source::checkpoint(checkpoint);
         let built = Self::build(&*family, &mut source, checkpoint.config());
         // Where a tensor is missing, the network tells which there should be.
@@ -266,7 +271,11 @@ impl Network {
         let classes = graph.outputs().first().map_or(0, |output| graph.channels(output.node));
         let preprocess = config.preprocess.clone().unwrap_or_else(|| family.preprocess());
         let config = Config { preprocess: Some(preprocess), ..config.clone() };
-        let card = Card::of(&config, classes, || architecture.name.clone());
+        #[cfg(not(target_arch = "wasm32"))]
+        let own = family.card()?.map(|card| card.labels(config.labels.clone().unwrap_or_default()));
+        #[cfg(target_arch = "wasm32")]
+        let own = None;
+        let card = own.unwrap_or_else(|| Card::of(&config, classes, || architecture.name.clone()));
         Ok(Self { architecture: Some(architecture), ..Self::new(graph, card)? })
     }
 

@@ -13,11 +13,15 @@ mod placement;
 mod products;
 pub(crate) mod shuffle;
 mod slots;
+#[cfg(not(target_arch = "wasm32"))]
+mod stage;
 
 pub use dispatch::{Call, Dispatch, Inputs, Kernel, KernelSpec, PipelineKey, grid};
 pub(crate) use placement::Placement;
 pub use products::{Halves, Products};
 pub use slots::{Lifetime, assign_slots};
+#[cfg(not(target_arch = "wasm32"))]
+pub use stage::Stage;
 
 use crate::{
     Error, Result,

@@ -94,7 +94,7 @@ impl Finder {
                 let card = Card { labels: self.labels.clone().into(), ..Card::default() };
                 let only = card.only(&options).map_err(Error::Model)?;
                 let wanted = detector.wanted(&options, &only).map_err(Error::Model)?;
-                let found = detector.detections(&results, window, *picture, &wanted, &|class| card.label(class));
+                let found = detector.detections(&results, None, window, *picture, &wanted, &|class| card.label(class));
                 Ok(list(&found, detection))
             }
         }

@@ -208,6 +208,19 @@ impl Checkpoint {
         Cow::Owned(found)
     }
 
+    /// The checkpoint without the tensors of some names, of which its notes tell.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn without(&self, is_unused: &dyn Fn(&str) -> bool) -> Cow<'_, Self> {
+        let unused = self.names().filter(|name| is_unused(name)).count();
+        if unused == 0 {
+            return Cow::Borrowed(self);
+        }
+        let mut found = self.clone();
+        found.tensors.retain(|name, _| !is_unused(name));
+        found.notes.push(format!("{unused} tensors that the network has no use for are left out"));
+        Cow::Owned(found)
+    }
+
     /// What its tensors are called, for messages.
     pub(super) fn holds(&self) -> String {
         let mut firsts: BTreeMap<&str, usize> = BTreeMap::new();

@@ -227,9 +227,31 @@ impl GhostNet {
         let mut graph = Graph::new();
         let mut b = Builder::new(&mut graph, source);
         let input = b.input(3)?;
+        let mut last = (input, 0);
+        self.body(&mut b, input, &mut |b, s, x, c| {
+            match s {
+                None => b.feature("conv_stem", x),
+                Some(s) if FEATURE_STAGES.contains(&s) => b.feature(&format!("blocks.{s}"), x),
+                Some(_) => {}
+            }
+            last = (x, c);
+        })?;
+        let logits = self.head(&mut b, last.0, last.1)?;
+        b.vectors("logits", logits);
+        Ok(graph)
+    }
+
+    /// Everything in front of the head. `each` is told of the bare convolution of the stem, then of
+    /// each stage's result by its number, with its channels.
+    pub(super) fn body(
+        &self,
+        b: &mut Builder<'_, '_>,
+        input: NodeId,
+        each: &mut dyn FnMut(&mut Builder<'_, '_>, Option<usize>, NodeId, usize),
+    ) -> Result<()> {
         let mut c = self.stem_channels();
         let stem = b.conv("conv_stem", input, Filters::new(3, c, 3).stride(self.stem_stride))?;
-        b.feature("conv_stem", stem);
+        each(b, None, stem, c);
         let stem = b.batch_norm("bn1", stem)?;
         let mut x = b.activate("act1", stem, Activation::Relu)?;
         let stages = if self.version == Version::RepGhost { REP_STAGES } else { STAGES };
@@ -240,13 +262,9 @@ impl GhostNet {
                 x = self.bottleneck(&mut b.scope(&format!("blocks.{s}.{at}")), x, [c, out], row, attends)?;
                 (c, unattended) = (out, unattended.saturating_sub(1));
             }
-            if FEATURE_STAGES.contains(&s) {
-                b.feature(&format!("blocks.{s}"), x);
-            }
+            each(b, Some(s), x, c);
         }
-        let logits = self.head(&mut b, x, c)?;
-        b.vectors("logits", logits);
-        Ok(graph)
+        Ok(())
     }
 
     fn head(&self, b: &mut Builder<'_, '_>, input: NodeId, c: usize) -> Result<NodeId> {

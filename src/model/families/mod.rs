@@ -1,5 +1,7 @@
 //! Architectures, one file a family: a table of what the paper says, and how that becomes a graph.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod detector;
 mod ghost_module;
 pub mod ghostnet;
 #[cfg(not(feature = "web_bench"))]
@@ -8,6 +10,8 @@ pub mod mobilenet;
 pub mod plain;
 mod published;
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::Card;
 use super::{Source, checkpoint::Checkpoint, formula};
 use crate::{Error, Result, graph::Graph, image_input::Preprocess};
 pub use published::{Published, published};
@@ -32,6 +36,21 @@ pub trait Family {
     /// How an image becomes its input, where nothing else says so.
     fn preprocess(&self) -> Preprocess {
         Preprocess::default()
+    }
+
+    /// What it is for, unless that is telling classes apart.
+    ///
+    /// # Errors
+    /// [`crate::Error::Model`] where the card is none.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn card(&self) -> Result<Option<Card>> {
+        Ok(None)
+    }
+
+    /// Whether it has no use for a tensor that files of it hold along.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn leaves_out(&self, _name: &str) -> bool {
+        false
     }
 
     /// The gain with which filters by formula keep activations neither tiny nor huge: see
@@ -71,6 +90,9 @@ families! {
     // No page needs them by name: they are for comparison, and as one file they run there too.
     #[cfg(not(target_arch = "wasm32"))]
     plain::Plain,
+    // Of their weights none are public.
+    #[cfg(not(target_arch = "wasm32"))]
+    detector::GhostDetector,
 }
 
 /// A name without the tag of the training data that timm appends: `ghostnet_100.in1k`.
@@ -87,8 +109,13 @@ fn unknown(name: &str) -> Error {
     Error::Model(format!("no network is called `{name}`; there are {}", names().collect::<Vec<_>>().join(", ")))
 }
 
-/// A tensor that each family's networks have, by which a prefix of their names is found.
-pub(super) const FIRST_TENSORS: [&str; 1] = [ghostnet::GhostNet::FIRST_TENSOR];
+/// Tensors that families' networks have, by which a prefix of their names is found: by the first
+/// that a file holds.
+pub(super) const FIRST_TENSORS: &[&str] = &[
+    #[cfg(not(target_arch = "wasm32"))]
+    detector::GhostDetector::FIRST_TENSOR,
+    ghostnet::GhostNet::FIRST_TENSOR,
+];
 
 /// The network whose weights these are: the one that the file names, or that the shapes of its
 /// weights tell.
