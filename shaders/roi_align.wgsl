@@ -1,9 +1,11 @@
 // roi_align: regions of maps, each on a grid of cells, as torchvision's and ONNX's RoIAlign.
 //
-//   out[n, c, r * cells_y + cy, cx] = mean over samples of at(c, region[0] + (cy + (i + .5) / samples) * height / cells_y, …)
+//   out[n, c, r * cells_y + cy, cx] = mean over i, j in 0..samples of
+//       map[n, c] at y = y1 + (cy + (i + 0.5) / samples) * (y2 - y1) / cells_y, and x likewise
 //
-// at: bilinear between pixels' values; beyond the map by up to one pixel its edge, farther out zero.
-// region: x1, y1, x2, y2, times the map's scale, less 0.5 where ALIGNED; else sides are at least 1.
+// Between pixels a map is bilinear. Up to one pixel beyond it is as at its edge, farther out zero.
+// A region is x1, y1, x2, y2 times the map's scale: less 0.5 where ALIGNED, else its sides are at
+// least 1.
 // A region is of the first map, or of the last whose `least` its area (unscaled) reaches.
 //
 // map_0 to map_3, output: [n][block][pixel] blocks of four channels in one channel order.

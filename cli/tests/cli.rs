@@ -667,7 +667,7 @@ fn models_lists_all() {
         ("ghost_vgg16", 7_651_498),
         ("ghostnet_050_cifar10", 1_319_102),
     ];
-    assert!(listed.len() == 27 && expected.iter().all(|row| listed.contains(row)), "{listed:?}");
+    assert!(listed.len() == 29 && expected.iter().all(|row| listed.contains(row)), "{listed:?}");
     let input = |name: &str| &models.iter().find(|m| m["name"] == name).unwrap()["input"];
     assert_eq!([input("ghostnet_100"), input("ghost_vgg16")], [&json!([3, 224, 224]), &json!([3, 32, 32])]);
     let out = stdout(&ghostnet(&["models"]));

@@ -5,8 +5,8 @@ use super::*;
 use crate::{
     device::{Choice, DeviceClass},
     graph::{
-        Activation, ConstId, Conv, Coordinates, Filter, Graph, Nearest, NodeId, Op, Output, Pool, PoolKind, Resample, Shape, passes,
-        reference::evaluate,
+        Activation, ConstId, Conv, Coordinates, Filter, Graph, Nearest, NodeId, Op, Output, Pool, PoolKind, Resample, RoiAlign, Shape,
+        passes, reference::evaluate,
     },
     kernels,
     plan::{ConstantCache, Form, PlanOptions},
@@ -382,6 +382,24 @@ fn resampled_maps() {
             let joined = net.add(Op::Concat, &[larger, again]);
             net.check(joined, [2, 6, 7, 9]);
         }
+    }
+}
+
+#[test]
+fn regions_of_maps() {
+    for (aligned, samples, cells) in [(false, 2, [7, 7]), (true, 1, [2, 3]), (true, 3, [1, 1])] {
+        let (mut net, input) = Net::new(6);
+        let x = net.ghost(input, 10, 2, 3, Activation::Relu);
+        let half = Pool { kind: PoolKind::Max, kernel: [1, 1], stride: [2, 2], pad: [0, 0], pad_more: [0, 0] };
+        let y = net.add(Op::Pool(half), &[x]);
+        let z = net.add(Op::Pool(half), &[y]);
+        let regions = net.pointwise(input, 1);
+        let regions = net.add(Op::Resample(Resample::to([20, 4])), &[regions]);
+        let align = RoiAlign { cells, samples, scales: vec![3.0, 1.5, 0.75], aligned, side: 0.5 };
+        let all = net.add(Op::RoiAlign(align.clone()), &[x, y, z, regions]);
+        net.graph.add_output("of one map", all);
+        let one = net.add(Op::RoiAlign(RoiAlign { scales: vec![2.0], ..align }), &[y, regions]);
+        net.check(one, [2, 6, 7, 9]);
     }
 }
 

@@ -165,10 +165,15 @@ impl Proposals {
         let wanted = Wanted { threshold: f32::NEG_INFINITY, iou: finder.suppress.iou, limit: finder.limit, only: &[] };
         let mut candidates = finder.candidates(results, frame, &wanted);
         // Only those of one level are compared: levels stand for classes.
-        let ends: Vec<usize> = finder.priors.iter().flat_map(|priors| priors.counts(frame.size)).scan(0, |end, count| {
-            *end += count;
-            Some(*end)
-        }).collect();
+        let ends: Vec<usize> = finder
+            .priors
+            .iter()
+            .flat_map(|priors| priors.counts(frame.size))
+            .scan(0, |end, count| {
+                *end += count;
+                Some(*end)
+            })
+            .collect();
         for candidate in &mut candidates {
             candidate.class = ends.partition_point(|end| *end <= candidate.row);
         }

@@ -11,6 +11,8 @@
 mod card;
 pub(crate) mod decode;
 mod landmarks;
+#[cfg(not(target_arch = "wasm32"))]
+mod network;
 mod priors;
 mod suppress;
 #[cfg(test)]

@@ -114,6 +114,95 @@ fn case(at: usize) -> (Detector, Vec<(String, AnyTensor)>) {
     (Detector::from_json(case.get("card").unwrap()).unwrap(), results(case))
 }
 
+/// The card of a detector of two stages, on a grid of two by three cells of one anchor.
+const TWO_STAGES: &str = r#"{"task":"detect","input":{"size":[32,48]},
+    "proposals":{"input":"regions","priors":{"strides":[16],"anchors":{"sizes":[[16]],"ratios":[1],"corner":true}},
+                 "score":{"classes":{"outputs":["first"],"channels":[0,1]}},
+                 "box":{"form":"center","size":"exp","values":{"outputs":["first"],"channels":[1,5]},"least":0.001},
+                 "nms":{"iou":0.7},"limit":4},
+    "score":{"classes":{"outputs":["classes"]},"activation":"softmax","skip_first":true,"select":"each"},
+    "box":{"form":"center","size":"exp","values":{"outputs":["boxes"]},"per_class":true,"least":0.01},
+    "threshold":0.3,"nms":{"kind":"greedy","iou":0.5,"per_class":true},"limit":10}"#;
+
+fn result(name: &str, shape: &[usize], data: Vec<f32>) -> (String, AnyTensor) {
+    (name.into(), Tensor { shape: shape.to_vec(), data: Values::F32(data) })
+}
+
+/// Regions come best first, whatever their score, without those that lie on a better one or have no
+/// area. Detections are of the class whose box it is, in the rows that have regions.
+#[test]
+fn the_second_stage_is_of_the_regions_that_the_first_proposes() {
+    let detector = Detector::from_json(&Value::parse(TWO_STAGES).unwrap()).unwrap();
+    let proposals = detector.proposals.as_ref().unwrap();
+    assert_eq!(proposals.outputs(), ["first", "first"]);
+    // Anchors of 16 pixels about the cells' corners: (0, 0), (16, 0), (32, 0), (0, 16) and so on.
+    let window = detector.input.fit.window([32, 48]);
+    let frame = detector.frame(&window, [48.0, 32.0]);
+    let first = [
+        // Beyond the input, so that nothing of it is left.
+        [-1.0f32, 9.0, 9.0, 0.0, 0.0],
+        [5.0, 0.0, 0.0, 0.0, 0.0],
+        [3.0, 9.0, 0.0, 0.0, 0.0],
+        [-7.0, 0.5, 0.5, 0.0, 0.0],
+        [-8.0, 0.0, 0.5, 0.0, 0.0],
+        // On the one before that.
+        [-7.5, -1.49, 0.5, 0.0, 0.0],
+    ];
+    let first = result("first", &[6, 5], first.into_iter().flatten().collect());
+    let regions = proposals.regions(&[first], frame);
+    let wanted = [[8.0, 0.0, 24.0, 8.0], [0.0, 16.0, 16.0, 32.0], [8.0, 16.0, 24.0, 32.0]];
+    assert_eq!(regions.len(), wanted.len());
+    for (found, wanted) in regions.iter().zip(wanted) {
+        assert!(found.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-4), "{found:?}, not {wanted:?}");
+    }
+
+    // Of three regions: a row behind theirs counts for nothing.
+    let classes = result("classes", &[1, 3, 4, 1], vec![9.0, 0.0, 0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 0.0, 9.0, 9.0]);
+    let mut boxes = vec![0.0; 12 * 4];
+    // The second class's box of the third region is moved right by half of its width.
+    boxes[8 * 4 + 2] = 0.5;
+    let results = [classes, result("boxes", &[1, 12, 4, 1], boxes)];
+    let wanted = detector.wanted(&DetectOptions::default(), &[]).unwrap();
+    let found = detector.detections(&results, Some(&regions), &window, [48.0, 32.0], &wanted, &|class| class.to_string());
+    let found: Vec<(usize, [f32; 4])> = found.into_iter().map(|found| (found.index, found.corners.map(f32::round))).collect();
+    assert_eq!(found, [(0, [0.0, 16.0, 16.0, 32.0]), (1, [16.0, 16.0, 32.0, 32.0])]);
+}
+
+#[test]
+fn cards_of_two_stages_that_do_not_fit_are_refused() {
+    for (from, to, what) in [
+        (r#""input":"regions","#, "", "proposals: there is no `input`, which takes them"),
+        (r#""limit":4"#, r#""limit":0"#, "proposals.limit is 0, not a whole number from 1 to 10000"),
+        (r#""nms":{"iou":0.7}"#, r#""nms":{"iou":0.7,"kind":"none"}"#, "proposals: `kind` is no field of nms"),
+        (r#""per_class":true,"least""#, r#""least""#, ""),
+        (
+            r#""threshold":0.3"#,
+            r#""priors":{"strides":[16]},"threshold":0.3"#,
+            "boxes are against `proposals` or against `priors`, not both",
+        ),
+        (r#""select":"each""#, r#""per_level":9"#, "boxes against `proposals` have the form center and no score.per_level"),
+    ] {
+        let card = TWO_STAGES.replacen(from, to, 1);
+        assert!(card != TWO_STAGES, "{from}");
+        let read = Detector::from_json(&Value::parse(&card).unwrap());
+        assert_eq!(read.err().unwrap_or_default().replace('"', "`"), what, "{from}");
+    }
+    let detector = Detector::from_json(&Value::parse(TWO_STAGES).unwrap()).unwrap();
+    let shapes = |rows: usize, boxes: usize| {
+        move |name: &str| {
+            Ok(match name {
+                "first" => vec![6, 5],
+                "classes" => vec![1, 3, rows, 1],
+                _ => vec![1, boxes, rows, 1],
+            })
+        }
+    };
+    detector.check(&shapes(4, 12), [32, 48], 2).unwrap();
+    assert_eq!(detector.check(&shapes(5, 12), [32, 48], 2).unwrap_err(), "4 proposals for 5 rows of classes");
+    assert_eq!(detector.check(&shapes(4, 4), [32, 48], 2).unwrap_err(), "box.values reads 4 channels, 12 are needed");
+    assert_eq!(detector.check(&shapes(4, 12), [32, 64], 2).unwrap_err(), "proposals: 8 priors for 6 candidates of an input of 32 x 64");
+}
+
 /// No value that a network may give makes anything but finite boxes in the picture, best first.
 #[test]
 fn no_results_are_too_strange() {

@@ -22,6 +22,7 @@ mod resample;
 #[cfg(not(target_arch = "wasm32"))]
 mod roi_align;
 mod shape;
+mod top_k;
 
 pub use crate::tensor::Element;
 pub use activation::{Activated, Activation};
@@ -30,12 +31,13 @@ pub use end::{Input, Output, TensorType};
 #[cfg(not(target_arch = "wasm32"))]
 pub use ghostify::{Ghostified, Ghostify};
 pub use ghosts::GhostMapsOf;
-pub use op::{Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite, TopK};
+pub use op::{Conv, Ghost, Op, Pool, PoolKind, Separable, SqueezeExcite};
 pub use rearrange::{Axis, Rearrange};
 pub use resample::{Coordinates, Extent, Filter, Nearest, Resample};
 #[cfg(not(target_arch = "wasm32"))]
 pub use roi_align::RoiAlign;
 pub use shape::Shape;
+pub use top_k::TopK;
 
 use crate::{Error, Result, tensor};
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::RoiAlign;
 use super::{
-    Activation, Calculate, ConstId, Constant, Extent, Rearrange, Resample, Shape,
+    Activation, Calculate, ConstId, Constant, Extent, Rearrange, Resample, Shape, TopK,
     constants::{known, vector},
     shape::below_largest,
 };
@@ -211,24 +211,6 @@ pub struct Separable {
     pub depthwise: Conv,
     /// The second.
     pub pointwise: Conv,
-}
-
-/// The first channels of each pixel in the order of their values, the largest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TopK {
-    /// How many.
-    pub k: usize,
-    /// The smallest first.
-    pub is_smallest: bool,
-    /// Of equal values that of the channel with the highest number first, not the lowest.
-    pub is_last: bool,
-    /// The channels' numbers, not their values.
-    pub places: bool,
-}
-
-impl TopK {
-    /// Channels of which numbers can be told in any precision.
-    const MOST_CHANNELS: usize = 2048;
 }
 
 /// An operation on `[n, c, h, w]` tensors.

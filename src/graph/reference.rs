@@ -2,7 +2,8 @@
 //! It is the oracle of the CPU twins' tests.
 
 use super::{
-    Activation, Calculate, Calculation, ConstId, Conv, Coordinates, Extent, Filter, Graph, Nearest, Op, Pool, PoolKind, Resample, RoiAlign, Shape,
+    Activation, Calculate, Calculation, ConstId, Conv, Coordinates, Extent, Filter, Graph, Nearest, Op, Pool, PoolKind, Resample, RoiAlign,
+    Shape,
 };
 
 /// Every node's output as `[n, c, h, w]` values, for inputs of these shapes.

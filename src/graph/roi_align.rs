@@ -6,8 +6,8 @@ use crate::text::decimal;
 /// Regions of maps, each on a grid of cells: torchvision's and ONNX's RoIAlign. A cell is the mean
 /// of samples, each bilinear between four pixels.
 ///
-/// Its inputs are the maps, all with as many channels `c`, and then the regions `[n, 1, r, 4]`, each
-/// x1, y1, x2, y2. Its output is `[n, c, r * rows, columns]`, the regions one below the other.
+/// Its inputs are the maps, all with as many channels `c`, and then the regions `[n, 1, r, 4]`,
+/// each x1, y1, x2, y2. Its output is `[n, c, r * rows, columns]`, the regions one below the other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoiAlign {
     /// Rows and columns of cells that each region becomes.
@@ -20,8 +20,8 @@ pub struct RoiAlign {
     /// least one pixel of the map high and wide: torchvision's usual.
     pub aligned: bool,
     /// From this side on, in pixels of the regions, a square is of the second map, from twice that
-    /// on of the third, and so on: torchvision's `canonical_scale`, 224, stands for the fourth of its
-    /// levels, which is the third here. Of one map it says nothing.
+    /// on of the third, and so on. torchvision's `canonical_scale`, 224, is usually the third map's.
+    /// Of one map it says nothing.
     pub side: f32,
 }
 

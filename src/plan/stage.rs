@@ -21,7 +21,8 @@ impl Plan {
     pub(crate) fn stages(&self, late: &str, early: &[&str]) -> Result<[Stage; 2], String> {
         let input = self.inputs.iter().position(|input| input.name == late).ok_or_else(|| format!("no input is called `{late}`"))?;
         let slot = Resource::Slot(self.inputs[input].slot);
-        let writes = |step: &Step, slot: Resource| step.dispatch.key.kernel.spec().writes.iter().any(|name| step.binding(name) == Some(slot));
+        let writes =
+            |step: &Step, slot: Resource| step.dispatch.key.kernel.spec().writes.iter().any(|name| step.binding(name) == Some(slot));
         // The slot is the input's alone until its last reader.
         let first = self.steps.iter().position(|step| step.bindings.iter().any(|(_, resource)| *resource == slot));
         let first = first.filter(|at| !writes(&self.steps[*at], slot)).ok_or_else(|| format!("nothing reads the input `{late}`"))?;

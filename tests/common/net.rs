@@ -5,7 +5,7 @@ use ghostnet::{
     device::{Choice, DeviceClass},
     graph::{
         Activation, Axis, Calculate, Calculation, ConstId, Conv, Coordinates, Filter, Graph, Nearest, NodeId, Op, Pool, PoolKind,
-        Rearrange, Resample, Shape, TopK, passes,
+        Rearrange, Resample, RoiAlign, Shape, TopK, passes,
     },
     kernels::{self, case::Case},
     model::families::ghostnet::GhostNet,
@@ -258,6 +258,12 @@ pub fn every_operation(c: usize) -> Graph {
     results.push(net.add(Op::Concat, &[a, b]));
     results.push(net.add(Op::Resample(Resample::by([1.5, 2.0])), &[input]));
     results.push(net.add(Op::Resample(Resample::like()), &[a, input]));
+    // regions of maps in other layouts, and of one map
+    let regions = net.pointwise(input, 1);
+    let regions = net.add(Op::Resample(Resample::to([5, 4])), &[regions]);
+    let align = RoiAlign { cells: [2, 3], samples: 2, scales: vec![1.0, 0.5], aligned: false, side: 1.0 };
+    results.push(net.add(Op::RoiAlign(align.clone()), &[x, b, regions]));
+    results.push(net.add(Op::RoiAlign(RoiAlign { scales: vec![2.0], aligned: true, samples: 3, ..align }), &[a, regions]));
     // products with resampled maps, of other layouts and of one pixel
     let gate = net.pointwise(input, 10);
     let gate = net.depthwise(gate, 3, 1);

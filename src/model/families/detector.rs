@@ -1,6 +1,6 @@
-//! Detectors on GhostNet 1.1, as torchvision builds them on a network's maps: RetinaNet (Lin et al.,
-//! ICCV 2017) and Faster R-CNN (Ren et al., NIPS 2015) on a feature pyramid (Lin et al., CVPR 2017).
-//! Tensors have torchvision's and timm's names.
+//! Detectors on GhostNet 1.1, as torchvision builds them on a network's maps: RetinaNet (Lin et
+//! al., ICCV 2017) and Faster R-CNN (Ren et al., NIPS 2015) on a feature pyramid (Lin et al., CVPR
+//! 2017). Tensors have torchvision's and timm's names.
 
 use super::{Family, ghostnet::GhostNet, untagged};
 use crate::{
@@ -35,8 +35,8 @@ struct Table {
     identity: &'static str,
     /// Of the maps that anchors lie on.
     strides: [usize; 5],
-    /// Sides of each of these maps' anchors, each with three ratios. RetinaNet's are 32 to 512 times
-    /// 1, 2^(1/3) and 2^(2/3), cut to whole numbers.
+    /// Sides of each of these maps' anchors, each with three ratios. RetinaNet's are 32 to 512
+    /// times 1, 2^(1/3) and 2^(2/3), cut to whole numbers.
     sizes: [&'static [usize]; 5],
     /// What the tensors of a head's convolutions are called, with a ReLU behind each, then the last
     /// ones: the results' names, the tensors', and channels for each anchor of which 0 stands for
@@ -287,8 +287,8 @@ impl Family for GhostDetector {
     /// From `input` `[n, 3, h, w]`, sides multiples of 32. The pyramid's maps are marked as
     /// features: `p3` and so on, by the stride's exponent.
     ///
-    /// RetinaNet's results are `cls_logits.p3` to `.p7`, `[n, 9 * classes, h / 8, w / 8]` and so on,
-    /// and `bbox_reg.p3` to `.p7`, `[n, 9 * 4, …]`.
+    /// RetinaNet's results are `cls_logits.p3` to `.p7`, `[n, 9 * classes, h / 8, w / 8]` and so
+    /// on, and `bbox_reg.p3` to `.p7`, `[n, 9 * 4, …]`.
     ///
     /// Faster R-CNN's are `objectness.p2` to `.p6`, `[n, 3, h / 4, w / 4]` and so on,
     /// `deltas.p2` to `.p6`, `[n, 3 * 4, …]`, and of its second input `regions`, `[n, r, 4]`,

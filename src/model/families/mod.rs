@@ -152,30 +152,36 @@ mod tests {
     use super::*;
     use crate::model::{Network, checkpoint::Config};
 
+    use crate::model::checkpoint::Tensor;
+
     fn as_trained(family: &dyn Family) -> Graph {
         family.graph(&mut Source::formula_of(0, family.gain())).unwrap()
     }
 
-    fn checkpoint(graph: &Graph, name: impl Fn(&str) -> String) -> Checkpoint {
-        let tensor = |constant: &crate::graph::Constant| {
-            (name(&constant.name), crate::model::checkpoint::Tensor { shape: constant.shape.clone(), data: constant.data.clone() })
-        };
-        Checkpoint::from_tensors("weights", graph.constants.iter().map(tensor), Config::default())
+    fn checkpoint(tensors: impl Iterator<Item = (String, Tensor)>) -> Checkpoint {
+        Checkpoint::from_tensors("weights", tensors, Config::default())
+    }
+
+    /// Tensors in the shapes that files have, which may be others than the graph's.
+    fn trained(name: &str) -> Checkpoint {
+        let family = named(name).unwrap();
+        let mut source = Source::formula_of(0, family.gain());
+        let graph = family.graph(&mut source).unwrap();
+        let tensors = source.tensors.into_iter().zip(&graph.constants);
+        checkpoint(tensors.map(|((name, shape), constant)| (name, Tensor { shape, data: constant.data.clone() })))
     }
 
     #[test]
     fn weights_tell_which_network_they_are_of() {
         for name in names() {
-            let graph = as_trained(&*named(name).unwrap());
-            let network = Network::from_checkpoint(&checkpoint(&graph, str::to_string)).unwrap();
+            let network = Network::from_checkpoint(&trained(name)).unwrap();
             assert_eq!(network.name(), name);
             network.check_architecture(name, "weights").unwrap();
         }
         let nothing = Checkpoint::from_tensors("weights", [], Config::default());
         let error = of(&nothing).err().unwrap().to_string();
         assert!(error.starts_with("weights: its tensors are of no network that has a name; "), "{error}");
-        let vgg = checkpoint(&as_trained(&*named("ghost_vgg16").unwrap()), str::to_string);
-        let error = Network::from_checkpoint(&vgg).unwrap().check_architecture("vgg16", "weights").unwrap_err();
+        let error = Network::from_checkpoint(&trained("ghost_vgg16")).unwrap().check_architecture("vgg16", "weights").unwrap_err();
         assert_eq!(error.to_string(), "weights: holds ghost_vgg16 (ratio 2, 10 classes), not vgg16 (ratio 1)");
     }
 
@@ -192,10 +198,27 @@ mod tests {
                 }
                 _ => tensor.into(),
             };
-            let merged = Network::from_checkpoint(&checkpoint(network.graph(), renamed)).unwrap();
+            let tensor = |constant: &crate::graph::Constant| {
+                (renamed(&constant.name), Tensor { shape: constant.shape.clone(), data: constant.data.clone() })
+            };
+            let merged = Network::from_checkpoint(&checkpoint(network.graph().constants.iter().map(tensor))).unwrap();
             let shapes = |network: &Network| network.tensors().into_iter().map(|(_, shape)| shape).collect::<Vec<_>>();
             assert_eq!((merged.name(), shapes(&merged)), (name, shapes(&network)));
         }
+    }
+
+    /// What torchvision's files hold of GhostNet's classifier is left out, and whatever stands in
+    /// front of all names.
+    #[test]
+    fn a_detectors_file_may_hold_its_backbones_classifier() {
+        let found = trained("retinanet_ghostnet_110");
+        let unused = ["blocks.9.0.conv.weight", "conv_head.bias", "classifier.weight"].map(|name| format!("backbone.body.{name}"));
+        let more = unused.map(|name| (name, Tensor { shape: vec![1], data: [0.0].into() }));
+        let all = found.names().map(|name| (name.to_string(), found.get(name).unwrap().clone())).chain(more);
+        let wrapped = all.map(|(name, tensor)| (format!("detector.{name}"), tensor));
+        let network = Network::from_checkpoint(&checkpoint(wrapped)).unwrap();
+        assert_eq!(network.notes().last().unwrap(), "3 tensors that the network has no use for are left out");
+        assert!(network.detector().is_some() && network.tensors().len() == found.names().count());
     }
 
     #[test]

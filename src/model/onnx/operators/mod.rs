@@ -6,6 +6,8 @@ mod joins;
 mod products;
 mod quantized;
 mod reductions;
+#[cfg(not(target_arch = "wasm32"))]
+mod regions;
 mod views;
 mod windows;
 
@@ -61,6 +63,8 @@ pub(super) const OPERATORS: &[(&str, Operator)] = &[
     ("Relu", functions::function),
     ("Reshape", views::reshape),
     ("Resize", windows::resize),
+    #[cfg(not(target_arch = "wasm32"))]
+    ("RoiAlign", regions::roi_align),
     ("Shape", views::shape),
     ("Sigmoid", functions::function),
     ("Slice", views::slice),
