@@ -56,7 +56,7 @@ fn mix(first: Block, second: Block, weight: f32) -> Block {
 
 impl<'a> All<'a> {
     pub(super) fn new(call: &Call<'a>, params: &Params) -> Self {
-        let count = call.define("MAPS") as usize;
+        let count = call.define("MAPS");
         let map = |(name, [height, width, offset, stride, scale, least]): (&&'static str, [u32; 6])| Map {
             values: call.read(name),
             at: View::new(offset, stride),

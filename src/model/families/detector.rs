@@ -38,14 +38,29 @@ struct Table {
     /// Sides of each of these maps' anchors, each with three ratios. RetinaNet's are 32 to 512
     /// times 1, 2^(1/3) and 2^(2/3), cut to whole numbers.
     sizes: [&'static [usize]; 5],
-    /// What the tensors of a head's convolutions are called, with a ReLU behind each, then the last
-    /// ones: the results' names, the tensors', and channels for each anchor of which 0 stands for
-    /// the classes.
-    towers: &'static [(&'static [&'static str], &'static [(&'static str, &'static str, usize)])],
-    /// Of the last ones.
+    towers: &'static [Tower],
+    /// Of the towers' last convolutions.
     kernel: usize,
     /// The tensor with a row for each class, or for each class and anchor.
     classes: &'static str,
+}
+
+/// Convolutions one behind the other.
+struct Tower {
+    /// What the tensors of those are called that have a ReLU behind them.
+    convs: &'static [&'static str],
+    /// Those on what these make.
+    last: &'static [Last],
+}
+
+/// A convolution whose results leave.
+struct Last {
+    /// What they are called.
+    result: &'static str,
+    /// What its tensors are called.
+    tensors: &'static str,
+    /// Its channels for an anchor; `None`: as many as classes.
+    channels: Option<usize>,
 }
 
 const RATIOS: [f32; 3] = [0.5, 1.0, 2.0];
@@ -56,24 +71,24 @@ const RETINA: Table = Table {
     strides: [8, 16, 32, 64, 128],
     sizes: [&[32, 40, 50], &[64, 80, 101], &[128, 161, 203], &[256, 322, 406], &[512, 645, 812]],
     towers: &[
-        (
-            &[
+        Tower {
+            convs: &[
                 "head.classification_head.conv.0.0",
                 "head.classification_head.conv.1.0",
                 "head.classification_head.conv.2.0",
                 "head.classification_head.conv.3.0",
             ],
-            &[("cls_logits", "head.classification_head.cls_logits", 0)],
-        ),
-        (
-            &[
+            last: &[Last { result: "cls_logits", tensors: "head.classification_head.cls_logits", channels: None }],
+        },
+        Tower {
+            convs: &[
                 "head.regression_head.conv.0.0",
                 "head.regression_head.conv.1.0",
                 "head.regression_head.conv.2.0",
                 "head.regression_head.conv.3.0",
             ],
-            &[("bbox_reg", "head.regression_head.bbox_reg", 4)],
-        ),
+            last: &[Last { result: "bbox_reg", tensors: "head.regression_head.bbox_reg", channels: Some(4) }],
+        },
     ],
     kernel: 3,
     classes: "head.classification_head.cls_logits.weight",
@@ -84,7 +99,13 @@ const REGIONS: Table = Table {
     identity: "Faster R-CNN",
     strides: [4, 8, 16, 32, 64],
     sizes: [&[32], &[64], &[128], &[256], &[512]],
-    towers: &[(&["rpn.head.conv.0.0"], &[("objectness", "rpn.head.cls_logits", 1), ("deltas", "rpn.head.bbox_pred", 4)])],
+    towers: &[Tower {
+        convs: &["rpn.head.conv.0.0"],
+        last: &[
+            Last { result: "objectness", tensors: "rpn.head.cls_logits", channels: Some(1) },
+            Last { result: "deltas", tensors: "rpn.head.bbox_pred", channels: Some(4) },
+        ],
+    }],
     kernel: 1,
     classes: "roi_heads.box_predictor.cls_score.weight",
 };
@@ -212,13 +233,13 @@ impl GhostDetector {
     /// The heads, the same on each map.
     fn heads(&self, b: &mut Builder<'_, '_>, maps: &[NodeId]) -> Result<()> {
         let Table { towers, strides, kernel, .. } = self.table();
-        for (tower, last) in *towers {
+        for Tower { convs, last } in *towers {
             let filters = Filters::new(self.width, self.width, 3).bias();
-            let convs: Vec<(&str, Conv)> = tower.iter().map(|name| Ok((*name, b.filters(name, filters)?))).collect::<Result<_>>()?;
-            let mut results: Vec<(&str, &str, Conv)> = Vec::new();
-            for (result, name, each) in *last {
-                let channels = self.anchors() * if *each == 0 { self.classes } else { *each };
-                results.push((result, name, b.filters(name, Filters::new(self.width, channels, *kernel).bias())?));
+            let convs: Vec<(&str, Conv)> = convs.iter().map(|name| Ok((*name, b.filters(name, filters)?))).collect::<Result<_>>()?;
+            let mut results: Vec<(&Last, Conv)> = Vec::new();
+            for last in *last {
+                let channels = self.anchors() * last.channels.unwrap_or(self.classes);
+                results.push((last, b.filters(last.tensors, Filters::new(self.width, channels, *kernel).bias())?));
             }
             for (&map, stride) in maps.iter().zip(strides) {
                 let mut x = map;
@@ -226,8 +247,8 @@ impl GhostDetector {
                     x = b.add(&level(name, *stride), Op::Conv(conv.clone()), &[x])?;
                     x = b.activate(&level(&format!("{name}.relu"), *stride), x, Activation::Relu)?;
                 }
-                for (result, name, conv) in &results {
-                    let x = b.add(&level(name, *stride), Op::Conv(conv.clone()), &[x])?;
+                for (Last { result, tensors, .. }, conv) in &results {
+                    let x = b.add(&level(tensors, *stride), Op::Conv(conv.clone()), &[x])?;
                     b.maps(&level(result, *stride), x);
                 }
             }

@@ -55,6 +55,9 @@ const REP_STAGES: &[&[Bottleneck]] = &[
     &[row(5, 480, 160, 0, 1), row(5, 480, 160, 1, 1), row(5, 480, 160, 0, 1), row(5, 480, 160, 1, 1)],
 ];
 
+/// Takes a map: the stage that made it, but for the stem, and its channels.
+pub(super) type Each<'e> = &'e mut dyn FnMut(&mut Builder<'_, '_>, Option<usize>, NodeId, usize);
+
 /// Bottlenecks without GhostNetV2's attention: the first ones, whose maps are large.
 const UNATTENDED: usize = 2;
 
@@ -243,12 +246,7 @@ impl GhostNet {
 
     /// Everything in front of the head. `each` is told of the bare convolution of the stem, then of
     /// each stage's result by its number, with its channels.
-    pub(super) fn body(
-        &self,
-        b: &mut Builder<'_, '_>,
-        input: NodeId,
-        each: &mut dyn FnMut(&mut Builder<'_, '_>, Option<usize>, NodeId, usize),
-    ) -> Result<()> {
+    pub(super) fn body(&self, b: &mut Builder<'_, '_>, input: NodeId, each: Each<'_>) -> Result<()> {
         let mut c = self.stem_channels();
         let stem = b.conv("conv_stem", input, Filters::new(3, c, 3).stride(self.stem_stride))?;
         each(b, None, stem, c);
