@@ -16,6 +16,8 @@ mod suppress;
 #[cfg(test)]
 mod tests;
 mod values;
+#[cfg(not(target_arch = "wasm32"))]
+mod words;
 
 pub(crate) use card::{FIELDS, decoder};
 pub use landmarks::Landmarker;

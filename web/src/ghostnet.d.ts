@@ -141,6 +141,14 @@ export interface Tensor {
   shape: number[];
 }
 
+/** Maps `[1, c, h, w]` within a network. */
+export interface Feature extends Tensor {
+  /** The module whose output it is, as timm's `feature_info` names it. */
+  name: string;
+  /** The input's pixels for one of the maps, by rows and by columns. */
+  reduction: number;
+}
+
 /** A tensor that a network takes or gives, of the types f32, i32, i64 and bool (bytes 0 and 1). */
 export interface AnyTensor {
   /** Row-major. */
@@ -281,6 +289,12 @@ export class GhostNet {
    * by a network that ends in no linear layer.
    */
   embed(source: ImageSource, options?: CallOptions): Promise<Tensor>;
+
+  /**
+   * Maps within a network of a family, for heads of one's own: of a GhostNet those at strides 2, 4,
+   * 8, 16 and 32 that timm's `features_only` gives. Refused by a network that has none.
+   */
+  features(source: ImageSource, options?: CallOptions): Promise<Feature[]>;
 
   /**
    * The first result of a network of one input: of a GhostNet logits `[n, classes]` of a normalised
