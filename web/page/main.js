@@ -277,9 +277,14 @@ const look = () => guard(async () => {
   if (!task) return stepsAreOld();
   areOld(true);
   await inLine(async () => {
-    const { blob, bitmap } = source;
+    // Another network may have come meanwhile, and it is asked then.
+    if (!task) return;
+    const looked = source;
+    const { blob, bitmap } = looked;
     const see = task === 'detect' ? detect : classify;
     const found = await see(blob);
+    // Nobody wants to see it any more.
+    if (source !== looked || camera) return;
     if (task === 'detect') showFound(found, { width: bitmap.width, height: bitmap.height }, false);
     else showClasses(found, false);
     $('status').textContent = task === 'detect' ? counts(found) : spoken(found.slice(0, 3));
