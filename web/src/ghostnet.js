@@ -102,6 +102,13 @@ export class GhostNet {
     return this.#first(() => work(finder), signal);
   }
 
+  watch(source, options, onFrame) {
+    const stopping = new AbortController();
+    // What follows a video is fetched for those that have one.
+    import('./watch.js').then(({ watch }) => watch(this, source, options, onFrame, stopping)).catch(options.onError ?? reportError);
+    return { stop: () => stopping.abort() };
+  }
+
   embed(source, { signal } = {}) {
     return this.#first(async () => tensor((await this.#within(source, 'embedding', signal))[0]), signal);
   }
@@ -243,6 +250,7 @@ async function load({ weights, card, model, backend = 'auto', precision = 'f32',
     // What reads it is fetched for those that have one.
     const finder = decoder ? await (await import('./detect.js')).finder(decoder, info.labels) : undefined;
     info.point_names = finder?.point_names ?? [];
+    info.threshold = finder?.threshold ?? null;
     if (fallback) info.fallback = fallback;
     device.free();
     return new GhostNet(CONSTRUCT, engine, net, info, finder);
