@@ -3,13 +3,15 @@
 use super::{
     buffers::{ALIGNMENT, checked, filled},
     context::Context,
+    pipelines::Pipeline,
     step::PreparedStep,
 };
 use crate::{
     Result,
-    kernels::decode::{HEAD, Problem},
+    kernels::decode::{HEAD, Launch, Problem},
     plan::{Plan, grid},
 };
+use std::sync::Arc;
 
 /// Records that are read back with how many there are.
 const FIRST: usize = 1024;
@@ -47,8 +49,7 @@ impl Decoder {
                 usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             });
-            let step = |(at, (launch, pipeline)): (usize, (&_, &std::sync::Arc<super::Pipeline>))| {
-                let launch: &crate::kernels::decode::Launch = launch;
+            let step = |(at, (launch, pipeline)): (usize, (&Launch, &Arc<Pipeline>))| {
                 let result = |name: &str| {
                     let (_, output) = launch.bound.iter().find(|(bound, _)| *bound == name)?;
                     Some(&slots[plan.outputs[*output].slot])

@@ -72,7 +72,6 @@ pub(crate) fn check_texture(texture: &wgpu::Texture, [x, y, width, height]: [u32
     wrong(format!("is {} x {}; {width} x {height} at column {x}, row {y} is no part of it", has.width, has.height))
 }
 
-
 impl Pictures {
     /// Makes room for a part of a picture; whether what was bound before is gone.
     pub(super) async fn make_room(&mut self, context: &Context, part: &Part<'_>) -> Result<bool> {

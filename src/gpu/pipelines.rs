@@ -1,6 +1,6 @@
 //! Compiles each pipeline once per device.
 
-use super::{buffers::ALIGNMENT, disk_cache::DiskCache};
+use super::disk_cache::DiskCache;
 use crate::{
     Error, Result, parallel,
     plan::PipelineKey,
@@ -18,24 +18,6 @@ pub struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
     pub(super) bindings: Vec<Binding>,
-}
-
-impl Pipeline {
-    /// Binds what `of` gives of each of the shader's variables, and parameters of one dispatch, at
-    /// an offset in `params` that is set with each.
-    pub(super) fn bind<'a>(
-        &self,
-        label: &str,
-        device: &wgpu::Device,
-        params: &'a wgpu::Buffer,
-        of: impl Fn(&str) -> wgpu::BindingResource<'a>,
-    ) -> wgpu::BindGroup {
-        let size = wgpu::BufferSize::new(ALIGNMENT);
-        let params = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: params, offset: 0, size });
-        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
-        entries.extend(self.bindings.iter().map(|binding| wgpu::BindGroupEntry { binding: binding.index, resource: of(&binding.name) }));
-        device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(label), layout: &self.layout, entries: &entries })
-    }
 }
 
 /// The pipelines of a device.
