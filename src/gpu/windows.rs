@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 impl Prepared {
     /// Runs the plan on each of the windows, one after the other in one submission: for plans of
-    /// one image that [`Problem::fits`]. The result is that of each window, one after the other.
+    /// one image whose input takes them. The result is that of each window, one after the other.
     ///
     /// Errors: [`Error::Limit`] where the part of the picture that the windows need is larger than
     /// the device's buffers or textures may be.

@@ -1,5 +1,5 @@
 //! A detector's candidates above a threshold: `shaders/decode.wgsl`. It stands behind a plan, and
-//! reads its results where they are. On the CPU [`crate::detect`] does it.
+//! reads its results where they are. On the CPU `detect` does it.
 
 use super::in_no_plan;
 use crate::plan::{Dispatch, Plan};
