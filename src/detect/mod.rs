@@ -12,6 +12,8 @@ mod card;
 pub(crate) mod decode;
 mod landmarks;
 mod priors;
+#[cfg(not(target_arch = "wasm32"))]
+mod records;
 mod suppress;
 #[cfg(test)]
 mod tests;
@@ -165,11 +167,18 @@ impl DetectOptions {
 /// The numbers that the options and the card give.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
-    threshold: f32,
+    pub threshold: f32,
     iou: f32,
     limit: usize,
     /// Whether a class is wanted, by its number; empty: all are.
     only: &'a [bool],
+}
+
+impl Wanted<'_> {
+    /// Whether it is above the threshold, which what is no number is not, and of a wanted class.
+    fn takes(&self, class: usize, score: f32) -> bool {
+        score > self.threshold && score.is_finite() && self.only.get(class).is_none_or(|is_wanted| *is_wanted)
+    }
 }
 
 impl Detector {
