@@ -8,6 +8,7 @@
 
 mod common;
 
+use common::around;
 use ghostnet::{
     Network, Precision,
     device::{Choice, DeviceClass},
@@ -112,6 +113,9 @@ fn files() -> Files {
         let shader = files.shader(&dispatch.key);
         let text = format!("{shader} x {}\n{:?}\n", dispatch.workgroups, dispatch.params);
         files.0.insert(format!("plans/resize-f16-{f16}-texture-{texture}.txt"), text);
+    }
+    for launch in around::launches() {
+        files.shader(&launch.dispatch.key);
     }
     files
 }

@@ -4,66 +4,57 @@
 
 mod common;
 
-use common::net::{self, Random};
+use common::{
+    around::{self, Launch},
+    net::{self, Random},
+};
 use ghostnet::{
     Precision,
     device::{Choice, DeviceClass},
-    image_input::Preprocess,
-    kernels,
-    plan::{Dispatch, Plan, Resource, grid},
+    kernels::{self, decode},
+    plan::{Plan, Resource, grid},
     shader, wgpu,
 };
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// A launch of a kernel: bytes of what each variable is bound to, where two may be bound to one.
-struct Launch {
-    dispatch: Dispatch,
-    buffers: Vec<Vec<u8>>,
-    bound: Vec<(&'static str, usize)>,
+fn of_step(plan: &Plan, step: usize) -> Launch {
+    let plan = plan.only(step);
+    let step = &plan.steps[0];
+    let mut random = Random(1 + step.dispatch.params.iter().map(|&byte| u64::from(byte)).sum::<u64>());
+    let mut buffers: Vec<Vec<u8>> = plan
+        .slots
+        .iter()
+        .map(|bytes| {
+            let mut of = plan.precision.to_bytes(&random.values(bytes / (plan.precision.block_bytes() / 4))).into_owned();
+            of.resize(*bytes, 0);
+            of
+        })
+        .collect();
+    buffers.extend(plan.constants.iter().map(|constant| {
+        let mut bytes = plan.precision_of(constant).to_bytes(&constant.data).into_owned();
+        bytes.resize(bytes.len().next_multiple_of(16).max(16), 0);
+        bytes
+    }));
+    let place = |resource| match resource {
+        Resource::Slot(slot) => slot,
+        Resource::Constant(constant) => plan.slots.len() + constant,
+    };
+    let bound = step.bindings.iter().map(|&(name, resource)| (name, place(resource))).collect();
+    Launch { dispatch: step.dispatch.clone(), buffers, bound }
 }
 
-impl Launch {
-    fn of_step(plan: &Plan, step: usize) -> Self {
-        let plan = plan.only(step);
-        let step = &plan.steps[0];
-        let mut random = Random(1 + step.dispatch.params.iter().map(|&byte| u64::from(byte)).sum::<u64>());
-        let mut buffers: Vec<Vec<u8>> = plan
-            .slots
-            .iter()
-            .map(|bytes| {
-                let mut of = plan.precision.to_bytes(&random.values(bytes / (plan.precision.block_bytes() / 4))).into_owned();
-                of.resize(*bytes, 0);
-                of
-            })
-            .collect();
-        buffers.extend(plan.constants.iter().map(|constant| {
-            let mut bytes = plan.precision_of(constant).to_bytes(&constant.data).into_owned();
-            bytes.resize(bytes.len().next_multiple_of(16).max(16), 0);
-            bytes
-        }));
-        let place = |resource| match resource {
-            Resource::Slot(slot) => slot,
-            Resource::Constant(constant) => plan.slots.len() + constant,
-        };
-        let bound = step.bindings.iter().map(|&(name, resource)| (name, place(resource))).collect();
-        Self { dispatch: step.dispatch.clone(), buffers, bound }
+/// What a launch wrote, but records, which are in no order, in order.
+fn ordered(launch: &Launch, mut written: Vec<u8>) -> Vec<u8> {
+    if launch.dispatch.key.kernel == decode::KERNEL {
+        let decode::Params { record, .. } = launch.dispatch.params();
+        let found = bytemuck::pod_read_unaligned::<u32>(&written[..4]);
+        assert!(found > 5, "{found} records are in any order");
+        let mut records: Vec<Vec<u8>> = written[decode::HEAD..].chunks(4 * record as usize).map(<[u8]>::to_vec).collect();
+        records.sort_unstable();
+        written.truncate(decode::HEAD);
+        written.extend(records.concat());
     }
-
-    /// An image of a size, as it goes through a buffer.
-    fn of_image(size: [usize; 2], f16: bool) -> Self {
-        let problem = Preprocess::default().resize(size).unwrap().problem();
-        let mut random = Random(size[0] as u64);
-        let words: Vec<u32> = (0..problem.source_rows.len() * problem.source_columns.len()).map(|_| random.next()).collect();
-        let output = problem.crop[0] * problem.crop[1] * if f16 { Precision::F16 } else { Precision::F32 }.block_bytes();
-        let buffers = vec![
-            bytemuck::cast_slice(&words).to_vec(),
-            bytemuck::cast_slice(&problem.table).to_vec(),
-            bytemuck::cast_slice(&[1.0f32 / 256.0; 8]).to_vec(),
-            vec![0; output],
-        ];
-        let bound = ["source", "table", "scale_shift", "output"].into_iter().zip(0..).collect();
-        Self { dispatch: kernels::resize::dispatch(&problem, f16, false, 0), buffers, bound }
-    }
+    written
 }
 
 /// Launches of every kernel of a GPU's plans, no two of which are alike.
@@ -75,12 +66,12 @@ fn launches(halves: bool) -> Vec<Launch> {
         for case in net::cases(choice, precision) {
             for (at, step) in case.plan.steps.iter().enumerate() {
                 if known.insert((step.dispatch.key.clone(), step.dispatch.params.clone())) {
-                    launches.push(Launch::of_step(&case.plan, at));
+                    launches.push(of_step(&case.plan, at));
                 }
             }
         }
     }
-    launches.extend([([100, 200], false), ([300, 250], true)].map(|(size, f16)| Launch::of_image(size, f16)));
+    launches.extend(around::launches().into_iter().filter(|launch| !launch.takes_texture()));
     launches
 }
 
@@ -256,7 +247,7 @@ fn no_result_depends_on_what_workgroup_memory_held_or_on_the_order_of_invocation
         assert!(size.is_power_of_two(), "{}", key.file_name());
         compared += launches.len();
         let plain = gpu.pipeline(&source);
-        let expected: Vec<Vec<u8>> = launches.iter().map(|launch| gpu.run(&plain, launch)).collect();
+        let expected: Vec<Vec<u8>> = launches.iter().map(|launch| ordered(launch, gpu.run(&plain, launch))).collect();
         // The halves in the opposite order, and all invocations.
         let others = match names[..] {
             [] => vec![(size - 1, None)],
@@ -266,7 +257,11 @@ fn no_result_depends_on_what_workgroup_memory_held_or_on_the_order_of_invocation
             let other = gpu.pipeline(&rewritten(&source, order, poison));
             for (launch, expected) in launches.iter().zip(&expected) {
                 let params = &launch.dispatch.params;
-                assert!(gpu.run(&other, launch) == *expected, "{}, lane ^ {order}, {poison:?}: {params:?}", key.file_name());
+                assert!(
+                    ordered(launch, gpu.run(&other, launch)) == *expected,
+                    "{}, lane ^ {order}, {poison:?}: {params:?}",
+                    key.file_name()
+                );
             }
         }
         if names.is_empty() {

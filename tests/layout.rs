@@ -3,11 +3,13 @@
 
 mod common;
 
-use common::net::{self, CLASSES};
+use common::{
+    around::{self, Launch},
+    net::{self, CLASSES},
+};
 use ghostnet::{
     Precision,
     device::Choice,
-    image_input::Preprocess,
     kernels,
     plan::{Form, Kernel, PipelineKey},
 };
@@ -28,8 +30,7 @@ fn shaders() -> BTreeMap<PipelineKey, BTreeSet<usize>> {
     for step in plans.chain(halves).chain(alone).flat_map(|plan| plan.steps) {
         shaders.entry(step.dispatch.key).or_default().insert(step.dispatch.params.len());
     }
-    for texture in [false, true] {
-        let dispatch = kernels::resize::dispatch(&Preprocess::default().resize([300, 400]).unwrap().problem(), false, texture, 0);
+    for Launch { dispatch, .. } in around::launches() {
         shaders.entry(dispatch.key).or_default().insert(dispatch.params.len());
     }
     shaders

@@ -5,13 +5,15 @@ mod common;
 #[path = "shaders/drivers.rs"]
 mod drivers;
 
-use common::net::{self, CLASSES, FUSINGS};
+use common::{
+    around,
+    net::{self, CLASSES, FUSINGS},
+};
 use ghostnet::{
     Network, Precision,
     device::{Choice, Decision, DeviceClass},
     gpu::roofline,
     graph::Shape,
-    image_input::Preprocess,
     kernels,
     plan::{ConstantCache, Form, Kernel, PipelineKey, Plan, PlanOptions, grid},
     shader::{self, Binding},
@@ -109,13 +111,11 @@ fn shaders() -> &'static BTreeMap<PipelineKey, Used> {
                 }
             }
         }
-        for (size, texture, f16) in [([100, 200], false, false), ([100, 200], false, true), ([900, 200], true, false), ([9, 9], true, true)]
-        {
-            // What images go through in front of a plan.
-            let resize = Preprocess::default().resize(size).unwrap();
-            let dispatch = kernels::resize::dispatch(&resize.problem(), f16, texture, 0);
-            let used = shaders.entry(dispatch.key).or_default();
-            used.bound.insert(vec!["output", "scale_shift", "source", "table"]);
+        for launch in around::launches() {
+            let used = shaders.entry(launch.dispatch.key).or_default();
+            let mut names: Vec<&str> = launch.bound.iter().map(|(name, _)| *name).collect();
+            names.sort_unstable();
+            used.bound.insert(names);
             used.on_gpus = true;
         }
         let used: HashSet<Kernel> = shaders.keys().map(|key| key.kernel).collect();

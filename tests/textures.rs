@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::own::{devices, texture};
 use ghostnet::{
     Backend, Engine, EngineOptions, Error, Network, OnDevice, Tensor, Top,
     image::{DynamicImage, imageops},
@@ -9,50 +10,10 @@ use ghostnet::{
     wgpu,
 };
 
-/// Two devices as a program would open them; `None` where tests leave GPUs out.
-fn own(limits: wgpu::Limits) -> Option<[(wgpu::Device, wgpu::Queue); 2]> {
-    // Whether there are adapters at all, the tests' common part says.
-    common::gpu()?;
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let options = wgpu::RequestAdapterOptions::default();
-    let adapter = pollster::block_on(instance.request_adapter(&options)).expect("there is one");
-    let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
-    Some([0, 1].map(|_| pollster::block_on(adapter.request_device(&descriptor)).expect("it opens")))
-}
-
-fn texture(
-    device: &wgpu::Device,
-    queue: &wgpu::Queue,
-    image: &DynamicImage,
-    format: wgpu::TextureFormat,
-    usage: wgpu::TextureUsages,
-) -> wgpu::Texture {
-    let mut pixels = image.to_rgba8();
-    if matches!(format, wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Bgra8UnormSrgb) {
-        pixels.pixels_mut().for_each(|pixel| pixel.0.swap(0, 2));
-    }
-    let size = wgpu::Extent3d { width: pixels.width(), height: pixels.height(), depth_or_array_layers: 1 };
-    let texture = device.create_texture(&wgpu::TextureDescriptor {
-        label: None,
-        size,
-        mip_level_count: 1,
-        sample_count: 1,
-        dimension: wgpu::TextureDimension::D2,
-        format,
-        usage: usage | wgpu::TextureUsages::COPY_DST,
-        view_formats: &[],
-    });
-    if format.block_copy_size(None) == Some(4) {
-        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * size.width), rows_per_image: None };
-        queue.write_texture(texture.as_image_copy(), &pixels, layout, size);
-    }
-    texture
-}
-
 #[test]
 fn a_texture_is_classified_as_the_image_is() {
     use wgpu::TextureFormat::{Bgra8Unorm, Bgra8UnormSrgb, R8Unorm, Rgba8Unorm, Rgba8UnormSrgb};
-    let Some([(device, queue), (other, its_queue)]) = own(wgpu::Limits::default()) else { return };
+    let Some([(device, queue), (other, its_queue)]) = devices(wgpu::Limits::default()) else { return };
     let (cat, usage) = (decode_file(&common::path("assets/images/chelsea.png")).unwrap(), wgpu::TextureUsages::COPY_SRC);
     let part = [40, 20, 200, 180];
     let engine = Engine::with_device(device.clone(), queue.clone(), EngineOptions::default()).unwrap();
@@ -99,7 +60,7 @@ fn values(device: &wgpu::Device, queue: &wgpu::Queue, buffer: &wgpu::Buffer) -> 
 
 #[test]
 fn buffers_give_what_tensors_give() {
-    let Some([(device, queue), (other, _)]) = own(wgpu::Limits::default()) else { return };
+    let Some([(device, queue), (other, _)]) = devices(wgpu::Limits::default()) else { return };
     let engine = Engine::with_device(device.clone(), queue.clone(), EngineOptions::default()).unwrap();
     let model = engine.load(Network::embedded().unwrap()).unwrap();
     let (n, pixels) = (2, 32 * 32);
@@ -149,7 +110,7 @@ fn buffers_give_what_tensors_give() {
 
 #[test]
 fn a_device_with_too_little_is_refused() {
-    let Some([(device, queue), _]) = own(wgpu::Limits::downlevel_defaults()) else { return };
+    let Some([(device, queue), _]) = devices(wgpu::Limits::downlevel_defaults()) else { return };
     let error = Engine::with_device(device, queue, EngineOptions::default()).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains("max_storage_buffers_per_shader_stage"), "{error}");
 }

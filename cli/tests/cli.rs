@@ -492,7 +492,7 @@ fn ghostify_writes_a_network_of_modules() {
 
 /// A detector of white: two rows and columns of cells, whose score is how white a cell is. A box
 /// reaches a stride from a cell's middle to each side.
-fn detector_of_white(file: &str) {
+fn detector_of_white(file: &str, size: Value) {
     let mut graph = Graph::new();
     let x = graph.add_input(3).unwrap();
     let weights = (0..5 * 48).map(|at| if at < 48 { 1.0 / 48.0 } else { 0.0 }).collect::<Vec<f32>>();
@@ -502,7 +502,7 @@ fn detector_of_white(file: &str) {
     graph.add_output_of("y", y, TensorType::maps());
     let card = json!({
         "name": "white", "task": "detect", "labels": ["white"],
-        "input": { "size": [8, 8], "std": [255, 255, 255] }, "priors": { "strides": [4], "offset": 0.5 },
+        "input": { "size": size, "std": [255, 255, 255] }, "priors": { "strides": [4], "offset": 0.5 },
         "score": { "classes": { "outputs": ["y"], "channels": [0, 1] } },
         "box": { "form": "distances", "values": { "outputs": ["y"], "channels": [1, 5] } },
         "threshold": 0.5, "nms": { "iou": 0.5 }
@@ -515,7 +515,7 @@ fn detector_of_white(file: &str) {
 fn detect_finds_what_is_there() {
     let dir = Dir::new("detect");
     let (model, picture, black) = (dir.path("white.safetensors"), dir.path("picture.png"), dir.path("black.png"));
-    detector_of_white(&model);
+    detector_of_white(&model, json!([8, 8]));
     RgbImage::from_fn(16, 16, |x, y| Rgb([if x >= 8 && y < 8 { 255 } else { 0 }; 3])).save(&picture).unwrap();
     RgbImage::new(16, 16).save(&black).unwrap();
     for backend in backends() {
@@ -529,6 +529,24 @@ fn detect_finds_what_is_there() {
     }
     let told = stdout(&ghostnet(&["detect", "--model", &model, "--backend", "cpu", &picture, &black]));
     assert!(told.contains("white  1.00") && told.contains("no detections above 0.50"), "{told}");
+    let inspected = stdout(&ghostnet(&["inspect", &model]));
+    for words in
+        ["sampled  input: 8 x 8, the picture stretched", "scores   the best class by y [0 .. 1], above 0.5", "in strides: y [1 .. 5]"]
+    {
+        assert!(inspected.contains(words), "{inspected}");
+    }
+
+    // As large as the picture, with sides that are multiples of 8: beside it all is black.
+    let any = dir.path("any.safetensors");
+    detector_of_white(&any, json!({ "multiple": 8 }));
+    let odd = dir.path("odd.png");
+    RgbImage::from_fn(22, 13, |x, y| Rgb([if (12..16).contains(&x) && (8..12).contains(&y) { 255 } else { 0 }; 3])).save(&odd).unwrap();
+    for backend in backends() {
+        let found = value(&["detect", "--model", &any, "--backend", backend, "--json", &odd]);
+        let [one] = &list(&found["detections"])[..] else { panic!("{found}") };
+        // A stride about the middle of the white cell, on the picture.
+        assert_eq!(one["box"], json!([10.0, 6.0, 18.0, 13.0]));
+    }
 
     // Pictures are drawn where they are asked for, and over none that is there.
     let drawn = dir.path("{stem}-found.png");

@@ -429,6 +429,9 @@ impl Detector {
             }),
         };
         let proposals = proposals(card)?;
+        if boxes.per_class && proposals.is_none() {
+            return Err("box.per_class is for boxes against `proposals`".into());
+        }
         match (&proposals, &priors) {
             (Some(_), Some(_)) => return Err("boxes are against `proposals` or against `priors`, not both".into()),
             (Some(_), None) if score.per_level.is_some() || !matches!(boxes.form, Form::Center { .. }) => {

@@ -50,6 +50,18 @@ impl Detector {
         label: &dyn Fn(usize) -> String,
     ) -> Vec<Detection> {
         let candidates = self.candidates(results, Frame { regions, ..self.frame(window, picture) }, wanted);
+        self.kept(candidates, window, picture, wanted, label)
+    }
+
+    /// The detections among candidates.
+    pub(super) fn kept(
+        &self,
+        candidates: Vec<Candidate>,
+        window: &Window,
+        picture: [f32; 2],
+        wanted: &Wanted<'_>,
+        label: &dyn Fn(usize) -> String,
+    ) -> Vec<Detection> {
         let suppress = Suppress { iou: wanted.iou, ..self.suppress };
         let detection = |Candidate { class, score, corners, points, .. }: Candidate| {
             let [x1, y1, x2, y2] = corners;
@@ -76,29 +88,35 @@ impl Detector {
         let scored = self.scored(results, [h, w], regions.map(<[Corners]>::len), wanted);
         let boxes = self.boxes.values.rows(results);
         let points = self.points.as_ref().map(|points| (points, points.values.rows(results)));
-        // These are means of what may reach beyond the input, or the network's own corners.
-        let is_bounded = !matches!(self.boxes.form, Form::Corners { .. }) && self.suppress.kind != Kind::Weighted;
         let mut candidates = Vec::new();
         for Scored { row, class, score } in scored {
             let prior = priors.as_ref().map(|priors| priors[row]);
             let of_class = if self.boxes.per_class { (class + usize::from(self.score.skip_first)) * 4 } else { 0 };
             let corners = corners(&self.boxes.form, &boxes.row(row)[of_class..], prior, sides);
-            let corners = if is_bounded { bounded(corners, bounds) } else { corners };
             let place = |(points, rows): &(&super::Points, Rows<'_>)| -> Vec<[f32; 2]> {
                 let Prior { center, size, .. } = prior.expect("points have priors");
                 let at = |v: &[f32; 2]| [0, 1].map(|axis| center[axis] + v[axis] * points.scale * size[axis]);
                 rows.row(row).as_chunks::<2>().0.iter().map(at).collect()
             };
             let points = points.as_ref().map(place).unwrap_or_default();
-            if corners[2] - corners[0] < self.boxes.least || corners[3] - corners[1] < self.boxes.least {
-                continue;
-            }
-            // Of what is no number nothing can be said.
-            if corners.iter().chain(points.as_flattened()).all(|v| v.is_finite()) {
-                candidates.push(Candidate { row, class, score, corners, points });
-            }
+            candidates.extend(self.within(Candidate { row, class, score, corners, points }, bounds));
         }
         candidates
+    }
+
+    /// A candidate with its box within `bounds`, width and height.
+    pub(super) fn within(&self, mut candidate: Candidate, bounds: [f32; 2]) -> Option<Candidate> {
+        // These are means of what may reach beyond the input, or the network's own corners.
+        let is_bounded = !matches!(self.boxes.form, Form::Corners { .. }) && self.suppress.kind != Kind::Weighted;
+        if is_bounded {
+            candidate.corners = bounded(candidate.corners, bounds);
+        }
+        let [x1, y1, x2, y2] = candidate.corners;
+        if x2 - x1 < self.boxes.least || y2 - y1 < self.boxes.least {
+            return None;
+        }
+        // Of what is no number nothing can be said.
+        candidate.corners.iter().chain(candidate.points.as_flattened()).all(|v| v.is_finite()).then_some(candidate)
     }
 
     /// Rows and classes above the threshold; of the first `rows`, if it says so.
@@ -123,8 +141,7 @@ impl Detector {
                     None => score,
                 };
                 let mut take = |class: usize, score: f32| {
-                    // What is no number is above nothing.
-                    if score > wanted.threshold && score.is_finite() && wanted.only.get(class).is_none_or(|is_wanted| *is_wanted) {
+                    if wanted.takes(class, score) {
                         all.push(Scored { row, class, score });
                     }
                 };

@@ -14,10 +14,14 @@ mod landmarks;
 #[cfg(not(target_arch = "wasm32"))]
 mod network;
 mod priors;
+#[cfg(not(target_arch = "wasm32"))]
+mod records;
 mod suppress;
 #[cfg(test)]
 mod tests;
 mod values;
+#[cfg(not(target_arch = "wasm32"))]
+mod words;
 
 pub(crate) use card::{FIELDS, decoder};
 pub use landmarks::Landmarker;
@@ -192,11 +196,18 @@ pub(crate) struct Frame<'a> {
 /// The numbers that the options and the card give.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
-    threshold: f32,
+    pub threshold: f32,
     iou: f32,
     limit: usize,
     /// Whether a class is wanted, by its number; empty: all are.
     only: &'a [bool],
+}
+
+impl Wanted<'_> {
+    /// Whether it is above the threshold, which what is no number is not, and of a wanted class.
+    fn takes(&self, class: usize, score: f32) -> bool {
+        score > self.threshold && score.is_finite() && self.only.get(class).is_none_or(|is_wanted| *is_wanted)
+    }
 }
 
 impl Detector {

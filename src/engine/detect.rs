@@ -1,13 +1,18 @@
 //! Pictures to detections and landmarks.
 
-use super::{model::Model, part::Request};
+use super::{
+    model::Model,
+    part::{Request, Runner, RunnerKind, results, slots},
+};
 use crate::{
     Error, Result,
     detect::{Corners, DetectOptions, Detection, Detector, Frame, Landmarker, Proposals},
+    gpu,
     image_input::{
         Readable,
         sample::{Sampling, Window},
     },
+    kernels::sample::Problem,
     plan::Form,
     tensor::{AnyTensor, Tensor, Values},
 };
@@ -16,38 +21,66 @@ use image::DynamicImage;
 /// A network's results by name.
 type Results = Vec<(String, AnyTensor)>;
 
-/// Rows and columns.
-fn size(image: &DynamicImage) -> [usize; 2] {
-    [image.height() as usize, image.width() as usize]
+/// Windows that are sampled in one submission: each has its share of the buffers that go up and
+/// come back.
+const MOST_WINDOWS: usize = 64;
+
+/// Where a picture is.
+#[derive(Clone, Copy)]
+enum Picture<'a> {
+    Memory(&'a DynamicImage),
+    Texture(&'a gpu::Texture),
+}
+
+/// Who samples it.
+enum Way<'a> {
+    /// The device of this runner.
+    Device(Runner),
+    /// The CPU, an image in memory.
+    Memory(&'a DynamicImage),
+}
+
+impl<'a> Picture<'a> {
+    fn readable(self) -> Option<Readable<'a>> {
+        match self {
+            Self::Memory(image) => Some(Readable::new(image)),
+            Self::Texture(_) => None,
+        }
+    }
+
+    /// What the device samples; of an image in memory what [`Picture::readable`] gave.
+    fn source<'s>(self, readable: &'s Option<Readable<'_>>) -> gpu::Source<'s>
+    where
+        'a: 's,
+    {
+        match (self, readable) {
+            (Self::Texture(texture), _) => gpu::Source::OnDevice(texture, [0, 0]),
+            (Self::Memory(_), Some(readable)) => gpu::Source::Buffer(readable),
+            (Self::Memory(_), None) => unreachable!("it is readable"),
+        }
+    }
+
+    /// Rows and columns.
+    fn size(self) -> [usize; 2] {
+        match self {
+            Self::Memory(image) => [image.height(), image.width()],
+            Self::Texture(texture) => [texture.height(), texture.width()],
+        }
+        .map(|side| side as usize)
+    }
 }
 
 impl Model {
     /// What the network finds in a picture, best first: a network whose [`Card`](crate::Card) is a
-    /// detector's. The calling thread samples the picture.
+    /// detector's. A GPU samples the picture itself, and finds the candidates above the threshold,
+    /// unless [`EngineOptions::resize_on_device`](crate::EngineOptions::resize_on_device) says no.
+    /// Else the calling thread does.
     ///
     /// Errors: [`Error::Model`] for a network that detects nothing, an option out of its range, and
     /// a class that the card does not know. [`Error::Shape`] for a picture whose size the network
     /// does not take.
     pub async fn detect_async(&self, image: &DynamicImage, options: &DetectOptions) -> Result<Vec<Detection>> {
-        let picture = size(image);
-        let detector = self.detector()?;
-        let wrong = |what: String| Error::Model(format!("{}: {what}", self.network().name()));
-        let only = self.network().card().only(options).map_err(wrong)?;
-        let wanted = detector.wanted(options, &only).map_err(wrong)?;
-        let window = detector.input.fit.window(picture);
-        if detector.input.fit.size().is_none() {
-            detector.check_graph(self.network().graph(), window.size, self.network().labels().len()).map_err(wrong)?;
-        }
-        let [h, w] = picture.map(|side| side as f32);
-        let (results, regions) = match &detector.proposals {
-            None => (self.results(&detector.input, image, &window).await?, None),
-            Some(proposals) => {
-                let given = self.given(&detector.input, image, &window)?;
-                let (results, regions) = self.in_stages(proposals, given, detector.frame(&window, [w, h])).await?;
-                (results, Some(regions))
-            }
-        };
-        Ok(detector.detections(&results, regions.as_deref(), &window, [w, h], &wanted, &|class| self.network().label(class)))
+        self.detect_in(Picture::Memory(image), options).await
     }
 
     /// As [`Model::detect_async`], of several pictures.
@@ -59,20 +92,128 @@ impl Model {
         Ok(all)
     }
 
+    /// As [`Model::detect_async`], of a texture on the device of
+    /// [`Engine::with_device`](crate::Engine::with_device). The device copies and samples it in the
+    /// order of its queue, after what was submitted before, and none of its pixels passes through
+    /// this program's memory. Values are taken as they are stored, sRGB-encoded as pictures are.
+    ///
+    /// Errors: as of [`Model::detect_async`], and [`Error::Unsupported`] on the CPU.
+    /// [`Error::Shape`] for a format other than `Rgba8Unorm`, `Bgra8Unorm` and their sRGB forms, and
+    /// a texture without `COPY_SRC`. [`Error::Gpu`] for one of another device; of another instance,
+    /// wgpu itself panics.
+    pub async fn detect_texture_async(&self, texture: &gpu::Texture, options: &DetectOptions) -> Result<Vec<Detection>> {
+        gpu::check_texture(texture, [0, 0, texture.width(), texture.height()])?;
+        self.detect_in(Picture::Texture(texture), options).await
+    }
+
     /// The points of each of the things that a detector found in the picture, in its pixels, x and
     /// y: a network whose [`Card`](crate::Card) is for landmarks.
     ///
     /// Errors: [`Error::Model`] for a network that gives none.
     pub async fn landmarks_async(&self, image: &DynamicImage, found: &[Detection]) -> Result<Vec<Vec<[f32; 2]>>> {
+        self.landmarks_in(Picture::Memory(image), found).await
+    }
+
+    /// As [`Model::landmarks_async`], of a texture as [`Model::detect_texture_async`] takes it.
+    pub async fn landmarks_texture_async(&self, texture: &gpu::Texture, found: &[Detection]) -> Result<Vec<Vec<[f32; 2]>>> {
+        gpu::check_texture(texture, [0, 0, texture.width(), texture.height()])?;
+        self.landmarks_in(Picture::Texture(texture), found).await
+    }
+
+    async fn detect_in(&self, picture: Picture<'_>, options: &DetectOptions) -> Result<Vec<Detection>> {
+        let size = picture.size();
+        let detector = self.detector()?;
+        let wrong = |what: String| Error::Model(format!("{}: {what}", self.network().name()));
+        let only = self.network().card().only(options).map_err(wrong)?;
+        let wanted = detector.wanted(options, &only).map_err(wrong)?;
+        let window = detector.input.fit.window(size);
+        if detector.input.fit.size().is_none() {
+            detector.check_graph(self.network().graph(), window.size, self.network().labels().len()).map_err(wrong)?;
+        }
+        let shown = [size[1] as f32, size[0] as f32];
+        let label = |class| self.network().label(class);
+        let of_results = |results: &[(String, AnyTensor)], regions: Option<&[Corners]>| {
+            detector.detections(results, regions, &window, shown, &wanted, &label)
+        };
+        let sample = detector.input.problem(size, &[window]);
+        let mut runner = match self.way(&detector.input, picture, &sample).await? {
+            Way::Device(runner) => runner,
+            Way::Memory(image) => {
+                let given = self.given(&detector.input, image, &window)?;
+                let Some(proposals) = &detector.proposals else {
+                    return Ok(of_results(&self.run_named_async(&[(&detector.input.name, &given)]).await?, None));
+                };
+                let (results, regions) = self.in_stages(proposals, given, detector.frame(&window, shown)).await?;
+                return Ok(of_results(&results, Some(&regions)));
+            }
+        };
+        let RunnerKind::Gpu(prepared) = &mut runner.kind else { unreachable!("it is a device's") };
+        let readable = picture.readable();
+        let windows = gpu::Windows { sample: &sample, source: picture.source(&readable) };
+        let records = prepared.detect(&windows, |plan| detector.problem(plan, window.size), wanted.threshold).await?;
+        let found = match records {
+            Some(records) => detector.detections_of_records(&records, &window, shown, &wanted, &label),
+            // More than the device has room for: then all of the results.
+            None => of_results(&results(&runner.plan, &slots(&runner.plan, prepared.results().await?), 1), None),
+        };
+        self.inner.results.keep(runner);
+        Ok(found)
+    }
+
+    async fn landmarks_in(&self, picture: Picture<'_>, found: &[Detection]) -> Result<Vec<Vec<[f32; 2]>>> {
         let landmarker = self.landmarker()?;
         let size = landmarker.input.fit.size().expect("a region has a size");
+        let windows: Vec<Window> = found.iter().map(|found| landmarker.window(found.corners, size)).collect();
+        let readable = picture.readable();
         let mut all = Vec::with_capacity(found.len());
-        for Detection { corners, .. } in found {
-            let window = landmarker.window(*corners, size);
-            let results = self.results(&landmarker.input, image, &window).await?;
-            all.push(landmarker.points(&results, &window));
+        for windows in windows.chunks(MOST_WINDOWS) {
+            let sample = landmarker.input.problem(picture.size(), windows);
+            let mut runner = match self.way(&landmarker.input, picture, &sample).await? {
+                Way::Device(runner) => runner,
+                Way::Memory(image) => {
+                    for window in windows {
+                        all.push(landmarker.points(&self.results(&landmarker.input, image, window).await?, window));
+                    }
+                    continue;
+                }
+            };
+            let RunnerKind::Gpu(prepared) = &mut runner.kind else { unreachable!("it is a device's") };
+            let run = prepared.submit_windows(&gpu::Windows { sample: &sample, source: picture.source(&readable) }).await?;
+            let outputs = run.wait().await?;
+            for (window, outputs) in windows.iter().zip(outputs.chunks(runner.plan.outputs.len())) {
+                let results = results(&runner.plan, &slots(&runner.plan, outputs.to_vec()), 1);
+                all.push(landmarker.points(&results, window));
+            }
+            self.inner.results.keep(runner);
         }
         Ok(all)
+    }
+
+    /// Who samples windows of a picture.
+    async fn way<'p>(&self, input: &Sampling, picture: Picture<'p>, sample: &Problem) -> Result<Way<'p>> {
+        let wanted = self.engine().inner.options.resize_on_device.unwrap_or(true);
+        let takes = |context: &gpu::Context| match picture {
+            Picture::Memory(_) => wanted && context.takes_windows(sample),
+            Picture::Texture(_) => true,
+        };
+        if self.engine().gpu().is_some_and(|context| takes(context))
+            && let [own] = self.inner.results.graph.inputs()
+        {
+            let shape = own.tensor.shape_of(&input.shape(sample.size)).map_err(|what| Error::shape(&own.name, what))?;
+            let request = Request { shapes: vec![shape], form: Form::Tensors, normalise: [[0.0; 3]; 2] };
+            let (runner, _) = self.inner.results.runner(self.engine(), &request).await?;
+            if sample.fits(&runner.plan.inputs[0]) {
+                return Ok(Way::Device(runner));
+            }
+            self.inner.results.keep(runner);
+        }
+        match picture {
+            Picture::Memory(image) => Ok(Way::Memory(image)),
+            Picture::Texture(_) => {
+                let what = "samples pictures in memory, and none that a GPU holds".into();
+                Err(Error::Unsupported { adapter: self.engine().adapter().name.clone(), what })
+            }
+        }
     }
 
     /// Runs the network on a window of a picture.
@@ -82,7 +223,7 @@ impl Model {
 
     /// A window of a picture as the network's input.
     fn given(&self, input: &Sampling, image: &DynamicImage, window: &Window) -> Result<AnyTensor> {
-        let data = Values::F32(input.tensor(&Readable::new(image), size(image), window)?);
+        let data = Values::F32(input.tensor(&Readable::new(image), Picture::Memory(image).size(), window)?);
         Ok(Tensor { shape: input.shape(window.size).to_vec(), data })
     }
 

@@ -17,6 +17,8 @@ mod tuned;
 mod worker;
 
 pub use device::Engine;
+#[cfg(feature = "web")]
+pub(crate) use model::Asked;
 pub use model::Model;
 pub use options::{Backend, EngineOptions};
 pub use results::{Class, Feature, GhostMaps, OnDevice, Top};

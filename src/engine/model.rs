@@ -8,16 +8,13 @@ use super::{
 use crate::{
     Error, Result,
     gpu::{self, PrepareTimes},
-    graph::{Graph, Output},
+    graph::Graph,
     image_input::Resize,
     model::{Card, Network},
     plan::{Form, Plan},
     tensor::{AnyTensor, Tensor},
 };
-use std::{
-    ops::Range,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
-};
+use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize};
 
 impl Engine {
     /// Puts a network on the device: runs the passes on its graph. Weights go up and pipelines are
@@ -64,7 +61,7 @@ pub(super) struct ModelInner {
 
 /// Which nodes are asked for, where it is not the results.
 #[derive(Debug, Clone, PartialEq)]
-enum Asked {
+pub(crate) enum Asked {
     Features,
     Embedding,
     Module(String),
@@ -216,52 +213,55 @@ impl Model {
     /// input `[n, 3, h, w]`. Of a GhostNet they are the five that timm's `features_only=True`
     /// gives. See [`Network::feature_graph`].
     pub async fn features_async(&self, input: &Tensor) -> Result<Vec<Feature>> {
-        let part = self.part(Asked::Features, || self.network().feature_graph())?;
-        let given = part.given_one(self.engine(), input)?;
-        let results = part.run_given(self.engine(), given).await?;
-        // Maps of small inputs are rounded up; on large ones the ratio is the product of strides.
-        const LARGE: usize = 1 << 12;
-        let of_large = self.network().shapes(1, [LARGE; 2]);
-        let shapes = part.graph.shapes(&of_large)?;
-        let feature = |((name, tensor), output): ((String, AnyTensor), &Output)| {
-            let rows = shapes[output.node.0].h;
-            Feature { name, reduction: (of_large[0].h + rows / 2) / rows, tensor: tensor.into_f32() }
-        };
-        Ok(results.into_iter().zip(part.graph.outputs()).map(feature).collect())
+        let found = self.asked(Asked::Features, input).await?;
+        let feature = |((name, tensor), reduction): ((String, AnyTensor), usize)| Feature { name, reduction, tensor: tensor.into_f32() };
+        Ok(found.into_iter().zip(self.reductions()?).map(feature).collect())
     }
 
     /// What describes the whole input, `[n, c]`: the pooled features that the classifier reads. See
     /// [`Network::embedding_graph`].
     pub async fn embed_async(&self, input: &Tensor) -> Result<Tensor> {
-        let part = self.part(Asked::Embedding, || self.network().embedding_graph())?;
-        let given = part.given_one(self.engine(), input)?;
-        first(part.run_given(self.engine(), given).await?)
+        first(self.asked(Asked::Embedding, input).await?)
     }
 
     /// The maps of one of [`Network::ghost_modules`] for a normalised input `[n, 3, h, w]`. A
     /// module that is asked for again is ready.
     pub async fn ghost_maps_async(&self, input: &Tensor, module: &str) -> Result<GhostMaps> {
-        let found = self.network().ghost_module(module)?;
-        let intrinsic = found.intrinsic;
-        let part = self.part(Asked::Module(module.into()), || Ok(self.network().ghost_graph(&found)))?;
+        let maps = first(self.asked(Asked::Module(module.into()), input).await?)?;
+        Ok(GhostMaps::of(&maps, self.network().ghost_module(module)?.intrinsic))
+    }
+
+    /// What else than the results is asked for, of a normalised input.
+    pub(crate) async fn asked(&self, asked: Asked, input: &Tensor) -> Result<Vec<(String, AnyTensor)>> {
+        let part = self.part(asked)?;
         let given = part.given_one(self.engine(), input)?;
-        let maps = first(part.run_given(self.engine(), given).await?)?;
-        let [n, c, h, w] = maps.shape[..] else { unreachable!("maps are [n, c, h, w]") };
-        let channels = |range: Range<usize>| {
-            let image = |n: usize| &maps.data[(n * c + range.start) * h * w..(n * c + range.end) * h * w];
-            Tensor { shape: vec![n, range.len(), h, w], data: (0..n).flat_map(image).copied().collect() }
-        };
-        Ok(GhostMaps { intrinsic: channels(0..intrinsic), ghost: channels(intrinsic..c) })
+        part.run_given(self.engine(), given).await
+    }
+
+    /// Input pixels per pixel of each of the features.
+    pub(crate) fn reductions(&self) -> Result<Vec<usize>> {
+        let part = self.part(Asked::Features)?;
+        // Maps of small inputs are rounded up; on large ones the ratio is the product of strides.
+        const LARGE: usize = 1 << 12;
+        let of_large = self.network().shapes(1, [LARGE; 2]);
+        let shapes = part.graph.shapes(&of_large)?;
+        let rows = part.graph.outputs().iter().map(|output| shapes[output.node.0].h);
+        Ok(rows.map(|rows| (of_large[0].h + rows / 2) / rows).collect())
     }
 
     /// What computes other nodes than the results: kept for the next time.
-    fn part(&self, asked: Asked, graph: impl FnOnce() -> Result<Graph>) -> Result<Arc<Part>> {
+    fn part(&self, asked: Asked) -> Result<Arc<Part>> {
         let lock = || self.inner.others.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, part)) = lock().iter().find(|(known, _)| *known == asked) {
             return Ok(part.clone());
         }
+        let graph = match &asked {
+            Asked::Features => self.network().feature_graph()?,
+            Asked::Embedding => self.network().embedding_graph()?,
+            Asked::Module(name) => self.network().ghost_graph(&self.network().ghost_module(name)?),
+        };
         // Another thread may make the same meanwhile.
-        let part = Arc::new(Part::new(self.engine(), graph()?));
+        let part = Arc::new(Part::new(self.engine(), graph));
         let mut others = lock();
         others.push((asked, part.clone()));
         if others.len() > MAX_OTHERS {

@@ -139,6 +139,16 @@ impl Model {
         block_on(self.detect_batch_async(images, options))
     }
 
+    /// As [`Model::detect_texture_async`].
+    pub fn detect_texture(&self, texture: &gpu::Texture, options: &DetectOptions) -> Result<Vec<Detection>> {
+        block_on(self.detect_texture_async(texture, options))
+    }
+
+    /// As [`Model::landmarks_texture_async`].
+    pub fn landmarks_texture(&self, texture: &gpu::Texture, found: &[Detection]) -> Result<Vec<Vec<[f32; 2]>>> {
+        block_on(self.landmarks_texture_async(texture, found))
+    }
+
     /// As [`Model::landmarks_async`].
     pub fn landmarks(&self, image: &DynamicImage, found: &[Detection]) -> Result<Vec<Vec<[f32; 2]>>> {
         block_on(self.landmarks_async(image, found))

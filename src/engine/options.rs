@@ -49,7 +49,8 @@ pub struct EngineOptions {
     /// chose.
     pub cache: CacheDir,
     /// Whether a GPU resizes images itself, rather than the CPU for it. `None` leaves that to the
-    /// device's class. Both give the same pixels.
+    /// device's class. Both give the same pixels. Detectors' and landmarks' pictures are sampled,
+    /// and their candidates found, by a GPU unless this is `Some(false)`.
     pub resize_on_device: Option<bool>,
     /// The most threads that share a run on the CPU, from 1 to 1024. `None` is as many as the
     /// machine grants this process, and no engine has more. All engines share one set of threads.

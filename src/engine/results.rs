@@ -6,6 +6,7 @@ use crate::{
     plan::{PlanOutput, Precision, layout::PAD},
     tensor::Tensor,
 };
+use std::ops::Range;
 
 /// A class and how probable the network finds it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -145,4 +146,16 @@ pub struct GhostMaps {
     pub intrinsic: Tensor,
     /// The maps that the cheap operation derives from them: `[n, c_out - m, h, w]`.
     pub ghost: Tensor,
+}
+
+impl GhostMaps {
+    /// Of a module's maps, of which the first `intrinsic` channels are the primary convolution's.
+    pub(super) fn of(maps: &Tensor, intrinsic: usize) -> Self {
+        let [n, c, h, w] = maps.shape[..] else { unreachable!("maps are [n, c, h, w]") };
+        let channels = |range: Range<usize>| {
+            let image = |n: usize| &maps.data[(n * c + range.start) * h * w..(n * c + range.end) * h * w];
+            Tensor { shape: vec![n, range.len(), h, w], data: (0..n).flat_map(image).copied().collect() }
+        };
+        Self { intrinsic: channels(0..intrinsic), ghost: channels(intrinsic..c) }
+    }
 }

@@ -1,5 +1,7 @@
 //! What callers give to a GPU and are told of it. Nothing here needs one.
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::kernels::sample;
 use crate::{
     Error,
     kernels::resize::{Problem, Rows},
@@ -97,4 +99,13 @@ pub enum Source<'a> {
     /// through this program's memory.
     #[cfg(target_arch = "wasm32")]
     External(&'a wasm_bindgen::JsValue),
+}
+
+/// Windows of a picture, each of which becomes a network's input.
+#[cfg(not(target_arch = "wasm32"))]
+pub struct Windows<'a> {
+    /// How.
+    pub sample: &'a sample::Problem,
+    /// The picture's pixels.
+    pub source: Source<'a>,
 }

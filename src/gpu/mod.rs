@@ -12,25 +12,34 @@ mod adapters;
 mod browser;
 mod buffers;
 mod context;
+#[cfg(not(target_arch = "wasm32"))]
+mod decode;
 #[cfg_attr(target_arch = "wasm32", path = "no_disk_cache.rs")]
 mod disk_cache;
 mod info;
 mod limits;
+mod pictures;
 mod pipelines;
 mod prepared;
 mod profiler;
 mod resize;
 pub mod roofline;
+#[cfg(not(target_arch = "wasm32"))]
+mod sample;
 mod step;
 mod weights;
+#[cfg(not(target_arch = "wasm32"))]
+mod windows;
 
 pub use adapters::adapters;
 pub use context::Context;
+#[cfg(not(target_arch = "wasm32"))]
+pub use info::Windows;
 pub use info::{AdapterInfo, Image, PrepareTimes, Source, Wanted};
 pub use limits::Limit;
+pub(crate) use pictures::check_texture;
 pub use pipelines::Pipeline;
 pub use prepared::{Prepared, Run};
-pub(crate) use resize::check_texture;
 pub use weights::Weights;
 pub use wgpu::{self, Buffer, Device, Queue, Texture};
 

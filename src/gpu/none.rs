@@ -6,6 +6,11 @@ mod info;
 
 pub use info::{AdapterInfo, Image, PrepareTimes, Source, Wanted};
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use info::Windows;
+
+#[cfg(not(target_arch = "wasm32"))]
+use crate::kernels::{decode, sample};
 use crate::{CacheDir, Result, device::DeviceClass, kernels::resize::Problem, plan::Plan};
 use std::sync::Arc;
 
@@ -81,6 +86,11 @@ impl Context {
         match *self {}
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn takes_windows(&self, _: &sample::Problem) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn destroy(&self) {
         match *self {}
     }
@@ -128,6 +138,21 @@ impl Prepared {
     }
 
     pub(crate) async fn profile(&mut self, _: usize) -> Result<Vec<f64>> {
+        match *self {}
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Prepared {
+    pub(crate) async fn submit_windows(&mut self, _: &Windows<'_>) -> Result<Run> {
+        match *self {}
+    }
+
+    pub(crate) async fn detect(&mut self, _: &Windows<'_>, _: impl FnOnce(&Plan) -> decode::Problem, _: f32) -> Result<Option<Vec<u32>>> {
+        match *self {}
+    }
+
+    pub(crate) async fn results(&mut self) -> Result<Vec<Vec<u8>>> {
         match *self {}
     }
 }

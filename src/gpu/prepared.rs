@@ -10,6 +10,7 @@ use super::{
     weights::Weights,
 };
 #[cfg(not(target_arch = "wasm32"))]
+use super::{decode::Decoder, sample::Sampler};
 use crate::plan::Stage;
 use crate::{
     Error, Result, clock, kernels,
@@ -32,22 +33,26 @@ use std::{
 /// slot in the same submission.
 pub struct Prepared {
     pub(super) context: Arc<Context>,
-    plan: Arc<Plan>,
-    slots: Vec<wgpu::Buffer>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) slots: Vec<wgpu::Buffer>,
     pub(super) steps: Vec<PreparedStep>,
     /// For a plan that takes pixels.
     resizer: Option<Resizer>,
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) sampler: Sampler,
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) decoder: Option<Decoder>,
     /// The one that the next run takes stands first: unused, or in use for longest.
-    flights: VecDeque<Flight>,
+    pub(super) flights: VecDeque<Flight>,
     /// Bytes of each output in a readback buffer, in the plan's order.
-    ranges: Arc<[Range<u64>]>,
+    pub(super) ranges: Arc<[Range<u64>]>,
 }
 
 /// What a run has for itself while it is under way.
-struct Flight {
+pub(super) struct Flight {
     /// Through which inputs or images go up; as large as the largest so far.
-    upload: Option<wgpu::Buffer>,
-    readback: Arc<wgpu::Buffer>,
+    pub(super) upload: Option<wgpu::Buffer>,
+    pub(super) readback: Arc<wgpu::Buffer>,
     /// The run that uses them, and what it has yet to tell: that an upload buffer is mapped again,
     /// that `readback` was read.
     submission: Option<wgpu::SubmissionIndex>,
@@ -180,7 +185,19 @@ impl Prepared {
             })
             .collect();
         let flights = [Flight::new(device, &plan, &ranges)].into();
-        Ok(Self { context: context.clone(), plan, slots, steps, resizer, flights, ranges })
+        Ok(Self {
+            context: context.clone(),
+            plan,
+            slots,
+            steps,
+            resizer,
+            #[cfg(not(target_arch = "wasm32"))]
+            sampler: Sampler::default(),
+            #[cfg(not(target_arch = "wasm32"))]
+            decoder: None,
+            flights,
+            ranges,
+        })
     }
 
     /// The plan.
@@ -203,7 +220,7 @@ impl Prepared {
             encoder.copy_buffer_to_buffer(&upload, range.start as u64, &self.slots[slot], 0, range.len() as u64);
         }
         encode(&mut encoder, &self.steps);
-        Ok(self.send(encoder, Some(&upload), self.ranges.clone()))
+        Ok(self.send_outputs(encoder, Some(&upload)))
     }
 
     /// Runs a stage of the plan on the bytes of its inputs, which lie one after the other. Returns
@@ -217,7 +234,11 @@ impl Prepared {
         }
         encode(&mut encoder, &self.steps[stage.steps.clone()]);
         let of_stage = |(at, range): (usize, &Range<u64>)| if stage.outputs.contains(&at) { range.clone() } else { 0..0 };
-        let ranges = self.ranges.iter().enumerate().map(of_stage).collect();
+        let ranges: Arc<[Range<u64>]> = self.ranges.iter().enumerate().map(of_stage).collect();
+        for (output, range) in self.plan.outputs.iter().zip(&*ranges) {
+            let (slot, readback) = (&self.slots[output.slot], &self.flights[0].readback);
+            encoder.copy_buffer_to_buffer(slot, 0, readback, range.start, range.end - range.start);
+        }
         self.send(encoder, Some(&upload), ranges).wait().await
     }
 
@@ -282,7 +303,7 @@ impl Prepared {
     /// device's buffers or textures may be.
     pub async fn submit_images(&mut self, images: &[Image<'_>]) -> Result<Run> {
         let (encoder, upload) = self.encode_images(images, 1..self.steps.len()).await?;
-        Ok(self.send(encoder, upload.as_ref(), self.ranges.clone()))
+        Ok(self.send_outputs(encoder, upload.as_ref()))
     }
 
     /// Compiles what [`Prepared::submit_images`] needs for images in buffers or in textures, and
@@ -300,7 +321,7 @@ impl Prepared {
         let input = self.resizer.as_ref().expect("it encoded").output();
         let readable = self.readable(input.size());
         encoder.copy_buffer_to_buffer(input, 0, &readable, 0, input.size());
-        let run = self.send(encoder, upload.as_ref(), self.ranges.clone());
+        let run = self.send_outputs(encoder, upload.as_ref());
         let mapping = map(&readable, wgpu::MapMode::Read);
         run.wait().await?;
         mapped(&self.context, mapping.await)?;
@@ -339,13 +360,23 @@ impl Prepared {
         }
     }
 
-    /// Submits a run, with the copies of its outputs to their ranges, of which some may be empty.
-    /// `upload` is mapped again when the device has read it.
-    fn send(&mut self, mut encoder: wgpu::CommandEncoder, upload: Option<&wgpu::Buffer>, ranges: Arc<[Range<u64>]>) -> Run {
-        let mut flight = self.flights.pop_front().expect("there is at least one");
-        for (output, range) in self.plan.outputs.iter().zip(&*ranges) {
-            encoder.copy_buffer_to_buffer(&self.slots[output.slot], 0, &flight.readback, range.start, range.end - range.start);
+    /// Copies the outputs to the first flight's readback buffer, from a byte on.
+    pub(super) fn copy_outputs(&self, encoder: &mut wgpu::CommandEncoder, first: u64) {
+        let readback = &self.flights[0].readback;
+        for (output, range) in self.plan.outputs.iter().zip(&*self.ranges) {
+            encoder.copy_buffer_to_buffer(&self.slots[output.slot], 0, readback, first + range.start, range.end - range.start);
         }
+    }
+
+    fn send_outputs(&mut self, mut encoder: wgpu::CommandEncoder, upload: Option<&wgpu::Buffer>) -> Run {
+        self.copy_outputs(&mut encoder, 0);
+        self.send(encoder, upload, self.ranges.clone())
+    }
+
+    /// Submits a run that leaves its results in `ranges` of the first flight's readback buffer.
+    /// `upload` is mapped again when the device has read it.
+    pub(super) fn send(&mut self, encoder: wgpu::CommandEncoder, upload: Option<&wgpu::Buffer>, ranges: Arc<[Range<u64>]>) -> Run {
+        let mut flight = self.flights.pop_front().expect("there is at least one");
         let submission = self.context.queue.submit([encoder.finish()]);
 
         let (send_outputs, outputs) = oneshot::channel();
@@ -393,7 +424,7 @@ impl Prepared {
         Ok(self.slots.iter().map(|buffer| rest.split_off(..buffer.size() as usize).unwrap_or_default().to_vec()).collect())
     }
 
-    fn readable(&self, size: u64) -> wgpu::Buffer {
+    pub(super) fn readable(&self, size: u64) -> wgpu::Buffer {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         self.context.device.create_buffer(&wgpu::BufferDescriptor { label: Some("readable"), size, usage, mapped_at_creation: false })
     }
@@ -406,17 +437,21 @@ impl Flight {
             let size = (plan.input_bytes() as u64).max(4);
             device.create_buffer(&wgpu::BufferDescriptor { label: Some("upload"), size, usage: UPLOAD, mapped_at_creation: true })
         });
-        let readback = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size: ranges.last().map_or(4, |range| range.end.max(4)),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        Self { upload, readback: Arc::new(readback), submission: None, busy: Vec::new() }
+        let readback = readback(device, ranges.last().map_or(0, |range| range.end));
+        Self { upload, readback, submission: None, busy: Vec::new() }
+    }
+
+    /// Makes room for so many bytes to be read back, of a flight that is free.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) async fn make_readable(&mut self, context: &Context, bytes: u64) -> Result<()> {
+        if self.readback.size() < bytes {
+            self.readback = checked(context, || Ok(readback(&context.device, bytes))).await?;
+        }
+        Ok(())
     }
 
     /// Waits until the run that uses the buffers is done with them.
-    async fn free(&mut self, context: &Arc<Context>) -> Result<()> {
+    pub(super) async fn free(&mut self, context: &Arc<Context>) -> Result<()> {
         if let Some(submission) = &self.submission {
             wait(context, submission).await?;
         }
@@ -427,6 +462,12 @@ impl Flight {
         }
         Ok(())
     }
+}
+
+fn readback(device: &wgpu::Device, bytes: u64) -> Arc<wgpu::Buffer> {
+    let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+    let descriptor = wgpu::BufferDescriptor { label: Some("readback"), size: bytes.max(4), usage, mapped_at_creation: false };
+    Arc::new(device.create_buffer(&descriptor))
 }
 
 impl Run {

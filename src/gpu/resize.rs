@@ -1,16 +1,17 @@
 //! Images that the device resizes itself, in front of a plan's steps.
 
 use super::{
-    buffers::{ALIGNMENT, UPLOAD, checked, filled, grow, unreadable},
+    buffers::{ALIGNMENT, UPLOAD, filled, grow},
     context::Context,
-    info::{Image, Source},
+    info::Image,
+    pictures::{Part, Pictures, word_bytes},
     step::PreparedStep,
 };
 use crate::{
-    Error, Result,
+    Result,
     kernels::{
         preprocess,
-        resize::{self, Problem, Rows},
+        resize::{self, Problem},
     },
     plan::{Place, Plan, grid},
 };
@@ -28,9 +29,7 @@ pub(super) struct Resizer {
     output: wgpu::Buffer,
     place: Place,
     scale_shift: (wgpu::Buffer, Range<u64>),
-    /// What images are read from; both as large as the largest so far.
-    words: Option<wgpu::Buffer>,
-    texture: Option<wgpu::Texture>,
+    pictures: Pictures,
     /// The newest last.
     ready: Vec<Ready>,
 }
@@ -42,38 +41,12 @@ struct Ready {
     steps: Vec<PreparedStep>,
 }
 
-/// Why a texture is none that images are read from, of which `[x, y, width, height]` is wanted.
-pub(crate) fn check_texture(texture: &wgpu::Texture, [x, y, width, height]: [u32; 4]) -> Result<()> {
-    use wgpu::TextureFormat::{Bgra8Unorm, Bgra8UnormSrgb, Rgba8Unorm, Rgba8UnormSrgb};
-    let wrong = |what: String| Err(Error::shape("texture", what));
-    let (format, has) = (texture.format(), texture.size());
-    if !matches!(format, Rgba8Unorm | Rgba8UnormSrgb | Bgra8Unorm | Bgra8UnormSrgb) {
-        return wrong(format!("is of the format {format:?}; Rgba8Unorm, Bgra8Unorm and their sRGB forms are read"));
-    }
-    if !texture.usage().contains(wgpu::TextureUsages::COPY_SRC) {
-        return wrong("was made without the usage COPY_SRC, by which it is read".into());
-    }
-    if texture.dimension() != wgpu::TextureDimension::D2 || texture.sample_count() != 1 {
-        return wrong(format!("is {:?} with {} samples a pixel; a plain picture is needed", texture.dimension(), texture.sample_count()));
-    }
-    let fits = |from: u32, length: u32, has: u32| length > 0 && from.checked_add(length).is_some_and(|end| end <= has);
-    if fits(x, width, has.width) && fits(y, height, has.height) {
-        return Ok(());
-    }
-    wrong(format!("is {} x {}; {width} x {height} at column {x}, row {y} is no part of it", has.width, has.height))
-}
-
 impl Context {
     /// Whether an image may go through a buffer: whether the device lets a shader bind one so
     /// large.
     pub(crate) fn takes(&self, resize: &Problem) -> bool {
-        words(resize) * 4 <= self.max_binding()
+        word_bytes(&resize.source_rows, &resize.source_columns) <= self.max_binding()
     }
-}
-
-/// Pixels that the crop needs.
-fn words(resize: &Problem) -> u64 {
-    resize.source_rows.len() as u64 * resize.source_columns.len() as u64
 }
 
 impl Resizer {
@@ -90,8 +63,7 @@ impl Resizer {
             output: bind("output")?.0,
             place: Place { offset: output_offset, stride: output_stride },
             scale_shift: bind("scale_shift")?,
-            words: None,
-            texture: None,
+            pictures: Pictures::default(),
             ready: Vec::new(),
         })
     }
@@ -108,102 +80,24 @@ impl Resizer {
         image: &Image<'_>,
     ) -> Result<(&PreparedStep, Option<wgpu::Buffer>)> {
         let resize = &image.resize;
-        let (rows, columns) = (&resize.source_rows, &resize.source_columns);
-        let size = extent(columns.len(), rows.len());
-        let row_bytes = columns.len() * 4;
-        let bytes = words(resize) * 4;
-        let texture = match image.source {
-            Source::Buffer(_) => None,
-            Source::OnDevice(source, _) => Some(self.texture(context, size, source.format().remove_srgb_suffix()).await?.clone()),
-            _ => Some(self.texture(context, size, wgpu::TextureFormat::Rgba8Unorm).await?.clone()),
-        };
-        if texture.is_none() {
-            self.make_words(context, bytes).await?;
-            grow(context, upload, "upload", bytes, UPLOAD).await?;
+        let part = Part { source: image.source, rows: &resize.source_rows, columns: &resize.source_columns };
+        let by_texture = part.by_texture();
+        if self.pictures.make_room(context, &part).await? {
+            // These bind what was there before.
+            self.ready.retain(|ready| ready.texture != by_texture);
         }
-        let ready = self.ready(context, resize, texture.is_some()).await?;
+        if !by_texture {
+            grow(context, upload, "upload", part.upload_bytes(), UPLOAD).await?;
+        }
+        let ready = self.ready(context, resize, by_texture).await?;
         // With an `upload` nothing is awaited from here on: a run that is given up leaves it
         // mapped, or on its way to be.
-        let mut used = None;
-        match (image.source, &texture) {
-            (Source::Buffer(pixels), _) => {
-                let (upload, words) = upload.as_ref().zip(self.words.as_ref()).expect("made above");
-                let mut view = upload.get_mapped_range_mut(..).map_err(|_| unreadable())?;
-                each_row(pixels, resize, |at, row| view.slice(at * row_bytes..(at + 1) * row_bytes).copy_from_slice(row));
-                drop(view);
-                upload.unmap();
-                encoder.copy_buffer_to_buffer(upload, 0, words, 0, bytes);
-                used = Some(upload.clone());
-            }
-            (Source::Texture(pixels), Some(texture)) => {
-                let mut bytes = Vec::new();
-                each_row(pixels, resize, |_, row| bytes.extend(row));
-                let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row_bytes as u32), rows_per_image: None };
-                context.queue.write_texture(texture.as_image_copy(), &bytes, layout, size);
-            }
-            (Source::OnDevice(source, [x, y]), Some(texture)) => {
-                let origin = wgpu::Origin3d { x: x + columns.start as u32, y: y + rows.start as u32, z: 0 };
-                let from = wgpu::TexelCopyTextureInfo { origin, ..source.as_image_copy() };
-                // Submitted alone, so that a texture of another device is an error here.
-                let copy = || {
-                    let mut encoder = context.encoder();
-                    encoder.copy_texture_to_texture(from, texture.as_image_copy(), size);
-                    context.queue.submit([encoder.finish()]);
-                    Ok(())
-                };
-                checked(context, copy).await?;
-            }
-            #[cfg(target_arch = "wasm32")]
-            (Source::External(source), Some(texture)) => {
-                copy_external(context, source, [columns.start, rows.start], texture, [columns.len(), rows.len()])?;
-            }
-            (_, None) => unreachable!("made above"),
+        let used = upload.clone().filter(|_| !by_texture);
+        self.pictures.take(context, encoder, used.as_ref().map(|upload| (upload, 0)), &part).await?;
+        if let Some(upload) = &used {
+            upload.unmap();
         }
         Ok((&self.ready[ready].steps[n], used))
-    }
-
-    /// Makes the buffer that images are read from, or makes it larger.
-    async fn make_words(&mut self, context: &Context, bytes: u64) -> Result<()> {
-        let limit = context.max_binding();
-        if bytes > limit {
-            return Err(Error::Limit { what: "image: bytes of one buffer".into(), needed: bytes, limit });
-        }
-        if grow(context, &mut self.words, "image", bytes, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST).await? {
-            // These bind the one before.
-            self.ready.retain(|ready| ready.texture);
-        }
-        Ok(())
-    }
-
-    /// The texture that images are read from, of at least this size and of this format. It has no
-    /// sRGB suffix: networks are trained on values as they are stored.
-    async fn texture(&mut self, context: &Context, size: wgpu::Extent3d, format: wgpu::TextureFormat) -> Result<&wgpu::Texture> {
-        let limit = context.device.limits().max_texture_dimension_2d;
-        let needed = size.width.max(size.height);
-        if needed > limit {
-            let what = "image: side of the texture that holds what the crop needs".into();
-            return Err(Error::Limit { what, needed: needed.into(), limit: limit.into() });
-        }
-        let had = self.texture.as_ref().map_or(extent(0, 0), wgpu::Texture::size);
-        let (width, height) = (size.width.max(had.width), size.height.max(had.height));
-        let is_other = self.texture.as_ref().is_none_or(|texture| texture.format() != format);
-        if is_other || width > had.width || height > had.height {
-            let descriptor = wgpu::TextureDescriptor {
-                label: Some("image"),
-                size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
-                mip_level_count: 1,
-                sample_count: 1,
-                dimension: wgpu::TextureDimension::D2,
-                format,
-                // A browser draws into it to copy a canvas or a frame.
-                usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::RENDER_ATTACHMENT,
-                view_formats: &[],
-            };
-            self.texture = Some(checked(context, || Ok(context.device.create_texture(&descriptor))).await?);
-            // These bind the one before.
-            self.ready.retain(|ready| !ready.texture);
-        }
-        Ok(self.texture.as_ref().expect("made above"))
     }
 
     /// The place in `self.ready` of what images of one size need, made if it is not there.
@@ -221,36 +115,19 @@ impl Resizer {
         }
         let params = filled(context, "resize params", wgpu::BufferUsages::UNIFORM, &params)?;
         let table = filled(context, "resize table", wgpu::BufferUsages::STORAGE, bytemuck::cast_slice(&resize.table))?;
-        let view = self.texture.as_ref().filter(|_| texture).map(|texture| texture.create_view(&wgpu::TextureViewDescriptor::default()));
-        let entries: Vec<_> = pipeline
-            .bindings
-            .iter()
-            .map(|binding| {
-                let resource = match (binding.name.as_str(), &view, &self.words) {
-                    ("source", Some(view), _) => wgpu::BindingResource::TextureView(view),
-                    ("source", None, Some(words)) => words.as_entire_binding(),
-                    ("table", ..) => table.as_entire_binding(),
-                    ("scale_shift", ..) => {
-                        let (buffer, range) = &self.scale_shift;
-                        let size = wgpu::BufferSize::new(range.end - range.start);
-                        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: range.start, size })
-                    }
-                    ("output", ..) => self.output.as_entire_binding(),
-                    (name, ..) => unreachable!("resize.wgsl binds no `{name}`"),
-                };
-                wgpu::BindGroupEntry { binding: binding.index, resource }
+        let bind_group = self.pictures.bound(texture, |source| {
+            pipeline.bind("resize", device, &params, |name| match name {
+                "source" => source.clone(),
+                "table" => table.as_entire_binding(),
+                "scale_shift" => {
+                    let (buffer, range) = &self.scale_shift;
+                    let size = wgpu::BufferSize::new(range.end - range.start);
+                    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: range.start, size })
+                }
+                "output" => self.output.as_entire_binding(),
+                name => unreachable!("resize.wgsl binds no `{name}`"),
             })
-            .chain([wgpu::BindGroupEntry {
-                binding: 0,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: &params,
-                    offset: 0,
-                    size: wgpu::BufferSize::new(ALIGNMENT),
-                }),
-            }])
-            .collect();
-        let bind_group =
-            device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some("resize"), layout: &pipeline.layout, entries: &entries });
+        });
         let steps = dispatches
             .iter()
             .enumerate()
@@ -271,53 +148,5 @@ impl Resizer {
     /// The network's input.
     pub(super) fn output(&self) -> &wgpu::Buffer {
         &self.output
-    }
-}
-
-/// Copies the part of `source` at `origin` that has `size` to the texture's corner, both as (x, y).
-/// wgpu does not do it, for it panics where the browser refuses.
-#[cfg(target_arch = "wasm32")]
-fn copy_external(
-    context: &Context,
-    source: &wasm_bindgen::JsValue,
-    origin: [usize; 2],
-    texture: &wgpu::Texture,
-    size: [usize; 2],
-) -> Result<()> {
-    use js_sys::{Array, Number, Object, Reflect};
-    use wasm_bindgen::{JsCast, JsValue};
-    let pair = |[x, y]: [usize; 2]| [x, y].map(|value| Number::from(value as f64));
-    let dictionary = |fields: &[(&str, &JsValue)]| {
-        let object = Object::new();
-        for (key, value) in fields {
-            Reflect::set(&object, &JsValue::from(*key), value).expect("an object of ours takes any key");
-        }
-        object
-    };
-    let origin: Array = pair(origin).iter().collect();
-    // Alpha is dropped, not blended: that is not to premultiply, as is the default.
-    let from = dictionary(&[("source", source), ("origin", &origin)]);
-    let (queue, texture) = context.queue.as_webgpu().zip(texture.as_webgpu()).expect("there is no other backend in a browser");
-    let to = dictionary(&[("texture", texture)]);
-    queue.copy_external_image_to_texture_with_u32_sequence(from.unchecked_ref(), to.unchecked_ref(), &pair(size)).map_err(|error| {
-        let what = error.unchecked_ref::<js_sys::Error>().message();
-        Error::Image { file: "image".into(), what: String::from(what) }
-    })
-}
-
-fn extent(width: usize, height: usize) -> wgpu::Extent3d {
-    wgpu::Extent3d { width: width as u32, height: height as u32, depth_or_array_layers: 1 }
-}
-
-/// Gives each row that the crop needs as RGBA8.
-fn each_row(pixels: &dyn Rows, resize: &Problem, mut take: impl FnMut(usize, &[u8])) {
-    let columns = &resize.source_columns;
-    let (mut scratch, mut rgba) = (Vec::new(), vec![255; columns.len() * 4]);
-    for (at, y) in resize.source_rows.clone().enumerate() {
-        let row = pixels.row(y, columns.clone(), &mut scratch);
-        for (to, from) in rgba.as_chunks_mut::<4>().0.iter_mut().zip(row.as_chunks::<3>().0) {
-            to[..3].copy_from_slice(from);
-        }
-        take(at, &rgba);
     }
 }

@@ -1,7 +1,25 @@
 //! One dispatch with all it needs on the device.
 
-use super::pipelines::Pipeline;
+use super::{buffers::ALIGNMENT, pipelines::Pipeline};
 use std::sync::Arc;
+
+impl Pipeline {
+    /// Binds what `of` gives of each of the shader's variables, and parameters of one dispatch, at
+    /// an offset in `params` that is set with each.
+    pub(super) fn bind<'a>(
+        &self,
+        label: &str,
+        device: &wgpu::Device,
+        params: &'a wgpu::Buffer,
+        of: impl Fn(&str) -> wgpu::BindingResource<'a>,
+    ) -> wgpu::BindGroup {
+        let size = wgpu::BufferSize::new(ALIGNMENT);
+        let params = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: params, offset: 0, size });
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
+        entries.extend(self.bindings.iter().map(|binding| wgpu::BindGroupEntry { binding: binding.index, resource: of(&binding.name) }));
+        device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(label), layout: &self.layout, entries: &entries })
+    }
+}
 
 /// A pipeline with its bindings, and how many workgroups of it run.
 pub(super) struct PreparedStep {

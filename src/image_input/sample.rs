@@ -2,6 +2,8 @@
 //! were trained on that. The classifiers' resize is Pillow's, with antialiasing and 8 bits between.
 
 use super::Rows;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::kernels::sample::{Problem, Tap as TableTap};
 use crate::{Result, cpu, parallel::*};
 
 /// How a picture becomes a detector's input.
@@ -114,6 +116,38 @@ impl Sampling {
     /// The input's shape for a window.
     pub(crate) fn shape(&self, [h, w]: [usize; 2]) -> [usize; 4] {
         if self.is_nhwc { [1, h, w, 3] } else { [1, 3, h, w] }
+    }
+
+    /// How a device samples windows of one size, of a picture of `picture` rows and columns: what
+    /// [`Sampling::tensor`] gives of each.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn problem(&self, picture: [usize; 2], windows: &[Window]) -> Problem {
+        let size @ [h, w] = windows.first().map_or([0; 2], |window| window.size);
+        let along = |axis: usize| -> Vec<Vec<Tap>> {
+            let of = |window: &Window| taps([w, h][axis], window.origin[axis], window.scale[axis], picture[1 - axis]);
+            windows.iter().map(of).collect()
+        };
+        // Of a window that is all beyond the picture the first pixel, for there is no empty texture.
+        let needed = |taps: &[Vec<Tap>]| {
+            let within = || taps.iter().flatten().flatten();
+            let first = within().map(|tap| tap.0).min().unwrap_or(0);
+            first..within().map(|tap| tap.1 + 1).max().unwrap_or(1)
+        };
+        let (columns, rows) = (along(0), along(1));
+        let (source_columns, source_rows) = (needed(&columns), needed(&rows));
+        let of = |taps: &[Tap], first: usize, table: &mut Vec<TableTap>| {
+            table.extend(taps.iter().map(|tap| match *tap {
+                Some((a, b, share)) => TableTap { first: (a - first) as u32, second: (b - first) as u32, share },
+                None => TableTap::NONE,
+            }));
+        };
+        let mut table = Vec::with_capacity(windows.len() * (h + w));
+        for (columns, rows) in columns.iter().zip(&rows) {
+            of(columns, source_columns.start, &mut table);
+            of(rows, source_rows.start, &mut table);
+        }
+        let Self { is_nhwc, is_bgr, mean, std, pad, .. } = *self;
+        Problem { source_rows, source_columns, size, is_nhwc, is_bgr, mean, std, pad, taps: table }
     }
 
     /// The input's values, of a picture of `picture` rows and columns in memory.

@@ -558,7 +558,7 @@ mod tests {
         }
         let without: Vec<&str> =
             kernels::ALL.iter().filter(|kernel| kernels::CASES.iter().all(|c| c.kernel != **kernel)).map(|kernel| kernel.name()).collect();
-        assert_eq!(without, ["resize"], "it stands in front of plans");
+        assert_eq!(without, ["decode", "resize", "sample"], "they stand around plans");
     }
 
     #[test]

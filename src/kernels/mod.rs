@@ -47,7 +47,7 @@ macro_rules! kernel {
 }
 
 macro_rules! rooms {
-    (in plans: $($(#[$only:meta])* $room:ident)*; in front of plans: $($other:ident)*) => {
+    (in plans: $($(#[$only:meta])* $room:ident)*; around plans: $($other:ident)*) => {
         $($(#[$only])* pub mod $room;)*
         $(pub mod $other;)*
 
@@ -83,6 +83,13 @@ rooms! {
     softmax_top_k
     squeeze_excite
     top_k;
-    in front of plans:
+    around plans:
+    decode
     resize
+    sample
+}
+
+/// The twin of a kernel that stands around plans.
+fn in_no_plan(_: crate::plan::Call<'_>) {
+    unreachable!("no plan has it: how it runs depends on each image");
 }

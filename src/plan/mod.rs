@@ -436,16 +436,21 @@ impl PlanOutput {
 
     /// Each value's place in the `[n, c, h, w]` tensor and in the slot.
     fn each_value(&self, mut each: impl FnMut(usize, usize)) {
+        let pixels = self.shape.pixels();
+        for (channel, start) in self.starts().enumerate() {
+            (0..pixels).for_each(|pixel| each(channel * pixels + pixel, start + pixel * 4));
+        }
+    }
+
+    /// Where in the slot, in values, each channel of each image begins. Pixels follow four values
+    /// apart.
+    pub(crate) fn starts(&self) -> impl Iterator<Item = usize> {
         let Shape { n, c, .. } = self.shape;
         let pixels = self.shape.pixels();
         let lane_of = self.layout.lane_of(c);
-        for image in 0..n {
-            for (channel, &lane) in lane_of.iter().enumerate() {
-                let lane = lane as usize;
-                let from = (self.place.offset as usize + image * self.place.stride as usize + lane / 4 * pixels) * 4 + lane % 4;
-                let to = (image * c + channel) * pixels;
-                (0..pixels).for_each(|pixel| each(to + pixel, from + pixel * 4));
-            }
-        }
+        (0..n * c).map(move |at| {
+            let (image, lane) = (at / c, lane_of[at % c] as usize);
+            (self.place.offset as usize + image * self.place.stride as usize + lane / 4 * pixels) * 4 + lane % 4
+        })
     }
 }

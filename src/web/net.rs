@@ -8,6 +8,7 @@ use super::{
 use crate::{
     AnyTensor, Backend, Card, Class, Engine, EngineOptions, Error, Model, Network, Result, Tensor, Values,
     device::{Choice, DeviceClass},
+    engine::Asked,
     graph::TensorType,
     model::{card::IMAGENET_CLASSES, families},
     plan::Form,
@@ -227,20 +228,27 @@ impl Net {
         Ok(self.network.ghost_modules())
     }
 
-    /// The maps of a ghost module for an image of RGBA bytes: the intrinsic and the ghost ones,
-    /// each values and shape.
-    pub async fn maps_of_pixels(&self, pixels: Uint8Array, width: u32, height: u32, module: String) -> Result<Array, JsValue> {
+    /// What a network has besides its results, for an image of RGBA bytes: `embedding`, `features`,
+    /// or the maps of the ghost module of this name. Each has its values, its shape, its name, and
+    /// a number: a feature's is the input's pixels for one of it, a module's its intrinsic maps.
+    pub async fn within(&self, pixels: Uint8Array, width: u32, height: u32, what: String) -> Result<Array, JsValue> {
         let model = self.model().await?;
         let input = self.input_of(&model, &pixels, width, height)?;
-        let maps = self.checked(model.ghost_maps_async(&input, &module).await)?;
-        Ok(Array::of2(&array(&maps.intrinsic), &array(&maps.ghost)))
-    }
-
-    /// What stands before the classifier for an image of RGBA bytes: values and shape.
-    pub async fn embed_pixels(&self, pixels: Uint8Array, width: u32, height: u32) -> Result<Array, JsValue> {
-        let model = self.model().await?;
-        let input = self.input_of(&model, &pixels, width, height)?;
-        Ok(array(&self.checked(model.embed_async(&input).await)?))
+        let asked = match &what[..] {
+            "embedding" => Asked::Embedding,
+            "features" => Asked::Features,
+            _ => Asked::Module(what),
+        };
+        let found = self.checked(model.asked(asked.clone(), &input).await)?;
+        let numbers = match asked {
+            Asked::Embedding => vec![0],
+            Asked::Features => model.reductions()?,
+            Asked::Module(name) => vec![self.network.ghost_module(&name)?.intrinsic],
+        };
+        let all = found.iter().zip(numbers);
+        Ok(all
+            .map(|((name, tensor), of)| Array::of4(&typed(&tensor.data), &shape_of(&tensor.shape), &name.into(), &number(of as u64)))
+            .collect())
     }
 
     /// Whether the browser has said that the device was lost.

@@ -296,7 +296,13 @@ fn cards() -> Vec<Vec<u8>> {
         "std": [0.2, 0.2, 0.2], "interpolation": "bicubic", "crop_pct": 0.875, "crop_mode": "squash"}}, "outputs": {"y": "z"}, "test_top1": 0.8}"#;
     let config = r#"{"architecture": "ghostnet_100", "num_classes": 2, "label_names": {"0": "n1", "1": "n2"}, "label_descriptions": {"n1": "tench"},
         "pretrained_cfg": {"input_size": [3, 224, 224], "test_input_size": [3, 256, 256], "crop_pct": 1e-1, "mean": [0, 0, 0]}}"#;
-    [card, config].map(|text| text.as_bytes().to_vec()).into()
+    let detector = r#"{"task": "detect", "labels": ["face"], "input": {"size": [32, 48], "fit": "letterbox", "order": "bgr", "mean": [1, 2, 3]},
+        "priors": {"strides": [8, 16], "offset": 0.5, "sizes": [[10, 16], [24, 32]], "clamp": true}, "threshold": 0.5, "limit": 50,
+        "score": {"classes": {"outputs": ["y"], "channels": [0, 1]}, "activation": "sigmoid", "clip": 100}, "nms": {"kind": "weighted", "iou": 0.3},
+        "box": {"form": "center", "values": {"outputs": ["y"], "channels": [1, 5]}, "scale": [0.1, 0.2], "size": "exp"}}"#;
+    let landmarks = r#"{"task": "landmarks", "input": {"size": [112, 112], "fit": "region"}, "region": {"from": "box", "scale": 1.2},
+        "points": {"values": {"outputs": ["y"]}, "count": 98, "scale": "region"}, "detector": "yunet"}"#;
+    [card, config, detector, landmarks].map(|text| text.as_bytes().to_vec()).into()
 }
 
 fn images() -> Vec<Vec<u8>> {
@@ -390,8 +396,32 @@ fn onnx() -> Vec<Vec<u8>> {
         .node("Where", &["is", "x", "z"], &["u"], &[])
         .node("Equal", &["high", "high"], &["is"], &[])
         .node("PRelu", &["u", "high"], &["v"], &[]);
+    // A unit of a ShuffleNet, then a head whose convolution gives scores and boxes.
+    let half = |from, to| [("axis", Is::Whole(1)), ("starts", Is::Wholes(from)), ("ends", Is::Wholes(to))];
+    let detector = Onnx::default()
+        .input("x", &[1, 8, 4, 4])
+        .weights("k", &[4, 4, 1, 1], &weights[..16])
+        .weights("d", &[4, 1, 3, 3], &weights[..36])
+        .weights("head", &[6, 8, 1, 1], &weights[..48])
+        .node("Split", &["x"], &["left", "right"], &[("axis", Is::Whole(1)), ("num_outputs", Is::Whole(2))])
+        .node("Conv", &["right", "k"], &["a"], &[])
+        .node("Conv", &["a", "d"], &["b"], &[("group", Is::Whole(4)), ("pads", Is::Wholes(&[1, 1, 1, 1]))])
+        .node("Concat", &["left", "b"], &["joined"], &[("axis", Is::Whole(1))])
+        .wholes("apart", &[1, 2, 4, 4, 4])
+        .wholes("together", &[1, 8, 4, 4])
+        .node("Reshape", &["joined", "apart"], &["c"], &[])
+        .node("Transpose", &["c"], &["e"], &[("perm", Is::Wholes(&[0, 2, 1, 3, 4]))])
+        .node("Reshape", &["e", "together"], &["shuffled"], &[])
+        .node("Conv", &["shuffled", "head"], &["f"], &[])
+        .node("Sigmoid", &["f"], &["likely"], &[])
+        .node("Slice", &["likely"], &["y"], &half(&[0], &[2]))
+        .node("Slice", &["f"], &["boxes"], &half(&[2], &[6]))
+        .wholes("rows", &[1, -1, 16])
+        .node("Reshape", &["boxes", "rows"], &["g"], &[])
+        .node("Transpose", &["g"], &["z"], &[("perm", Is::Wholes(&[0, 2, 1]))]);
     vec![
         images().node("Relu", &["x"], &["y"], &[]).output("y").file(),
+        detector.output("y").output("z").file(),
         convolutions.output("y").file(),
         shapes.output("y").output("range").file(),
         values.output("y").output("v").file(),

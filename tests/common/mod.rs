@@ -1,8 +1,10 @@
 //! What the tests share: one device per test binary, opened at WebGPU's default limits.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod around;
 pub mod net;
 pub mod onnx;
+pub mod own;
 
 use ghostnet::{
     AnyTensor, Backend, CacheDir, Engine, EngineOptions, Model, Result, Tensor,

@@ -64,7 +64,7 @@ function show(date) {
         element('th', { scope: 'row' }, row.name),
         ofRoof(row),
         kernel(row),
-        element('td', {}, row.shape.replaceAll('x', '×').replace('->', '→')),
+        element('td', { class: 'shape' }, row.shape.replaceAll('x', '×').replace('->', '→')),
         right(count(row.count)),
         ...times(row),
         right(percent(row.share)),

@@ -12,6 +12,15 @@ export function number(value) {
 /** A whole number with its thousands apart. */
 export const count = (value) => value.toLocaleString('en-US');
 
+/** How many of something, as `2 faces`. */
+export function counted(value, name) {
+  const many = /(ss|x|ch|sh)$/.test(name) ? `${name}es` : name.endsWith('s') ? name : `${name}s`;
+  return `${count(value)} ${value === 1 ? name : many}`;
+}
+
+/** As `a, b and c`. */
+export const listed = (names) => [names.slice(0, -1).join(', '), names.at(-1)].filter(Boolean).join(' and ');
+
 const scaled = (value, units) => {
   const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(value, 1)) / 3)));
   return `${power === 0 ? value : number(value / 1000 ** power)} ${units[power]}`;

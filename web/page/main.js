@@ -1,10 +1,14 @@
-// The page: a picture or the camera to classes, feature maps and timings.
+// The page: a picture or the camera to classes or boxes, feature maps and timings.
 
 import { cifar10 } from '../cifar10.js';
 import { GhostNet } from '../ghostnet.js';
+import { overlay } from './boxes.js';
 import { nextFrame, openCamera } from './camera.js';
 import { $, bar, element } from './dom.js';
-import { amount, bytes, count, median, ms, percent } from './format.js';
+import { isFew, knows, results, showFacts } from './facts.js';
+import { knownCard, sorted, taskOf } from './files.js';
+import { bytes, counted, median, ms, number, percent } from './format.js';
+import { showGallery } from './gallery.js';
 import { showMaps } from './maps.js';
 import { clearSteps, showSteps } from './steps.js';
 
@@ -17,8 +21,10 @@ const SAMPLES = [
   ['astronaut.jpg', 'an astronaut'],
   ['camera.png', 'a photographer'],
 ];
-/** A network that tells apart no more is asked only what it knows. */
-const FEW_CLASSES = 20;
+/** Detections that are listed; all are drawn. */
+const LISTED = 5;
+/** Whose points a network for landmarks gives. */
+const FACE = 'face';
 /** What knows ImageNet's classes. */
 const IMAGENET = 'timm/ghostnet_100.in1k';
 /** Runs whose median is shown. */
@@ -29,17 +35,25 @@ const REPEAT_MS = 300;
 const [MAPS_MS, SPEAK_MS] = [500, 3000];
 
 let net;
-/** Whether it says classes of a picture: ONNX files do not say how one becomes their input. */
-let classifies = true;
-/** What it gives, where it says no classes. */
+/** What it does with pictures: `classify` or `detect`. ONNX files do not say how one becomes their
+ * input; where there is no card either, it is undefined. */
+let task = 'classify';
+/** What it gives, where it does nothing with pictures. */
 let gives = [];
 /** The file or the hub's id that the weights came from; undefined for the embedded network. */
 let weights;
+/** Its card, if it came beside the weights, and one that came before its network. */
+let [card, waiting] = [];
+/** A network for landmarks of what `net` detects: `{ net, file, card }`. */
+let marks;
 const called = (weights) => weights?.name ?? weights ?? 'the network';
 /** What `net` is looking at. */
 let source;
 /** The open camera: `{ close }`. */
 let camera;
+/** What `net` does with its pictures: `{ stop }`. */
+let following;
+const boxes = overlay($('boxes'));
 let times = [];
 /** The name of the error that was shown last. */
 let told;
@@ -60,7 +74,8 @@ async function guard(work, again) {
     return true;
   } catch (error) {
     // Nothing works on a crashed network any more.
-    showError(error, error.name === 'GhostNetCrashed' ? () => reload(weights) : again);
+    showError(error, error.name === 'GhostNetCrashed' ? reloadAll : again);
+    areOld(false);
     return false;
   }
 }
@@ -83,7 +98,8 @@ function showError(error, again) {
 
 const CHOICES = ['imagenet', 'hub-button', 'weights-button', 'embedded', 'backend-choice', 'precision-choice'];
 
-const load = (file) => inLine(async () => {
+const load = (file, itsCard) => inLine(async () => {
+  areOld(true);
   $('loading').hidden = false;
   $('loading-text').textContent = `Loading ${called(file)}…`;
   $('loading-progress').removeAttribute('value');
@@ -99,15 +115,26 @@ const load = (file) => inLine(async () => {
   };
   try {
     const options = { backend: $('backend-choice').value, precision: $('precision-choice').value };
-    const loaded = await GhostNet.load({ weights: file ?? cifar10, ...options, onProgress });
+    const loaded = await GhostNet.load({ weights: file ?? cifar10, card: itsCard, ...options, onProgress });
+    const { info } = loaded;
+    if (info.task === 'landmarks') {
+      following?.stop();
+      marks?.net.destroy();
+      marks = { net: loaded, file, card: itsCard };
+      if (net) tell();
+      return;
+    }
     const tried = () => loaded.classify(new ImageData(8, 8)).then(() => true, (error) => {
       if (error.name !== 'Error') throw error;
       return false;
     });
-    classifies = loaded.info.classes > 0 && (!file || (await tried()));
-    gives = classifies ? [] : await results(loaded);
+    const classifies = info.task !== 'detect' && info.classes > 0 && (!file || (await tried()));
+    const does = info.task === 'detect' ? 'detect' : classifies ? 'classify' : undefined;
+    const found = does ? [] : await results(loaded);
+    following?.stop();
     net?.destroy();
-    [net, weights, times, asked] = [loaded, file, [], options];
+    [net, weights, card, task, gives, times, asked] = [loaded, file, itsCard, does, found, [], options];
+    boxes.clear();
     showNetwork();
   } finally {
     $('loading').hidden = true;
@@ -118,23 +145,11 @@ const load = (file) => inLine(async () => {
   }
 });
 
-/**
- * The results of a network with their types and shapes: those of a run of zeros where its inputs
- * have one size, else what is known before.
- */
-async function results(net) {
-  const arrays = { f32: Float32Array, i32: Int32Array, i64: BigInt64Array, bool: Uint8Array };
-  const { inputs, outputs } = net.info;
-  const zeros = inputs.map(({ name, type, sides }) => {
-    const shape = sides.map((side) => (side === 'n' ? 1 : Number(side.split('=')[1])));
-    return [name, { shape, data: new arrays[type](shape.reduce((count, side) => count * side, 1) || 0) }];
-  });
-  const found = await net.run(Object.fromEntries(zeros)).catch((error) => {
-    if (error.name !== 'Error') throw error;
-    return {};
-  });
-  return outputs.map(({ name, type, sides }) => `${name}: ${type} [${(found[name]?.shape ?? sides).join(', ')}]`);
-}
+/** Takes the network for landmarks away. */
+const dropMarks = () => inLine(() => {
+  marks?.net.destroy();
+  marks = undefined;
+});
 
 function showNetwork() {
   const { info } = net;
@@ -143,64 +158,75 @@ function showNetwork() {
   $('backend').textContent = `${where}; ${info.precision}${info.fallback ? `. The GPU is not used: ${info.fallback}` : ''}`;
   $('latency').textContent = '–';
   $('latency-note').textContent = `median of the last ${RUNS}`;
-  const named = info.labels.length > 0 && info.labels.length <= FEW_CLASSES ? `${info.labels.slice(0, -1).join(', ')} and ${info.labels.at(-1)}` : undefined;
-  $('knows').textContent = named ? `This network knows ${info.labels.length} things: ${named}. Whatever else it sees, it takes for one of them.` : '';
-  $('embedded').hidden = !weights;
   $('imagenet').hidden = Boolean(weights);
-  for (const [at, [, , label]] of SAMPLES.entries()) $('samples').children[at].hidden = Boolean(named) && !info.labels.includes(label);
-  [$('gives').hidden, $('classes').hidden] = [classifies, !classifies];
+  const isAsked = ([, , label]) => !(task === 'classify' && isFew(info)) || info.labels.includes(label);
+  for (const [at, sample] of SAMPLES.entries()) $('samples').children[at].hidden = !isAsked(sample);
+  [$('gives').hidden, $('classes').hidden, $('none').hidden] = [Boolean(task), !task, true];
   $('outputs').replaceChildren(...gives.map((text) => element('li', {}, element('code', {}, text))));
-  if (!classifies) {
+  if (!task) {
     showClasses([], false);
     $('status').textContent = `Loaded ${info.model}`;
   }
-  $('camera-button').disabled = !classifies;
+  $('camera-button').disabled = !task;
   const names = net.modules();
   const modules = $('module');
   const chosen = modules.value;
   modules.replaceChildren(...names.map((name) => element('option', {}, name)));
   // The second block's expansion has more maps than the first's, and they are still large.
   modules.value = names.includes(chosen) ? chosen : names[Math.min(2, names.length - 1)];
-  $('ghosts').hidden = !names.length || !classifies;
+  $('ghosts').hidden = !names.length || task !== 'classify';
   // What is timed is a run for a picture.
   $('time').hidden = !info.input[1];
   clearSteps();
-  showFacts();
+  tell();
 }
 
-function showFacts() {
-  const { info } = net;
-  const { startup } = info;
-  const parts = ['wasm', 'weights', 'device', 'upload', 'pipelines', 'first_run'].filter((part) => startup[part] !== null);
-  const fact = (name, value, small, kind) =>
-    element('div', { class: kind }, element('dt', {}, name), element('dd', {}, value, element('small', {}, small)));
-  $('facts').replaceChildren(
-    fact('Network', info.model, weights ? called(weights) : 'embedded'),
-    fact('Size', `${amount(info.params)} parameters`, info.macs === null ? 'as many multiply-adds as its input asks for' : `${amount(info.macs)} multiply-adds for a picture`),
-    fact('Input', info.input[1] ? `${info.input[1]} × ${info.input[2]} pixels` : 'of any size', classifies ? `${count(info.classes)} classes` : 'no classes'),
-    fact('Ready in', ms(startup.total), `engine ${bytes(info.wasm_bytes)}`),
-    fact('Of which', parts.map((part) => `${part.replace('_', ' ')} ${ms(startup[part])}`).join(' · '), 'The parts overlap. The first run comes after.', 'wide'));
+/** Says what the networks are. */
+function tell() {
+  const landmarks = marks?.net.info.model;
+  $('knows').textContent = knows(net.info, task, landmarks);
+  $('embedded').hidden = !(weights || marks);
+  showFacts(net.info, weights ? called(weights) : 'embedded', task, landmarks);
 }
 
-async function reload(file) {
-  // A camera's pictures need classes, and the new network may have none.
-  if (camera && file) closeCamera();
+async function reload(file, itsCard) {
   // With a network there, the choice was at fault, and another is needed.
-  if (await attempt(() => load(file), net ? undefined : () => reload(file))) await look();
+  if (!(await attempt(() => load(file, itsCard), net ? undefined : () => reload(file, itsCard)))) return;
+  // A camera's pictures need a network that does something with them.
+  if (camera && !task) leaveCamera();
+  else if (camera) guard(() => follow(camera));
+  else await look();
+}
+
+/** Loads what is there once more. */
+async function reloadAll() {
+  await reload(weights, card);
+  if (marks) await reload(marks.file, marks.card);
 }
 
 // Pictures
 
-async function classify(input) {
+/** What `work` gives, whose time is shown. */
+async function timed(input, work) {
   const first = net.info.startup.first_run === null;
   const start = performance.now();
-  const classes = await net.classify(input, { top: 5 });
+  const found = await work(input);
   // A file is decoded too, and a first run compiles what was left: neither is the time of a
   // picture.
-  if (first) showFacts();
+  if (first) tell();
   else if (!(input instanceof Blob)) addTime(performance.now() - start);
-  return classes;
+  return found;
 }
+
+const classify = (input) => timed(input, () => net.classify(input, { top: 5 }));
+
+const detect = (input) => timed(input, async () => {
+  const found = await net.detect(input);
+  const faces = found.filter(({ label }) => marks && label === FACE);
+  const points = faces.length ? await marks.net.landmarks(input, faces) : [];
+  faces.forEach((face, at) => { face.landmarks = points[at]; });
+  return found;
+});
 
 function addTime(time) {
   times = [...times, time].slice(-RUNS);
@@ -208,8 +234,12 @@ function addTime(time) {
   $('latency-note').textContent = times.length === 1 ? 'one run' : `median of the last ${times.length}`;
 }
 
+/** Whether the classes are of what was there before. */
+const areOld = (old) => $('classes').setAttribute('aria-busy', old);
+
 function showClasses(classes, live) {
   const list = $('classes');
+  areOld(false);
   list.classList.toggle('live', live);
   while (list.childElementCount > classes.length) list.lastElementChild.remove();
   while (list.childElementCount < classes.length) {
@@ -224,19 +254,42 @@ function showClasses(classes, live) {
   });
 }
 
+/** Shows what was found in a picture of a size. */
+function showFound(found, size, live) {
+  boxes.draw(found, size, live && $('camera').classList.contains('mirror'));
+  const named = ({ label, track, score }) => ({ label: track ? `${label} ${track}` : label, probability: score });
+  showClasses(found.slice(0, LISTED).map(named), live);
+  $('none').hidden = found.length > 0;
+  $('none').textContent = `Nothing with a score above ${percent(net.info.threshold, 0)}.`;
+}
+
+/** As `2 faces, 1 cat`. */
+function counts(found) {
+  const labels = found.map(({ label }) => label);
+  return [...new Set(labels)].map((label) => counted(labels.filter((other) => other === label).length, label)).join(', ') || 'nothing found';
+}
+
 const spoken = (classes) => classes.map(({ label, probability }) => `${label} ${percent(probability, 0)}`).join(', ');
 
 /** Classifies what is shown, if anything is. */
 const look = () => guard(async () => {
   if (!net || !source || camera) return;
-  if (!classifies) return stepsAreOld();
+  if (!task) return stepsAreOld();
+  areOld(true);
   await inLine(async () => {
-    const { blob, bitmap } = source;
-    const classes = await classify(blob);
-    showClasses(classes, false);
-    $('status').textContent = spoken(classes.slice(0, 3));
+    // Another network may have come meanwhile, and it is asked then.
+    if (!task) return;
+    const looked = source;
+    const { blob, bitmap } = looked;
+    const see = task === 'detect' ? detect : classify;
+    const found = await see(blob);
+    // Nobody wants to see it any more.
+    if (source !== looked || camera) return;
+    if (task === 'detect') showFound(found, { width: bitmap.width, height: bitmap.height }, false);
+    else showClasses(found, false);
+    $('status').textContent = task === 'detect' ? counts(found) : spoken(found.slice(0, 3));
     const end = performance.now() + REPEAT_MS;
-    for (let run = 0; run < RUNS && (run === 0 || performance.now() < end); run++) await classify(bitmap);
+    for (let run = 0; run < RUNS && (run === 0 || performance.now() < end); run++) await see(bitmap);
   });
   mapsAreOld();
   stepsAreOld();
@@ -274,16 +327,32 @@ function pressSample(name) {
 
 /** Shows one of the three things on the stage. */
 function show(id) {
+  boxes.clear();
   for (const other of ['picture', 'camera', 'empty']) $(other).hidden = other !== id;
 }
 
-/**
- * Opens a file that was chosen, dropped or pasted: weights by their name, anything else as a
- * picture.
- */
-async function openFile(file) {
-  if (/\.(safetensors|onnx)$/i.test(file.name)) await reload(file);
-  else if (await attempt(() => open(file, file.name))) await look();
+/** Opens files that were chosen, dropped or pasted, by their names: networks, cards, a picture. */
+async function openFiles(files) {
+  const { networks, card: left, picture } = sorted([...files], waiting);
+  for (const network of networks) {
+    if (network.card === waiting) wait();
+    await reload(network.file, network.card ?? knownCard(network.file));
+  }
+  if (left) await attempt(() => openCard(left));
+  if (picture && (await attempt(() => open(picture, picture.name)))) await look();
+}
+
+/** Takes a card for the network that nobody said anything of, or else for the next. */
+async function openCard(file) {
+  const its = await taskOf(file);
+  if (task || !net) wait(file, its);
+  else await reload(weights, file);
+}
+
+/** Keeps a card until its network comes; without one nothing is kept. */
+function wait(file, its) {
+  waiting = file;
+  $('waits').textContent = file ? `${file.name} is a card (${its}). Now drop its network.` : '';
 }
 
 async function openSample(file, name) {
@@ -298,8 +367,9 @@ async function openSample(file, name) {
 // The camera
 
 function closeCamera() {
+  following?.stop();
   camera?.close();
-  camera = undefined;
+  camera = following = undefined;
   $('camera-button').textContent = 'Open the camera';
   $('camera-button').setAttribute('aria-pressed', 'false');
   showPicture();
@@ -324,13 +394,24 @@ async function watch() {
   $('camera-button').setAttribute('aria-pressed', 'true');
   pressSample();
   show('camera');
+  await follow(session);
+}
+
+/** Shows what the network that is there sees in the camera, until there is another. */
+async function follow(session) {
+  following?.stop();
+  if (!net) return;
+  if (task === 'detect') return followBoxes(session);
+  const video = $('camera');
+  let isOver = false;
+  following = { stop: () => { isOver = true; } };
   let [mapped, said, best, lost] = [0, 0, '', 0];
-  while (camera === session) {
+  while (!isOver) {
     await nextFrame(video);
-    if (camera !== session || !net) continue;
+    if (isOver) break;
     try {
-      const classes = await inLine(() => classify(video));
-      if (camera !== session) break;
+      const classes = await inLine(() => isOver || classify(video));
+      if (isOver) break;
       showClasses(classes, true);
       // Whichever call told of a lost device, it is there again.
       if (told === 'GhostNetDeviceLost') $('error').hidden = true;
@@ -356,6 +437,29 @@ async function watch() {
       showError(error);
     }
   }
+}
+
+function followBoxes(session) {
+  const shown = [];
+  let [said, before] = [-SPEAK_MS, ''];
+  const onError = (error) => {
+    leaveCamera();
+    guard(() => { throw error; }, () => attempt(watch, watch));
+  };
+  following = net.watch($('camera'), { landmarks: marks?.net, onError }, (frame) => {
+    if (camera !== session) return;
+    showFound(frame.detections, frame, true);
+    addTime(frame.ms);
+    shown.push(frame.time);
+    if (shown.length > RUNS) shown.shift();
+    if (shown.length > 1) $('latency-note').textContent += `; ${number((1000 * (shown.length - 1)) / (shown.at(-1) - shown[0]))} frames a second`;
+    const now = performance.now();
+    const text = counts(frame.detections);
+    if (text === before || now - said < SPEAK_MS) return;
+    [said, before] = [now, text];
+    $('status').textContent = text;
+  });
+  stepsAreOld();
 }
 
 // What is only worked out while it can be seen
@@ -417,10 +521,10 @@ $('choose').addEventListener('click', () => $('file').click());
 $('weights-button').addEventListener('click', () => $('weights').click());
 for (const id of ['file', 'weights']) {
   $(id).addEventListener('change', ({ target }) => {
-    const [file] = target.files;
+    const files = [...target.files];
     // The same file can be chosen again.
     target.value = '';
-    if (file) id === 'file' ? openFile(file) : reload(file);
+    openFiles(files);
   });
 }
 $('imagenet').addEventListener('click', () => reload(IMAGENET));
@@ -428,8 +532,12 @@ $('hub').addEventListener('submit', (event) => {
   event.preventDefault();
   reload($('hub-id').value.trim());
 });
-$('embedded').addEventListener('click', () => reload());
-for (const id of ['backend-choice', 'precision-choice']) $(id).addEventListener('change', () => reload(weights));
+$('embedded').addEventListener('click', async () => {
+  following?.stop();
+  await dropMarks();
+  await reload();
+});
+for (const id of ['backend-choice', 'precision-choice']) $(id).addEventListener('change', reloadAll);
 $('camera-button').addEventListener('click', () => (camera ? leaveCamera() : attempt(watch, watch)));
 $('module').addEventListener('change', () => attempt(fillMaps));
 $('measure').addEventListener('click', () => attempt(measure));
@@ -438,10 +546,7 @@ $('dismiss').addEventListener('click', () => {
   $('choose').focus();
 });
 
-document.addEventListener('paste', ({ clipboardData }) => {
-  const [file] = clipboardData.files;
-  if (file) openFile(file);
-});
+document.addEventListener('paste', ({ clipboardData }) => openFiles(clipboardData.files));
 document.addEventListener('dragover', (event) => {
   event.preventDefault();
   $('drop').hidden = !event.dataTransfer.types.includes('Files');
@@ -450,8 +555,7 @@ document.addEventListener('dragleave', ({ relatedTarget }) => ($('drop').hidden 
 document.addEventListener('drop', (event) => {
   event.preventDefault();
   $('drop').hidden = true;
-  const [file] = event.dataTransfer.files;
-  if (file) openFile(file);
+  openFiles(event.dataTransfer.files);
 });
 
 $('samples').append(...SAMPLES.map(([file, name]) => {
@@ -460,6 +564,8 @@ $('samples').append(...SAMPLES.map(([file, name]) => {
   button.addEventListener('click', () => openSample(file, name));
   return element('li', {}, button);
 }));
+
+showGallery(reload, () => $('weights').click());
 
 // `?backend=gpu` in the address, as people choose it on the page.
 const wish = new URLSearchParams(location.search).get('backend');

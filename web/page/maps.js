@@ -58,6 +58,7 @@ export function showMaps(maps) {
 
   const visible = all ? count : Math.min(count, FEW);
   const list = $('pairs');
+  list.dataset.module = maps.name;
   while (list.childElementCount > visible) list.lastElementChild.remove();
   while (list.childElementCount < visible) {
     const caption = element('figcaption', {}, element('span'), element('span'));

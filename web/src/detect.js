@@ -20,6 +20,7 @@ class Finder {
 
   constructor(decoder, labels) {
     this.#decoder = decoder;
+    this.threshold = JSON.parse(decoder).threshold;
     this.#labels = labels;
   }
 
@@ -62,4 +63,5 @@ class Finder {
   }
 }
 
-const pairs = (values) => Array.from({ length: values.length / 2 }, (_, at) => [values[2 * at], values[2 * at + 1]]);
+/** Points of their coordinates one after the other. */
+export const pairs = (values) => Array.from({ length: values.length / 2 }, (_, at) => [values[2 * at], values[2 * at + 1]]);

@@ -127,6 +127,48 @@ export interface Detection {
   points?: [number, number][];
 }
 
+export interface WatchOptions extends DetectOptions {
+  /** A network for landmarks, which gives the `landmarks` of every box labelled `face`. */
+  landmarks?: GhostNet;
+  /**
+   * Give detections the numbers of their tracks, which cost almost nothing. What is tracked may have
+   * a score down to a fifth of the threshold, as something half hidden has. Default `true`.
+   */
+  track?: boolean;
+  /**
+   * Smooth boxes and points in time: what rests trembles less, what moves is followed at once. It
+   * needs tracks. Default `true`.
+   */
+  smooth?: boolean;
+  /** Ends the watch, as `stop` does. */
+  signal?: AbortSignal;
+  /**
+   * What ended the watch, if neither `stop` nor the track's end did: whatever failed in it, or was
+   * thrown by `onFrame`. Called once at most. Default: the page's `reportError`.
+   */
+  onError?: (error: Error) => void;
+}
+
+/** Something that was found in a frame. */
+export interface Tracked extends Detection {
+  /** The same number in each frame that it is in, from 1 on in the order of appearance. */
+  track?: number;
+  /** Points that the network for landmarks gives, x and y. */
+  landmarks?: [number, number][];
+}
+
+/** What was found in a frame of a video. */
+export interface Frame {
+  detections: Tracked[];
+  /** When the frame was shown, in milliseconds, as `performance.now()` counts them. */
+  time: number;
+  /** The frame's size in pixels, in which the boxes are. */
+  width: number;
+  height: number;
+  /** How long it took to find all of it, in milliseconds. */
+  ms: number;
+}
+
 export interface Class {
   index: number;
   label: string;
@@ -139,6 +181,14 @@ export interface Tensor {
   data: Float32Array<ArrayBuffer>;
   /** Outermost first: `[n, classes]` for logits. */
   shape: number[];
+}
+
+/** Maps `[1, c, h, w]` within a network. */
+export interface Feature extends Tensor {
+  /** The module whose output it is, as timm's `feature_info` names it. */
+  name: string;
+  /** The input's pixels for one of the maps, by rows and by columns. */
+  reduction: number;
 }
 
 /** A tensor that a network takes or gives, of the types f32, i32, i64 and bool (bytes 0 and 1). */
@@ -194,6 +244,8 @@ export interface Info {
   outputs: End[];
   /** What its card says that it is for; null where it does not say. */
   task: 'classify' | 'detect' | 'landmarks' | null;
+  /** The score that a detection must have more of, as a detector's card says it; else null. */
+  threshold: number | null;
   /** Names of the points of a detection; empty where there are none, or nobody named them. */
   point_names: string[];
   /** How many classes it tells apart; 0 for a network without classes. */
@@ -277,10 +329,28 @@ export class GhostNet {
   landmarks(source: ImageSource, faces: (Pick<Detection, 'box'> | Detection['box'])[], options?: CallOptions): Promise<[number, number][][]>;
 
   /**
+   * Calls `onFrame` with what a detector finds in the frames of a video that plays, or of a track
+   * such as a camera's: in pages, not in workers. One frame is worked on at a time. Of those that
+   * come meanwhile only the newest is taken, so that no delay grows.
+   *
+   * It ends by `stop`, after which `onFrame` is not called again, and when the track ends. While
+   * the page is hidden it pauses, and goes on when the page is shown again. A GPU that is lost is
+   * opened anew by the next frame; a second loss in a row ends it. It closes neither the camera nor
+   * the networks.
+   */
+  watch(source: HTMLVideoElement | MediaStreamTrack, options: WatchOptions, onFrame: (frame: Frame) => void): { stop(): void };
+
+  /**
    * What stands before the classifier, `[1, c]`: values by which pictures can be compared. Refused
    * by a network that ends in no linear layer.
    */
   embed(source: ImageSource, options?: CallOptions): Promise<Tensor>;
+
+  /**
+   * Maps within a network of a family, for heads of one's own: of a GhostNet those at strides 2, 4,
+   * 8, 16 and 32 that timm's `features_only` gives. Refused by a network that has none.
+   */
+  features(source: ImageSource, options?: CallOptions): Promise<Feature[]>;
 
   /**
    * The first result of a network of one input: of a GhostNet logits `[n, classes]` of a normalised

@@ -102,11 +102,19 @@ export class GhostNet {
     return this.#first(() => work(finder), signal);
   }
 
+  watch(source, options, onFrame) {
+    const stopping = new AbortController();
+    // What follows a video is fetched for those that have one.
+    import('./watch.js').then(({ watch }) => watch(this, source, options, onFrame, stopping)).catch(options.onError ?? reportError);
+    return { stop: () => stopping.abort() };
+  }
+
   embed(source, { signal } = {}) {
-    return this.#first(async () => {
-      const { data, width, height } = await pixels(source, signal);
-      return tensor(await this.#call((net) => net.embed_pixels(data, width, height)));
-    }, signal);
+    return this.#first(async () => tensor((await this.#within(source, 'embedding', signal))[0]), signal);
+  }
+
+  features(source, { signal } = {}) {
+    return this.#first(async () => (await this.#within(source, 'features', signal)).map(([data, shape, name, reduction]) => ({ name, reduction, data, shape })), signal);
   }
 
   run(data, ...more) {
@@ -137,10 +145,16 @@ export class GhostNet {
 
   maps(source, module) {
     return this.#turn(async () => {
-      const { data, width, height } = await pixels(source);
-      const [intrinsic, ghost] = (await this.#call((net) => net.maps_of_pixels(data, width, height, module))).map(tensor);
-      return { name: module, height: intrinsic.shape[2], width: intrinsic.shape[3], intrinsic: planes(intrinsic), ghost: planes(ghost) };
+      const [[data, [, c, height, width], name, intrinsic]] = await this.#within(source, module);
+      const all = Array.from({ length: c }, (_, at) => data.subarray(at * height * width, (at + 1) * height * width));
+      return { name, height, width, intrinsic: all.slice(0, intrinsic), ghost: all.slice(intrinsic) };
     });
+  }
+
+  /** What else than its results the network has of a picture: values, shape, name and a number. */
+  async #within(source, what, signal) {
+    const { data, width, height } = await pixels(source, signal);
+    return this.#call((net) => net.within(data, width, height, what));
   }
 
   destroy() {
@@ -236,6 +250,7 @@ async function load({ weights, card, model, backend = 'auto', precision = 'f32',
     // What reads it is fetched for those that have one.
     const finder = decoder ? await (await import('./detect.js')).finder(decoder, info.labels) : undefined;
     info.point_names = finder?.point_names ?? [];
+    info.threshold = finder?.threshold ?? null;
     if (fallback) info.fallback = fallback;
     device.free();
     return new GhostNet(CONSTRUCT, engine, net, info, finder);
@@ -289,8 +304,3 @@ async function open(backend, precision, asGpu, timed) {
 }
 
 const tensor = ([data, shape]) => ({ data, shape });
-
-/** The maps of a tensor `[1, c, h, w]`. */
-function planes({ data, shape: [, c, h, w] }) {
-  return Array.from({ length: c }, (_, at) => data.subarray(at * h * w, (at + 1) * h * w));
-}

@@ -4,41 +4,18 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { serve } from '../tools/server.mjs';
-import { dist, launch, recordDevices, root } from './browser.mjs';
+import { launch, recordDevices, root } from './browser.mjs';
+import { errorText, overflow, pages, small, violations } from './pages.mjs';
 
 const WEIGHTS = join(root, 'assets/ghostnet_050_cifar10.safetensors');
 const NOTES = { name: 'notes.png', mimeType: 'image/png', buffer: Buffer.from('not a picture') };
 const HORSE = join(root, 'assets/images/horse.png');
 const CAMERA = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
-const axe = await readFile(join(root, 'web/node_modules/axe-core/axe.min.js'), 'utf8');
-
-let server;
-before(async () => (server = await serve(dist)));
-after(() => server.close());
-
-/** A page whose every complaint and request is kept. */
-async function open(browser, path = 'index.html', options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
-  const page = await context.newPage();
-  page.complaints = [];
-  page.on('console', (message) => message.type() === 'error' && page.complaints.push(message.text()));
-  page.on('pageerror', (error) => page.complaints.push(String(error)));
-  page.on('request', (request) => {
-    if (!request.url().startsWith(server.url) && !request.url().startsWith('blob:')) page.complaints.push(`asks ${request.url()}`);
-  });
-  page.setDefaultTimeout(120_000);
-  await options.prepare?.(page);
-  await page.goto(server.url + path);
-  return page;
-}
+const { open, close } = await pages();
+after(close);
 
 const best = (page) => page.locator('#classes li').first();
 const shows = (page, label) => best(page).getByText(label, { exact: true }).waitFor();
-const errorText = async (page) => {
-  await page.locator('#error').waitFor();
-  return page.locator('#error p').textContent();
-};
 
 /** A file as if dragged or copied from another program. */
 const transfer = (page, name) => page.evaluateHandle(async (name) => {
@@ -46,22 +23,6 @@ const transfer = (page, name) => page.evaluateHandle(async (name) => {
   data.items.add(new File([await (await fetch(`images/${name}`)).blob()], name, { type: 'image/png' }));
   return data;
 }, name);
-
-async function violations(page) {
-  // The page's own policy forbids scripts in tags, which is how others are added.
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
-  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join('; ')}`);
-}
-
-/** What is narrower or lower than a finger. */
-const small = (page) => page.evaluate(() =>
-  [...document.querySelectorAll('button, select, input[type="text"], nav a, .brand')]
-    .filter((node) => node.checkVisibility())
-    .filter((node) => Math.min(node.getBoundingClientRect().width, node.getBoundingClientRect().height) < 44)
-    .map((node) => node.outerHTML));
-
-const overflow = (page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
 /** A network `maps = relu(image)` as an ONNX file, which is a protobuf. */
 function onnx() {
@@ -171,9 +132,8 @@ describe('the page with WebGPU', () => {
       return { side: canvas.width, other: data.filter((value, at) => value !== data[at % 4]).length };
     }));
     const choose = async (name) => {
-      const note = await page.locator('#maps-note').textContent();
       await page.locator('#module').selectOption(name);
-      await page.waitForFunction((note) => document.querySelector('#maps-note').textContent !== note, note);
+      await page.locator(`#pairs[data-module="${name}"]`).waitFor();
     };
     await choose(modules.at(-1));
     const last = await drawn();
@@ -457,6 +417,9 @@ describe('the benchmark', () => {
     assert.equal(await page.locator('.findings tbody tr').count(), found.rows.length);
     assert.equal(await page.locator('svg.chart circle title').count(), found.rows.filter((row) => row.macs > 0).length);
     assert.ok((await page.locator('#device').textContent()).includes(found.adapter));
+    // No column is cut.
+    await page.setViewportSize({ width: 1280, height: 900 });
+    assert.deepEqual(await page.locator('.scroll:has(#table)').evaluate((node) => node.scrollWidth - node.clientWidth), 0);
     assert.deepEqual(await violations(page), []);
     await page.emulateMedia({ colorScheme: 'light' });
     assert.deepEqual(await violations(page), []);

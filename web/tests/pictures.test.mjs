@@ -9,7 +9,9 @@ import { CLOSE, ROUGH, failure, largePicture, launch, nativeDetections, nativeOf
 const CAT = readFileSync(join(root, 'assets/images/chelsea.png'));
 const [large, transparent] = [largePicture(), transparentPicture()];
 const PICTURES = { '/large.png': large, '/transparent.png': transparent, '/slow.png': CAT };
-let browser, web, page, expected;
+/** The embedded network's features: name, reduction and shape, as timm's `features_only` says them. */
+const FEATURES = [['act1', 1, 1, 8, 32, 32], ['blocks.1', 2, 1, 12, 16, 16], ['blocks.3', 4, 1, 20, 8, 8], ['blocks.5', 8, 1, 40, 4, 4], ['blocks.7', 16, 1, 80, 2, 2]];
+let browser, web, page, expected, features;
 
 before(async () => {
   expected = Object.fromEntries(Object.entries(PICTURES).map(([path, bytes]) => [path, nativeOf(bytes)]));
@@ -151,6 +153,27 @@ for (const backend of ['gpu', 'cpu']) {
       const logits = Array.from(bias, (value, at) => data.reduce((sum, x, i) => sum + x * weight[at * 1280 + i], value));
       const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
       for (const { index, probability } of classes) assert.ok(Math.abs(Math.exp(logits[index]) / total - probability) < CLOSE, `class ${index}`);
+    });
+
+    test('the maps at strides that heads are made of', async () => {
+      const found = await page.evaluate(async (backend) => {
+        const all = [];
+        for (const path of ['/images/chelsea.png', '/images/rocket.jpg']) all.push((await nets[backend].features(path)).map(({ data, ...feature }) => ({ data: [...data], ...feature })));
+        return all;
+      }, backend);
+      const [cat, rocket] = found;
+      assert.deepEqual(cat.map(({ name, reduction, shape }) => [name, reduction, ...shape]), FEATURES);
+      for (const [at, { data, shape }] of cat.entries()) {
+        assert.equal(data.length, shape.reduce((a, b) => a * b));
+        const largest = Math.max(...data.map(Math.abs));
+        assert.ok(Number.isFinite(largest) && data.some((v, i) => Math.abs(v - rocket[at].data[i]) > largest / 100), 'another picture has other maps');
+      }
+      // On both devices the same.
+      features ??= cat;
+      for (const [at, { data }] of cat.entries()) {
+        const largest = Math.max(...data.map(Math.abs));
+        assert.ok(data.every((v, i) => Math.abs(v - features[at].data[i]) <= CLOSE * largest), `feature ${at}`);
+      }
     });
 
     test('a call that is given up rejects at once, and the next is answered', async () => {

@@ -12,6 +12,8 @@ const GPU = { files: ['gpu_engine_bg.wasm', 'gpu_engine.js', 'start.js', 'pictur
 const CPU = { files: ['cpu_engine_bg.wasm', 'cpu_engine.js', 'start.js', 'pictures.js', 'weights.js', 'ghostnet.js'], budget: 300_000 };
 /** What is loaded beside it for networks with a detector's card. */
 const DETECT = { files: ['detect_engine_bg.wasm', 'detect_engine.js', 'detect.js'], budget: 50_000 };
+/** For those who watch a video. */
+const WATCH = { files: ['watch.js', 'track.js', 'smooth.js'], budget: 4_000 };
 /** And for `ghostnet/bench`. */
 const BENCH = { files: ['bench_engine_bg.wasm', 'bench_engine.js', 'start.js', 'bench.js'], budget: 240_000 };
 // Fetched for networks with ImageNet's classes that name none themselves; data, as weights are.
@@ -33,7 +35,7 @@ function sum(files) {
   return total;
 }
 
-for (const { files, budget } of [GPU, CPU, DETECT, BENCH]) {
+for (const { files, budget } of [GPU, CPU, DETECT, WATCH, BENCH]) {
   const total = sum(files);
   console.log(`${'all'.padEnd(20)} ${''.padStart(14)} ${String(total).padStart(8)} of ${budget}`);
   if (total > budget) {

@@ -147,6 +147,9 @@ fn about(network: &Network, fused: &[(&str, usize)], near: &[Near]) -> String {
         let more = if card.labels.len() > some.len() { ", …" } else { "" };
         lines.push(format!("classes  {}: {}{more}", card.labels.len(), some.join(", ")));
     }
+    let decoder = network.detector().map(|detector| detector.words());
+    let decoder = decoder.or_else(|| network.landmarker().map(|landmarker| landmarker.words()));
+    lines.extend(decoder.into_iter().flatten().map(|(about, said)| format!("{about:8} {said}")));
     lines.extend(card.source.iter().map(|source| format!("source   {source}")));
     lines.extend(card.licence.iter().map(|licence| format!("licence  {licence}")));
     let fused: Vec<String> = fused.iter().map(|(pass, matches)| format!("{pass} {matches}")).collect();

@@ -1,16 +1,13 @@
 //! Resamples, crops and normalises one image: `shaders/resize.wgsl`. It stands in front of a plan,
 //! since how it runs depends on each image. On the CPU [`crate::image_input`] does it.
 
-use crate::plan::{Call, Dispatch, PipelineKey};
+use super::in_no_plan;
+use crate::plan::{Dispatch, PipelineKey};
 use std::ops::Range;
 
 params! { workgroups, tiles_first, width, height, source_width, across_first, output_offset }
 
 kernel!("resize", writes ["output"], twin in_no_plan, vector in_no_plan);
-
-fn in_no_plan(_: Call<'_>) {
-    unreachable!("no plan resizes: how depends on each image");
-}
 
 /// An image in memory, as far as resizing it needs to know.
 pub trait Rows: Sync {
