@@ -11,6 +11,7 @@ use super::{
 };
 #[cfg(not(target_arch = "wasm32"))]
 use super::{decode::Decoder, sample::Sampler};
+#[cfg(not(target_arch = "wasm32"))]
 use crate::plan::Stage;
 use crate::{
     Error, Result, clock, kernels,
