@@ -341,7 +341,8 @@ fn the_cases_cover_every_kernel_and_fusing() {
     }
     // classes_from_pixels
     used.extend([kernels::preprocess::KERNEL, kernels::softmax_top_k::KERNEL]);
-    used.insert(kernels::resize::KERNEL); // tests/resize.rs
+    // Around plans: tests/resize.rs and tests/detect.rs.
+    used.extend([kernels::resize::KERNEL, kernels::sample::KERNEL, kernels::decode::KERNEL]);
     assert_eq!(used.len(), kernels::ALL.len(), "{used:?}");
     assert_eq!(FUSINGS.len() * GPU_CLASSES.len(), 6);
 }
