@@ -529,7 +529,7 @@ fn detect_finds_what_is_there() {
     }
     let told = stdout(&ghostnet(&["detect", "--model", &model, "--backend", "cpu", &picture, &black]));
     assert!(told.contains("white  1.00") && told.contains("no detections above 0.50"), "{told}");
-    let inspected = stdout(&ghostnet(&["inspect", &model]));
+    let inspected = stdout(&ghostnet(&["inspect", &model, "--size", "8x8"]));
     for words in
         ["sampled  input: 8 x 8, the picture stretched", "scores   the best class by y [0 .. 1], above 0.5", "in strides: y [1 .. 5]"]
     {

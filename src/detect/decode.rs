@@ -1,7 +1,7 @@
 //! From results to detections.
 
 use super::{
-    Activation, Corners, Detection, Detector, Form, Frame, Proposals, Size, Wanted,
+    Activation, Corners, Detection, Detector, Form, Frame, Size, Wanted,
     priors::Prior,
     suppress::{Candidate, Kind, Suppress, best_first},
     values::{Results, Rows},
@@ -168,7 +168,9 @@ impl Detector {
     }
 }
 
-impl Proposals {
+// Pages have no detector of two stages.
+#[cfg(not(target_arch = "wasm32"))]
+impl super::Proposals {
     /// The results that it reads.
     pub(crate) fn outputs(&self) -> Vec<&str> {
         let Detector { score, boxes, .. } = &*self.finder;

@@ -8,7 +8,7 @@
 use crate::{
     Error, Result,
     device::{Choice, Tile},
-    graph::{Activated, Activation, ConstId, Constant, Graph, Op, Shape, TensorType},
+    graph::{Activated, Activation, ConstId, Constant, Graph, Op, Shape},
     json::Value,
     plan::{
         ConstantCache, Kernel, Plan, PlanInput, PlanOptions, PlanOutput, Precision, check_size,
@@ -212,9 +212,10 @@ impl Alone<'_> {
 
     /// The shape of what an operation without constants makes of several inputs; errors are the
     /// graph's.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn shape_of_all(&self, inputs: &[Shape], op: Op) -> Result<Shape> {
         let mut graph = Graph::new();
-        let input = |(at, shape): (usize, &Shape)| graph.add_input_of(at.to_string(), shape.c, TensorType::maps());
+        let input = |(at, shape): (usize, &Shape)| graph.add_input_of(at.to_string(), shape.c, crate::graph::TensorType::maps());
         let ids = inputs.iter().enumerate().map(input).collect::<Result<Vec<_>>>()?;
         let node = graph.add(&self.name, op, &ids)?;
         Ok(graph.shapes(inputs)?[node.0])

@@ -271,11 +271,10 @@ impl Network {
         let classes = graph.outputs().first().map_or(0, |output| graph.channels(output.node));
         let preprocess = config.preprocess.clone().unwrap_or_else(|| family.preprocess());
         let config = Config { preprocess: Some(preprocess), ..config.clone() };
+        let card = Card::of(&config, classes, || architecture.name.clone());
+        // Pages have no family of detectors.
         #[cfg(not(target_arch = "wasm32"))]
-        let own = family.card()?.map(|card| card.labels(config.labels.clone().unwrap_or_default()));
-        #[cfg(target_arch = "wasm32")]
-        let own = None;
-        let card = own.unwrap_or_else(|| Card::of(&config, classes, || architecture.name.clone()));
+        let card = family.card()?.map_or(card, |own| own.labels(config.labels.clone().unwrap_or_default()));
         Ok(Self { architecture: Some(architecture), ..Self::new(graph, card)? })
     }
 
