@@ -536,6 +536,13 @@ fn detect_finds_what_is_there() {
         assert!(inspected.contains(words), "{inspected}");
     }
 
+    let bench = ["bench", &model, "--size", "8x8", "--iters", "2", "--backend", "cpu", "--picture"];
+    let timed = value(&[&bench[..], &[&picture, "--json"]].concat());
+    check(&timed["detect_ms"], &[("min", Is::Number), ("median", Is::Number), ("p90", Is::Number)]);
+    assert!(stdout(&ghostnet(&[&bench[..], &[&picture]].concat())).contains("in 90 % of 2 pictures: "));
+    let plain = refused(&ghostnet(&["bench", "--backend", "cpu", "--picture", &picture]));
+    assert_eq!(plain, "ghostnet_050_cifar10: nothing is found in pictures by it; --card says how a detector's results become boxes");
+
     // As large as the picture, with sides that are multiples of 8: beside it all is black.
     let any = dir.path("any.safetensors");
     detector_of_white(&any, json!({ "multiple": 8 }));

@@ -66,15 +66,17 @@ impl Detector {
         let detection = |Candidate { class, score, corners, points, .. }: Candidate| {
             let [x1, y1, x2, y2] = corners;
             let ([x1, y1], [x2, y2]) = (window.of_picture([x1, y1]), window.of_picture([x2, y2]));
-            Detection {
+            let points: Vec<[f32; 2]> = points.into_iter().map(|point| window.of_picture(point)).collect();
+            // In the picture they may be beyond all numbers.
+            points.as_flattened().iter().all(|v| v.is_finite()).then(|| Detection {
                 label: label(class),
                 index: class,
                 score,
                 corners: bounded([x1, y1, x2, y2], picture),
-                points: points.into_iter().map(|point| window.of_picture(point)).collect(),
-            }
+                points,
+            })
         };
-        suppress.run(candidates, wanted.limit).into_iter().map(detection).collect()
+        suppress.run(candidates, wanted.limit).into_iter().filter_map(detection).collect()
     }
 
     /// What is above the threshold, with its box, in pixels of the input.

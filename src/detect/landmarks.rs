@@ -33,12 +33,13 @@ impl Landmarker {
         Window { origin: middle.map(|at| at - side / 2.0), scale: [side / size[1] as f32, side / size[0] as f32], size }
     }
 
-    /// The points that the results say, in pixels of the picture.
+    /// The points that the results say, in pixels of the picture; none where one is no number.
     pub(crate) fn points(&self, results: &Results, window: &Window) -> Vec<[f32; 2]> {
         let rows = self.points.rows(results);
         let [h, w] = window.size.map(|side| side as f32);
         let values = (0..rows.len()).flat_map(|at| rows.row(at)).copied().collect::<Vec<f32>>();
         let pairs = values.as_chunks::<2>().0.iter().take(self.count);
-        pairs.map(|[x, y]| window.of_picture([x * w, y * h])).collect()
+        let points: Vec<[f32; 2]> = pairs.map(|[x, y]| window.of_picture([x * w, y * h])).collect();
+        if points.as_flattened().iter().all(|v| v.is_finite()) { points } else { Vec::new() }
     }
 }

@@ -145,6 +145,14 @@ pub struct Detection {
     pub points: Vec<[f32; 2]>,
 }
 
+impl Detection {
+    /// Something that another program found, whose box is `corners`: for landmarks in it. It has no
+    /// name, class 0 and a score of 1.
+    pub fn at(corners: [f32; 4]) -> Self {
+        Self { label: String::new(), index: 0, score: 1.0, corners, points: Vec::new() }
+    }
+}
+
 /// Which detections are wanted. What is `None` is as the detector's card says.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]

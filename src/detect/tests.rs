@@ -233,9 +233,26 @@ fn no_results_are_too_strange() {
                 let [x1, y1, x2, y2] = corners;
                 assert!([x1, x2].iter().all(|x| (0.0..=picture[0]).contains(x)), "case {at}, round {round}: {corners:?}");
                 assert!([y1, y2].iter().all(|y| (0.0..=picture[1]).contains(y)), "case {at}, round {round}: {corners:?}");
-                assert!(points.as_flattened().iter().all(|v| !v.is_nan()), "case {at}, round {round}: {points:?}");
+                assert!(points.as_flattened().iter().all(|v| v.is_finite()), "case {at}, round {round}: {points:?}");
             }
         }
+    }
+}
+
+/// A network's points are numbers, as many as the card says, or none.
+#[test]
+fn points_of_no_numbers_are_none() {
+    let card = r#"{"input":{"size":[8,8],"fit":"region"},"region":{"scale":1.2},
+        "points":{"values":{"outputs":["y"]},"count":2,"scale":"region"}}"#;
+    let landmarker = Landmarker::from_json(&Value::parse(card).unwrap()).unwrap();
+    let points = |corners: [f32; 4], values: [f32; 4]| {
+        landmarker.points(&[result("y", &[1, 4], values.to_vec())], &landmarker.window(corners, [8, 8]))
+    };
+    let near = points([0.0, 0.0, 10.0, 10.0], [0.5, 0.5, 1.0, 0.0]);
+    assert!(near.as_flattened().iter().zip([5.0, 5.0, 11.0, -1.0]).all(|(found, wanted)| (found - wanted).abs() < 1e-4), "{near:?}");
+    for strange in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
+        assert!(points([0.0, 0.0, 10.0, 10.0], [0.5, 0.5, strange, 0.0]).is_empty(), "{strange}");
+        assert!(points([0.0, strange, 10.0, 10.0], [0.5, 0.5, 0.5, 0.5]).is_empty(), "{strange}");
     }
 }
 

@@ -107,7 +107,8 @@ impl Model {
     }
 
     /// The points of each of the things that a detector found in the picture, in its pixels, x and
-    /// y: a network whose [`Card`](crate::Card) is for landmarks.
+    /// y: a network whose [`Card`](crate::Card) is for landmarks. Those of a thing are none where the
+    /// network gives what is no number.
     ///
     /// Errors: [`Error::Model`] for a network that gives none.
     pub async fn landmarks_async(&self, image: &DynamicImage, found: &[Detection]) -> Result<Vec<Vec<[f32; 2]>>> {

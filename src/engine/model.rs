@@ -242,7 +242,8 @@ impl Model {
     pub(crate) fn reductions(&self) -> Result<Vec<usize>> {
         let part = self.part(Asked::Features)?;
         // Maps of small inputs are rounded up; on large ones the ratio is the product of strides.
-        const LARGE: usize = 1 << 12;
+        // Those of still larger ones would have more values than a page can address.
+        const LARGE: usize = 1 << 9;
         let of_large = self.network().shapes(1, [LARGE; 2]);
         let shapes = part.graph.shapes(&of_large)?;
         let rows = part.graph.outputs().iter().map(|output| shapes[output.node.0].h);

@@ -324,7 +324,8 @@ export class GhostNet {
 
   /**
    * The points of each of the things that a detector found in the picture, or of boxes in it: x and
-   * y in its pixels. For a network whose card is for landmarks.
+   * y in its pixels; none where the network gives what is no number. For a network whose card is
+   * for landmarks.
    */
   landmarks(source: ImageSource, faces: (Pick<Detection, 'box'> | Detection['box'])[], options?: CallOptions): Promise<[number, number][][]>;
 

@@ -14,13 +14,13 @@ export class Smoother {
   #tracks = new Map();
 
   /**
-   * The values of a track at a time, in milliseconds, smoothed: coordinates in pixels, always as
-   * many. `size` is that of its box.
+   * The values of a track at a time, in milliseconds, smoothed: coordinates in pixels. They begin
+   * anew where they are not as many as before. `size` is that of the track's box.
    */
   next(track, values, size, time) {
     const before = this.#tracks.get(track);
     const seconds = (time - before?.time) / 1000;
-    const isNew = !(seconds > 0 && seconds <= AWAY / 1000);
+    const isNew = !(seconds > 0 && seconds <= AWAY / 1000) || before.values.length !== values.length;
     const speeds = isNew
       ? values.map(() => 0)
       : values.map((value, at) => before.speeds[at] + share(CUTOFF_OF_SPEED, seconds) * ((value - before.values[at]) / Math.max(1, size) / seconds - before.speeds[at]));

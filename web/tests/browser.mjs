@@ -28,17 +28,18 @@ export function launch({ webgpu = true, args = [] } = {}) {
 }
 
 /**
- * Runs in a page: what the package exports becomes global, and `load`, which loads the small
- * network unless it is given other weights.
+ * Runs in a page: what the package exports becomes global, and `load`, which loads the network at
+ * `address`, or the small one for CIFAR-10, unless it is given other weights.
  */
-export async function importAll() {
+export async function importAll(address) {
   Object.assign(window, await import('/ghostnet.js'), await import('/cifar10.js'));
-  window.load = (options) => GhostNet.load({ weights: cifar10, ...options });
+  window.load = (options) => GhostNet.load({ weights: address ?? cifar10, ...options });
 }
 
 /**
  * Serves dist/ (and `routes`) with an empty page beside it. `open` gives a page in which
- * `importAll` ran. `errors` collects what any page writes to the console as an error.
+ * `importAll` ran, for the network at an address if one is given. `errors` collects what any page
+ * writes to the console as an error.
  */
 export async function site(browser, routes = {}) {
   const empty = (_, response) => {
@@ -47,12 +48,12 @@ export async function site(browser, routes = {}) {
   };
   const server = await serve(dist, 0, { '/empty.html': empty, ...routes });
   const errors = [];
-  const open = async () => {
+  const open = async (network) => {
     const page = await browser.newPage();
     page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
     page.on('pageerror', (error) => errors.push(String(error.stack ?? error)));
     await page.goto(`${server.url}empty.html`);
-    await page.evaluate(importAll);
+    await page.evaluate(importAll, network);
     return page;
   };
   return { open, errors, url: server.url, close: server.close };
@@ -165,12 +166,13 @@ export function native(...args) {
   return lines.trim().split('\n').map((line) => JSON.parse(line));
 }
 
-/** The ten classes that the command gives for a picture. */
-export function nativeOf(picture) {
+/** The ten classes that the command gives for a picture, by a network's bytes if they are given. */
+export function nativeOf(picture, network) {
   const directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
-  const file = join(directory, 'picture');
+  const [file, model] = [join(directory, 'picture'), join(directory, 'network.safetensors')];
   writeFileSync(file, picture);
-  const [{ top }] = native('classify', file, '--backend', 'cpu', '--top', '10');
+  if (network) writeFileSync(model, network);
+  const [{ top }] = native('classify', file, '--backend', 'cpu', '--top', '10', ...(network ? ['--model', model] : []));
   rmSync(directory, { recursive: true });
   return top;
 }

@@ -163,7 +163,7 @@ test('Firefox leaves no call unanswered', { timeout: 600_000 }, async () => {
   try {
     const found = await firefox(UNANSWERED(other.url), other.routes);
     assert.deepEqual(found.flatMap(({ what, wrong }) => wrong.map((line) => `${what}: ${line}`)), []);
-    const [cat, landscape] = [readFileSync(join(root, 'assets/images/chelsea.png')), png16()].map(nativeOf);
+    const [cat, landscape] = [readFileSync(join(root, 'assets/images/chelsea.png')), png16()].map((picture) => nativeOf(picture));
     for (const { what, classes, after = [] } of found) {
       // A canvas rounds to 8 bits, where Pillow keeps the high byte.
       if (classes) sameClasses(assert, classes, landscape, what, ROUGH);

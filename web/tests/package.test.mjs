@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { ROUGH, failure, launch, native, nativeOf, otherSite, png16, recordDevices, root, sameClasses, site } from './browser.mjs';
+import { oneFile, tinyNetwork } from './one_file.mjs';
 import { CRASHES } from './unanswered.js';
 
 const IMAGES = readdirSync(join(root, 'assets/images'));
@@ -13,6 +14,12 @@ const CLASSES = 10;
 const WEIGHTS = join(root, 'assets/ghostnet_050_cifar10.safetensors');
 /** One more, where it lies beside the clone. */
 const SHARED_PNG = join(process.env.GHOSTNET_SHARED ?? join(root, '../shared'), 'data/faults/png-16-bit-rgb.png');
+
+/** For what is not about the network. */
+const TINY = tinyNetwork();
+const tiny = { '/tiny.safetensors': (_, response) => response.end(TINY) };
+
+const TINY_CAT = nativeOf(readFileSync(join(root, 'assets/images/chelsea.png')), TINY);
 
 /** What the command says of each sample photo. */
 const expected = Object.fromEntries(
@@ -69,10 +76,18 @@ async function ghostnet100(page, deviceClass) {
 
 describe('with WebGPU', () => {
   let browser, web, page, served;
+  /** A page whose `net` is the tiny network on the GPU, and which records devices. */
+  const openTiny = async () => {
+    const page = await web.open('/tiny.safetensors');
+    await page.evaluate(recordDevices);
+    await page.evaluate(async () => { window.net = await load({ backend: 'gpu' }); });
+    return page;
+  };
   before(async () => {
     browser = await launch();
     served = { weights: 0 };
     web = await site(browser, {
+      ...tiny,
       '/weights.safetensors': (request, response) => {
         served.weights += request.method === 'GET';
         const bytes = readFileSync(WEIGHTS);
@@ -118,7 +133,7 @@ describe('with WebGPU', () => {
     // What browsers say of it is not always the same. This one tells of the adapter what is in
     // `told`, and whether it is a fallback.
     const as = async (told) => {
-      const other = await web.open();
+      const other = await web.open('/tiny.safetensors');
       await other.evaluate((told) => {
         for (const key of ['vendor', 'architecture', 'device', 'description', 'isFallbackAdapter']) {
           Object.defineProperty(GPUAdapterInfo.prototype, key, { get: () => told[key] ?? (key === 'isFallbackAdapter' ? false : '') });
@@ -201,6 +216,7 @@ describe('with WebGPU', () => {
   });
 
   test('a lost device fails what is in flight by name, and the next call has a new one', async () => {
+    const page = await openTiny();
     const found = await page.evaluate(async () => {
       const blob = await (await fetch('/images/chelsea.png')).blob();
       const before = devices.length;
@@ -217,11 +233,12 @@ describe('with WebGPU', () => {
       const idle = await net.classify(blob, { top: 10 });
       return { inFlight, after, idle, opened: devices.length - before };
     });
+    await page.close();
     assert.equal(found.inFlight[0], 'GhostNetDeviceLost', JSON.stringify(found.inFlight));
     assert.ok(found.inFlight[2]);
     assert.match(found.inFlight[1], /^the GPU device was lost: /);
-    sameClasses(assert, found.after, expected['chelsea.png'], 'after the loss');
-    sameClasses(assert, found.idle, expected['chelsea.png'], 'after a loss between calls');
+    sameClasses(assert, found.after, TINY_CAT, 'after the loss');
+    sameClasses(assert, found.idle, TINY_CAT, 'after a loss between calls');
     assert.equal(found.opened, 2);
   });
 
@@ -308,6 +325,7 @@ describe('with WebGPU', () => {
   });
 
   test('200 classifications leave no memory behind', async () => {
+    const page = await openTiny();
     const session = await page.context().newCDPSession(page);
     const used = async () => {
       await session.send('HeapProfiler.collectGarbage');
@@ -323,6 +341,7 @@ describe('with WebGPU', () => {
     const before = await used();
     await classify(200);
     const grown = (await used()) - before;
+    await page.close();
     // A result is some hundred bytes. A leaked readback buffer or picture would be tens of
     // megabytes.
     assert.ok(grown < 2 << 20, `${grown} bytes more`);
@@ -346,15 +365,14 @@ describe('with WebGPU', () => {
         { name: 'same', node: 1, type: 'i32', sides: ['nc'] },
       ],
     };
-    const metadata = { format: 'ghostnet', version: '1', graph: JSON.stringify(graph), card: '{"name":"two"}' };
-    const header = Buffer.from(JSON.stringify({ __metadata__: metadata }));
-    const length = Buffer.alloc(8);
-    length.writeBigUInt64LE(BigInt(header.length));
-    const file = Buffer.concat([length, header]).toString('base64');
+    const file = oneFile(graph, { name: 'two' }).toString('base64');
     const directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
     const path = join(directory, 'one.safetensors');
-    native('convert', 'ghostnet_050_cifar10', path, '--f16');
-    const halves = readFileSync(path).toString('base64');
+    const full = join(directory, 'tiny.safetensors');
+    writeFileSync(full, TINY);
+    native('convert', full, path, '--f16');
+    const halves = readFileSync(path);
+    const [{ label }] = nativeOf(readFileSync(join(root, 'assets/images/chelsea.png')), halves);
     rmSync(directory, { recursive: true });
     for (const backend of ['gpu', 'cpu']) {
       const found = await page.evaluate(async ([file, halves, backend]) => {
@@ -373,14 +391,14 @@ describe('with WebGPU', () => {
         one.destroy();
         const plain = Object.entries(results).map(([name, { data, shape }]) => [name, data.constructor.name, [...data].map(Number), shape]);
         return { plain, refused, info: [model, inputs.length, outputs.map((output) => output.type), classes, input], label };
-      }, [file, halves, backend]);
+      }, [file, halves.toString('base64'), backend]);
       assert.deepEqual(found.plain, [
         ['scaled', 'Float32Array', [3, 6, 9, -4, -5, -6], [1, 2, 3]],
         ['positive', 'Uint8Array', [1, 0], [1, 2]],
         ['same', 'Int32Array', [3, -1], [2]],
       ]);
       assert.deepEqual(found.info, ['two', 2, ['f32', 'bool', 'i32'], 0, [2, 0, 0]]);
-      assert.equal(found.label, 'cat');
+      assert.equal(found.label, label);
       const says = [
         'input `counts` is missing: there are image, counts', 'counts: holds f32, i64 [n, c] is needed', /no Float32Array/,
         /run takes a Float32Array or tensors by name/, /run takes a Float32Array or tensors by name/, /two/,
@@ -390,13 +408,12 @@ describe('with WebGPU', () => {
   });
 
   test('a graph of every operation gives what it gives natively', async () => {
-    const names = [];
+    let drawn = 0;
     const weights = [];
     const tensor = (name, ...shape) => {
       const count = shape.reduce((all, side) => all * side, 1);
-      const start = weights.length;
-      for (let at = 0; at < count; at++) weights.push(Math.sin(weights.length * 0.7) * (shape.length > 1 ? 0.4 : 0.2) + (shape.length > 1 ? 0 : 0.6));
-      names.push([name, { dtype: 'F32', shape, data_offsets: [4 * start, 4 * weights.length] }]);
+      const one = () => Math.sin(drawn++ * 0.7) * (shape.length > 1 ? 0.4 : 0.2) + (shape.length > 1 ? 0 : 0.6);
+      weights.push([name, shape, Array.from({ length: count }, one)]);
       return name;
     };
     const nodes = [];
@@ -424,11 +441,7 @@ describe('with WebGPU', () => {
       nodes,
       outputs: results.map((node) => ({ name: `y${node}`, node, sides: node === 17 ? ['n', 'c'] : sides })),
     };
-    const metadata = { format: 'ghostnet', version: '1', graph: JSON.stringify(graph), card: '{"name":"all"}' };
-    const header = Buffer.from(JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(names) }));
-    const length = Buffer.alloc(8);
-    length.writeBigUInt64LE(BigInt(header.length));
-    const file = Buffer.concat([length, header, Buffer.from(Float32Array.from(weights).buffer)]);
+    const file = oneFile(graph, { name: 'all' }, weights);
 
     const directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
     const [model, x] = ['all.safetensors', 'x.npy'].map((name) => join(directory, name));
@@ -457,7 +470,7 @@ describe('with WebGPU', () => {
 
   test('a net that is destroyed while a picture is decoded opens no device for it', async () => {
     const found = await page.evaluate(async () => {
-      const other = await load({ backend: 'gpu' });
+      const other = await load({ weights: '/tiny.safetensors', backend: 'gpu' });
       const blob = await (await fetch('/images/chelsea.png')).blob();
       const before = devices.length;
       const { createImageBitmap } = window;
@@ -475,7 +488,7 @@ describe('with WebGPU', () => {
 
   test('a destroyed net refuses calls', async () => {
     const found = await failure(page, async () => {
-      const other = await load({ backend: 'gpu' });
+      const other = await load({ weights: '/tiny.safetensors', backend: 'gpu' });
       const running = other.run(new Float32Array(3 * 32 * 32), [1, 3, 32, 32]);
       other.destroy();
       other.destroy();
@@ -517,7 +530,7 @@ describe('no call stays unanswered', () => {
   before(async () => {
     other = await otherSite(png16());
     browser = await launch();
-    web = await site(browser, { ...other.routes, '/shared.png': (_, response) => response.end(readFileSync(SHARED_PNG)) });
+    web = await site(browser, { ...other.routes, ...tiny, '/shared.png': (_, response) => response.end(readFileSync(SHARED_PNG)) });
   });
   after(async () => {
     assert.deepEqual(web.errors, []);
@@ -528,7 +541,7 @@ describe('no call stays unanswered', () => {
 
   for (const backend of ['gpu', 'cpu']) {
     test(`pictures that the browser does not copy, ${backend}`, async () => {
-      const page = await web.open();
+      const page = await web.open('/tiny.safetensors');
       const { wrong, classes, shared } = await page.evaluate(async ([other, own, backend, hasShared]) => {
         const { showAll } = await import('/unanswered.js');
         const net = await load({ backend });
@@ -544,13 +557,13 @@ describe('no call stays unanswered', () => {
       await page.close();
       assert.deepEqual(wrong, []);
       // A canvas rounds to 8 bits, where Pillow keeps the high byte.
-      sameClasses(assert, classes, nativeOf(png16()), 'a PNG of 16 bits a channel', ROUGH);
-      if (shared) sameClasses(assert, shared, nativeOf(readFileSync(SHARED_PNG)), 'the shared one', ROUGH);
+      sameClasses(assert, classes, nativeOf(png16(), TINY), 'a PNG of 16 bits a channel', ROUGH);
+      if (shared) sameClasses(assert, shared, nativeOf(readFileSync(SHARED_PNG), TINY), 'the shared one', ROUGH);
     });
   }
 
   test('inputs too large for the memory there is are refused, and nothing else', async () => {
-    const page = await web.open();
+    const page = await web.open('/tiny.safetensors');
     const found = await page.evaluate(async () => {
       const { answer } = await import('/unanswered.js');
       const found = [];
@@ -578,12 +591,12 @@ describe('no call stays unanswered', () => {
   for (const [what, { backends }] of Object.entries(CRASHES)) {
     for (const backend of backends) {
       test(`${what}: every call is told, and a new net works (${backend})`, async () => {
-        const page = await web.open();
+        const page = await web.open('/tiny.safetensors');
         await page.evaluate(recordDevices);
         const found = await page.evaluate(async (crash) => (await import('/unanswered.js')).crash(...crash), [what, backend]);
         await page.close();
         assert.deepEqual(found.wrong, []);
-        for (const [at, classes] of found.after.entries()) sameClasses(assert, classes, expected['chelsea.png'], `net ${at} after it`);
+        for (const [at, classes] of found.after.entries()) sameClasses(assert, classes, TINY_CAT, `net ${at} after it`);
       });
     }
   }

@@ -133,6 +133,9 @@ describe('smoothing', () => {
     assert.deepEqual(smoother.next(1, [12, 21], 100, later), [12, 21]);
     smoother.forget(later);
     assert.deepEqual(smoother.next(2, [290, 6], 100, later + FRAME), [290, 6]);
+    // Points that a network could not give come back.
+    assert.deepEqual(smoother.next(2, [], 100, later + 2 * FRAME), []);
+    assert.deepEqual(smoother.next(2, [280, 7], 100, later + 3 * FRAME), [280, 7]);
     // Time that stands still is no division by zero.
     assert.deepEqual(smoother.next(1, [13, 22], 100, later), [13, 22]);
   });

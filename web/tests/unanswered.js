@@ -124,7 +124,7 @@ export async function showAll(net, other, own) {
 export const CRASHES = {
   'a panic, in a call itself': { name: 'set', of: 'Reflect', call: 'load', backends: ['gpu', 'cpu'], is: 'unreachable' },
   'a panic, when its future first runs': { name: 'createBuffer', of: 'GPUDevice.prototype', call: 'run', backends: ['gpu'], is: 'unreachable' },
-  'a panic, when it goes on': { name: 'createBuffer', of: 'GPUDevice.prototype', from: 'popErrorScope', call: 'classify', backends: ['gpu'], is: 'unreachable' },
+  'a panic, when it goes on': { name: 'createBuffer', of: 'GPUDevice.prototype', from: 'popErrorScope', call: 'run', backends: ['gpu'], is: 'unreachable' },
   'a panic, before it ends': { name: 'set', of: 'Reflect', call: 'classify', backends: ['cpu'], is: 'unreachable' },
   'an exception, when its future first runs': { name: 'set', of: 'Float32Array.prototype', call: 'run', backends: ['cpu'], is: 'on purpose' },
   'an exception, when it goes on': { name: 'submit', of: 'GPUQueue.prototype', call: 'classify', backends: ['gpu'], is: 'on purpose' },
