@@ -264,4 +264,14 @@ impl Rows for Readable<'_> {
         }
         scratch
     }
+
+    fn texels<'a>(&'a self, y: usize, x: Range<usize>, scratch: &'a mut Vec<u8>) -> (&'a [u8], usize) {
+        match &*self.0 {
+            DynamicImage::ImageRgba8(image) => {
+                let [start, end] = [x.start, x.end].map(|x| (y * image.width() as usize + x) * 4);
+                (&image.as_raw()[start..end], 4)
+            }
+            _ => (self.row(y, x, scratch), 3),
+        }
+    }
 }

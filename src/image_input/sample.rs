@@ -4,7 +4,13 @@
 use super::Rows;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::kernels::sample::{Problem, Tap as TableTap};
-use crate::{Result, cpu, parallel::*};
+use crate::{
+    Result,
+    block::{Block, add, multiply, splat},
+    cpu,
+    parallel::*,
+};
+use std::ops::Range;
 
 /// How a picture becomes a detector's input.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,48 +159,14 @@ impl Sampling {
     /// The input's values, of a picture of `picture` rows and columns in memory.
     pub(crate) fn tensor(&self, pixels: &dyn Rows, picture: [usize; 2], window: &Window) -> Result<Vec<f32>> {
         let [h, w] = window.size;
-        let columns = taps(w, window.origin[0], window.scale[0], picture[1]);
-        let lines = taps(h, window.origin[1], window.scale[1], picture[0]);
-        // The columns of the picture that any sample needs.
-        let first = columns.iter().flatten().map(|tap| tap.0).min().unwrap_or(0);
-        let end = columns.iter().flatten().map(|tap| tap.1 + 1).max().unwrap_or(0);
+        let lines = Lines::new(self, pixels, picture, window);
         let mut out = cpu::room("a detector's input", h * w * 3)?;
         out.resize(h * w * 3, 0.0f32);
-        let channel = |c: usize| if self.is_bgr { 2 - c } else { c };
-        let row = |y: usize, scratch: &mut Vec<u8>, to: &mut Vec<[f32; 3]>| {
-            let row = pixels.row(y, first..end, scratch).as_chunks::<3>().0;
-            let at = |x: usize| row[x - first].map(f32::from);
-            to.clear();
-            to.extend(columns.iter().map(|tap| {
-                let Some((a, b, share)) = *tap else { return self.pad };
-                let (a, b) = (at(a), at(b));
-                [0, 1, 2].map(|c| a[c] * (1.0 - share) + b[c] * share)
-            }));
-        };
-        // The values of a row of the input, red, green and blue.
-        let line = |y: usize, [upper, lower]: &mut [Vec<[f32; 3]>; 2], scratch: &mut Vec<u8>| {
-            let Some((a, b, share)) = lines[y] else {
-                upper.clear();
-                upper.resize(w, self.pad);
-                return;
-            };
-            row(a, scratch, upper);
-            row(b, scratch, lower);
-            for ((upper, lower), tap) in upper.iter_mut().zip(lower.iter()).zip(&columns) {
-                if tap.is_some() {
-                    *upper = [0, 1, 2].map(|c| upper[c] * (1.0 - share) + lower[c] * share);
-                }
-            }
-        };
-        let normalised = |pixel: &[f32; 3], c: usize| (pixel[channel(c)] - self.mean[c]) / self.std[c];
         if self.is_nhwc {
             with_threads(|| {
                 out.par_chunks_mut(w * 3).enumerate().for_each(|(y, to)| {
-                    let (mut rows, mut scratch) = Default::default();
-                    line(y, &mut rows, &mut scratch);
-                    for (to, pixel) in to.as_chunks_mut::<3>().0.iter_mut().zip(&rows[0]) {
-                        *to = [0, 1, 2].map(|c| normalised(pixel, c));
-                    }
+                    let to = to.as_chunks_mut::<3>().0;
+                    lines.sample(y, &mut |x, pixel| to[x] = pixel);
                 })
             });
         } else {
@@ -203,14 +175,68 @@ impl Sampling {
             let planes = red.par_chunks_mut(w).zip(green.par_chunks_mut(w)).zip(blue.par_chunks_mut(w));
             with_threads(|| {
                 planes.enumerate().for_each(|(y, ((red, green), blue))| {
-                    let (mut rows, mut scratch) = Default::default();
-                    line(y, &mut rows, &mut scratch);
-                    for (c, plane) in [red, green, blue].into_iter().enumerate() {
-                        plane.iter_mut().zip(&rows[0]).for_each(|(to, pixel)| *to = normalised(pixel, c));
-                    }
+                    lines.sample(y, &mut |x, pixel| [red[x], green[x], blue[x]] = pixel);
                 })
             });
         }
         Ok(out)
     }
+}
+
+/// The rows of an input, each sampled by itself.
+struct Lines<'a> {
+    sampling: &'a Sampling,
+    pixels: &'a dyn Rows,
+    rows: Vec<Tap>,
+    columns: Vec<Tap>,
+    /// The columns of the picture that any sample needs.
+    source: Range<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(sampling: &'a Sampling, pixels: &'a dyn Rows, picture: [usize; 2], window: &Window) -> Self {
+        let along = |axis: usize| taps(window.size[1 - axis], window.origin[axis], window.scale[axis], picture[1 - axis]);
+        let (columns, rows) = (along(0), along(1));
+        let first = columns.iter().flatten().map(|tap| tap.0).min().unwrap_or(0);
+        let end = columns.iter().flatten().map(|tap| tap.1 + 1).max().unwrap_or(0);
+        Self { sampling, pixels, rows, columns, source: first..end }
+    }
+
+    /// Gives `put` every pixel of row `y`, normalised, in the tensor's order of channels.
+    fn sample(&self, y: usize, put: &mut dyn FnMut(usize, [f32; 3])) {
+        let Sampling { mean, std, pad, is_bgr, .. } = *self.sampling;
+        let normalised = |[r, g, b]: [f32; 3]| {
+            let pixel = if is_bgr { [b, g, r] } else { [r, g, b] };
+            [(pixel[0] - mean[0]) / std[0], (pixel[1] - mean[1]) / std[1], (pixel[2] - mean[2]) / std[2]]
+        };
+        let beyond = normalised(pad);
+        let Some((upper, lower, down)) = self.rows[y] else { return (0..self.columns.len()).for_each(|x| put(x, beyond)) };
+        let (mut above, mut below) = Default::default();
+        let (upper, step) = self.pixels.texels(upper, self.source.clone(), &mut above);
+        let (lower, _) = self.pixels.texels(lower, self.source.clone(), &mut below);
+        for (x, tap) in self.columns.iter().enumerate() {
+            let Some((left, right, share)) = *tap else {
+                put(x, beyond);
+                continue;
+            };
+            let (left, right) = ((left - self.source.start) * step, (right - self.source.start) * step);
+            let upper = mixed(texel(upper, left), texel(upper, right), share);
+            let lower = mixed(texel(lower, left), texel(lower, right), share);
+            let [r, g, b, _] = mixed(upper, lower, down);
+            put(x, normalised([r, g, b]));
+        }
+    }
+}
+
+/// Red, green and blue of the pixel whose bytes begin at `at`.
+#[inline(always)]
+fn texel(bytes: &[u8], at: usize) -> Block {
+    let &[r, g, b] = bytes[at..].first_chunk().expect("a pixel has three bytes");
+    [f32::from(r), f32::from(g), f32::from(b), 0.0]
+}
+
+/// Between two pixels, at the second one's share.
+#[inline(always)]
+fn mixed(a: Block, b: Block, share: f32) -> Block {
+    add(multiply(a, splat(1.0 - share)), multiply(b, splat(share)))
 }

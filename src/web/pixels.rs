@@ -30,9 +30,7 @@ impl<'a> Rgba<'a> {
 
 impl Rows for Rgba<'_> {
     fn row<'a>(&'a self, y: usize, x: Range<usize>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-        let [start, end] = [x.start, x.end].map(|x| (y * self.width + x) * 4);
-        scratch.resize(end - start, 0);
-        self.pixels.subarray(start as u32, end as u32).copy_to(scratch);
+        self.texels(y, x.clone(), scratch);
         // In place: what is written is never ahead of what is read.
         for at in 0..x.len() {
             for channel in 0..3 {
@@ -40,5 +38,12 @@ impl Rows for Rgba<'_> {
             }
         }
         &scratch[..x.len() * 3]
+    }
+
+    fn texels<'a>(&'a self, y: usize, x: Range<usize>, scratch: &'a mut Vec<u8>) -> (&'a [u8], usize) {
+        let [start, end] = [x.start, x.end].map(|x| (y * self.width + x) * 4);
+        scratch.resize(end - start, 0);
+        self.pixels.subarray(start as u32, end as u32).copy_to(scratch);
+        (scratch, 4)
     }
 }

@@ -5,6 +5,9 @@ import { abortable, fetched, resolved } from './start.js';
 /** A texture's longest side that every device takes. Larger pictures are made smaller. */
 const LARGEST = 8192;
 
+/** Pixels of the largest canvas that is kept for the next picture. */
+const KEPT = 1 << 21;
+
 /** An object's class, for objects of other windows too. */
 export const kind = (value) => Object.prototype.toString.call(value).slice(8, -1);
 
@@ -46,12 +49,21 @@ export async function pixels(source, signal) {
   }
 }
 
+/** That of the canvas on which the last picture was drawn: frames of a video have one size. */
+let last;
+
 /** The RGBA bytes of what `drawable` gave for a picture. */
 export function drawnPixels(source, { picture, width, height }) {
   return readable(source, async () => {
-    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+    const fits = last?.canvas.width === width && last.canvas.height === height;
+    const context = fits ? last : new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+    // A canvas that may not be read is not used again.
+    last = undefined;
+    // Instead of the picture before, not over it.
+    context.globalCompositeOperation = 'copy';
     context.drawImage(picture, 0, 0, width, height);
     const multiplied = new Uint8Array(context.getImageData(0, 0, width, height).data.buffer);
+    if (width * height <= KEPT) last = context;
     const isBitmap = kind(picture) === 'ImageBitmap';
     const data = isBitmap && find(multiplied, (alpha) => alpha < 255) ? ((await straight(picture)) ?? multiplied) : multiplied;
     return { data, width, height };

@@ -10,7 +10,7 @@ const CAT = readFileSync(join(root, 'assets/images/chelsea.png'));
 const [large, transparent] = [largePicture(), transparentPicture()];
 const PICTURES = { '/large.png': large, '/transparent.png': transparent, '/slow.png': CAT };
 /** The embedded network's features: name, reduction and shape, as timm's `features_only` says them. */
-const FEATURES = [['act1', 1, 1, 8, 32, 32], ['blocks.1', 2, 1, 12, 16, 16], ['blocks.3', 4, 1, 20, 8, 8], ['blocks.5', 8, 1, 40, 4, 4], ['blocks.7', 16, 1, 80, 2, 2]];
+const FEATURES = [['conv_stem', 1, 1, 8, 32, 32], ['blocks.1', 2, 1, 12, 16, 16], ['blocks.3', 4, 1, 20, 8, 8], ['blocks.5', 8, 1, 40, 4, 4], ['blocks.7', 16, 1, 80, 2, 2]];
 let browser, web, page, expected, features;
 
 before(async () => {

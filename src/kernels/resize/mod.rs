@@ -13,6 +13,12 @@ kernel!("resize", writes ["output"], twin in_no_plan, vector in_no_plan);
 pub trait Rows: Sync {
     /// Columns `x` of row `y` as interleaved RGB8; `scratch` is for what has to be converted.
     fn row<'a>(&'a self, y: usize, x: Range<usize>, scratch: &'a mut Vec<u8>) -> &'a [u8];
+
+    /// The same, or with more bytes behind the three of each pixel, and how many a pixel has: for
+    /// what takes pixels one by one.
+    fn texels<'a>(&'a self, y: usize, x: Range<usize>, scratch: &'a mut Vec<u8>) -> (&'a [u8], usize) {
+        (self.row(y, x, scratch), 3)
+    }
 }
 
 /// How an image of one size becomes a network's input, as the shader needs it.
