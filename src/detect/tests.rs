@@ -252,6 +252,8 @@ fn points_of_no_numbers_are_none() {
     assert!(near.as_flattened().iter().zip([5.0, 5.0, 11.0, -1.0]).all(|(found, wanted)| (found - wanted).abs() < 1e-4), "{near:?}");
     for strange in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
         assert!(points([0.0, 0.0, 10.0, 10.0], [0.5, 0.5, strange, 0.0]).is_empty(), "{strange}");
+    }
+    for strange in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MIN] {
         assert!(points([0.0, strange, 10.0, 10.0], [0.5, 0.5, 0.5, 0.5]).is_empty(), "{strange}");
     }
 }
