@@ -1,8 +1,8 @@
 // Networks in one file, made here.
 
 /**
- * The bytes of a one-file network: a graph and a card as docs/models.md has them, and weights by
- * name, each with its shape and values.
+ * The bytes of a one-file network: a graph (src/graph/json.rs), a card and weights, each with its
+ * name, shape and values.
  */
 export function oneFile(graph, card, weights = []) {
   let end = 0;
