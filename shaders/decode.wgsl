@@ -4,8 +4,9 @@
 //   score = activation(classes[class]), or with OBJECTNESS its power times objectness' power
 //   FORM 0, distances: x1 = cx - d0, y1 = cy - d1, x2 = cx + d2, y2 = cy + d3, where
 //       d = stride * the mean of 0, 1, ... with the softmax of `bins` values
-//   FORM 1, center: the middle is c + f(v01) * center_scale * size, the sides g(v23 * size_scale)
-//       times size or the input's sides; f by TANH, g by SIZE: exp, as it is, sigmoid
+//   FORM 1, center: the middle is c + f(v01) * center_scale * size, the sides
+//       g(min(v23 * size_scale, most)) times size or the input's sides; f by TANH, g by SIZE: exp,
+//       as it is, sigmoid
 //   FORM 2, corners: v times the sides
 //   points: c + v * point_scale * size
 //
@@ -118,7 +119,7 @@ fn power(v: f32, by: f32) -> f32 {
     if by == 1.0 || by == 0.0 {
         return select(1.0, v, by == 1.0);
     }
-    return pow(v, by);
+    return pow(max(v, 0.0), by);
 }
 
 // The softmax's largest value and its sum, where there is one.

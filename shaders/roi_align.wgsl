@@ -63,22 +63,22 @@ struct Params {
 const WG = ${WG}u;
 
 // Along an axis the two pixels that a place lies between, and the second one's weight. Beyond the
-// map the weight of both is 0: `inside`.
+// map neither counts: `inside`.
 struct Tap {
     first: u32,
     second: u32,
     weight: f32,
-    inside: f32,
+    inside: bool,
 }
 
 fn tap(place: f32, length: u32) -> Tap {
     let last = f32(length - 1u);
     if !(place >= -1.0 && place <= f32(length)) {
-        return Tap(0u, 0u, 0.0, 0.0);
+        return Tap(0u, 0u, 0.0, false);
     }
     let on_map = clamp(place, 0.0, last);
-    let first = u32(on_map);
-    return Tap(first, min(first + 1u, length - 1u), on_map - f32(first), 1.0);
+    let first = min(u32(on_map), length - 1u);
+    return Tap(first, min(first + 1u, length - 1u), on_map - f32(first), true);
 }
 
 #for m in 0..MAPS
@@ -104,7 +104,8 @@ fn cell_${m}(region: vec4<f32>, cell: vec2<u32>, n: u32, block: u32) -> vec4<f32
             let x = tap(corner.x + (f32(j) + 0.5) * step.x, params.width_${m});
             let above = mix(unpack(map_${m}[top + x.first]), unpack(map_${m}[top + x.second]), x.weight);
             let below = mix(unpack(map_${m}[bottom + x.first]), unpack(map_${m}[bottom + x.second]), x.weight);
-            sum += mix(above, below, y.weight) * (x.inside * y.inside);
+            // What is read in the place of a pixel beyond the map may be no number.
+            sum += select(vec4<f32>(), mix(above, below, y.weight), x.inside && y.inside);
         }
     }
     return sum / f32(params.samples * params.samples);

@@ -269,6 +269,11 @@ fn regions_are_sampled_as_on_the_cpu() {
 /// A detector of white: two rows and columns of cells, whose score is how white a cell is. A box
 /// reaches a stride from a cell's middle to each side.
 fn detector_of_white() -> Network {
+    detector_of_white_in(255.0)
+}
+
+/// The same of values in `std`.
+fn detector_of_white_in(std: f64) -> Network {
     let mut graph = Graph::new();
     let x = graph.add_input(3).unwrap();
     let weights = (0..5 * 48).map(|at| if at < 48 { 1.0 / 48.0 } else { 0.0 }).collect::<Vec<f32>>();
@@ -278,7 +283,7 @@ fn detector_of_white() -> Network {
     graph.add_output_of("y", y, TensorType::maps());
     let card = json!({
         "task": "detect", "labels": ["white"],
-        "input": { "size": [8, 8], "std": [255, 255, 255] }, "priors": { "strides": [4], "offset": 0.5 },
+        "input": { "size": [8, 8], "std": [std, std, std] }, "priors": { "strides": [4], "offset": 0.5 },
         "score": { "classes": { "outputs": ["y"], "channels": [0, 1] } },
         "box": { "form": "distances", "values": { "outputs": ["y"], "channels": [1, 5] } },
         "threshold": 0.5, "nms": { "iou": 0.5 }
@@ -302,6 +307,20 @@ fn what_is_there_is_found_in_pictures_of_any_size() {
         |change: &dyn Fn(&mut EngineOptions)| common::gpu_with(|options| change(options)).unwrap().load(detector_of_white()).unwrap();
     let models =
         [with(&|_| ()), with(&|options| options.resize_on_device = Some(false)), with(&|options| options.precision = Precision::F16)];
+    for model in [&cpu].into_iter().chain(&models) {
+        let empty = model.detect(&DynamicImage::new_rgb8(0, 0), &options).unwrap_err().to_string();
+        assert!(empty.contains("image") && empty.ends_with("0 x 0 has no pixels"), "{empty}");
+    }
+    // What the precision does not hold is refused, whoever samples the picture.
+    for on_device in [None, Some(false)] {
+        let engine = common::gpu_with(|options| {
+            options.precision = Precision::F16;
+            options.resize_on_device = on_device;
+        });
+        let large = engine.unwrap().load(detector_of_white_in(1e-3)).unwrap();
+        let refused = large.detect(&white(64, 48), &options).unwrap_err().to_string();
+        assert!(refused.contains("f16 holds up to 65504"), "{refused}");
+    }
     for (width, height) in [(64, 48), (300, 200), (9, 77), (64, 48)] {
         let picture = white(width, height);
         let expected = cpu.detect(&picture, &options).unwrap();

@@ -3,13 +3,14 @@
 
     python3 tools/detect_checks.py target/release/ghostnet --models FOLDER --cards FOLDER [--backend gpu]
 
-For each NAME.json of the cards, whose `file` is the network's in the models' folder:
+For each NAME.json of the cards, whose `file`, or NAME.onnx, is the network's in the models' folder:
 
 - The photos of the repository and a crowd, made of one face of them at ten sizes, are mirrored. A
   box of either picture with a partner in the other (same label, IoU above 0.5) moved by how far
-  its mirrored middle is from the partner's: the median over all is told, x and y, in pixels of the
-  input, for now and then a network sees another thing in a mirror. A picture that is sampled half a pixel aside shows here. Returns 1 where a detector that
-  finds five boxes moves them by 1.5 pixels or more.
+  its mirrored middle is from the partner's, x and y, in pixels of the input. The median over all
+  boxes is told, since now and then a network sees another thing in a mirror. A picture that is
+  sampled half a pixel aside shows here. Returns 1 where a detector that finds five boxes moves
+  them by 1.5 pixels or more.
 - The crowd is moved by 0 to 7 pixels to the right and down: how many are found, least and most.
 
 Needs Pillow.
@@ -74,7 +75,7 @@ def main():
             moved.append(file(f"moved-{by}", place))
         for card in sorted(options.cards.glob("*.json")):
             said = json.loads(card.read_text())
-            network = options.models / said["file"]
+            network = options.models / said.get("file", f"{card.stem}.onnx")
             if said["task"] != "detect" or not network.exists():
                 continue
 
@@ -88,7 +89,9 @@ def main():
             shifts = []
             for one, other in zip(found(files), found(mirrored)):
                 w, h = one["width"], one["height"]
-                rows, columns = said["input"]["size"]
+                size = said["input"]["size"]
+                # Of a card that says a multiple the picture is the input.
+                rows, columns = size if isinstance(size, list) else (h, w)
                 stretched = said["input"].get("fit") == "stretch"
                 scale = [columns / w, rows / h] if stretched else [min(columns / w, rows / h)] * 2
                 for a in one["detections"]:

@@ -389,7 +389,7 @@ fn boxes(card: Fields<'_>) -> Result<Boxes, String> {
     }
 }
 
-/// A detector's first stage: like a detector, but of one class and without a threshold.
+/// A detector's first stage: like a detector, but of one class alone and without a threshold.
 fn proposals(card: Fields<'_>) -> Result<Option<Proposals>, String> {
     let Some(fields) = card.maybe("proposals", &["input", "priors", "score", "box", "nms", "limit"])? else { return Ok(None) };
     let wrong = |what: String| format!("proposals: {what}");
@@ -406,6 +406,9 @@ fn proposals(card: Fields<'_>) -> Result<Option<Proposals>, String> {
         points: None,
         proposals: None,
     };
+    if finder.score.each || finder.boxes.per_class {
+        return Err(wrong("they are of one class: no score.select or box.per_class".into()));
+    }
     match finder.priors {
         None => Err(wrong("there are no `priors`".into())),
         Some(_) => {

@@ -219,8 +219,9 @@ impl Activation {
     }
 }
 
+/// A score to a power; of one below 0, which is no score, 0 to that power.
 fn power(value: f32, by: f32) -> f32 {
-    if by == 1.0 { value } else { value.powf(by) }
+    if by == 1.0 { value } else { value.max(0.0).powf(by) }
 }
 
 /// The box that a row says, against its prior, on an input of `sides`, width and height.

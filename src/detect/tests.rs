@@ -181,6 +181,11 @@ fn cards_of_two_stages_that_do_not_fit_are_refused() {
         (r#""nms":{"iou":0.7}"#, r#""nms":{"iou":0.7,"kind":"none"}"#, "proposals: `kind` is no field of nms"),
         (r#""per_class":true,"least""#, r#""least""#, ""),
         (
+            r#""channels":[0,1]}},"#,
+            r#""channels":[0,1]},"select":"each"},"#,
+            "proposals: they are of one class: no score.select or box.per_class",
+        ),
+        (
             r#""threshold":0.3"#,
             r#""priors":{"strides":[16]},"threshold":0.3"#,
             "boxes are against `proposals` or against `priors`, not both",

@@ -48,7 +48,8 @@ impl Detector {
             said.extend(finder.of_priors());
             let (scores, boxes) = (finder.score.classes.words(), finder.boxes.values.words());
             let best = finder.score.per_level.map(|most| format!(", the best {most} of a level")).unwrap_or_default();
-            said.push(("proposals", format!("{input}: at most {} by {scores}{best}; boxes {boxes}", finder.limit)));
+            let what = format!("{input}: at most {} by {scores}{best}; boxes {boxes}", finder.limit);
+            said.push(("regions", format!("{what}, and of two that overlap by more than {} the better one", finder.suppress.iou)));
         }
         said.extend(self.of_priors());
         said.push(("scores", self.of_scores()));
@@ -77,8 +78,12 @@ impl Detector {
             };
             format!("{} ({sizes})", level.stride)
         });
-        let place = if priors.offset == 0.0 { "corner".to_string() } else { format!("{} in", priors.offset) };
-        Some(("priors", format!("strides {}, at each cell's {place}", list(levels))))
+        let place = match priors.offset {
+            0.0 => "each cell's corner".to_string(),
+            0.5 => "each cell's middle".to_string(),
+            share => format!("{share} of each cell"),
+        };
+        Some(("priors", format!("strides {}, at {place}", list(levels))))
     }
 
     fn of_scores(&self) -> String {
@@ -90,17 +95,14 @@ impl Detector {
         };
         let [class, object] = score.powers;
         let power = |by: f32| if by == 1.0 { String::new() } else { format!(" to the power {by}") };
-        let objectness = score.objectness.as_ref().map(|values| format!(", times {}{}", values.words(), power(object)));
+        // Powers are of the product alone.
+        let product = |values: &Joined| format!("{}, times {}{}", power(class), values.words(), power(object));
+        let product = score.objectness.as_ref().map(product).unwrap_or_default();
         let which = if score.each { "each class" } else { "the best class" };
         let skipped = if score.skip_first { ", the first is none" } else { "" };
         let most = score.per_level.map(|most| format!(", the best {most} of a level")).unwrap_or_default();
         let values = score.classes.words();
-        format!(
-            "{which} by {activation}{values}{}{}{skipped}, above {}{most}",
-            power(class),
-            objectness.unwrap_or_default(),
-            self.threshold
-        )
+        format!("{which} by {activation}{values}{product}{skipped}, above {}{most}", self.threshold)
     }
 
     fn of_boxes(&self) -> String {

@@ -2,7 +2,7 @@
 
 use super::{
     model::Model,
-    part::{Request, Runner, RunnerKind, results, slots},
+    part::{Request, Runner, RunnerKind, check, results, slots},
 };
 use crate::{
     Error, Result,
@@ -61,12 +61,15 @@ impl<'a> Picture<'a> {
     }
 
     /// Rows and columns.
-    fn size(self) -> [usize; 2] {
-        match self {
+    fn size(self) -> Result<[usize; 2]> {
+        let [h, w] = match self {
             Self::Memory(image) => [image.height(), image.width()],
             Self::Texture(texture) => [texture.height(), texture.width()],
+        };
+        if h == 0 || w == 0 {
+            return Err(Error::shape("image", format!("{w} x {h} has no pixels")));
         }
-        .map(|side| side as usize)
+        Ok([h, w].map(|side| side as usize))
     }
 }
 
@@ -76,9 +79,10 @@ impl Model {
     /// unless [`EngineOptions::resize_on_device`](crate::EngineOptions::resize_on_device) says no.
     /// Else the calling thread does.
     ///
-    /// Errors: [`Error::Model`] for a network that detects nothing, an option out of its range, and
-    /// a class that the card does not know. [`Error::Shape`] for a picture whose size the network
-    /// does not take.
+    /// Errors: [`Error::Model`] for a network that detects nothing, an option out of its range, a
+    /// class that the card does not know, and a picture whose size the network does not take.
+    /// [`Error::Shape`] for one without pixels. [`Error::Limit`] and [`Error::OutOfMemory`] for one
+    /// that is too large.
     pub async fn detect_async(&self, image: &DynamicImage, options: &DetectOptions) -> Result<Vec<Detection>> {
         self.detect_in(Picture::Memory(image), options).await
     }
@@ -97,20 +101,21 @@ impl Model {
     /// order of its queue, after what was submitted before, and none of its pixels passes through
     /// this program's memory. Values are taken as they are stored, sRGB-encoded as pictures are.
     ///
-    /// Errors: as of [`Model::detect_async`], and [`Error::Unsupported`] on the CPU.
-    /// [`Error::Shape`] for a format other than `Rgba8Unorm`, `Bgra8Unorm` and their sRGB forms, and
-    /// a texture without `COPY_SRC`. [`Error::Gpu`] for one of another device; of another instance,
-    /// wgpu itself panics.
+    /// Errors: as of [`Model::detect_async`], and [`Error::Model`] for a network of two stages, whose
+    /// pictures the CPU samples. [`Error::Unsupported`] on the CPU. [`Error::Shape`] for a format
+    /// other than `Rgba8Unorm`, `Bgra8Unorm` and their sRGB forms, and a texture without `COPY_SRC`.
+    /// [`Error::Gpu`] for one of another device; of another instance, wgpu itself panics.
     pub async fn detect_texture_async(&self, texture: &gpu::Texture, options: &DetectOptions) -> Result<Vec<Detection>> {
         gpu::check_texture(texture, [0, 0, texture.width(), texture.height()])?;
         self.detect_in(Picture::Texture(texture), options).await
     }
 
     /// The points of each of the things that a detector found in the picture, in its pixels, x and
-    /// y: a network whose [`Card`](crate::Card) is for landmarks. Those of a thing are none where the
-    /// network gives what is no number.
+    /// y: a network whose [`Card`](crate::Card) is for landmarks. A thing has none where the network
+    /// gives what is no number.
     ///
-    /// Errors: [`Error::Model`] for a network that gives none.
+    /// Errors: [`Error::Model`] for a network that gives none. [`Error::Shape`] for a picture without
+    /// pixels. [`Error::Limit`] and [`Error::OutOfMemory`] for one that is too large.
     pub async fn landmarks_async(&self, image: &DynamicImage, found: &[Detection]) -> Result<Vec<Vec<[f32; 2]>>> {
         self.landmarks_in(Picture::Memory(image), found).await
     }
@@ -122,11 +127,14 @@ impl Model {
     }
 
     async fn detect_in(&self, picture: Picture<'_>, options: &DetectOptions) -> Result<Vec<Detection>> {
-        let size = picture.size();
+        let size = picture.size()?;
         let detector = self.detector()?;
         let wrong = |what: String| Error::Model(format!("{}: {what}", self.network().name()));
         let only = self.network().card().only(options).map_err(wrong)?;
         let wanted = detector.wanted(options, &only).map_err(wrong)?;
+        if let (Picture::Texture(_), Some(_)) = (picture, &detector.proposals) {
+            return Err(wrong("the CPU samples the pictures of its two stages, and none that a GPU holds".into()));
+        }
         let window = detector.input.fit.window(size);
         if detector.input.fit.size().is_none() {
             detector.check_graph(self.network().graph(), window.size, self.network().labels().len()).map_err(wrong)?;
@@ -164,11 +172,12 @@ impl Model {
     async fn landmarks_in(&self, picture: Picture<'_>, found: &[Detection]) -> Result<Vec<Vec<[f32; 2]>>> {
         let landmarker = self.landmarker()?;
         let size = landmarker.input.fit.size().expect("a region has a size");
+        let picture_size = picture.size()?;
         let windows: Vec<Window> = found.iter().map(|found| landmarker.window(found.corners, size)).collect();
         let readable = picture.readable();
         let mut all = Vec::with_capacity(found.len());
         for windows in windows.chunks(MOST_WINDOWS) {
-            let sample = landmarker.input.problem(picture.size(), windows);
+            let sample = landmarker.input.problem(picture_size, windows);
             let mut runner = match self.way(&landmarker.input, picture, &sample).await? {
                 Way::Device(runner) => runner,
                 Way::Memory(image) => {
@@ -204,6 +213,8 @@ impl Model {
             let request = Request { shapes: vec![shape], form: Form::Tensors, normalise: [[0.0; 3]; 2] };
             let (runner, _) = self.inner.results.runner(self.engine(), &request).await?;
             if sample.fits(&runner.plan.inputs[0]) {
+                let most = input.extremes();
+                check(self.engine(), &own.name, &[most.len()], &most)?;
                 return Ok(Way::Device(runner));
             }
             self.inner.results.keep(runner);
@@ -224,7 +235,7 @@ impl Model {
 
     /// A window of a picture as the network's input.
     fn given(&self, input: &Sampling, image: &DynamicImage, window: &Window) -> Result<AnyTensor> {
-        let data = Values::F32(input.tensor(&Readable::new(image), Picture::Memory(image).size(), window)?);
+        let data = Values::F32(input.tensor(&Readable::new(image), Picture::Memory(image).size()?, window)?);
         Ok(Tensor { shape: input.shape(window.size).to_vec(), data })
     }
 
@@ -244,7 +255,11 @@ impl Model {
         let [first, second] = runner.plan.stages(&proposals.input, &proposals.outputs()).map_err(wrong)?;
         let picture = picture.data.to_f32().map_err(wrong)?;
         let results = runner.run_stage(&first, &[&picture]).await?;
-        let regions = proposals.regions(&results, frame);
+        let mut regions = proposals.regions(&results, frame);
+        if self.engine().precision().is_f16() {
+            // Boxes are against what the second stage is given.
+            regions.as_flattened_mut().iter_mut().for_each(|v| *v = half::f16::from_f32(*v).to_f32());
+        }
         let mut corners = regions.as_flattened().to_vec();
         corners.resize(limit * 4, 0.0);
         let results = runner.run_stage(&second, &[&corners]).await?;

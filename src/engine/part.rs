@@ -144,10 +144,10 @@ impl Runner {
         let bytes = plan.precision.to_bytes(&packed);
         let slots = match &mut self.kind {
             RunnerKind::Gpu(prepared) => slots(&plan, prepared.run_stage(stage, &bytes).await?),
+            RunnerKind::Cpu(prepared) if may_block() => compute_stage(&plan, prepared, stage, &bytes),
             RunnerKind::Cpu(prepared) => {
-                let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
-                prepared.run_stage(stage, &bytes);
-                results_of(&plan, &prepared)
+                let (plan, prepared, stage, bytes) = (plan.clone(), prepared.clone(), stage.clone(), bytes.into_owned());
+                apart(move || compute_stage(&plan, &prepared, &stage, &bytes)).await
             }
         };
         Ok(stage.outputs.iter().map(|&at| result(&plan.outputs[at], &slots[at], plan.batch())).collect())
@@ -159,6 +159,14 @@ fn compute(plan: &Plan, prepared: &Mutex<cpu::Prepared>, bytes: &[u8]) -> Slots 
     let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
     prepared.set_inputs(bytes);
     prepared.run();
+    results_of(plan, &prepared)
+}
+
+/// Runs a stage of a plan on the CPU.
+#[cfg(not(target_arch = "wasm32"))]
+fn compute_stage(plan: &Plan, prepared: &Mutex<cpu::Prepared>, stage: &Stage, bytes: &[u8]) -> Slots {
+    let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
+    prepared.run_stage(stage, bytes);
     results_of(plan, &prepared)
 }
 
@@ -325,7 +333,7 @@ impl Part {
 }
 
 /// Whether there are as many values as the shape says, all of which the precision holds.
-fn check(engine: &Engine, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
+pub(super) fn check(engine: &Engine, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
     let count = crate::tensor::count(shape).unwrap_or(usize::MAX);
     if count != values.len() {
         return Err(Error::shape(name, format!("shape {} has {count} values, {} were given", Sides(shape), values.len())));

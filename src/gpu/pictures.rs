@@ -91,7 +91,7 @@ impl Pictures {
         let size = extent(part.columns.len(), part.rows.len());
         let needed = size.width.max(size.height);
         if needed > limit {
-            let what = "image: side of the texture that holds what the crop needs".into();
+            let what = "image: side of the texture that holds what the input needs".into();
             return Err(Error::Limit { what, needed: needed.into(), limit: limit.into() });
         }
         let had = self.texture.as_ref().map_or(extent(0, 0), wgpu::Texture::size);

@@ -63,9 +63,11 @@ impl Sampler {
             self.ready[usize::from(by_texture)] = None;
         }
         let to = wgpu::BufferUsages::COPY_DST;
-        if grow(context, &mut self.params, "sample params", params_end - ALIGNMENT, wgpu::BufferUsages::UNIFORM | to).await?
-            | grow(context, &mut self.table, "sample table", table_bytes, wgpu::BufferUsages::STORAGE | to).await?
-        {
+        // What binds a buffer that was made anew goes at once: the next one may not come about.
+        if grow(context, &mut self.params, "sample params", params_end - ALIGNMENT, wgpu::BufferUsages::UNIFORM | to).await? {
+            self.ready = [None, None];
+        }
+        if grow(context, &mut self.table, "sample table", table_bytes, wgpu::BufferUsages::STORAGE | to).await? {
             self.ready = [None, None];
         }
         grow(context, upload, "upload", head_end + part.upload_bytes(), UPLOAD).await?;

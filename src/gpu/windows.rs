@@ -14,8 +14,8 @@ impl Prepared {
     /// Runs the plan on each of the windows, one after the other in one submission: for plans of
     /// one image whose input takes them. The result is that of each window, one after the other.
     ///
-    /// Errors: [`Error::Limit`] where the part of the picture that the windows need is larger than
-    /// the device's buffers or textures may be.
+    /// Errors: [`Error::Shape`] for a plan of another input. [`Error::Limit`] where the part of the
+    /// picture that the windows need is larger than the device's buffers or textures may be.
     pub async fn submit_windows(&mut self, windows: &Windows<'_>) -> Result<Run> {
         let stride = self.ranges.last().map_or(0, |range| range.end.next_multiple_of(wgpu::MAP_ALIGNMENT));
         let (mut encoder, steps) = self.stage(windows, &[], stride * windows.sample.windows() as u64).await?;
@@ -35,13 +35,16 @@ impl Prepared {
     /// where there are more than the device has room for.
     ///
     /// One submission and one readback do it, unless there are more than 1024. Errors: as of
-    /// [`Prepared::submit_windows`].
+    /// [`Prepared::submit_windows`], and [`Error::Shape`] for several windows.
     pub async fn detect(
         &mut self,
         windows: &Windows<'_>,
         problem: impl FnOnce(&Plan) -> decode::Problem,
         threshold: f32,
     ) -> Result<Option<Vec<u32>>> {
+        if windows.sample.windows() != 1 {
+            return Err(Error::shape("input", format!("{} windows of a picture, one is needed", windows.sample.windows())));
+        }
         let decoder = match self.decoder.take() {
             Some(decoder) => decoder,
             None => Decoder::new(&self.context, &self.plan, &self.slots, &problem(&self.plan)).await?,

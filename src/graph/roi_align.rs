@@ -20,8 +20,8 @@ pub struct RoiAlign {
     /// least one pixel of the map high and wide: torchvision's usual.
     pub aligned: bool,
     /// From this side on, in pixels of the regions, a square is of the second map, from twice that
-    /// on of the third, and so on. torchvision's `canonical_scale`, 224, is usually the third map's.
-    /// Of one map it says nothing.
+    /// on of the third, and so on. torchvision's `canonical_scale`, 224, is usually that of the
+    /// third map. Of one map it says nothing.
     pub side: f32,
 }
 

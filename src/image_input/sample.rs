@@ -124,6 +124,19 @@ impl Sampling {
         if self.is_nhwc { [1, h, w, 3] } else { [1, 3, h, w] }
     }
 
+    /// The values of an input of black, of white, and beside the picture.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn extremes(&self) -> Vec<f32> {
+        [[0.0; 3], [255.0; 3], self.pad].map(|pixel| self.normalised(pixel)).concat()
+    }
+
+    /// A pixel, red, green and blue, as the tensor's channels hold it.
+    fn normalised(&self, [r, g, b]: [f32; 3]) -> [f32; 3] {
+        let (mean, std) = (self.mean, self.std);
+        let pixel = if self.is_bgr { [b, g, r] } else { [r, g, b] };
+        [(pixel[0] - mean[0]) / std[0], (pixel[1] - mean[1]) / std[1], (pixel[2] - mean[2]) / std[2]]
+    }
+
     /// How a device samples windows of one size, of a picture of `picture` rows and columns: what
     /// [`Sampling::tensor`] gives of each.
     #[cfg(not(target_arch = "wasm32"))]
@@ -204,12 +217,7 @@ impl<'a> Lines<'a> {
 
     /// Gives `put` every pixel of row `y`, normalised, in the tensor's order of channels.
     fn sample(&self, y: usize, put: &mut dyn FnMut(usize, [f32; 3])) {
-        let Sampling { mean, std, pad, is_bgr, .. } = *self.sampling;
-        let normalised = |[r, g, b]: [f32; 3]| {
-            let pixel = if is_bgr { [b, g, r] } else { [r, g, b] };
-            [(pixel[0] - mean[0]) / std[0], (pixel[1] - mean[1]) / std[1], (pixel[2] - mean[2]) / std[2]]
-        };
-        let beyond = normalised(pad);
+        let beyond = self.sampling.normalised(self.sampling.pad);
         let Some((upper, lower, down)) = self.rows[y] else { return (0..self.columns.len()).for_each(|x| put(x, beyond)) };
         let (mut above, mut below) = Default::default();
         let (upper, step) = self.pixels.texels(upper, self.source.clone(), &mut above);
@@ -223,7 +231,7 @@ impl<'a> Lines<'a> {
             let upper = mixed(texel(upper, left), texel(upper, right), share);
             let lower = mixed(texel(lower, left), texel(lower, right), share);
             let [r, g, b, _] = mixed(upper, lower, down);
-            put(x, normalised([r, g, b]));
+            put(x, self.sampling.normalised([r, g, b]));
         }
     }
 }

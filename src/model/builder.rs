@@ -188,8 +188,9 @@ impl<'b, 's> Builder<'b, 's> {
         Ok(if f.bias { conv.bias(part.tensor("bias", &[f.c_out])?) } else { conv })
     }
 
-    /// A fully connected layer on each of the parts of `kernel` pixels' side into which a map falls,
-    /// as a convolution: tensors `NAME.weight` `[outputs, c * kernel * kernel]` and `NAME.bias`.
+    /// A fully connected layer on each of the parts, squares of `kernel` pixels' side, into which a
+    /// map falls, as a convolution: tensors `NAME.weight` `[outputs, c * kernel * kernel]` and
+    /// `NAME.bias`.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn linear_of_parts(&mut self, name: &str, input: NodeId, kernel: usize, outputs: usize) -> Result<NodeId> {
         let c = self.graph.channels(input);

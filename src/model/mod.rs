@@ -211,7 +211,8 @@ impl Network {
         let mut named = Cow::Borrowed(checkpoint);
         for first in families::FIRST_TENSORS {
             named = Cow::Owned(named.with_first(first).into_owned());
-            if named.get(first).is_some() {
+            // The backbone of another network may lie there.
+            if named.get(first).is_some() && families::of(&named).is_ok() {
                 break;
             }
         }

@@ -33,7 +33,7 @@ impl Plan {
                 continue;
             }
             if let Some(step) = self.steps[first..].iter().find(|step| writes(step, Resource::Slot(output.slot))) {
-                return Err(format!("`{}` makes the result `{}`, after what reads `{late}`", step.name, output.name));
+                return Err(format!("`{}` writes where the result `{}` lies, after what reads `{late}`", step.name, output.name));
             }
             before.push(at);
         }

@@ -16,13 +16,12 @@ export function sorted(files, waiting) {
   const networks = files.filter(isNetwork).map((file) => ({ file, card: cards.find(({ name }) => stem(name) === stem(file.name)) }));
   const left = cards.filter((card) => !networks.some((network) => network.card === card));
   if (networks.length === 1) networks[0].card ??= left.pop() ?? waiting;
-  // Last those that need others: landmarks are of what a detector finds.
   return { networks, card: left.at(-1), picture: files.find((file) => !isCard(file) && !isNetwork(file)) };
 }
 
-/** The card that the page has for a file, by its name. */
+/** The card that the page has for a file, by its authors' name for it or by the card's. */
 export function knownCard({ name }) {
-  const known = GALLERY.find(({ card }) => card === stem(name));
+  const known = GALLERY.find(({ card, file }) => card && [card, stem(file.split('/').pop())].includes(stem(name)));
   return known && new URL(`cards/${known.card}.json`, import.meta.url);
 }
 

@@ -12,9 +12,12 @@ export function number(value) {
 /** A whole number with its thousands apart. */
 export const count = (value) => value.toLocaleString('en-US');
 
+/** Of the words of detectors those whose plural is no rule's. */
+const MANY = { bus: 'buses', knife: 'knives', mouse: 'mice', person: 'people', sheep: 'sheep' };
+
 /** How many of something, as `2 faces`. */
 export function counted(value, name) {
-  const many = /(ss|x|ch|sh)$/.test(name) ? `${name}es` : name.endsWith('s') ? name : `${name}s`;
+  const many = MANY[name] ?? (/(ss|x|ch|sh)$/.test(name) ? `${name}es` : name.endsWith('s') ? name : `${name}s`);
   return `${count(value)} ${value === 1 ? name : many}`;
 }
 

@@ -103,7 +103,11 @@ const load = (file, itsCard) => inLine(async () => {
   $('loading').hidden = false;
   $('loading-text').textContent = `Loading ${called(file)}…`;
   $('loading-progress').removeAttribute('value');
-  for (const id of [...CHOICES, 'measure', 'module']) $(id).disabled = true;
+  const enable = (enabled) => {
+    for (const choice of [...CHOICES.map($), ...$('gallery').querySelectorAll('button')]) choice.disabled = !enabled;
+  };
+  enable(false);
+  for (const id of ['measure', 'module']) $(id).disabled = true;
   const onProgress = (loaded, total) => {
     if (loaded === total) {
       $('loading-progress').removeAttribute('value');
@@ -138,7 +142,7 @@ const load = (file, itsCard) => inLine(async () => {
     showNetwork();
   } finally {
     $('loading').hidden = true;
-    for (const id of CHOICES) $(id).disabled = false;
+    enable(true);
     // What could not be loaded is not chosen either.
     [$('backend-choice').value, $('precision-choice').value] = [asked.backend, asked.precision];
     $('measure').disabled = $('module').disabled = !net;
@@ -189,19 +193,20 @@ function tell() {
   showFacts(net.info, weights ? called(weights) : 'embedded', task, landmarks);
 }
 
+/** Loads a network and looks with it; whether it was loaded. */
 async function reload(file, itsCard) {
   // With a network there, the choice was at fault, and another is needed.
-  if (!(await attempt(() => load(file, itsCard), net ? undefined : () => reload(file, itsCard)))) return;
+  if (!(await attempt(() => load(file, itsCard), net ? undefined : () => reload(file, itsCard)))) return false;
   // A camera's pictures need a network that does something with them.
   if (camera && !task) leaveCamera();
   else if (camera) guard(() => follow(camera));
   else await look();
+  return true;
 }
 
 /** Loads what is there once more. */
 async function reloadAll() {
-  await reload(weights, card);
-  if (marks) await reload(marks.file, marks.card);
+  if ((await reload(weights, card)) && marks) await reload(marks.file, marks.card);
 }
 
 // Pictures
@@ -271,7 +276,7 @@ function counts(found) {
 
 const spoken = (classes) => classes.map(({ label, probability }) => `${label} ${percent(probability, 0)}`).join(', ');
 
-/** Classifies what is shown, if anything is. */
+/** Classifies what is shown, or detects in it, if anything is. */
 const look = () => guard(async () => {
   if (!net || !source || camera) return;
   if (!task) return stepsAreOld();
@@ -285,7 +290,9 @@ const look = () => guard(async () => {
     const found = await see(blob);
     // Nobody wants to see it any more.
     if (source !== looked || camera) return;
-    if (task === 'detect') showFound(found, { width: bitmap.width, height: bitmap.height }, false);
+    // Boxes are of what the package made of it: no side is longer than this.
+    const shown = Math.min(1, 8192 / Math.max(bitmap.width, bitmap.height));
+    if (task === 'detect') showFound(found, { width: bitmap.width * shown, height: bitmap.height * shown }, false);
     else showClasses(found, false);
     $('status').textContent = task === 'detect' ? counts(found) : spoken(found.slice(0, 3));
     const end = performance.now() + REPEAT_MS;
@@ -296,13 +303,13 @@ const look = () => guard(async () => {
 }, look);
 
 async function open(blob, name) {
-  closeCamera();
   let bitmap;
   try {
     bitmap = await createImageBitmap(blob);
   } catch {
     throw new Error(`${name}: not an image that this browser can decode (${blob.type || 'unknown type'}, ${bytes(blob.size)})`);
   }
+  closeCamera();
   const before = source;
   source = { blob, bitmap };
   // After what is still looking at it.
@@ -345,6 +352,8 @@ async function openFiles(files) {
 /** Takes a card for the network that nobody said anything of, or else for the next. */
 async function openCard(file) {
   const its = await taskOf(file);
+  // A network that is on its way may be the one it is for.
+  await inLine(() => {});
   if (task || !net) wait(file, its);
   else await reload(weights, file);
 }
@@ -442,6 +451,7 @@ async function follow(session) {
 function followBoxes(session) {
   const shown = [];
   let [said, before] = [-SPEAK_MS, ''];
+  let isFirst = net.info.startup.first_run === null;
   const onError = (error) => {
     leaveCamera();
     guard(() => { throw error; }, () => attempt(watch, watch));
@@ -449,10 +459,13 @@ function followBoxes(session) {
   following = net.watch($('camera'), { landmarks: marks?.net, onError }, (frame) => {
     if (camera !== session) return;
     showFound(frame.detections, frame, true);
-    addTime(frame.ms);
+    // The first run compiles what was left.
+    if (isFirst) tell();
+    else addTime(frame.ms);
+    isFirst = false;
     shown.push(frame.time);
     if (shown.length > RUNS) shown.shift();
-    if (shown.length > 1) $('latency-note').textContent += `; ${number((1000 * (shown.length - 1)) / (shown.at(-1) - shown[0]))} frames a second`;
+    if (times.length && shown.length > 1) $('latency-note').textContent += `; ${number((1000 * (shown.length - 1)) / (shown.at(-1) - shown[0]))} frames a second`;
     const now = performance.now();
     const text = counts(frame.detections);
     if (text === before || now - said < SPEAK_MS) return;
@@ -535,7 +548,9 @@ $('hub').addEventListener('submit', (event) => {
 $('embedded').addEventListener('click', async () => {
   following?.stop();
   await dropMarks();
-  await reload();
+  if (await reload()) return;
+  tell();
+  if (camera) guard(() => follow(camera));
 });
 for (const id of ['backend-choice', 'precision-choice']) $(id).addEventListener('change', reloadAll);
 $('camera-button').addEventListener('click', () => (camera ? leaveCamera() : attempt(watch, watch)));

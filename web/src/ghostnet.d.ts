@@ -115,7 +115,10 @@ export interface DetectOptions extends CallOptions {
   percentage?: boolean;
 }
 
-/** Something that was found in a picture, in its pixels as shown, from its upper left edge. */
+/**
+ * Something that was found in a picture, in its pixels as shown, from its upper left edge. Those of a
+ * picture with a side of more than 8192 pixels are of the picture made smaller, to 8192.
+ */
 export interface Detection {
   label: string;
   index: number;
@@ -224,7 +227,7 @@ export interface StartupTimes {
   pipelines: number;
   /** From the call of `load` to its result. */
   total: number;
-  /** The first `classify` or `run`. */
+  /** The first call that ran the network. */
   first_run: number | null;
 }
 

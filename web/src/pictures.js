@@ -59,8 +59,7 @@ export function drawnPixels(source, { picture, width, height }) {
     const context = fits ? last : new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
     // A canvas that may not be read is not used again.
     last = undefined;
-    // Instead of the picture before, not over it.
-    context.globalCompositeOperation = 'copy';
+    context.clearRect(0, 0, width, height);
     context.drawImage(picture, 0, 0, width, height);
     const multiplied = new Uint8Array(context.getImageData(0, 0, width, height).data.buffer);
     if (width * height <= KEPT) last = context;

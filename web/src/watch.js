@@ -17,6 +17,7 @@ export async function watch(net, source, { landmarks, track = true, smooth = tra
   if (signal?.aborted) stop();
   signal?.addEventListener('abort', stop, { once: true, signal: over });
   try {
+    over.throwIfAborted();
     const video = await playing(source, over);
     const next = frames(video, stop, over);
     const limit = threshold ?? net.info.threshold;
@@ -34,6 +35,8 @@ export async function watch(net, source, { landmarks, track = true, smooth = tra
     };
     for (let lost = 0; ;) {
       const time = await next();
+      // Between two sources it shows nothing.
+      if (!video.videoWidth) continue;
       try {
         const found = await find(time);
         over.throwIfAborted();
@@ -55,7 +58,8 @@ export async function watch(net, source, { landmarks, track = true, smooth = tra
 /** A video that shows `source`: itself, or one that is made for a track. */
 async function playing(source, over) {
   if (kind(source) === 'HTMLVideoElement') return source;
-  if (!(kind(source).endsWith('MediaStreamTrack') && source.kind === 'video')) throw new TypeError(`watch takes a video or a MediaStreamTrack of one, not ${kind(source)}`);
+  const isTrack = kind(source).includes('MediaStreamTrack');
+  if (!isTrack || source.kind !== 'video') throw new TypeError(`watch takes a video or a MediaStreamTrack of one, not ${isTrack ? `a track of ${source.kind}` : kind(source)}`);
   if (source.readyState === 'ended') throw new Error(`watch: the track ${source.label} has ended`);
   const video = Object.assign(document.createElement('video'), { muted: true, playsInline: true, srcObject: new MediaStream([source]) });
   over.addEventListener('abort', () => { video.srcObject = null; });
@@ -88,6 +92,7 @@ function frames(video, stop, over) {
   document.addEventListener('visibilitychange', () => { waiting = undefined; }, { signal: over });
   over.addEventListener('abort', () => (byFrame ? video.cancelVideoFrameCallback(handle) : cancelAnimationFrame(handle)));
   return async () => {
+    over.throwIfAborted();
     if (waiting === undefined) await abortable(new Promise((resolve) => { wake = resolve; }), over);
     const time = waiting;
     waiting = wake = undefined;

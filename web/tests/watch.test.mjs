@@ -82,12 +82,24 @@ describe('with a network that is always there', () => {
       await video.play();
       const shares = await watched(net, video, { threshold: 0, percentage: true }, 3);
       let after = 0;
-      const { stop } = net.watch(video, { threshold: 0 }, () => { after += 1; });
-      stop();
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      const errors = [];
+      const onError = ({ message }) => errors.push(message);
+      for (const more of [{}, { signal: AbortSignal.abort() }]) net.watch(video, { threshold: 0, onError, ...more }, () => { after += 1; }).stop();
+      // Other frames wait while one is worked on, and when it is the last.
+      net.detect = async (...values) => {
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        return GhostNet.prototype.detect.apply(net, values);
+      };
+      let slow = 0;
+      const { stop } = net.watch(track, { threshold: 0, onError }, () => {
+        slow += 1;
+        stop();
+      });
+      await new Promise((resolve) => setTimeout(resolve, 900));
+      delete net.detect;
       const live = track.readyState;
       track.stop();
-      return { frames, shares, after, live };
+      return { frames, shares, after, slow, errors, live };
     });
     for (const [at, { detections, time, width, height, ms }] of found.frames.entries()) {
       assert.deepEqual([width, height, detections.length], [512, 512, 1]);
@@ -96,7 +108,7 @@ describe('with a network that is always there', () => {
     }
     const [pixels, shares] = [found.frames, found.shares].map((frames) => Math.max(...frames[0].detections[0].box));
     assert.ok(shares > 0 && shares <= 1 && pixels > 1, `${shares} of a side, ${pixels} pixels`);
-    assert.equal(found.after, 0);
+    assert.deepEqual([found.after, found.slow, found.errors], [0, 1, []]);
     assert.equal(found.live, 'live', 'the camera is its owner\'s');
   });
 
@@ -172,7 +184,7 @@ describe('with a network that is always there', () => {
         [window.net, video, { threshold: 2 }], [window.net, video, { threshold: 0, landmarks: window.net }],
       ]) messages.push(await watched(net, source, options, 1).then(() => 'frames', ({ message }) => message));
       let calls = 0;
-      const [told] = await new Promise((resolve) => {
+      const told = await new Promise((resolve) => {
         const errors = [];
         net.watch(video, { threshold: 0, onError: (error) => { errors.push(error.message); setTimeout(resolve, 300, errors); } }, () => {
           calls += 1;
@@ -191,11 +203,11 @@ describe('with a network that is always there', () => {
     });
     const [body, audio, classifier, threshold, landmarks] = found.messages;
     assert.equal(body, 'watch takes a video or a MediaStreamTrack of one, not HTMLBodyElement');
-    assert.equal(audio, 'watch takes a video or a MediaStreamTrack of one, not MediaStreamTrackGenerator');
+    assert.equal(audio, 'watch takes a video or a MediaStreamTrack of one, not a track of audio');
     assert.match(classifier, /its card's task is classify, not detect$/);
     assert.match(threshold, /^threshold is 2, not from 0 to 1$/);
     assert.match(landmarks, /its card's task is detect, not landmarks$/);
-    assert.deepEqual([found.calls, found.told], [1, 'on purpose']);
+    assert.deepEqual([found.calls, found.told], [1, ['on purpose']]);
     assert.match(found.reported, /watch takes a video/);
   });
 

@@ -39,9 +39,9 @@ pub struct Args {
     /// Rows and columns of the input [default: the model's]
     #[arg(short, long, value_name = "HxW", value_parser = size)]
     size: Option<[usize; 2]>,
-    /// Time also how long a detector takes for a picture, from its pixels to boxes, or a network for
+    /// Time also how long a detector takes for a picture, from its pixels to boxes, or one for
     /// landmarks for one box, in turn with runs of the network alone
-    #[arg(long, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "IMAGE", conflicts_with = "batch", value_hint = ValueHint::FilePath)]
     picture: Option<PathBuf>,
     /// The detector's card, where its file does not say
     #[arg(long, value_name = "FILE.json", requires = "picture", value_hint = ValueHint::FilePath)]
@@ -173,7 +173,7 @@ impl Args {
         ))?;
         if let Some([detect, alone]) = detect {
             let share = number(detect.median / alone.median);
-            print(&format!("detect      {} pictures: {share} of a run in turn with it", detect.text(self.iters)))?;
+            print(&format!("detect      {} pictures: {share} of a run of {h} x {w} in turn with it", detect.text(self.iters)))?;
         }
         let tuned = if engine.is_tuned() { ", tuned" } else { "" };
         aside(&format!("on {}, {}{tuned}{}", adapter(info), info.driver, fallback(&engine)));

@@ -150,9 +150,10 @@ fn make_divisible(channels: f64, divisor: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Network, checkpoint::Config};
-
-    use crate::model::checkpoint::Tensor;
+    use crate::model::{
+        Network,
+        checkpoint::{Config, Tensor},
+    };
 
     fn as_trained(family: &dyn Family) -> Graph {
         family.graph(&mut Source::formula_of(0, family.gain())).unwrap()
