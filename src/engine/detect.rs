@@ -34,8 +34,8 @@ enum Picture<'a> {
 
 /// Who samples it.
 enum Way<'a> {
-    /// The device of this runner.
-    Device(Runner),
+    /// The device of this runner, as the problem says.
+    Device(Runner, Problem),
     /// The CPU, an image in memory.
     Memory(&'a DynamicImage),
 }
@@ -144,9 +144,8 @@ impl Model {
         let of_results = |results: &[(String, AnyTensor)], regions: Option<&[Corners]>| {
             detector.detections(results, regions, &window, shown, &wanted, &label)
         };
-        let sample = detector.input.problem(size, &[window]);
-        let mut runner = match self.way(&detector.input, picture, &sample).await? {
-            Way::Device(runner) => runner,
+        let (mut runner, sample) = match self.way(&detector.input, picture, size, &[window]).await? {
+            Way::Device(runner, sample) => (runner, sample),
             Way::Memory(image) => {
                 let given = self.given(&detector.input, image, &window)?;
                 let Some(proposals) = &detector.proposals else {
@@ -177,9 +176,8 @@ impl Model {
         let readable = picture.readable();
         let mut all = Vec::with_capacity(found.len());
         for windows in windows.chunks(MOST_WINDOWS) {
-            let sample = landmarker.input.problem(picture_size, windows);
-            let mut runner = match self.way(&landmarker.input, picture, &sample).await? {
-                Way::Device(runner) => runner,
+            let (mut runner, sample) = match self.way(&landmarker.input, picture, picture_size, windows).await? {
+                Way::Device(runner, sample) => (runner, sample),
                 Way::Memory(image) => {
                     for window in windows {
                         all.push(landmarker.points(&self.results(&landmarker.input, image, window).await?, window));
@@ -199,23 +197,23 @@ impl Model {
         Ok(all)
     }
 
-    /// Who samples windows of a picture.
-    async fn way<'p>(&self, input: &Sampling, picture: Picture<'p>, sample: &Problem) -> Result<Way<'p>> {
-        let wanted = self.engine().inner.options.resize_on_device.unwrap_or(true);
-        let takes = |context: &gpu::Context| match picture {
-            Picture::Memory(_) => wanted && context.takes_windows(sample),
-            Picture::Texture(_) => true,
-        };
-        if self.engine().gpu().is_some_and(|context| takes(context))
+    /// Who samples windows of a picture of `size`, rows and columns.
+    async fn way<'p>(&self, input: &Sampling, picture: Picture<'p>, size: [usize; 2], windows: &[Window]) -> Result<Way<'p>> {
+        let is_texture = matches!(picture, Picture::Texture(_));
+        let wanted = is_texture || self.engine().inner.options.resize_on_device.unwrap_or(true);
+        if let Some(context) = self.engine().gpu().filter(|_| wanted)
             && let [own] = self.inner.results.graph.inputs()
+            && let sample = input.problem(size, windows)
+            && (is_texture || context.takes_windows(&sample))
         {
             let shape = own.tensor.shape_of(&input.shape(sample.size)).map_err(|what| Error::shape(&own.name, what))?;
             let request = Request { shapes: vec![shape], form: Form::Tensors, normalise: [[0.0; 3]; 2] };
             let (runner, _) = self.inner.results.runner(self.engine(), &request).await?;
             if sample.fits(&runner.plan.inputs[0]) {
-                let most = input.extremes();
-                check(self.engine(), &own.name, &[most.len()], &most)?;
-                return Ok(Way::Device(runner));
+                let extremes = input.extremes();
+                let values = extremes.as_flattened();
+                check(self.engine(), &own.name, &[values.len()], values)?;
+                return Ok(Way::Device(runner, sample));
             }
             self.inner.results.keep(runner);
         }

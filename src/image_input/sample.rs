@@ -118,6 +118,16 @@ fn taps(count: usize, origin: f32, scale: f32, length: usize) -> Vec<Tap> {
     (0..count).map(tap).collect()
 }
 
+/// The pixels along an axis that taps read; the first one where they read none, for there is no
+/// empty texture.
+fn needed<'a>(taps: impl Iterator<Item = &'a Tap>) -> Range<usize> {
+    let wider = |range: Option<Range<usize>>, &(first, second, _): &(usize, usize, f32)| match range {
+        Some(range) => Some(range.start.min(first)..range.end.max(second + 1)),
+        None => Some(first..second + 1),
+    };
+    taps.flatten().fold(None, wider).unwrap_or(0..1)
+}
+
 impl Sampling {
     /// The input's shape for a window.
     pub(crate) fn shape(&self, [h, w]: [usize; 2]) -> [usize; 4] {
@@ -126,8 +136,8 @@ impl Sampling {
 
     /// The values of an input of black, of white, and beside the picture.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn extremes(&self) -> Vec<f32> {
-        [[0.0; 3], [255.0; 3], self.pad].map(|pixel| self.normalised(pixel)).concat()
+    pub(crate) fn extremes(&self) -> [[f32; 3]; 3] {
+        [[0.0; 3], [255.0; 3], self.pad].map(|pixel| self.normalised(pixel))
     }
 
     /// A pixel, red, green and blue, as the tensor's channels hold it.
@@ -146,14 +156,8 @@ impl Sampling {
             let of = |window: &Window| taps([w, h][axis], window.origin[axis], window.scale[axis], picture[1 - axis]);
             windows.iter().map(of).collect()
         };
-        // Of a window that is all beyond the picture the first pixel, for there is no empty texture.
-        let needed = |taps: &[Vec<Tap>]| {
-            let within = || taps.iter().flatten().flatten();
-            let first = within().map(|tap| tap.0).min().unwrap_or(0);
-            first..within().map(|tap| tap.1 + 1).max().unwrap_or(1)
-        };
         let (columns, rows) = (along(0), along(1));
-        let (source_columns, source_rows) = (needed(&columns), needed(&rows));
+        let [source_columns, source_rows] = [&columns, &rows].map(|taps| needed(taps.iter().flatten()));
         let of = |taps: &[Tap], first: usize, table: &mut Vec<TableTap>| {
             table.extend(taps.iter().map(|tap| match *tap {
                 Some((a, b, share)) => TableTap { first: (a - first) as u32, second: (b - first) as u32, share },
@@ -210,9 +214,8 @@ impl<'a> Lines<'a> {
     fn new(sampling: &'a Sampling, pixels: &'a dyn Rows, picture: [usize; 2], window: &Window) -> Self {
         let along = |axis: usize| taps(window.size[1 - axis], window.origin[axis], window.scale[axis], picture[1 - axis]);
         let (columns, rows) = (along(0), along(1));
-        let first = columns.iter().flatten().map(|tap| tap.0).min().unwrap_or(0);
-        let end = columns.iter().flatten().map(|tap| tap.1 + 1).max().unwrap_or(0);
-        Self { sampling, pixels, rows, columns, source: first..end }
+        let source = needed(columns.iter());
+        Self { sampling, pixels, rows, columns, source }
     }
 
     /// Gives `put` every pixel of row `y`, normalised, in the tensor's order of channels.

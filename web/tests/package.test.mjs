@@ -19,7 +19,8 @@ const SHARED_PNG = join(process.env.GHOSTNET_SHARED ?? join(root, '../shared'), 
 const TINY = tinyNetwork();
 const tiny = { '/tiny.safetensors': (_, response) => response.end(TINY) };
 
-const TINY_CAT = nativeOf(readFileSync(join(root, 'assets/images/chelsea.png')), TINY);
+const CAT = readFileSync(join(root, 'assets/images/chelsea.png'));
+const TINY_CAT = nativeOf(CAT, TINY);
 
 /** What the command says of each sample photo. */
 const expected = Object.fromEntries(
@@ -372,7 +373,7 @@ describe('with WebGPU', () => {
     writeFileSync(full, TINY);
     native('convert', full, path, '--f16');
     const halves = readFileSync(path);
-    const [{ label }] = nativeOf(readFileSync(join(root, 'assets/images/chelsea.png')), halves);
+    const [{ label }] = nativeOf(CAT, halves);
     rmSync(directory, { recursive: true });
     for (const backend of ['gpu', 'cpu']) {
       const found = await page.evaluate(async ([file, halves, backend]) => {

@@ -187,7 +187,7 @@ function flatbuffer(identifier, root, room) {
 
 /**
  * The network of MediaPipe's older package as the newer one takes it: with metadata, which say that
- * pixels become -1 to 1. Its maker's download of it has them, but no npm package has that.
+ * pixels become -1 to 1. Without them it is refused.
  */
 function withMetadata(model) {
   // Tables of the model, a vector of its buffers with one more, then the model's file as it is:
