@@ -6,7 +6,7 @@
 //
 // A pixel beyond the picture is pad. There is no rounding in between.
 // source: the part of the picture that the windows need, as RGBA8 words (red lowest, alpha unused),
-//     or in the variant TEXTURE as rgba8unorm.
+//     or in the variant TEXTURE as rgba8unorm (1), or as a frame that a browser lends (2).
 // table: from table_first on, for each column of the window, then for each row, two pixels of the
 //     source and the second one's share. NONE is beyond the picture.
 // output: [1 block][pixel], the fourth lane 0. In the variant NHWC the rows are the channels:
@@ -42,9 +42,13 @@ struct Tap {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-#if TEXTURE
+#if TEXTURE == 2
+@group(0) @binding(1) var source: texture_external;
+#endif
+#if TEXTURE == 1
 @group(0) @binding(1) var source: texture_2d<f32>;
-#else
+#endif
+#if TEXTURE == 0
 @group(0) @binding(1) var<storage, read> source: array<u32>;
 #endif
 @group(0) @binding(2) var<storage, read> table: array<Tap>;
@@ -54,9 +58,13 @@ const WG = ${WG}u;
 const NONE = 0xffffffffu;
 
 fn levels(x: u32, y: u32) -> vec3<f32> {
-#if TEXTURE
+#if TEXTURE == 2
+    return floor(textureLoad(source, vec2<u32>(x, y)).rgb * 255.0 + 0.5);
+#endif
+#if TEXTURE == 1
     return floor(textureLoad(source, vec2<u32>(x, y), 0).rgb * 255.0 + 0.5);
-#else
+#endif
+#if TEXTURE == 0
     let rgba = source[y * params.source_width + x];
     return vec3<f32>(vec3<u32>(rgba, rgba >> 8u, rgba >> 16u) & vec3<u32>(255u));
 #endif

@@ -25,6 +25,12 @@ pub(crate) struct Region {
 }
 
 impl Landmarker {
+    /// The results that say where points are.
+    #[cfg(all(target_arch = "wasm32", feature = "web_detect"))]
+    pub(crate) fn outputs(&self) -> &[String] {
+        &self.points.outputs
+    }
+
     /// What the input shows for a box: a square.
     pub(crate) fn window(&self, [x1, y1, x2, y2]: [f32; 4], size: [usize; 2]) -> Window {
         let Region { scale, shift } = self.region;

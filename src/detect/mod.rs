@@ -14,7 +14,7 @@ mod landmarks;
 #[cfg(not(target_arch = "wasm32"))]
 mod network;
 mod priors;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), feature = "web_detect"))]
 mod records;
 mod suppress;
 #[cfg(test)]

@@ -10,18 +10,18 @@ use super::{
 use crate::{
     image_input::sample::Window,
     kernels::decode::{self, Problem, Table},
-    plan::Plan,
+    plan::Placed,
 };
 
 impl Joined {
-    /// Where the rows are in the results of a plan that passed [`Joined::check`], and how many
-    /// columns of them count.
-    fn tables(&self, plan: &Plan) -> (Vec<Table>, usize) {
+    /// Where the rows are in results that passed [`Joined::check`], and how many columns of them
+    /// count.
+    fn tables(&self, results: &[Placed]) -> (Vec<Table>, usize) {
         let mut width = 0;
         let of = |name: &String| {
-            let output = plan.outputs.iter().position(|output| output.name == *name).expect("the card was checked");
-            let lengths = plan.outputs[output].tensor.lengths(plan.outputs[output].shape).expect("the card was checked");
-            let [rows, columns] = table(&lengths, self.per_pixel).expect("the card was checked");
+            let output = results.iter().position(|result| result.name == *name).expect("the card was checked");
+            let lengths = &results[output].shape;
+            let [rows, columns] = table(lengths, self.per_pixel).expect("the card was checked");
             let first = self.columns.as_ref().map_or(0, |range| range.start);
             width = self.width(columns);
             let pixels = rows / self.per_pixel;
@@ -35,12 +35,12 @@ impl Joined {
 }
 
 impl Detector {
-    /// What the device does behind a plan for an input of `[h, w]`, whose results passed
+    /// What the device does behind a network with an input of `[h, w]`, whose `results` passed
     /// [`Detector::check`].
-    pub(crate) fn problem(&self, plan: &Plan, [h, w]: [usize; 2]) -> Problem {
+    pub(crate) fn problem(&self, results: &[Placed], [h, w]: [usize; 2]) -> Problem {
         let sides = [w as f32, h as f32];
-        let (classes, columns) = self.score.classes.tables(plan);
-        let points = self.points.as_ref().map(|points| points.values.tables(plan));
+        let (classes, columns) = self.score.classes.tables(results);
+        let points = self.points.as_ref().map(|points| points.values.tables(results));
         let (points, values) = points.unwrap_or_default();
         let prior = |Prior { center: [x, y], size: [w, h], stride }| [x, y, w, h, stride];
         Problem {
@@ -53,9 +53,9 @@ impl Detector {
                 Activation::Softmax => decode::Activation::Softmax,
             },
             each: self.score.each,
-            objectness: self.score.objectness.as_ref().map(|joined| joined.tables(plan).0).unwrap_or_default(),
+            objectness: self.score.objectness.as_ref().map(|joined| joined.tables(results).0).unwrap_or_default(),
             powers: self.score.powers,
-            boxes: self.boxes.values.tables(plan).0,
+            boxes: self.boxes.values.tables(results).0,
             form: match self.boxes.form {
                 Form::Distances { bins } => decode::Form::Distances { bins },
                 Form::Center { tanh, size, of_input, scale, max } => {

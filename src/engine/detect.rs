@@ -158,7 +158,7 @@ impl Model {
         let RunnerKind::Gpu(prepared) = &mut runner.kind else { unreachable!("it is a device's") };
         let readable = picture.readable();
         let windows = gpu::Windows { sample: &sample, source: picture.source(&readable) };
-        let records = prepared.detect(&windows, |plan| detector.problem(plan, window.size), wanted.threshold).await?;
+        let records = prepared.detect(&windows, |results| detector.problem(results, window.size), wanted.threshold).await?;
         let found = match records {
             Some(records) => detector.detections_of_records(&records, &window, shown, &wanted, &label),
             // More than the device has room for: then all of the results.
@@ -205,17 +205,12 @@ impl Model {
             && let [own] = self.inner.results.graph.inputs()
             && let sample = input.problem(size, windows)
             && (is_texture || context.takes_windows(&sample))
+            && let Some(runner) = self.sampled(own, &input.shape(sample.size)).await?
         {
-            let shape = own.tensor.shape_of(&input.shape(sample.size)).map_err(|what| Error::shape(&own.name, what))?;
-            let request = Request { shapes: vec![shape], form: Form::Tensors, normalise: [[0.0; 3]; 2] };
-            let (runner, _) = self.inner.results.runner(self.engine(), &request).await?;
-            if sample.fits(&runner.plan.inputs[0]) {
-                let extremes = input.extremes();
-                let values = extremes.as_flattened();
-                check(self.engine(), &own.name, &[values.len()], values)?;
-                return Ok(Way::Device(runner, sample));
-            }
-            self.inner.results.keep(runner);
+            let extremes = input.extremes();
+            let values = extremes.as_flattened();
+            check(self.engine(), &own.name, &[values.len()], values)?;
+            return Ok(Way::Device(runner, sample));
         }
         match picture {
             Picture::Memory(image) => Ok(Way::Memory(image)),

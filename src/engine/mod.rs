@@ -5,6 +5,8 @@ mod classify;
 #[cfg(not(target_arch = "wasm32"))]
 mod detect;
 mod device;
+#[cfg(any(not(target_arch = "wasm32"), feature = "web"))]
+mod lent;
 mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod native;
@@ -17,6 +19,8 @@ mod tuned;
 mod worker;
 
 pub use device::Engine;
+#[cfg(all(target_arch = "wasm32", feature = "web", not(feature = "without_gpu")))]
+pub(crate) use lent::page;
 #[cfg(feature = "web")]
 pub(crate) use model::Asked;
 pub use model::Model;

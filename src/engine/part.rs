@@ -10,7 +10,7 @@ use crate::{
     plan::{ConstantCache, Form, Plan, PlanInput, PlanOptions, PlanOutput, Precision},
     stats::median,
     tensor::{AnyTensor, Tensor, Values},
-    text::{Sides, decimal},
+    text::Sides,
     wait::{apart, apart_async, may_block},
 };
 use std::{
@@ -96,8 +96,7 @@ fn result(output: &PlanOutput, slot: &[u32], images: usize) -> (String, AnyTenso
     let mut data = output.unpack(bytemuck::cast_slice(slot));
     let shape = Shape { n: images.min(output.shape.n), ..output.shape };
     data.truncate(shape.count());
-    let lengths = output.tensor.lengths(shape).unwrap_or_else(|_| vec![shape.n, shape.c, shape.h, shape.w]);
-    (output.name.clone(), Tensor { shape: lengths, data: Values::from_f32(data, output.tensor.element) })
+    (output.name.clone(), Tensor { shape: output.lengths(shape), data: Values::from_f32(data, output.tensor.element) })
 }
 
 /// Tensors that fit a graph's inputs, in the graph's order, as it computes with them.
@@ -338,15 +337,5 @@ pub(super) fn check(engine: &Engine, name: &str, shape: &[usize], values: &[f32]
     if count != values.len() {
         return Err(Error::shape(name, format!("shape {} has {count} values, {} were given", Sides(shape), values.len())));
     }
-    if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-        return Err(Error::shape(name, format!("value {at} is {}", decimal(values[at].into()))));
-    }
-    let largest = half::f16::MAX.to_f32();
-    if engine.precision().is_f16()
-        && let Some(at) = values.iter().position(|v| v.abs() > largest)
-    {
-        let [value, most] = [values[at], largest].map(|v| decimal(v.into()));
-        return Err(Error::shape(name, format!("value {at} is {value}, f16 holds up to {most}")));
-    }
-    Ok(())
+    engine.precision().check(name, values)
 }

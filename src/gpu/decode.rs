@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Result,
     kernels::decode::{HEAD, Launch, Problem},
-    plan::{Plan, grid},
+    plan::{Placed, Plan, PlanOutput, grid},
 };
 use std::sync::Arc;
 
@@ -26,8 +26,15 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) async fn new(context: &Context, plan: &Plan, slots: &[wgpu::Buffer], problem: &Problem) -> Result<Self> {
-        let (launches, table) = problem.launches(plan);
+    pub(super) async fn new(
+        context: &Context,
+        plan: &Plan,
+        slots: &[wgpu::Buffer],
+        problem: impl FnOnce(&[Placed]) -> Problem,
+    ) -> Result<Self> {
+        let results: Vec<Placed> = plan.outputs.iter().map(PlanOutput::placed).collect();
+        let problem = problem(&results);
+        let (launches, table) = problem.launches(&results, plan.precision.is_f16());
         let keys: Vec<_> = launches.iter().map(|launch| launch.dispatch.key.clone()).collect();
         let pipelines = context.pipelines(&keys).await?;
         let (record, capacity) = (4 * problem.record(), problem.capacity());

@@ -18,6 +18,8 @@ mod decode;
 mod disk_cache;
 mod info;
 mod limits;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+mod page;
 mod pictures;
 mod pipelines;
 mod prepared;

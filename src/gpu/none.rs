@@ -148,7 +148,12 @@ impl Prepared {
         match *self {}
     }
 
-    pub(crate) async fn detect(&mut self, _: &Windows<'_>, _: impl FnOnce(&Plan) -> decode::Problem, _: f32) -> Result<Option<Vec<u32>>> {
+    pub(crate) async fn detect(
+        &mut self,
+        _: &Windows<'_>,
+        _: impl FnOnce(&[Placed]) -> decode::Problem,
+        _: f32,
+    ) -> Result<Option<Vec<u32>>> {
         match *self {}
     }
 

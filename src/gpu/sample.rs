@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Result,
-    kernels::sample::Problem,
+    kernels::sample::{Held, Problem},
     plan::{Dispatch, PipelineKey, grid},
 };
 use std::sync::Arc;
@@ -73,7 +73,8 @@ impl Sampler {
         grow(context, upload, "upload", head_end + part.upload_bytes(), UPLOAD).await?;
         let (Some(upload), Some(params), Some(table)) = (upload, &self.params, &self.table) else { unreachable!("made above") };
 
-        let key = sample.key(f16, by_texture);
+        let held = if by_texture { Held::Texture } else { Held::Words };
+        let key = sample.key(f16, held);
         let ready = &mut self.ready[usize::from(by_texture)];
         let (pipeline, bind_group) = match ready {
             Some(ready) if ready.key == key => (&ready.pipeline, &ready.bind_group),
@@ -94,7 +95,7 @@ impl Sampler {
         self.pictures.take(context, encoder, Some((upload, head_end)), &part).await?;
         // Nothing is awaited from here on: a run that is given up leaves the upload mapped, or on
         // its way to be.
-        let dispatches: Vec<_> = (0..sample.windows()).map(|window| sample.dispatch(window, f16, by_texture)).collect();
+        let dispatches: Vec<_> = (0..sample.windows()).map(|window| sample.dispatch(window, f16, held)).collect();
         let mut view = upload.get_mapped_range_mut(..head_end).map_err(|_| unreadable())?;
         view.slice(..head.len()).copy_from_slice(head);
         for (at, dispatch) in dispatches.iter().enumerate() {

@@ -7,7 +7,7 @@ use super::{
     prepared::{Prepared, Run},
     step::{PreparedStep, encode},
 };
-use crate::{Error, Result, kernels::decode, plan::Plan};
+use crate::{Error, Result, kernels::decode, plan::Placed};
 use std::sync::Arc;
 
 impl Prepared {
@@ -31,7 +31,7 @@ impl Prepared {
     }
 
     /// Runs the plan on a window, and finds the candidates above a threshold that `problem` says
-    /// for the plan, which is asked once. Gives the words of their records, in no order; `None`
+    /// for the plan's results, which is asked once. Gives the words of their records, in no order; `None`
     /// where there are more than the device has room for.
     ///
     /// One submission and one readback do it, unless there are more than 1024. Errors: as of
@@ -39,7 +39,7 @@ impl Prepared {
     pub async fn detect(
         &mut self,
         windows: &Windows<'_>,
-        problem: impl FnOnce(&Plan) -> decode::Problem,
+        problem: impl FnOnce(&[Placed]) -> decode::Problem,
         threshold: f32,
     ) -> Result<Option<Vec<u32>>> {
         if windows.sample.windows() != 1 {
@@ -47,7 +47,7 @@ impl Prepared {
         }
         let decoder = match self.decoder.take() {
             Some(decoder) => decoder,
-            None => Decoder::new(&self.context, &self.plan, &self.slots, &problem(&self.plan)).await?,
+            None => Decoder::new(&self.context, &self.plan, &self.slots, problem).await?,
         };
         let decoder = self.decoder.insert(decoder);
         let first = decoder.first_bytes();
@@ -136,7 +136,7 @@ mod tests {
             resize::Rows,
             sample::{Problem, Tap},
         },
-        plan::{ConstantCache, Form as PlanForm, PlanOptions, Precision},
+        plan::{ConstantCache, Form as PlanForm, Plan, PlanOptions, Precision},
     };
     use std::ops::Range;
 
@@ -186,7 +186,7 @@ mod tests {
     }
 
     /// Every pixel is a candidate, and its red the score and all of the box.
-    fn every_pixel(_: &Plan) -> decode::Problem {
+    fn every_pixel(_: &[Placed]) -> decode::Problem {
         let table = |columns: usize| vec![Table { output: 0, rows: SIDE * SIDE, start: 0, per: 1, part: 0, step: 1, column: columns }];
         decode::Problem {
             classes: table(1),

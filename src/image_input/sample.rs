@@ -2,7 +2,7 @@
 //! were trained on that. The classifiers' resize is Pillow's, with antialiasing and 8 bits between.
 
 use super::Rows;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), feature = "web_detect"))]
 use crate::kernels::sample::{Problem, Tap as TableTap};
 use crate::{
     Result,
@@ -135,7 +135,7 @@ impl Sampling {
     }
 
     /// The values of an input of black, of white, and beside the picture.
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(any(not(target_arch = "wasm32"), feature = "web_detect"))]
     pub(crate) fn extremes(&self) -> [[f32; 3]; 3] {
         [[0.0; 3], [255.0; 3], self.pad].map(|pixel| self.normalised(pixel))
     }
@@ -149,7 +149,7 @@ impl Sampling {
 
     /// How a device samples windows of one size, of a picture of `picture` rows and columns: what
     /// [`Sampling::tensor`] gives of each.
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(any(not(target_arch = "wasm32"), feature = "web_detect"))]
     pub(crate) fn problem(&self, picture: [usize; 2], windows: &[Window]) -> Problem {
         let size @ [h, w] = windows.first().map_or([0; 2], |window| window.size);
         let along = |axis: usize| -> Vec<Vec<Tap>> {

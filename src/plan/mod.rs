@@ -28,6 +28,7 @@ use crate::{
     block::{Packed, Slab},
     device::Choice,
     graph::{Shape, TensorType},
+    text::decimal,
 };
 use half::{f16, slice::HalfFloatSliceExt as _};
 use layout::Layout;
@@ -93,6 +94,20 @@ impl Precision {
             Precision::F32 => bytemuck::pod_collect_to_vec(bytes),
             Precision::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(bytes).to_f32_vec(),
         }
+    }
+
+    /// Whether all values can be stored.
+    ///
+    /// Errors: [`Error::Shape`], for what is called `name`, where one is no finite number, or
+    /// beyond what halves hold.
+    pub(crate) fn check(self, name: &str, values: &[f32]) -> Result<()> {
+        let (largest, bound) = match self {
+            Precision::F32 => (f32::MAX, ""),
+            Precision::F16 => (f16::MAX.to_f32(), ", f16 holds up to 65504"),
+        };
+        let Some(at) = values.iter().position(|v| v.is_nan() || v.abs() > largest) else { return Ok(()) };
+        let bound = if values[at].is_finite() { bound } else { "" };
+        Err(Error::shape(name, format!("value {at} is {}{bound}", decimal(values[at].into()))))
     }
 
     pub(crate) fn is_f16(self) -> bool {
@@ -233,6 +248,33 @@ pub struct PlanOutput {
     pub layout: Layout,
     /// What it looks like where it leaves.
     pub tensor: TensorType,
+}
+
+/// A tensor that leaves a run, as it lies in its slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The result's name in the graph.
+    pub name: String,
+    /// Its shape where it leaves.
+    pub shape: Vec<usize>,
+    /// Where each channel of each image begins, in values. Pixels follow four values apart.
+    pub starts: Vec<u32>,
+}
+
+impl Placed {
+    /// Takes the tensor out of its slot's values, which [`Precision::from_bytes`] makes of its
+    /// bytes.
+    #[cfg(all(target_arch = "wasm32", feature = "web_detect"))]
+    pub(crate) fn unpack(&self, slot: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; self.shape.iter().product()];
+        each_value(self.starts.iter().map(|&start| start as usize), self.pixels(), |value, at| out[value] = slot[at]);
+        out
+    }
+
+    /// How many pixels a channel has.
+    pub(crate) fn pixels(&self) -> usize {
+        self.shape.iter().product::<usize>() / self.starts.len().max(1)
+    }
 }
 
 /// An input of a run.
@@ -419,32 +461,42 @@ impl PlanInput {
     }
 }
 
+/// Each value's place in the `[n, c, h, w]` tensor and in the slot, in which its channels begin at
+/// `starts`.
+fn each_value(starts: impl Iterator<Item = usize>, pixels: usize, mut each: impl FnMut(usize, usize)) {
+    for (channel, start) in starts.enumerate() {
+        (0..pixels).for_each(|pixel| each(channel * pixels + pixel, start + pixel * 4));
+    }
+}
+
 impl PlanOutput {
     /// Takes the `[n, c, h, w]` tensor out of its slot's values, which [`Precision::from_bytes`]
     /// makes of its bytes.
     pub fn unpack(&self, slot: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; self.shape.count()];
-        self.each_value(|value, at| out[value] = slot[at]);
+        each_value(self.starts(), self.shape.pixels(), |value, at| out[value] = slot[at]);
         out
     }
 
     /// Puts a `[n, c, h, w]` tensor into its slot's values, of which [`Precision::to_bytes`] makes
     /// bytes.
     pub fn pack(&self, values: &[f32], slot: &mut [f32]) {
-        self.each_value(|value, at| slot[at] = values[value]);
+        each_value(self.starts(), self.shape.pixels(), |value, at| slot[at] = values[value]);
     }
 
-    /// Each value's place in the `[n, c, h, w]` tensor and in the slot.
-    fn each_value(&self, mut each: impl FnMut(usize, usize)) {
-        let pixels = self.shape.pixels();
-        for (channel, start) in self.starts().enumerate() {
-            (0..pixels).for_each(|pixel| each(channel * pixels + pixel, start + pixel * 4));
-        }
+    /// The shape that a tensor of `shape` has where it leaves.
+    pub(crate) fn lengths(&self, shape: Shape) -> Vec<usize> {
+        self.tensor.lengths(shape).unwrap_or_else(|_| vec![shape.n, shape.c, shape.h, shape.w])
+    }
+
+    /// What it is called, and where its values lie.
+    pub fn placed(&self) -> Placed {
+        Placed { name: self.name.clone(), shape: self.lengths(self.shape), starts: self.starts().map(|start| start as u32).collect() }
     }
 
     /// Where in the slot, in values, each channel of each image begins. Pixels follow four values
     /// apart.
-    pub(crate) fn starts(&self) -> impl Iterator<Item = usize> {
+    fn starts(&self) -> impl Iterator<Item = usize> {
         let Shape { n, c, .. } = self.shape;
         let pixels = self.shape.pixels();
         let lane_of = self.layout.lane_of(c);

@@ -21,8 +21,8 @@ macro_rules! shader_text {
 pub(crate) use shader_text;
 
 /// Expands a template with integer constants; the error names the line.
-pub(crate) fn compose(template: &'static str, defines: template::Defines<'_>) -> Result<String, String> {
-    template::compose(template, defines, &shared)
+pub(crate) fn compose(template: &str, defines: template::Defines<'_>) -> Result<String, String> {
+    template::compose(template, defines, &|name| shared(name))
 }
 
 /// The first `N` bytes of a shader without comments, indentation and empty lines, and how many
@@ -113,7 +113,10 @@ mod tests {
     use crate::{
         device::{Choice, DeviceClass},
         graph::{Shape, passes},
-        kernels,
+        kernels::{
+            self,
+            sample::{self, Held},
+        },
         model::{Source, families::ghostnet::GhostNet},
         plan::{ConstantCache, Form, PipelineKey, Plan, PlanOptions, Precision},
     };
@@ -149,6 +152,20 @@ mod tests {
         };
         for (f16, texture) in [(false, false), (false, true), (true, true)] {
             compare(&kernels::resize::key(f16, texture));
+        }
+        for held in [Held::Texture, Held::External] {
+            let sample = sample::Problem {
+                source_rows: 0..1,
+                source_columns: 0..1,
+                size: [1; 2],
+                is_nhwc: false,
+                is_bgr: false,
+                mean: [0.0; 3],
+                std: [1.0; 3],
+                pad: [0.0; 3],
+                taps: Vec::new(),
+            };
+            compare(&sample.key(false, held));
         }
         for (class, fuse_ghost) in [(DeviceClass::Gpu, true), (DeviceClass::Software, true), (DeviceClass::Gpu, false)] {
             let choice = Choice { fuse_ghost, ..Choice::new(class) };

@@ -1,4 +1,7 @@
-//! Detectors' cards and results: `Finder` of the package. The network itself runs in another module.
+//! Detectors' cards and results: `Finder` of the package. The network itself runs in another module,
+//! and where that uses a GPU, what `around.rs` tells works on it in front of it and behind it.
+
+mod around;
 
 use super::{
     list, object,
@@ -6,7 +9,7 @@ use super::{
 };
 use crate::{
     AnyTensor, Card, DetectOptions, Error, Result, Tensor, Values,
-    detect::{self, Detection},
+    detect::{self, Detection, Detector, Wanted},
     image_input::sample::Window,
 };
 use js_sys::{Array, Float32Array, Uint8Array};
@@ -17,8 +20,15 @@ use wasm_bindgen::prelude::*;
 pub struct Finder {
     finder: detect::Finder,
     labels: Vec<String>,
-    /// What the input showed that was made last, and the width and height of its picture.
-    shown: Option<(Window, [f32; 2])>,
+    seen: Option<Seen>,
+}
+
+/// The picture that was looked at last.
+struct Seen {
+    /// Rows and columns.
+    picture: [usize; 2],
+    /// What of it the input shows, or shows one after the other.
+    windows: Vec<Window>,
 }
 
 #[wasm_bindgen]
@@ -26,8 +36,13 @@ impl Finder {
     /// Of a card's decoder and the names of its classes, which may be none.
     #[wasm_bindgen(constructor)]
     pub fn new(decoder: &str, labels: Vec<String>) -> Result<Finder, JsValue> {
-        let finder = detect::Finder::of(Some(decoder)).map_err(Error::Model)?;
-        Ok(Self { finder: finder.expect("there is one"), labels, shown: None })
+        let finder = detect::Finder::of(Some(decoder)).map_err(Error::Model)?.expect("there is one");
+        if let detect::Finder::Detector(detector) = &finder
+            && detector.proposals.is_some()
+        {
+            return Err(Error::Model("a detector of two stages does not run in pages".into()).into());
+        }
+        Ok(Self { finder, labels, seen: None })
     }
 
     /// The name of the network's input.
@@ -40,27 +55,34 @@ impl Finder {
         if let detect::Finder::Detector(detector) = &self.finder { detector.point_names().to_vec() } else { Vec::new() }
     }
 
-    /// The input for an image of RGBA bytes, values and shape; of a network for landmarks for a box
-    /// in it.
-    pub fn input(&mut self, pixels: Uint8Array, width: u32, height: u32, corners: Option<Vec<f32>>) -> Result<Array, JsValue> {
+    /// Shape of the input for a picture, which is looked at next: of a network for landmarks for as
+    /// many boxes in it as there are quadruples in `corners`.
+    pub fn look(&mut self, width: u32, height: u32, corners: Option<Vec<f32>>) -> Result<Vec<usize>, JsValue> {
         let picture = [height as usize, width as usize];
         let input = self.finder.input();
-        let window = match (&self.finder, corners.as_deref()) {
-            (detect::Finder::Detector(_), _) => input.fit.window(picture),
-            (detect::Finder::Landmarker(landmarker), Some(&[x1, y1, x2, y2])) => {
+        let windows = match (&self.finder, &corners) {
+            (detect::Finder::Detector(_), _) => vec![input.fit.window(picture)],
+            (detect::Finder::Landmarker(landmarker), Some(corners)) => {
                 let size = input.fit.size().expect("a region has a size");
-                landmarker.window([x1, y1, x2, y2], size)
+                corners.as_chunks().0.iter().map(|&corners| landmarker.window(corners, size)).collect()
             }
-            _ => return Err(Error::Model("landmarks are of a box of four numbers".into()).into()),
+            _ => Vec::new(),
         };
-        let values = input.tensor(&Rgba::new(&pixels, width, height)?, picture, &window)?;
-        let shape: Array = input.shape(window.size).iter().map(|&side| JsValue::from(side as u32)).collect();
-        self.shown = Some((window, [width as f32, height as f32]));
-        Ok(Array::of2(&Float32Array::from(&values[..]), &shape))
+        let Some(window) = windows.first() else { return Err(Error::Model("landmarks are of boxes of four numbers".into()).into()) };
+        let shape = input.shape(window.size).to_vec();
+        self.seen = Some(Seen { picture, windows });
+        Ok(shape)
     }
 
-    /// What the network's results say of the input that was made last: detections, best first, or
-    /// points. `numbers` are the threshold, the overlap and the limit, NaN where the card says it.
+    /// The input's values for the first box, of the picture's RGBA bytes.
+    pub fn input(&self, pixels: Uint8Array) -> Result<Float32Array, JsValue> {
+        let Seen { picture: picture @ [h, w], windows } = self.seen()?;
+        let values = self.finder.input().tensor(&Rgba::new(&pixels, *w as u32, *h as u32)?, *picture, &windows[0])?;
+        Ok(Float32Array::from(&values[..]))
+    }
+
+    /// What the network's results say of that input: detections, best first, or points. `numbers`
+    /// are the threshold, the overlap and the limit, NaN where the card says it.
     pub fn found(
         &self,
         names: Vec<String>,
@@ -69,36 +91,65 @@ impl Finder {
         numbers: &[f32],
         only: Option<Vec<String>>,
     ) -> Result<JsValue, JsValue> {
-        let Some((window, picture)) = &self.shown else { return Err(Error::Model("no input was made yet".into()).into()) };
+        let Seen { picture: [h, w], windows } = self.seen()?;
         let mut results: Vec<(String, AnyTensor)> = Vec::new();
         for ((name, tensor), shape) in names.into_iter().zip(&tensors).zip(shapes) {
-            let shape: Vec<usize> = Array::from(&shape).iter().map(|side| side.as_f64().unwrap_or(0.0) as usize).collect();
+            let shape = lengths(&shape);
             Tensor::check(&shape, tensor.length() as usize)?;
             let data = Values::F32(copied(&name, tensor.length(), |copy| tensor.copy_to(copy))?);
             results.push((name, Tensor { shape, data }));
         }
-        let lengths = |wanted: &str| match results.iter().find(|(name, _)| name == wanted) {
-            Some((_, tensor)) => Ok(tensor.shape.clone()),
-            None => Err(format!("the card names the result `{wanted}`, the network has none of f32 of that name")),
-        };
+        self.check(&|wanted| results.iter().find(|(name, _)| name == wanted).map(|(_, tensor)| tensor.shape.clone()))?;
         match &self.finder {
-            detect::Finder::Landmarker(landmarker) => {
-                landmarker.check(&lengths).map_err(Error::Model)?;
-                Ok(points(&landmarker.points(&results, window)))
-            }
+            detect::Finder::Landmarker(landmarker) => Ok(points(&landmarker.points(&results, &windows[0]))),
             detect::Finder::Detector(detector) => {
-                detector.check(&lengths, window.size, self.labels.len()).map_err(Error::Model)?;
-                let number = |at: usize| numbers.get(at).copied().filter(|number| !number.is_nan());
-                let options =
-                    DetectOptions { threshold: number(0), iou: number(1), limit: number(2).map(|limit| limit as usize), labels: only };
-                let card = Card { labels: self.labels.clone().into(), ..Card::default() };
-                let only = card.only(&options).map_err(Error::Model)?;
-                let wanted = detector.wanted(&options, &only).map_err(Error::Model)?;
-                let found = detector.detections(&results, None, window, *picture, &wanted, &|class| card.label(class));
-                Ok(list(&found, detection))
+                let picture = [*w as f32, *h as f32];
+                let find = |wanted: &Wanted<'_>, card: &Card| {
+                    detector.detections(&results, None, &windows[0], picture, wanted, &|class| card.label(class))
+                };
+                Ok(list(&self.wanted(detector, numbers, only, find)?, detection))
             }
         }
     }
+}
+
+impl Finder {
+    fn seen(&self) -> Result<&Seen> {
+        self.seen.as_ref().ok_or_else(|| Error::Model("no picture was looked at yet".into()))
+    }
+
+    /// Whether the network has the results that the card reads, by what `shape` gives of each.
+    fn check(&self, shape: &dyn Fn(&str) -> Option<Vec<usize>>) -> Result<()> {
+        let lengths = |wanted: &str| {
+            shape(wanted).ok_or_else(|| format!("the card names the result `{wanted}`, the network has none of f32 of that name"))
+        };
+        match &self.finder {
+            detect::Finder::Landmarker(landmarker) => landmarker.check(&lengths),
+            detect::Finder::Detector(detector) => detector.check(&lengths, self.seen()?.windows[0].size, self.labels.len()),
+        }
+        .map_err(Error::Model)
+    }
+
+    /// What `find` gives, for what is wanted and a card with the classes' names.
+    fn wanted<T>(
+        &self,
+        detector: &Detector,
+        numbers: &[f32],
+        only: Option<Vec<String>>,
+        find: impl FnOnce(&Wanted<'_>, &Card) -> T,
+    ) -> Result<T> {
+        let number = |at: usize| numbers.get(at).copied().filter(|number| !number.is_nan());
+        let options = DetectOptions { threshold: number(0), iou: number(1), limit: number(2).map(|limit| limit as usize), labels: only };
+        let card = Card { labels: self.labels.clone().into(), ..Card::default() };
+        let only = card.only(&options).map_err(Error::Model)?;
+        let wanted = detector.wanted(&options, &only).map_err(Error::Model)?;
+        Ok(find(&wanted, &card))
+    }
+}
+
+/// Sides that JavaScript lists.
+fn lengths(shape: &JsValue) -> Vec<usize> {
+    Array::from(shape).iter().map(|side| side.as_f64().unwrap_or(0.0) as usize).collect()
 }
 
 fn points(points: &[[f32; 2]]) -> JsValue {

@@ -11,6 +11,8 @@
 mod bench;
 #[cfg(feature = "web_detect")]
 mod detect;
+#[cfg(all(feature = "web", not(feature = "without_gpu")))]
+mod lent;
 #[cfg(feature = "web")]
 mod net;
 #[cfg(any(feature = "web", feature = "web_detect"))]

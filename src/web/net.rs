@@ -71,6 +71,9 @@ pub struct Net {
     engine: RefCell<Option<Engine>>,
     /// `None` until the network is put on a device, and once that was lost.
     model: RefCell<Option<Model>>,
+    /// The plan that the page works around.
+    #[cfg(not(feature = "without_gpu"))]
+    pub(super) lent: RefCell<Option<crate::engine::page::Lent>>,
 }
 
 #[wasm_bindgen]
@@ -101,7 +104,14 @@ impl Net {
             network.check_architecture(&name, origin)?;
         }
         let engine = RefCell::new(Some(device.engine.clone()));
-        Ok(Self { network, options: device.options.clone(), engine, model: RefCell::default() })
+        Ok(Self {
+            network,
+            options: device.options.clone(),
+            engine,
+            model: RefCell::default(),
+            #[cfg(not(feature = "without_gpu"))]
+            lent: RefCell::default(),
+        })
     }
 
     /// Whether the classes are ImageNet's and nobody has named them.
@@ -149,6 +159,7 @@ impl Net {
             ("labels", list(network.labels(), |label| label.into())),
             ("params", number(network.graph().params())),
             ("macs", summary.map_or(JsValue::NULL, |summary| number(summary.macs))),
+            ("takes_frames", (engine.choice().class == DeviceClass::Gpu).into()),
             ("features", list(&engine.adapter().features, |feature| feature.into())),
         ]))
     }
@@ -183,15 +194,6 @@ impl Net {
         Ok(list(&classes[0], class))
     }
 
-    /// Logits of a normalised input `[n, 3, h, w]`: their values and their shape.
-    pub async fn run(&self, data: Float32Array, shape: Vec<usize>) -> Result<Array, JsValue> {
-        Tensor::check(&shape, data.length() as usize)?;
-        let model = self.model().await?;
-        model.check_input(&shape)?;
-        let input = Tensor::new(&shape, copied("input", data.length(), |copy| data.copy_to(copy))?)?;
-        Ok(array(&self.checked(model.run_async(&input).await)?))
-    }
-
     /// Every result, of tensors by the names of the inputs: `tensors` are typed arrays, of bytes
     /// for truth values. Results are names with values and shapes.
     pub async fn run_named(&self, names: Vec<String>, tensors: Vec<JsValue>, shapes: Vec<JsValue>) -> Result<Array, JsValue> {
@@ -199,6 +201,11 @@ impl Net {
         let mut inputs = Vec::new();
         for ((name, tensor), shape) in names.iter().zip(&tensors).zip(shapes) {
             let shape: Vec<usize> = Array::from(&shape).iter().map(|side| side.as_f64().unwrap_or(0.0) as usize).collect();
+            // Before a copy is made of it.
+            if let Some(array) = tensor.dyn_ref::<Float32Array>() {
+                Tensor::check(&shape, array.length() as usize)?;
+                model.check_input(&shape)?;
+            }
             inputs.push((&name[..], AnyTensor { shape, data: values(name, tensor)? }));
         }
         let inputs: Vec<(&str, &AnyTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
@@ -276,7 +283,7 @@ impl Net {
     }
 
     /// The network on its device, or, where that was lost, on a new one.
-    async fn model(&self) -> Result<Model> {
+    pub(super) async fn model(&self) -> Result<Model> {
         if let Some(model) = self.model.borrow().clone().filter(|model| !model.engine().is_lost()) {
             return Ok(model);
         }
@@ -290,7 +297,7 @@ impl Net {
     }
 
     /// Drops a model whose device was lost: the browser may reject a mapping before it says so.
-    fn checked<T>(&self, result: Result<T>) -> Result<T> {
+    pub(super) fn checked<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(Error::DeviceLost(_)) = result {
             self.model.take();
         }
@@ -307,11 +314,7 @@ fn class(Class { index, label, probability }: &Class) -> JsValue {
     object(&[("index", number(*index as u64)), ("label", label.into()), ("probability", (*probability).into())]).into()
 }
 
-fn array(tensor: &Tensor) -> Array {
-    Array::of2(&Float32Array::from(&tensor.data[..]), &shape_of(&tensor.shape))
-}
-
-fn shape_of(shape: &[usize]) -> Array {
+pub(super) fn shape_of(shape: &[usize]) -> Array {
     shape.iter().map(|&side| JsValue::from(side as u32)).collect()
 }
 

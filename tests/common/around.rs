@@ -10,7 +10,7 @@ use ghostnet::{
         decode::{self, Activation, Form, Size, Table},
         resize, sample,
     },
-    plan::{Dispatch, Form as PlanForm, Plan},
+    plan::{Dispatch, Form as PlanForm, Plan, PlanOutput},
 };
 
 /// A launch of a kernel: bytes of what each variable is bound to, where two may be bound to one.
@@ -69,6 +69,7 @@ fn resized(size: [usize; 2], f16: bool, texture: bool) -> Launch {
 
 /// Two windows, the first with a column beyond the picture.
 fn sampled(is_nhwc: bool, is_bgr: bool, f16: bool, texture: bool) -> Vec<Launch> {
+    let held = if texture { sample::Held::Texture } else { sample::Held::Words };
     let ([rows, columns], size) = ([7, 5], [6, 10]);
     let tap = |at: usize, length: usize| sample::Tap {
         first: (at * 3 % length) as u32,
@@ -97,7 +98,7 @@ fn sampled(is_nhwc: bool, is_bgr: bool, f16: bool, texture: bool) -> Vec<Launch>
             ("table", bytemuck::cast_slice(&problem.taps).to_vec()),
             ("output", vec![0; blocks * block_bytes(f16)]),
         ];
-        Launch::new(problem.dispatch(window, f16, texture), bound)
+        Launch::new(problem.dispatch(window, f16, held), bound)
     };
     (0..problem.windows()).map(launch).collect()
 }
@@ -152,7 +153,8 @@ fn decoded(problem: &decode::Problem, f16: bool) -> Vec<Launch> {
     // Some of whose values pass any bound below 1.
     let values: Vec<f32> = Random(11).values(slot / (precision.block_bytes() / 4)).iter().map(|v| v * 2.0).collect();
     let map = precision.to_bytes(&values).into_owned();
-    let (launches, table) = problem.launches(&plan);
+    let results: Vec<_> = plan.outputs.iter().map(PlanOutput::placed).collect();
+    let (launches, table) = problem.launches(&results, f16);
     let launch = |launch: decode::Launch| {
         let mut records = decode::head(0.25).to_vec();
         records.resize(decode::HEAD + 4 * problem.record() * problem.capacity(), 0);

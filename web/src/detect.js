@@ -1,14 +1,19 @@
 // What detectors' cards say. It is in a module of WebAssembly of its own, which is fetched for
 // networks that have such a card.
 
+import { pixels } from './pictures.js';
 import { starter } from './start.js';
 
 const start = starter(() => import('./detect_engine.js'), new URL('./detect_engine_bg.wasm', import.meta.url));
 
-/** What makes inputs of pictures and reads results, as a card's decoder says it. */
-export async function finder(decoder, labels) {
+/**
+ * What makes inputs of pictures and reads results, as a card's decoder says it, for a network of
+ * this `backend`. `takesFrames` says that the device takes a video's as they are.
+ */
+export async function finder(decoder, labels, backend, takesFrames) {
   const found = new Finder(decoder, labels);
   await found.ready();
+  if (backend === 'gpu') await found.onDevice(takesFrames);
   return found;
 }
 
@@ -17,10 +22,16 @@ class Finder {
   #labels;
   #engine;
   #finder;
+  /** Whether a box is the mean of all that overlap. */
+  #isMean;
+  /** What works on the device of the network. */
+  #onDevice;
 
   constructor(decoder, labels) {
     this.#decoder = decoder;
-    this.threshold = JSON.parse(decoder).threshold;
+    const { threshold, nms } = JSON.parse(decoder);
+    this.threshold = threshold;
+    this.#isMean = nms?.kind === 'weighted';
     this.#labels = labels;
   }
 
@@ -38,19 +49,32 @@ class Finder {
     this.point_names = this.#call((made) => made.point_names());
   }
 
-  /** What a run of the network on a picture, or a box in it, says. */
-  async #found({ data, width, height }, box, numbers, only, run) {
-    await this.ready();
-    const [values, shape] = this.#call((made) => made.input(data, width, height, box));
-    const results = (await run([[this.input_name], [values], [shape]])).filter(([, tensor]) => tensor instanceof Float32Array);
+  async onDevice(takesFrames) {
+    const { OnDevice } = await import('./on_device.js');
+    this.#onDevice = new OnDevice((work) => this.#call(work), takesFrames);
+  }
+
+  /** What a run of the network on a picture of RGBA bytes, or a box in it, says. */
+  async #found({ data, width, height }, box, numbers, only, call) {
+    const shape = this.#call((made) => made.look(width, height, box));
+    const input = this.#call((made) => made.input(data));
+    const all = await call((net) => net.run_named([this.input_name], [input], [shape]));
+    const results = all.filter(([, tensor]) => tensor instanceof Float32Array);
     const [names, tensors, shapes] = [0, 1, 2].map((at) => results.map((result) => result[at]));
     return this.#call((made) => made.found(names, tensors, shapes, numbers, only));
   }
 
-  /** Detections in a picture of RGBA bytes; `run` gives a network's results of named inputs. */
-  async detect(picture, { threshold = NaN, iou = NaN, limit = NaN, only, percentage }, run) {
-    const found = await this.#found(picture, undefined, Float32Array.of(threshold, iou, limit), only, run);
-    const [x, y] = percentage ? [picture.width, picture.height] : [1, 1];
+  /**
+   * Detections in a picture; `call` works on the network. `low` is for tracks, which need what is
+   * half hidden and has low scores: a share of the threshold. In a mean such boxes would count.
+   */
+  async detect(source, { threshold = NaN, iou = NaN, limit = NaN, low = 1, only, percentage }, call, signal) {
+    await this.ready();
+    const lowest = this.#isMean || threshold > 1 ? threshold : threshold * low;
+    const numbers = Float32Array.of(lowest, iou, limit);
+    const onDevice = await this.#onDevice?.detect(source, numbers, only, call, signal);
+    const { found, width, height } = onDevice ?? (await this.#onProcessor(source, numbers, only, call, signal));
+    const [x, y] = percentage ? [width, height] : [1, 1];
     return found.map(({ box, points, ...detection }) => ({
       ...detection,
       box: box.map((v, at) => v / (at % 2 ? y : x)),
@@ -58,8 +82,23 @@ class Finder {
     }));
   }
 
-  async landmarks(picture, box, run) {
-    return pairs(await this.#found(picture, Float32Array.from(box), new Float32Array(3), undefined, run));
+  async #onProcessor(source, numbers, only, call, signal) {
+    const picture = await pixels(source, signal);
+    const { width, height } = picture;
+    return { found: await this.#found(picture, undefined, numbers, only, call), width, height };
+  }
+
+  /** The points in each of some boxes of a picture. */
+  async landmarks(source, boxes, call, signal) {
+    if (!boxes.every(({ length }) => length === 4)) throw new TypeError('landmarks are of boxes of four numbers');
+    await this.ready();
+    const corners = Float32Array.from(boxes.flatMap((box) => [...box]));
+    const onDevice = await this.#onDevice?.landmarks(source, corners, call, signal);
+    if (onDevice) return onDevice.map(pairs);
+    const picture = await pixels(source, signal);
+    const all = [];
+    for (const box of boxes) all.push(pairs(await this.#found(picture, Float32Array.from(box), new Float32Array(3), undefined, call)));
+    return all;
   }
 }
 

@@ -81,25 +81,17 @@ export class GhostNet {
   }
 
   detect(source, { signal, ...wanted } = {}) {
-    return this.#find('detect', signal, async (finder) => {
-      const picture = await pixels(source, signal);
-      return finder.detect(picture, wanted, (inputs) => this.#named(...inputs));
-    });
+    return this.#find('detect', signal, (finder, call) => finder.detect(source, wanted, call, signal));
   }
 
   landmarks(source, faces, { signal } = {}) {
-    return this.#find('landmarks', signal, async (finder) => {
-      const picture = await pixels(source, signal);
-      const all = [];
-      for (const face of faces) all.push(await finder.landmarks(picture, face.box ?? face, (inputs) => this.#named(...inputs)));
-      return all;
-    });
+    return this.#find('landmarks', signal, (finder, call) => finder.landmarks(source, faces.map((face) => face.box ?? face), call, signal));
   }
 
   #find(task, signal, work) {
     const finder = this.#finder;
     if (this.info.task !== task || !finder) return Promise.reject(new Error(`${this.info.model} is not for this: its card's task is ${this.info.task}, not ${task}`));
-    return this.#first(() => work(finder), signal);
+    return this.#first(() => work(finder, (use) => this.#call(use)), signal);
   }
 
   watch(source, options, onFrame) {
@@ -119,20 +111,20 @@ export class GhostNet {
 
   run(data, ...more) {
     if (data instanceof Float32Array) {
-      const [shape, { signal } = {}] = more;
-      return this.#first(async () => tensor(await this.#call((net) => net.run(data, Uint32Array.from(shape)))), signal);
+      const [shape, options] = more;
+      const [{ name } = {}] = this.info.inputs;
+      // The first result, in floats.
+      return this.run({ [name]: { data, shape } }, options).then((results) => {
+        const [result] = Object.values(results);
+        return { ...result, data: Float32Array.from(result.data, Number) };
+      });
     }
     // Tensors by the names of the inputs.
     const [{ signal } = {}] = more;
     const inputs = kind(data) === 'Object' ? Object.entries(data) : [];
     if (!inputs.length) return Promise.reject(new TypeError(`run takes a Float32Array or tensors by name, not ${kind(data)}`));
     const [names, tensors, shapes] = [0, 1, 2].map((at) => inputs.map(([name, given]) => [name, given?.data, [...(given?.shape ?? [])]][at]));
-    return this.#first(async () => Object.fromEntries((await this.#named(names, tensors, shapes)).map(([name, ...result]) => [name, tensor(result)])), signal);
-  }
-
-  /** Results with their names, values and shapes. */
-  #named(names, tensors, shapes) {
-    return this.#call((net) => net.run_named(names, tensors, shapes));
+    return this.#first(async () => Object.fromEntries((await this.#call((net) => net.run_named(names, tensors, shapes))).map(([name, ...result]) => [name, tensor(result)])), signal);
   }
 
   profile() {
@@ -246,9 +238,9 @@ async function load({ weights, card, model, backend = 'auto', precision = 'f32',
     await keeping;
     signal?.throwIfAborted();
     Object.assign(startup, { upload, pipelines, total: performance.now() - begin, first_run: null });
-    const { decoder, ...info } = { ...called(() => net.info()), startup, wasm_bytes: engine.bytes };
+    const { decoder, takes_frames, ...info } = { ...called(() => net.info()), startup, wasm_bytes: engine.bytes };
     // What reads it is fetched for those that have one.
-    const finder = decoder ? await (await import('./detect.js')).finder(decoder, info.labels) : undefined;
+    const finder = decoder ? await (await import('./detect.js')).finder(decoder, info.labels, info.backend, takes_frames) : undefined;
     info.point_names = finder?.point_names ?? [];
     info.threshold = finder?.threshold ?? null;
     if (fallback) info.fallback = fallback;

@@ -22,7 +22,7 @@ function called(source) {
  * What `read` reads of a picture. Where the browser refuses, it is an error that says of what, and
  * why.
  */
-async function readable(source, read) {
+export async function readable(source, read) {
   try {
     return await read();
   } catch (cause) {

@@ -135,8 +135,11 @@ export function overlap(a, b) {
  * than `least`. Of all such choices it is the one that overlaps most beyond that, in sum.
  */
 function match(tracks, detections, least) {
-  const gains = tracks.map((track) => detections.map(({ index, box }) => (index === track.index ? Math.max(0, overlap(track.box, box) - least) : 0)));
-  return assign(gains, detections.length).flatMap((column, row) => (gains[row][column] > 0 ? [[tracks[row], detections[column]]] : []));
+  const gainsOf = (track) => detections.map(({ index, box }) => (index === track.index ? Math.max(0, overlap(track.box, box) - least) : 0));
+  // Most tracks overlap with nothing else, and those of a crowd are many.
+  const near = tracks.map((track) => ({ track, gains: gainsOf(track) })).filter(({ gains }) => gains.some((gain) => gain > 0));
+  const columns = assign(near.map(({ gains }) => gains), detections.length);
+  return near.flatMap(({ track, gains }, row) => (gains[columns[row]] > 0 ? [[track, detections[columns[row]]]] : []));
 }
 
 /**

@@ -2,7 +2,7 @@
 // `watch` is first called.
 
 import { pairs } from './detect.js';
-import { drawnPixels, kind } from './pictures.js';
+import { drawnPixels, kind, readable } from './pictures.js';
 import { Smoother } from './smooth.js';
 import { abortable } from './start.js';
 import { LOW, Tracker, sizeOf } from './track.js';
@@ -21,17 +21,23 @@ export async function watch(net, source, { landmarks, track = true, smooth = tra
     const video = await playing(source, over);
     const next = frames(video, stop, over);
     const limit = threshold ?? net.info.threshold;
-    // Half hidden things have low scores, and tracks need them.
-    const lowest = track && limit <= 1 ? limit * LOW : limit;
     const follow = new Follower(track && new Tracker(limit), smooth);
+    // A GPU may take a frame as it is.
+    const byFrame = [net, landmarks].some((one) => one?.info.backend === 'gpu') && globalThis.VideoFrame;
     const find = async (time) => {
-      const [begin, width, height] = [performance.now(), video.videoWidth, video.videoHeight];
+      const begin = performance.now();
       // Both networks see one picture.
-      const picture = await drawnPixels(video, { picture: video, width, height });
-      const detections = follow.boxes(await net.detect(picture, { ...wanted, threshold: lowest, signal: over }), time);
-      const faces = landmarks ? detections.filter(({ label }) => label === FACE) : [];
-      if (faces.length) follow.landmarks(faces, await landmarks.landmarks(picture, faces, { signal: over }), time);
-      return { detections: percentage ? detections.map((found) => shares(found, width, height)) : detections, time, width, height, ms: performance.now() - begin };
+      const size = { width: video.videoWidth, height: video.videoHeight };
+      const picture = byFrame ? await readable(video, () => new VideoFrame(video)) : await drawnPixels(video, { picture: video, ...size });
+      const { displayWidth: width = size.width, displayHeight: height = size.height } = picture;
+      try {
+        const detections = follow.boxes(await net.detect(picture, { ...wanted, threshold: limit, low: track ? LOW : 1, signal: over }), time);
+        const faces = landmarks ? detections.filter(({ label }) => label === FACE) : [];
+        if (faces.length) follow.landmarks(faces, await landmarks.landmarks(picture, faces, { signal: over }), time);
+        return { detections: percentage ? detections.map((found) => shares(found, width, height)) : detections, time, width, height, ms: performance.now() - begin };
+      } finally {
+        picture.close?.();
+      }
     };
     for (let lost = 0; ;) {
       const time = await next();

@@ -2,8 +2,8 @@
 //! reads its results where they are. On the CPU `detect` does it.
 
 use super::in_no_plan;
-use crate::plan::{Dispatch, Plan};
-use std::{collections::BTreeMap, ops::Range};
+use crate::plan::{Dispatch, Placed};
+use std::ops::Range;
 
 params! {
     rows, workgroups, first, capacity, record, columns, skipped, bins, values, clip, class_power, object_power, side_x, side_y,
@@ -64,7 +64,7 @@ pub enum Size {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // described above
 pub struct Table {
-    /// The result, by its place among the plan's.
+    /// The result, by its place among the network's.
     pub output: usize,
     /// How many rows.
     pub rows: usize,
@@ -115,7 +115,7 @@ pub struct Problem {
 pub struct Launch {
     /// The dispatch.
     pub dispatch: Dispatch,
-    /// The result of each variable, by its place among the plan's.
+    /// The result of each variable, by its place among the network's.
     pub bound: Vec<(&'static str, usize)>,
 }
 
@@ -159,38 +159,37 @@ impl Problem {
     }
 
     /// A dispatch for all candidates that have each kind of values in one result, and the shader's
-    /// `table` for all of them.
-    pub fn launches(&self, plan: &Plan) -> (Vec<Launch>, Vec<u32>) {
+    /// `table` for all of them. `results` are the network's, of halves with `f16`.
+    pub fn launches(&self, results: &[Placed], f16: bool) -> (Vec<Launch>, Vec<u32>) {
         let lists = [&self.classes, &self.objectness, &self.boxes, &self.points];
         let mut cuts: Vec<usize> = lists.iter().flat_map(|tables| with_ends(tables).map(|(_, end)| end)).collect();
         cuts.sort_unstable();
         cuts.dedup();
         let mut words: Vec<u32> = Vec::new();
-        let outputs = self.outputs().into_iter().map(|output| {
-            let channels = words.len() as u32;
-            words.extend(plan.outputs[output].starts().map(|start| start as u32));
-            (output, channels)
-        });
-        let channels: BTreeMap<usize, u32> = outputs.collect();
+        let mut channels = vec![0; results.len()];
+        for output in self.outputs() {
+            channels[output] = words.len() as u32;
+            words.extend(&results[output].starts);
+        }
         let (mut first, mut launches) = (0, Vec::new());
         for end in cuts {
             let tables = lists.map(|tables| with_ends(tables).find(|(_, last)| *last > first));
             let at = words.len() as u32;
             words.extend(tables.iter().flat_map(|found| {
                 let Some((Table { output, rows, start, per, part, step, column }, last)) = *found else { return [0; 8] };
-                let pixels = plan.outputs[output].shape.pixels();
+                let pixels = results[output].pixels();
                 let [first, start, per, part, step, column, pixels] =
                     [first + rows - last, start, per, part, step, column, pixels].map(|v| v as u32);
-                [first, per, start, part, step, column, pixels, channels[&output]]
+                [first, per, start, part, step, column, pixels, channels[output]]
             }));
-            launches.push(self.launch(plan, first..end, tables.map(|found| found.map(|(table, _)| table.output)), at));
+            launches.push(self.launch(f16, first..end, tables.map(|found| found.map(|(table, _)| table.output)), at));
             first = end;
         }
         (launches, words)
     }
 
     /// Of some candidates, whose values lie in these results, as `table` says from `tables` on.
-    fn launch(&self, plan: &Plan, candidates: Range<usize>, outputs: [Option<usize>; 4], tables: u32) -> Launch {
+    fn launch(&self, f16: bool, candidates: Range<usize>, outputs: [Option<usize>; 4], tables: u32) -> Launch {
         let rows = candidates.len() as u32;
         let workgroups = rows.div_ceil(INVOCATIONS);
         // Shaders know no infinity.
@@ -232,7 +231,7 @@ impl Problem {
         };
         let defines = [
             ("WG", INVOCATIONS.into()),
-            ("F16", plan.precision.is_f16().into()),
+            ("F16", f16.into()),
             ("ACTIVATION", activation),
             ("EACH", self.each.into()),
             ("OBJECTNESS", outputs[1].is_some().into()),

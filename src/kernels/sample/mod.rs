@@ -56,9 +56,32 @@ pub struct Problem {
     pub taps: Vec<Tap>,
 }
 
+/// What holds the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// A buffer of RGBA8 words.
+    Words,
+    /// An rgba8unorm texture.
+    Texture,
+    /// A frame of a video that a browser lends.
+    External,
+}
+
 const INVOCATIONS: u32 = 64;
 
 impl Problem {
+    /// The same, where what is sampled holds the whole picture.
+    #[cfg(all(target_arch = "wasm32", feature = "web_detect"))]
+    pub(crate) fn of_whole(mut self) -> Self {
+        let [rows, columns] = [&mut self.source_rows, &mut self.source_columns].map(|range| std::mem::take(&mut range.start) as u32);
+        let [h, w] = self.size;
+        for (at, tap) in self.taps.iter_mut().enumerate().filter(|(_, tap)| **tap != Tap::NONE) {
+            let first = if at % (w + h) < w { columns } else { rows };
+            (tap.first, tap.second) = (tap.first + first, tap.second + first);
+        }
+        self
+    }
+
     /// How many windows.
     pub fn windows(&self) -> usize {
         self.taps.len() / (self.size[0] + self.size[1])
@@ -72,8 +95,7 @@ impl Problem {
     }
 
     /// The launch that makes the input of a window, by its number; all have one pipeline.
-    /// `texture` says that the picture is an rgba8unorm texture, not a buffer of words.
-    pub fn dispatch(&self, window: usize, f16: bool, texture: bool) -> Dispatch {
+    pub fn dispatch(&self, window: usize, f16: bool, held: Held) -> Dispatch {
         let [height, width] = self.size;
         let outputs = if self.is_nhwc { height.div_ceil(4) * width * 3 } else { height * width } as u32;
         let workgroups = outputs.div_ceil(INVOCATIONS);
@@ -96,15 +118,15 @@ impl Problem {
             pad_1,
             pad_2,
         };
-        Dispatch { key: self.key(f16, texture), params: bytemuck::bytes_of(&params).to_vec(), workgroups }
+        Dispatch { key: self.key(f16, held), params: bytemuck::bytes_of(&params).to_vec(), workgroups }
     }
 
     /// The pipeline of [`Problem::dispatch`].
-    pub fn key(&self, f16: bool, texture: bool) -> PipelineKey {
+    pub fn key(&self, f16: bool, held: Held) -> PipelineKey {
         let defines = [
             ("WG", INVOCATIONS.into()),
             ("F16", f16.into()),
-            ("TEXTURE", texture.into()),
+            ("TEXTURE", held as i64),
             ("NHWC", self.is_nhwc.into()),
             ("BGR", self.is_bgr.into()),
         ];
