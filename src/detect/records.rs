@@ -4,7 +4,7 @@
 use super::{
     Activation, Corners, Detection, Detector, Form, Frame, Size, Wanted,
     priors::Prior,
-    suppress::{Candidate, best_first},
+    suppress::{Candidate, best_first, by_number},
     values::{Joined, table},
 };
 use crate::{
@@ -98,9 +98,12 @@ impl Detector {
             corners: Corners::from([words[3], words[4], words[5], words[6]].map(f32::from_bits)),
             points: words[7..].as_chunks::<2>().0.iter().map(|point| point.map(f32::from_bits)).collect(),
         };
-        let mut all: Vec<Candidate> = records.chunks_exact(7 + values).map(candidate).collect();
         // Devices find them in an order of their own in each run.
-        all.sort_unstable_by_key(|candidate| (candidate.row, candidate.class));
+        let mut sorted: Vec<&[u32]> = records.chunks_exact(7 + values).collect();
+        for word in [1, 0] {
+            sorted = by_number(&sorted, |record| record[word], usize::MAX);
+        }
+        let mut all: Vec<Candidate> = sorted.into_iter().map(candidate).collect();
         all.retain(|candidate| wanted.takes(candidate.class, candidate.score));
         if let (Some(most), Some(priors)) = (self.score.per_level, &self.priors) {
             let mut rest = std::mem::take(&mut all);

@@ -69,16 +69,21 @@ impl Suppress {
     }
 }
 
-/// The best `most`, best first; of equal scores in their order. What is sorted are numbers, for
-/// sorting anything else is large in the browser package.
+/// The best `most`, best first; of equal scores in their order.
 pub(super) fn best_first<T: Clone>(items: Vec<T>, score: impl Fn(&T) -> f32, most: usize) -> Vec<T> {
-    let key = |(at, item): (usize, &T)| {
+    let number = |item: &T| {
         let bits = score(item).to_bits();
         // Larger as the number is.
         let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
-        u64::from(!ordered) << 32 | at as u64
+        !ordered
     };
-    let mut keys: Vec<u64> = items.iter().enumerate().map(key).collect();
+    by_number(&items, number, most)
+}
+
+/// The first `most` by a number, of equal ones in their order. What is sorted are numbers, for
+/// sorting anything else is large in the browser package.
+pub(super) fn by_number<T: Clone>(items: &[T], number: impl Fn(&T) -> u32, most: usize) -> Vec<T> {
+    let mut keys: Vec<u64> = items.iter().enumerate().map(|(at, item)| u64::from(number(item)) << 32 | at as u64).collect();
     keys.sort_unstable();
     keys.iter().take(most).map(|key| items[*key as u32 as usize].clone()).collect()
 }

@@ -104,9 +104,12 @@ pub struct PipelineKey {
 impl PipelineKey {
     /// A key; the order of `defines` does not matter.
     pub fn new(kernel: Kernel, defines: &[(&'static str, i64)]) -> Self {
-        let mut defines = defines.to_vec();
-        defines.sort_unstable();
-        Self { kernel, defines }
+        let mut sorted: Vec<(&str, i64)> = Vec::with_capacity(defines.len());
+        // The standard library's sort is large in the browser package, and there are few.
+        for define in defines {
+            sorted.insert(sorted.partition_point(|known| known < define), *define);
+        }
+        Self { kernel, defines: sorted }
     }
 
     /// The value of a define.

@@ -103,11 +103,10 @@ impl Finder {
         match &self.finder {
             detect::Finder::Landmarker(landmarker) => Ok(points(&landmarker.points(&results, &windows[0]))),
             detect::Finder::Detector(detector) => {
+                let (card, asked) = self.asked(numbers, only)?;
+                let wanted = asked.of(detector)?;
                 let picture = [*w as f32, *h as f32];
-                let find = |wanted: &Wanted<'_>, card: &Card| {
-                    detector.detections(&results, None, &windows[0], picture, wanted, &|class| card.label(class))
-                };
-                Ok(list(&self.wanted(detector, numbers, only, find)?, detection))
+                Ok(detections(detector.detections(&results, None, &windows[0], picture, &wanted, &|class| card.label(class))))
             }
         }
     }
@@ -130,20 +129,25 @@ impl Finder {
         .map_err(Error::Model)
     }
 
-    /// What `find` gives, for what is wanted and a card with the classes' names.
-    fn wanted<T>(
-        &self,
-        detector: &Detector,
-        numbers: &[f32],
-        only: Option<Vec<String>>,
-        find: impl FnOnce(&Wanted<'_>, &Card) -> T,
-    ) -> Result<T> {
+    /// A card with the classes' names, and which detections are asked for.
+    fn asked(&self, numbers: &[f32], only: Option<Vec<String>>) -> Result<(Card, Asked)> {
         let number = |at: usize| numbers.get(at).copied().filter(|number| !number.is_nan());
         let options = DetectOptions { threshold: number(0), iou: number(1), limit: number(2).map(|limit| limit as usize), labels: only };
         let card = Card { labels: self.labels.clone().into(), ..Card::default() };
         let only = card.only(&options).map_err(Error::Model)?;
-        let wanted = detector.wanted(&options, &only).map_err(Error::Model)?;
-        Ok(find(&wanted, &card))
+        Ok((card, Asked { options, only }))
+    }
+}
+
+/// Which detections are asked for.
+struct Asked {
+    options: DetectOptions,
+    only: Vec<bool>,
+}
+
+impl Asked {
+    fn of(&self, detector: &Detector) -> Result<Wanted<'_>> {
+        detector.wanted(&self.options, &self.only).map_err(Error::Model)
     }
 }
 
@@ -154,6 +158,10 @@ fn lengths(shape: &JsValue) -> Vec<usize> {
 
 fn points(points: &[[f32; 2]]) -> JsValue {
     Float32Array::from(points.as_flattened()).into()
+}
+
+fn detections(found: Vec<Detection>) -> JsValue {
+    list(&found, detection)
 }
 
 fn detection(found: &Detection) -> JsValue {

@@ -149,7 +149,7 @@ describe('networks that are always there', () => {
       pictures.frame.close();
       calls = {};
       const whole = await net.detect(still);
-      const costs = calls;
+      const costs = { ...calls };
       const landmarks = await marks.landmarks(still, wanted);
       return { found, whole, costs, all, wanted, landmarks, messages: await Promise.all([
         net.detect(still, { threshold: 2 }), net.detect(still, { only: ['g'] }), net.detect({ data: new Uint8Array(3), width: 1, height: 1 }), marks.landmarks(still, [[1, 2, 3]]),

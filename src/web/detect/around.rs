@@ -4,10 +4,10 @@
 //! A result is `[name, shape, starts, …]` here, as `Lent` of the other module tells it: where each
 //! channel begins, in values.
 
-use super::{super::list, Finder, Seen, detection, lengths, points};
+use super::{Finder, Seen, detections, lengths, points};
 use crate::{
-    AnyTensor, Card, Error, Precision, Result, Tensor, Values,
-    detect::{self, Detector, Wanted},
+    AnyTensor, Error, Precision, Result, Tensor, Values,
+    detect::{self, Detector},
     kernels::{decode, sample::Held},
     plan::{Dispatch, Placed, grid},
 };
@@ -58,7 +58,8 @@ impl Finder {
 
     /// The threshold of candidates. `numbers` and `only` are as of `found`.
     pub fn threshold(&self, numbers: &[f32], only: Option<Vec<String>>) -> Result<f32, JsValue> {
-        Ok(self.wanted(self.detector()?, numbers, only, |wanted, _| wanted.threshold)?)
+        let (_, asked) = self.asked(numbers, only)?;
+        Ok(asked.of(self.detector()?)?.threshold)
     }
 
     /// The detections of the device's records, best first. `numbers` and `only` are as of `found`.
@@ -66,10 +67,9 @@ impl Finder {
         let detector = self.detector()?;
         let Seen { picture: [h, w], windows } = self.seen()?;
         let picture = [*w as f32, *h as f32];
-        let find = |wanted: &Wanted<'_>, card: &Card| {
-            detector.detections_of_records(records, &windows[0], picture, wanted, &|class| card.label(class))
-        };
-        Ok(list(&self.wanted(detector, numbers, only, find)?, detection))
+        let (card, asked) = self.asked(numbers, only)?;
+        let wanted = asked.of(detector)?;
+        Ok(detections(detector.detections_of_records(records, &windows[0], picture, &wanted, &|class| card.label(class))))
     }
 
     /// The results that a card for landmarks reads.
