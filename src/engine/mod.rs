@@ -5,6 +5,8 @@ mod classify;
 #[cfg(not(target_arch = "wasm32"))]
 mod detect;
 mod device;
+#[cfg(not(target_arch = "wasm32"))]
+mod last;
 mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod native;

@@ -171,8 +171,8 @@ impl Model {
     /// pixel, the last of which is 0. The buffer's usages include `COPY_SRC`. [`OnDevice`] says how
     /// a result lies.
     ///
-    /// Errors: [`Error::Unsupported`] on the CPU. [`Error::Model`] for a name that is no input's or
-    /// an input without a buffer, [`Error::Shape`] for a buffer that is too small or may not be
+    /// Errors: [`Error::Unsupported`] on the CPU. [`Error::Model`] for a name that is no input's, an
+    /// input without a buffer, or a network with a last step on the CPU. [`Error::Shape`] for a buffer that is too small or may not be
     /// copied from. [`Error::Gpu`] for one of another device; of another instance, wgpu itself
     /// panics.
     pub async fn run_buffers_async(&self, n: usize, size: [usize; 2], inputs: &[(&str, &gpu::Buffer)]) -> Result<Vec<OnDevice>> {
@@ -186,6 +186,11 @@ impl Model {
             None => Err(Error::Model(format!("input `{wanted}` is missing: there are {}", there()))),
         };
         let buffers = names.iter().map(of).collect::<Result<Vec<_>>>()?;
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(last) = self.graph().suppressions().first() {
+            let what = "NonMaxSuppression is computed on the CPU, and results stay in a GPU's buffers here: `run_named` gives it";
+            return Err(Error::Model(format!("{}: {what}", last.name)));
+        }
         let request = self.request(n, size, Form::Tensors)?;
         let (mut runner, _) = self.runner(&request).await?;
         let RunnerKind::Gpu(prepared) = &mut runner.kind else {
