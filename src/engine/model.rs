@@ -176,6 +176,11 @@ impl Model {
     /// copied from. [`Error::Gpu`] for one of another device; of another instance, wgpu itself
     /// panics.
     pub async fn run_buffers_async(&self, n: usize, size: [usize; 2], inputs: &[(&str, &gpu::Buffer)]) -> Result<Vec<OnDevice>> {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(last) = self.graph().suppressions().first() {
+            let what = "NonMaxSuppression is computed on the CPU, and results stay in a GPU's buffers here: `run_named` gives it";
+            return Err(Error::Model(format!("{}: {what}", last.name)));
+        }
         let names: Vec<&str> = self.graph().inputs().iter().map(|input| &*input.name).collect();
         let there = || names.join(", ");
         if let Some((name, _)) = inputs.iter().find(|(name, _)| !names.contains(name)) {
@@ -186,11 +191,6 @@ impl Model {
             None => Err(Error::Model(format!("input `{wanted}` is missing: there are {}", there()))),
         };
         let buffers = names.iter().map(of).collect::<Result<Vec<_>>>()?;
-        #[cfg(not(target_arch = "wasm32"))]
-        if let Some(last) = self.graph().suppressions().first() {
-            let what = "NonMaxSuppression is computed on the CPU, and results stay in a GPU's buffers here: `run_named` gives it";
-            return Err(Error::Model(format!("{}: {what}", last.name)));
-        }
         let request = self.request(n, size, Form::Tensors)?;
         let (mut runner, _) = self.runner(&request).await?;
         let RunnerKind::Gpu(prepared) = &mut runner.kind else {
