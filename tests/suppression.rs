@@ -167,14 +167,18 @@ fn it_is_only_read_as_the_last_step() {
 fn ways_that_cannot_be_are_refused_in_one_line() {
     let (network, ..) = golden();
     let message = network.to_pytorch().unwrap_err().to_string();
-    assert!(message.starts_with("no form in PyTorch have `every0` (NonMaxSuppression), "), "{message}");
+    assert!(message.starts_with("no form in PyTorch have `some0` (NonMaxSuppression), "), "{message}");
     for engine in engines() {
         let error = engine.load(network.clone()).unwrap().run_buffers(1, [6, 6], &[]).unwrap_err().to_string();
         let what = "NonMaxSuppression is computed on the CPU, and results stay in a GPU's buffers here: `run_named` gives it";
         assert_eq!(error, format!("some0: {what}"));
     }
-    let missing = network.with_card(Card { outputs: vec![("kept".into(), "what".into())], ..Card::default() }).unwrap_err().to_string();
-    assert!(missing.starts_with("the card names the result `kept`, the graph has boxes, every0, "), "{missing}");
+    let mut card = Card::default();
+    card.outputs = vec![("some0".into(), "what".into())];
+    let named = network.with_card(card.clone()).unwrap();
+    card.outputs[0].0 = "kept".into();
+    let missing = named.with_card(card).unwrap_err().to_string();
+    assert!(missing.starts_with("the card names the result `kept`, the graph has boxes, some0, "), "{missing}");
 }
 
 /// Boxes and scores of a graph of one's own, of `count` places.
@@ -258,10 +262,10 @@ fn damaged_files_do_no_harm() {
             Ok(network) => {
                 opened += 1;
                 let inputs = network.graph().inputs();
-                let of = |input: &ghostnet::graph::Input| {
-                    input.tensor.sides().map(|side| side.split_once('=').map_or(1, |(_, len)| len.parse().unwrap()))
-                };
-                let tensors: Vec<AnyTensor> = inputs.iter().map(|input| floats(&of(input).collect::<Vec<usize>>(), &[])).collect();
+                // An open side is one long.
+                let length = |side: String| side.split_once('=').map_or(1, |(_, length)| length.parse().unwrap());
+                let shapes = inputs.iter().map(|input| input.tensor.sides().map(length).collect::<Vec<usize>>());
+                let tensors: Vec<AnyTensor> = shapes.map(|shape| floats(&shape, &[])).collect();
                 let count = |tensor: &AnyTensor| {
                     tensor.shape.iter().try_fold(1usize, |all, &side| all.checked_mul(side)).filter(|count| *count <= 1 << 12)
                 };

@@ -114,7 +114,7 @@ impl NonMaxSuppression {
 
 impl fmt::Display for NonMaxSuppression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NonMaxSuppression: at most {} boxes of a class, IoU at most {}", self.most, self.iou)?;
+        write!(f, "NonMaxSuppression of at most {} boxes of a class, IoU at most {}", self.most, self.iou)?;
         self.score.iter().try_for_each(|score| write!(f, ", scores above {score}"))
     }
 }

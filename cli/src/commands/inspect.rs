@@ -138,8 +138,7 @@ fn about(network: &Network, fused: &[(&str, usize)], near: &[Near]) -> String {
         lines.push(format!("result   {result} {tensor}{}", what.unwrap_or_default()));
     }
     for last in graph.suppressions() {
-        let [boxes, scores] = [&last.boxes, &last.scores].map(|of| format!("`{}` {}", graph.node(of.node).name, of.tensor));
-        lines.push(format!("on CPU   {}, {last}; of boxes {boxes}, scores {scores}", last.name));
+        lines.push(format!("on CPU   {}: {last}; boxes {}, scores {}", last.name, last.boxes.tensor, last.scores.tensor));
     }
     for (name, p) in &card.inputs {
         let [h, w] = p.size;
