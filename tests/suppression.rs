@@ -142,6 +142,10 @@ fn it_is_only_read_as_the_last_step() {
     };
     assert_eq!(refused(with("iou", f32::NAN)), "NonMaxSuppression (`y`): iou_threshold is NaN, 0 to 1 is possible");
     assert_eq!(refused(with("score", f32::INFINITY)), "NonMaxSuppression (`y`): score_threshold is inf");
+    let all = with("score", f32::NEG_INFINITY).network().unwrap();
+    assert_eq!(all.graph().suppressions()[0].score, Some(Setting::Constant(f32::MIN)));
+    let read = Network::from_bytes("read", &all.to_bytes(Stored::F32).unwrap()).unwrap();
+    assert_eq!(read.graph().suppressions(), all.graph().suppressions());
     let two = head().node("NonMaxSuppression", &["boxes", "scores", "two"], &["y"], &[]).wholes("two", &[1, 1]).output("y");
     assert_eq!(refused(two), "NonMaxSuppression (`y`): `max_output_boxes_per_class` of shape [2], one number is needed");
     // Handed on it is the same, and boxes that are constants are boxes.

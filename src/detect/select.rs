@@ -10,10 +10,10 @@ use super::{
 use crate::graph::Limits;
 
 /// Comparisons of boxes, which bound the time that hostile results take: half a minute.
-const MOST_COMPARISONS: usize = 1 << 34;
+const MOST_COMPARISONS: u64 = 1 << 34;
 
-/// Boxes that are kept.
-const MOST_KEPT: usize = 1 << 24;
+/// Boxes that are kept, of a hundred megabytes.
+const MOST_KEPT: usize = 1 << 22;
 
 /// What boxes and scores are.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,7 @@ impl Select {
     }
 
     /// With so many comparisons at most.
-    fn with(&self, comparisons: usize, boxes: &[f32], scores: &[f32]) -> Result<Vec<[usize; 3]>, String> {
+    fn with(&self, comparisons: u64, boxes: &[f32], scores: &[f32]) -> Result<Vec<[usize; 3]>, String> {
         let Self { classes, boxes: count, limits, .. } = *self;
         let (mut selected, mut left) = (Vec::new(), comparisons);
         if limits.most == 0 {
@@ -57,7 +57,9 @@ impl Select {
                         break;
                     }
                     let fewer = "fewer boxes, or only those of a larger score, would be less";
-                    left = left.checked_sub(kept.len()).ok_or_else(|| format!("more than {comparisons} comparisons of boxes: {fewer}"))?;
+                    left = left
+                        .checked_sub(kept.len() as u64)
+                        .ok_or_else(|| format!("more than {comparisons} comparisons of boxes: {fewer}"))?;
                     if kept.iter().any(|&[.., other]: &[usize; 3]| iou(corners[other], corners[at]) > limits.iou) {
                         continue;
                     }

@@ -172,8 +172,8 @@ impl Model {
     /// a result lies.
     ///
     /// Errors: [`Error::Unsupported`] on the CPU. [`Error::Model`] for a name that is no input's, an
-    /// input without a buffer, or a network with a last step on the CPU. [`Error::Shape`] for a buffer that is too small or may not be
-    /// copied from. [`Error::Gpu`] for one of another device; of another instance, wgpu itself
+    /// input without a buffer, and a network whose last step is the CPU's. [`Error::Shape`] for a
+    /// buffer that is too small or may not be copied from. [`Error::Gpu`] for one of another device; of another instance, wgpu itself
     /// panics.
     pub async fn run_buffers_async(&self, n: usize, size: [usize; 2], inputs: &[(&str, &gpu::Buffer)]) -> Result<Vec<OnDevice>> {
         #[cfg(not(target_arch = "wasm32"))]

@@ -4,8 +4,9 @@ use super::{Element, Graph, Output, TensorType};
 use crate::{Error, Result, text::decimal};
 use std::fmt;
 
-/// ONNX's `NonMaxSuppression`, computed on the CPU of tensors that a run gave. How many boxes are
-/// kept is known only then, so no node reads its result, `selected_indices`.
+/// ONNX's `NonMaxSuppression`, which the thread that waits for a run computes of tensors that it
+/// gave. How many boxes are kept is known only then, so no node reads its result,
+/// `selected_indices`.
 ///
 /// That is `[kept, 3]`: image, class and box. Images come in their order, in each the classes, and of
 /// a class the boxes by falling score; of equal scores the earlier box comes first.

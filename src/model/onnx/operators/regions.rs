@@ -90,6 +90,8 @@ fn setting(import: &mut Import<'_>, node: &Node<'_>, what: &str, value: Option<&
     }
     let constant = value.floats().and_then(|values| values.first().copied());
     if let Some(constant) = constant {
+        // By this TensorFlow says that there is no threshold.
+        let constant = if constant == f32::NEG_INFINITY { f32::MIN } else { constant };
         return Ok(Some(Setting::Constant(constant)));
     }
     // One for all images.
