@@ -28,7 +28,7 @@ impl Plan {
     /// [`Error::Limit`] for inputs that do not fit, [`Error::Model`] for weights that the precision
     /// cannot hold and for graphs without an input or a result.
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions, cache: &mut ConstantCache) -> Result<Self> {
-        check_operations(graph)?;
+        check_operations(graph, &options.form)?;
         let (shapes, shuffles) = (graph.shapes(inputs)?, Shuffles::new(graph));
         let layouts = layout::assign(graph, |id| Some(shuffles.of(id)?.layout.clone()));
         for (node, (&shape, layout)) in graph.nodes().iter().zip(shapes.iter().zip(&layouts)) {
@@ -41,7 +41,7 @@ impl Plan {
         for at in graph.inputs().len()..graph.nodes().len() {
             compiler.node(NodeId(at));
         }
-        graph.outputs().iter().for_each(|output| compiler.gather(output.node));
+        graph.leaving().for_each(|output| compiler.gather(output.node));
         let outputs = match options.form {
             Form::Tensors => compiler.tensors()?,
             Form::Classify { k } => vec![compiler.classes(k)?],
@@ -51,7 +51,7 @@ impl Plan {
 }
 
 /// No operation is left that a pass has to take out, and there are an input and a result.
-fn check_operations(graph: &Graph) -> Result<()> {
+fn check_operations(graph: &Graph, form: &Form) -> Result<()> {
     let unsupported = graph.nodes().iter().filter(|node| matches!(node.op, Op::BatchNorm { .. }));
     let unsupported: Vec<String> =
         unsupported.map(|node| format!("{} `{}` (run the pass fold_batch_norm)", node.op.name(), node.name)).collect();
@@ -61,7 +61,8 @@ fn check_operations(graph: &Graph) -> Result<()> {
     if graph.inputs().is_empty() {
         return Err(Error::Model("the graph has no input".into()));
     }
-    if graph.outputs().is_empty() {
+    // Classes are of a result itself.
+    if graph.outputs().is_empty() && (*form != Form::Tensors || graph.leaving().next().is_none()) {
         return Err(Error::Model("the graph has no result".into()));
     }
     Ok(())
@@ -263,7 +264,7 @@ impl<'a> Compiler<'a> {
         Ok(preprocess::lower(&preprocess::Problem { mean, std, output }, &mut self.emit))
     }
 
-    /// The graph's results.
+    /// What leaves the graph.
     fn tensors(&self) -> Result<Vec<(Storage, PlanOutput)>> {
         let leaving = |output: &Output| {
             // What it looks like is known to fit once its sides have lengths.
@@ -271,7 +272,7 @@ impl<'a> Compiler<'a> {
             let (storage, made) = self.view(output.node).leaving(&output.name);
             Ok((storage, PlanOutput { tensor: output.tensor.clone(), ..made }))
         };
-        self.graph.outputs().iter().map(leaving).collect()
+        self.graph.leaving().map(leaving).collect()
     }
 
     /// The `k` best classes by the first result.

@@ -619,6 +619,29 @@ fn several_inputs_and_results_have_names() {
     assert!(!Path::new(&dir.path("o.npy")).exists());
 }
 
+/// What the CPU computes after a run is a result like any, as long as the run says.
+#[test]
+fn last_steps_are_shown_and_written() {
+    let dir = Dir::new("last");
+    let model = "../tests/data/suppression/model.onnx";
+    let out = stdout(&ghostnet(&["inspect", model]));
+    let what = "some0: NonMaxSuppression of at most 5 boxes of a class, IoU at most 0.3, scores above 0.45";
+    assert!(out.contains("\nresult   some0 i64 [c, c=3]\n"), "{out}");
+    assert!(out.contains(&format!("\non CPU   {what}; boxes f32 [n, c=36, c=4], scores f32 [n, c=3, c=36]\n")), "{out}");
+    let outputs = value(&["inspect", "--json", model])["outputs"].clone();
+    assert_eq!(outputs[2], json!({ "name": "some1", "type": "i32", "sides": ["c", "c=3"] }));
+    // More images than a run takes where results have a side for them.
+    let (x, results) = (dir.path("x.npy"), dir.path("results"));
+    npy::write(Path::new(&x), &Tensor::new(&[70, 3, 6, 6], vec![0.0; 70 * 3 * 36]).unwrap()).unwrap();
+    let answer = value(&["run", "--json", "--model", model, "--backend", "cpu", "--input", &x, "--outputs", &results]);
+    assert_eq!(list(&answer["outputs"]).len(), 9, "{answer}");
+    // Every box is the same one, so that one of a class and image is kept.
+    let every = npy::read_any(&Path::new(&results).join("every1.npy")).unwrap();
+    let rows = (0..70).flat_map(|image| (0..3).flat_map(move |class| [image, class, 0]));
+    assert_eq!(every, AnyTensor { shape: vec![210, 3], data: Values::I32(rows.collect()) });
+    assert_eq!(npy::shape(&Path::new(&results).join("none0.npy")).unwrap(), [0, 3]);
+}
+
 #[test]
 fn run_leaves_no_output_after_an_error() {
     let dir = Dir::new("run-errors");

@@ -16,6 +16,8 @@ mod network;
 mod priors;
 #[cfg(any(not(target_arch = "wasm32"), feature = "web_detect"))]
 mod records;
+#[cfg(not(target_arch = "wasm32"))]
+mod select;
 mod suppress;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,8 @@ pub use landmarks::Landmarker;
 
 use crate::image_input::sample::Sampling;
 use priors::Priors;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use select::Select;
 pub(crate) use suppress::Suppress;
 use values::Joined;
 

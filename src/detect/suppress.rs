@@ -38,7 +38,7 @@ pub(crate) struct Candidate {
 }
 
 /// The area that two boxes share, of the area that they cover. A box without area shares nothing.
-fn iou(a: Corners, b: Corners) -> f32 {
+pub(super) fn iou(a: Corners, b: Corners) -> f32 {
     let area = |c: Corners| (c[2] - c[0]) * (c[3] - c[1]);
     let side = |axis: usize| (a[axis + 2].min(b[axis + 2]) - a[axis].max(b[axis])).max(0.0);
     let shared = side(0) * side(1);

@@ -5,6 +5,8 @@ mod classify;
 #[cfg(not(target_arch = "wasm32"))]
 mod detect;
 mod device;
+#[cfg(not(target_arch = "wasm32"))]
+mod last;
 #[cfg(any(not(target_arch = "wasm32"), feature = "web"))]
 mod lent;
 mod model;

@@ -171,11 +171,16 @@ impl Model {
     /// pixel, the last of which is 0. The buffer's usages include `COPY_SRC`. [`OnDevice`] says how
     /// a result lies.
     ///
-    /// Errors: [`Error::Unsupported`] on the CPU. [`Error::Model`] for a name that is no input's or
-    /// an input without a buffer, [`Error::Shape`] for a buffer that is too small or may not be
-    /// copied from. [`Error::Gpu`] for one of another device; of another instance, wgpu itself
+    /// Errors: [`Error::Unsupported`] on the CPU. [`Error::Model`] for a name that is no input's, an
+    /// input without a buffer, and a network whose last step is the CPU's. [`Error::Shape`] for a
+    /// buffer that is too small or may not be copied from. [`Error::Gpu`] for one of another device; of another instance, wgpu itself
     /// panics.
     pub async fn run_buffers_async(&self, n: usize, size: [usize; 2], inputs: &[(&str, &gpu::Buffer)]) -> Result<Vec<OnDevice>> {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(last) = self.graph().suppressions().first() {
+            let what = "NonMaxSuppression is computed on the CPU, and results stay in a GPU's buffers here: `run_named` gives it";
+            return Err(Error::Model(format!("{}: {what}", last.name)));
+        }
         let names: Vec<&str> = self.graph().inputs().iter().map(|input| &*input.name).collect();
         let there = || names.join(", ");
         if let Some((name, _)) = inputs.iter().find(|(name, _)| !names.contains(name)) {

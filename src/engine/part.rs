@@ -2,6 +2,8 @@
 
 use super::device::{Device, Engine};
 #[cfg(not(target_arch = "wasm32"))]
+use super::last;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::plan::Stage;
 use crate::{
     Error, Result, clock, cpu,
@@ -87,7 +89,7 @@ pub(super) fn slots(plan: &Plan, outputs: Vec<Vec<u8>>) -> Slots {
     outputs.iter().map(|bytes| bytemuck::cast_vec(precision.from_bytes(bytes))).collect()
 }
 
-/// A plan's results by name, of its first `images` images.
+/// What a plan gave by name, of its first `images` images.
 pub(super) fn results(plan: &Plan, slots: &Slots, images: usize) -> Vec<(String, AnyTensor)> {
     plan.outputs.iter().zip(slots).map(|(output, slot)| result(output, slot, images)).collect()
 }
@@ -305,11 +307,20 @@ impl Part {
         Ok(given)
     }
 
+    /// Every result of the graph by name, those of last steps too, of what a plan gave for its first
+    /// `images` images.
+    pub fn results(&self, plan: &Plan, slots: &Slots, images: usize) -> Result<Vec<(String, AnyTensor)>> {
+        let given = results(plan, slots, images);
+        #[cfg(not(target_arch = "wasm32"))]
+        let given = last::results(&self.graph, given)?;
+        Ok(given)
+    }
+
     /// Every result of the graph by name.
     pub async fn run_given(self: &Arc<Self>, engine: &Engine, given: Given<'_>) -> Result<Vec<(String, AnyTensor)>> {
         let request = Request { shapes: given.shapes.clone(), form: Form::Tensors, normalise: [[0.0; 3]; 2] };
         let (plan, slots) = self.run(engine, &request, Feed::Tensors(&given.values())).await?;
-        Ok(results(&plan, &slots, plan.batch()))
+        self.results(&plan, &slots, plan.batch())
     }
 
     pub async fn profile(self: &Arc<Self>, engine: &Engine, request: &Request, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {

@@ -4,7 +4,7 @@ use super::{
     answer::{Answer, Expected},
     classify::gpu_images,
     model::Model,
-    part::{Feed, Given, RunnerKind, Slots, bytes, results, slots},
+    part::{Feed, Given, RunnerKind, Slots, bytes, slots},
     results::Class,
     worker::Worker,
 };
@@ -84,7 +84,7 @@ enum Runs {
 pub struct Pending<T> {
     run: Run,
     about: About,
-    read: fn(&About, Slots) -> T,
+    read: fn(&About, Slots) -> Result<T>,
 }
 
 enum Run {
@@ -148,8 +148,8 @@ impl Session {
         let model = self.model.clone();
         let given = model.inner.results.given_one(model.engine(), input)?;
         let read = |about: &About, slots: Slots| {
-            let first = results(&about.plan, &slots, about.images).into_iter().next();
-            first.map_or(Tensor { shape: Vec::new(), data: Vec::new() }, |(_, tensor)| tensor.into_f32())
+            let first = about.results(&slots)?.into_iter().next();
+            Ok(first.map_or(Tensor { shape: Vec::new(), data: Vec::new() }, |(_, tensor)| tensor.into_f32()))
         };
         self.submit_given(given, read).await
     }
@@ -160,7 +160,7 @@ impl Session {
         self.check_form()?;
         let model = self.model.clone();
         let given = model.inner.results.given(model.engine(), inputs)?;
-        self.submit_given(given, |about, slots| results(&about.plan, &slots, about.images)).await
+        self.submit_given(given, |about, slots| about.results(&slots)).await
     }
 
     fn check_form(&self) -> Result<()> {
@@ -170,7 +170,7 @@ impl Session {
         }
     }
 
-    async fn submit_given<T>(&mut self, given: Given<'_>, read: fn(&About, Slots) -> T) -> Result<Pending<T>> {
+    async fn submit_given<T>(&mut self, given: Given<'_>, read: fn(&About, Slots) -> Result<T>) -> Result<Pending<T>> {
         for (input, &shape) in self.plan.inputs.iter().zip(&given.shapes) {
             let Shape { n, c, h, w } = input.shape;
             if shape != (Shape { n: shape.n, c, h, w }) || shape.n == 0 || shape.n > n || shape.n != given.shapes[0].n {
@@ -230,8 +230,14 @@ impl Session {
     }
 }
 
-fn read_classes(about: &About, slots: Slots) -> Vec<Vec<Class>> {
-    about.model.classes(&about.plan, &slots, about.images)
+impl About {
+    fn results(&self, slots: &Slots) -> Result<Vec<(String, AnyTensor)>> {
+        self.model.inner.results.results(&self.plan, slots, self.images)
+    }
+}
+
+fn read_classes(about: &About, slots: Slots) -> Result<Vec<Vec<Class>>> {
+    Ok(about.model.classes(&about.plan, &slots, about.images))
 }
 
 impl<T> Pending<T> {
@@ -243,7 +249,7 @@ impl<T> Pending<T> {
             Run::Gpu(run) => slots(&self.about.plan, run.wait().await?),
             Run::Cpu(expected) => expected.slots().await,
         };
-        Ok((self.read)(&self.about, slots))
+        (self.read)(&self.about, slots)
     }
 
     /// Whether the wait would be over at once, with a result or an error. Does not block.

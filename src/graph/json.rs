@@ -4,10 +4,13 @@
 //! builders use is written: a graph that passes have changed has no JSON.
 
 #[cfg(not(target_arch = "wasm32"))]
+mod suppression;
+
+#[cfg(not(target_arch = "wasm32"))]
 use super::RoiAlign;
 use super::{
     Activation, Axis, Calculate, Calculation, ConstId, Constant, Conv, Coordinates, Element, Extent, Filter, Graph, Nearest, NodeId, Op,
-    Pool, PoolKind, Rearrange, Resample, TensorType, TopK,
+    Output, Pool, PoolKind, Rearrange, Resample, TensorType, TopK,
 };
 use crate::json::{Field, Value};
 use std::collections::BTreeMap;
@@ -46,11 +49,12 @@ impl Graph {
             reading.node(node)?;
         }
         for output in top.list("outputs")? {
-            let mut fields = Fields::new(output, "an output")?;
-            let (name, node) = (fields.text("name")?.to_string(), reading.node_at(&mut fields, "node")?);
-            let tensor = tensor(&mut fields)?;
-            fields.finish()?;
-            reading.graph.add_output_of(name, node, tensor);
+            let output = reading.output(output, "an output")?;
+            reading.graph.outputs.push(output);
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        for last in top.some_list("suppressions")? {
+            reading.suppression(last)?;
         }
         for feature in top.some_list("features")? {
             let mut fields = Fields::new(feature, "a feature")?;
@@ -92,6 +96,14 @@ impl Reading<'_> {
         let count = self.graph.nodes().len();
         let known = number.whole().filter(|at| *at < count);
         known.map(NodeId).ok_or_else(|| format!("{of}: {number} is no earlier node: there are {count}"))
+    }
+
+    fn output(&self, json: &Value<'_>, what: &str) -> Result<Output, String> {
+        let mut fields = Fields::new(json, what)?;
+        let (name, node) = (fields.text("name")?.to_string(), self.node_at(&mut fields, "node")?);
+        let tensor = tensor(&mut fields)?;
+        fields.finish()?;
+        Ok(Output { name, node, tensor })
     }
 
     fn node_at(&self, fields: &mut Fields<'_>, key: &'static str) -> Result<NodeId, String> {
@@ -201,15 +213,17 @@ impl Reading<'_> {
     }
 }
 
+fn element_or(fields: &mut Fields<'_>, usual: Element) -> Result<Element, String> {
+    if !fields.has("type") {
+        return Ok(usual);
+    }
+    let name = fields.text("type")?;
+    Element::named(name).ok_or_else(|| format!("{}: type `{name}` is none of f32, i32, i64, bool", fields.what))
+}
+
 fn tensor(fields: &mut Fields<'_>) -> Result<TensorType, String> {
+    let element = element_or(fields, Element::F32)?;
     let what = fields.what.clone();
-    let element = match fields.has("type") {
-        true => {
-            let name = fields.text("type")?;
-            Element::named(name).ok_or_else(|| format!("{what}: type `{name}` is none of f32, i32, i64, bool"))?
-        }
-        false => Element::F32,
-    };
     let sides = fields.list("sides")?.iter().map(Value::text).collect::<Option<Vec<_>>>();
     let sides = sides.ok_or_else(|| format!("{what}: sides are texts"))?;
     TensorType::new(element, sides).map_err(|error| format!("{what}: {error}"))
@@ -365,21 +379,15 @@ mod write {
             let names = unique(&self.constants);
             let nodes =
                 self.nodes.iter().skip(self.inputs.len()).map(|node| self.node_json(node, &names)).collect::<Result<Vec<_>, _>>()?;
-            let end = |name: &str, tensor: &TensorType, more: (&'static str, usize)| {
-                let mut fields = vec![field("name", text(name)), field(more.0, whole(more.1))];
-                if tensor.element != Element::F32 {
-                    fields.push(field("type", text(tensor.element.name())));
-                }
-                fields.push(field("sides", Value::List(tensor.sides().map(|side| Value::Text(side.into())).collect())));
-                Value::Object(fields)
-            };
             let inputs = self.inputs.iter().map(|input| end(&input.name, &input.tensor, ("channels", self.channels(input.node))));
-            let outputs = self.outputs.iter().map(|output| end(&output.name, &output.tensor, ("node", output.node.0)));
             let mut fields = vec![
                 field("inputs", Value::List(inputs.collect())),
                 field("nodes", Value::List(nodes)),
-                field("outputs", Value::List(outputs.collect())),
+                field("outputs", Value::List(self.outputs.iter().map(output).collect())),
             ];
+            if !self.suppressions.is_empty() {
+                fields.push(field("suppressions", Value::List(self.suppressions.iter().map(suppression::json).collect())));
+            }
             let feature = |(name, node): &(String, NodeId)| Value::Object(vec![field("name", text(name)), field("node", whole(node.0))]);
             if !self.features.is_empty() {
                 fields.push(field("features", Value::List(self.features.iter().map(feature).collect())));
@@ -488,6 +496,19 @@ mod write {
         }
     }
 
+    fn end(name: &str, tensor: &TensorType, more: (&'static str, usize)) -> Value<'static> {
+        let mut fields = vec![field("name", text(name)), field(more.0, whole(more.1))];
+        if tensor.element != Element::F32 {
+            fields.push(field("type", text(tensor.element.name())));
+        }
+        fields.push(field("sides", Value::List(tensor.sides().map(|side| Value::Text(side.into())).collect())));
+        Value::Object(fields)
+    }
+
+    pub(super) fn output(output: &Output) -> Value<'static> {
+        end(&output.name, &output.tensor, ("node", output.node.0))
+    }
+
     /// The constants' names, where two are alike with a number.
     fn unique(constants: &[Constant]) -> Vec<String> {
         let mut taken = std::collections::BTreeSet::new();
@@ -503,19 +524,19 @@ mod write {
         constants.iter().map(name).collect()
     }
 
-    fn field(key: &'static str, value: Value<'static>) -> Field<'static> {
+    pub(super) fn field(key: &'static str, value: Value<'static>) -> Field<'static> {
         (key.into(), value)
     }
 
-    fn text(text: &str) -> Value<'static> {
+    pub(super) fn text(text: &str) -> Value<'static> {
         Value::Text(text.to_string().into())
     }
 
-    fn whole(number: usize) -> Value<'static> {
+    pub(super) fn whole(number: usize) -> Value<'static> {
         Value::Number(number.to_string().into())
     }
 
-    fn number(number: f32) -> Value<'static> {
+    pub(super) fn number(number: f32) -> Value<'static> {
         Value::Number(format!("{number:?}").into())
     }
 

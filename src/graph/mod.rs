@@ -22,6 +22,8 @@ mod resample;
 #[cfg(not(target_arch = "wasm32"))]
 mod roi_align;
 mod shape;
+#[cfg(not(target_arch = "wasm32"))]
+mod suppression;
 mod top_k;
 
 pub use crate::tensor::Element;
@@ -37,6 +39,10 @@ pub use resample::{Coordinates, Extent, Filter, Nearest, Resample};
 #[cfg(not(target_arch = "wasm32"))]
 pub use roi_align::RoiAlign;
 pub use shape::Shape;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use suppression::Limits;
+#[cfg(not(target_arch = "wasm32"))]
+pub use suppression::{NonMaxSuppression, Setting};
 pub use top_k::TopK;
 
 use crate::{Error, Result, tensor};
@@ -84,6 +90,8 @@ pub struct Graph {
     pub(crate) constants: Vec<Constant>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
+    #[cfg(not(target_arch = "wasm32"))]
+    suppressions: Vec<NonMaxSuppression>,
     features: Vec<(String, NodeId)>,
     embedding: Option<NodeId>,
 }
@@ -127,6 +135,29 @@ impl Graph {
     /// The named results, in the order in which they were declared.
     pub fn outputs(&self) -> &[Output] {
         &self.outputs
+    }
+
+    /// The names of all results: of those that a run gives, then of those of last steps.
+    pub(crate) fn result_names(&self) -> impl Iterator<Item = &str> {
+        let names = self.outputs.iter().map(|output| &*output.name);
+        #[cfg(not(target_arch = "wasm32"))]
+        let names = names.chain(self.suppressions.iter().map(|last| &*last.name));
+        names
+    }
+
+    /// The tensors that a run gives, in their order: the results, then what last steps take.
+    pub(crate) fn leaving(&self) -> impl Iterator<Item = &Output> {
+        let leaving = self.outputs.iter();
+        #[cfg(not(target_arch = "wasm32"))]
+        let leaving = leaving.chain(self.suppressions.iter().flat_map(|last| last.operands()));
+        leaving
+    }
+
+    fn leaving_mut(&mut self) -> impl Iterator<Item = &mut Output> {
+        let leaving = self.outputs.iter_mut();
+        #[cfg(not(target_arch = "wasm32"))]
+        let leaving = leaving.chain(self.suppressions.iter_mut().flat_map(|last| last.operands_mut()));
+        leaving
     }
 
     /// The maps that were marked as features, with their names, in the order of marking.
@@ -240,7 +271,7 @@ impl Graph {
 
     /// Fails where a result or a mark is of a node that the graph has not.
     pub(crate) fn check_ends(&self) -> Result<()> {
-        let outputs = self.outputs.iter().map(|output| (&*output.name, output.node));
+        let outputs = self.leaving().map(|output| (&*output.name, output.node));
         let marks = self.features.iter().map(|(name, node)| (&**name, *node)).chain(self.embedding.map(|node| ("embedding", node)));
         match outputs.chain(marks).find(|(_, node)| node.0 >= self.nodes.len()) {
             Some((name, node)) => Err(Error::shape(name, format!("node {} is not in the graph (there are {})", node.0, self.nodes.len()))),
@@ -303,10 +334,8 @@ impl Graph {
 
     /// Takes and gives so many images and no other number.
     pub(crate) fn fix_batch(&mut self, images: usize) {
-        for tensor in self.inputs.iter_mut().map(|input| &mut input.tensor).chain(self.outputs.iter_mut().map(|output| &mut output.tensor))
-        {
-            tensor.fix_batch(images);
-        }
+        self.inputs.iter_mut().for_each(|input| input.tensor.fix_batch(images));
+        self.leaving_mut().for_each(|output| output.tensor.fix_batch(images));
     }
 
     /// Trainable parameters as PyTorch counts them: all constants but the running means and
@@ -338,7 +367,14 @@ impl Graph {
     /// The part of the graph that computes these results, which become its only ones, and no
     /// marks. The inputs stay, needed or not.
     pub(crate) fn up_to(&self, outputs: Vec<Output>) -> Self {
-        let mut graph = Self { outputs, features: Vec::new(), embedding: None, ..self.clone() };
+        let mut graph = Self {
+            outputs,
+            #[cfg(not(target_arch = "wasm32"))]
+            suppressions: Vec::new(),
+            features: Vec::new(),
+            embedding: None,
+            ..self.clone()
+        };
         graph.compact();
         graph
     }
@@ -354,7 +390,7 @@ impl Graph {
     pub(crate) fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.nodes.len()];
         let inputs = self.nodes.iter().flat_map(|n| &n.inputs);
-        for id in inputs.chain(self.outputs.iter().map(|output| &output.node)) {
+        for id in inputs.chain(self.leaving().map(|output| &output.node)) {
             uses[id.0] += 1;
         }
         uses
@@ -375,7 +411,7 @@ impl Graph {
     pub(crate) fn compact(&mut self) {
         let mut live = vec![false; self.nodes.len()];
         // Inputs stay, even if nothing uses them.
-        let ends = self.inputs.iter().map(|input| input.node).chain(self.outputs.iter().map(|output| output.node));
+        let ends = self.inputs.iter().map(|input| input.node).chain(self.leaving().map(|output| output.node));
         let marks = self.features.iter().map(|(_, node)| *node).chain(self.embedding);
         for id in ends.chain(marks) {
             live[id.0] = true;
@@ -397,9 +433,10 @@ impl Graph {
                 channels.push(self.channels[at]);
             }
         }
-        let ends = self.inputs.iter_mut().map(|input| &mut input.node).chain(self.outputs.iter_mut().map(|output| &mut output.node));
+        self.leaving_mut().for_each(|output| output.node = to[output.node.0]);
+        let inputs = self.inputs.iter_mut().map(|input| &mut input.node);
         let marks = self.features.iter_mut().map(|(_, node)| node).chain(&mut self.embedding);
-        for id in ends.chain(marks) {
+        for id in inputs.chain(marks) {
             *id = to[id.0];
         }
         let mut used: Vec<Option<ConstId>> = vec![None; self.constants.len()];
@@ -422,6 +459,10 @@ impl std::fmt::Display for Graph {
         for (at, node) in self.nodes.iter().enumerate() {
             let inputs: Vec<&str> = node.inputs.iter().map(|i| self.nodes[i.0].name.as_str()).collect();
             writeln!(f, "{at:4} {:36} {:16} c = {:<5} <- {}", node.name, node.op.name(), self.channels[at], inputs.join(", "))?;
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        for last in &self.suppressions {
+            writeln!(f, "last {:36} {last} <- {}, {}", last.name, last.boxes.node.0, last.scores.node.0)?;
         }
         Ok(())
     }

@@ -150,9 +150,9 @@ impl Network {
         if let Some((name, _)) = card.inputs.iter().find(|(name, _)| !inputs.contains(&**name)) {
             return missing("input", name, graph.inputs().iter().map(|input| &*input.name).collect());
         }
-        let outputs: HashSet<&str> = graph.outputs().iter().map(|output| &*output.name).collect();
+        let outputs: HashSet<&str> = graph.result_names().collect();
         if let Some((name, _)) = card.outputs.iter().find(|(name, _)| !outputs.contains(&**name)) {
-            return missing("result", name, graph.outputs().iter().map(|output| &*output.name).collect());
+            return missing("result", name, graph.result_names().collect());
         }
         match (card.labels.len(), network.classes()) {
             _ if network.card.decoder.is_some() => Ok(network),

@@ -162,6 +162,7 @@ impl Network {
                 Err(what) => refused.push(format!("`{}` ({}{what})", node.name, node.op.name())),
             }
         }
+        refused.extend(graph.suppressions().iter().map(|last| format!("`{}` (NonMaxSuppression)", last.name)));
         if !refused.is_empty() {
             return Err(Error::Model(format!("no form in PyTorch have {}", refused.join(", "))));
         }

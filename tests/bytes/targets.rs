@@ -8,7 +8,10 @@ pub mod messages;
 
 use ghostnet::{
     Card, Engine, Form, Network, Tensor,
-    graph::{Activation, Axis, Conv, Coordinates, Filter, Graph, NodeId, Op, Pool, PoolKind, Rearrange, Resample, TensorType},
+    graph::{
+        Activation, Axis, Conv, Coordinates, Element, Filter, Graph, NodeId, NonMaxSuppression, Op, Output, Pool, PoolKind, Rearrange,
+        Resample, Setting, TensorType,
+    },
     hub::Hub,
     image_input::{Preprocess, decode_bytes},
     model::{Stored, checkpoint::Checkpoint},
@@ -332,8 +335,31 @@ fn small_network() -> Network {
 }
 
 fn one_files() -> Vec<Vec<u8>> {
-    let stored = [Stored::F32, Stored::Int8];
-    stored.map(|stored| small_network().to_bytes(stored).expect("it can be written")).into()
+    let stored = [(small_network(), Stored::F32), (small_network(), Stored::Int8), (suppressing_network(), Stored::F32)];
+    stored.map(|(network, stored)| network.to_bytes(stored).expect("it can be written")).into()
+}
+
+/// A network whose last step keeps boxes.
+fn suppressing_network() -> Network {
+    let mut graph = Graph::new();
+    let tensor = |sides: &[&str]| TensorType::new(Element::F32, sides.iter().copied()).expect("they fit");
+    let input = graph.add_input_of("x", 12, tensor(&["n", "c", "h=1", "w=4"])).expect("an input");
+    let boxes = graph.add("boxes", Op::Slice { start: 0, len: 6 }, &[input]).expect("a slice");
+    let scores = graph.add("scores", Op::Slice { start: 6, len: 6 }, &[input]).expect("a slice");
+    let scores = graph.add("means", Op::GlobalPool, &[scores]).expect("a mean");
+    let output = |node, sides: &[&str]| Output { name: "operand".into(), node, tensor: tensor(sides) };
+    let last = NonMaxSuppression {
+        name: "kept".into(),
+        element: Element::I32,
+        boxes: output(boxes, &["n", "c", "w"]),
+        scores: output(scores, &["n", "c=1", "c=6"]),
+        is_centered: true,
+        most: Setting::Constant(9.0),
+        iou: Setting::Constant(0.5),
+        score: Some(Setting::Constant(0.25)),
+    };
+    graph.add_suppression(last).expect("numbers in range");
+    Network::new(graph, Card::named("suppressing")).expect("they fit")
 }
 
 /// Graphs that between them have an operator of every kind.
@@ -418,10 +444,15 @@ fn onnx() -> Vec<Vec<u8>> {
         .node("Slice", &["f"], &["boxes"], &half(&[2], &[6]))
         .wholes("rows", &[1, -1, 16])
         .node("Reshape", &["boxes", "rows"], &["g"], &[])
-        .node("Transpose", &["g"], &["z"], &[("perm", Is::Wholes(&[0, 2, 1]))]);
+        .node("Transpose", &["g"], &["z"], &[("perm", Is::Wholes(&[0, 2, 1]))])
+        .node("Reshape", &["y", "rows"], &["scores"], &[])
+        .wholes("most", &[5])
+        .weights("iou", &[], &[0.5])
+        .node("NonMaxSuppression", &["z", "scores", "most", "iou"], &["indices"], &[])
+        .node("Cast", &["indices"], &["kept"], &[("to", Is::Whole(6))]);
     vec![
         images().node("Relu", &["x"], &["y"], &[]).output("y").file(),
-        detector.output("y").output("z").file(),
+        detector.output("y").output("z").output("kept").file(),
         convolutions.output("y").file(),
         shapes.output("y").output("range").file(),
         values.output("y").output("v").file(),

@@ -94,8 +94,8 @@ impl Args {
                 "model": chosen.name, "params": params, "macs": plan.macs(), "dispatches": plan.steps.len(), "unfused": unfused,
                 "pipelines": plan.pipelines(), "weight_bytes": plan.weight_bytes(), "activation_bytes": plan.activation_bytes(),
                 "steps": steps(&plan),
-                "inputs": ends(chosen.network.graph().inputs().iter().map(|input| (&input.name, &input.tensor))),
-                "outputs": ends(chosen.network.graph().outputs().iter().map(|output| (&output.name, &output.tensor))),
+                "inputs": ends(chosen.network.graph().inputs().iter().map(|input| (&*input.name, input.tensor.clone()))),
+                "outputs": ends(chosen.network.graph().results()),
                 "card": serde_json::from_str::<Value>(&chosen.network.card().to_json())?,
                 "fused": fused.iter().map(|(pass, matches)| json!({ "pass": pass, "matches": matches })).collect::<Vec<_>>(),
                 "nearly": near.iter().map(|n| json!({ "node": n.node, "pass": n.pass, "why": n.why })).collect::<Vec<_>>(),
@@ -120,8 +120,8 @@ fn steps(plan: &Plan) -> Vec<Value> {
 }
 
 /// Names of tensors that enter or leave, with their types and sides.
-fn ends<'a>(ends: impl Iterator<Item = (&'a String, &'a TensorType)>) -> Vec<Value> {
-    let end = |(name, tensor): (&String, &TensorType)| json!({ "name": name, "type": tensor.element.name(), "sides": tensor.sides().collect::<Vec<_>>() });
+fn ends<'a>(ends: impl Iterator<Item = (&'a str, TensorType)>) -> Vec<Value> {
+    let end = |(name, tensor): (&str, TensorType)| json!({ "name": name, "type": tensor.element.name(), "sides": tensor.sides().collect::<Vec<_>>() });
     ends.map(end).collect()
 }
 
@@ -133,9 +133,12 @@ fn about(network: &Network, fused: &[(&str, usize)], near: &[Near]) -> String {
     for input in graph.inputs() {
         lines.push(format!("input    {} {}, {} channels", input.name, input.tensor, graph.channels(input.node)));
     }
-    for output in graph.outputs() {
-        let what = card.outputs.iter().find(|(name, _)| *name == output.name).map(|(_, what)| format!(": {what}"));
-        lines.push(format!("result   {} {}{}", output.name, output.tensor, what.unwrap_or_default()));
+    for (result, tensor) in graph.results() {
+        let what = card.outputs.iter().find(|(name, _)| *name == result).map(|(_, what)| format!(": {what}"));
+        lines.push(format!("result   {result} {tensor}{}", what.unwrap_or_default()));
+    }
+    for last in graph.suppressions() {
+        lines.push(format!("on CPU   {}: {last}; boxes {}, scores {}", last.name, last.boxes.tensor, last.scores.tensor));
     }
     for (name, p) in &card.inputs {
         let [h, w] = p.size;

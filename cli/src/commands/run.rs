@@ -4,7 +4,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow, bail};
 use clap::ValueHint;
-use ghostnet::{AnyTensor, Model, Network, Open, Values, graph::TensorType, npy};
+use ghostnet::{AnyTensor, Model, Network, Open, Values, npy};
 use serde_json::json;
 use std::{
     borrow::Cow,
@@ -157,7 +157,7 @@ impl Args {
 
     /// Which results are written, and where.
     fn written(&self, network: &Network) -> Result<Vec<Written>> {
-        let known: Vec<&str> = network.graph().outputs().iter().map(|output| &*output.name).collect();
+        let known: Vec<&str> = network.graph().results().map(|(name, _)| name).collect();
         let mut written: Vec<Written> = known.iter().map(|name| Written { name: name.to_string(), files: Vec::new() }).collect();
         for text in &self.output {
             // Without a name the first result, of which most networks have no other.
@@ -234,10 +234,10 @@ fn file_name(name: &str) -> String {
 /// Runs a network on tensors, a long batch in several runs; the results by name, and milliseconds.
 fn run(model: &Model, inputs: &[(String, AnyTensor)]) -> Result<(Vec<(String, AnyTensor)>, f64)> {
     let graph = model.network().graph();
-    let ends = graph.inputs().iter().map(|input| &input.tensor).chain(graph.outputs().iter().map(|output| &output.tensor));
+    let ends = graph.inputs().iter().map(|input| input.tensor.clone()).chain(graph.results().map(|(_, tensor)| tensor));
     let images = inputs.first().and_then(|(_, tensor)| tensor.shape.first().copied()).unwrap_or(1);
     let same = inputs.iter().all(|(_, tensor)| tensor.shape.first() == Some(&images));
-    let batch = if same && ends.into_iter().all(TensorType::is_batched) { BATCH.min(images.max(1)) } else { images.max(1) };
+    let batch = if same && ends.into_iter().all(|tensor| tensor.is_batched()) { BATCH.min(images.max(1)) } else { images.max(1) };
     let parts = (0..images.max(1)).step_by(batch).map(|first| {
         let range = first..(first + batch).min(images.max(1));
         inputs.iter().map(|(name, tensor)| (&name[..], part(tensor, images, &range))).collect::<Vec<_>>()

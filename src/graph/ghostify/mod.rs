@@ -300,6 +300,9 @@ impl Rewriting<'_> {
         for output in &old.outputs {
             self.new.add_output_of(&output.name, self.to[output.node.0], output.tensor.clone());
         }
+        self.new.suppressions = old.suppressions.clone();
+        let operands = self.new.suppressions.iter_mut().flat_map(|last| last.operands_mut());
+        operands.for_each(|output| output.node = self.to[output.node.0]);
         self.new.features = old.features.iter().map(|(name, node)| (name.clone(), self.to[node.0])).collect();
         self.new.embedding = old.embedding.map(|node| self.to[node.0]);
         self.new.compact();

@@ -31,7 +31,7 @@ impl Orders {
             }
         }
         let marked = graph.features.iter().map(|(_, node)| *node).chain(graph.embedding);
-        graph.outputs().iter().map(|output| output.node).chain(marked).for_each(|id| orders.fix(id));
+        graph.leaving().map(|output| output.node).chain(marked).for_each(|id| orders.fix(id));
         orders
     }
 

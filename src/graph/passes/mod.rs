@@ -80,7 +80,7 @@ impl Graph {
     /// As [`Graph::uses`], without the uses by nodes that nothing needs any more.
     fn uses_from_outputs(&self) -> Vec<usize> {
         let mut uses = vec![0; self.nodes().len()];
-        for output in self.outputs() {
+        for output in self.leaving() {
             uses[output.node.0] += 1;
         }
         for at in (0..self.nodes().len()).rev() {

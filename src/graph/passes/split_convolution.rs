@@ -18,7 +18,7 @@ pub(super) fn run(graph: &mut Graph) -> usize {
         node.inputs.iter().for_each(|input| readers[input.0].push(NodeId(at)));
     }
     let mut is_result = vec![false; graph.nodes().len()];
-    graph.outputs().iter().for_each(|output| is_result[output.node.0] = true);
+    graph.leaving().for_each(|output| is_result[output.node.0] = true);
     let mut count = 0;
     for at in 0..graph.nodes().len() {
         let Op::Conv(conv) = graph.nodes()[at].op.clone() else { continue };

@@ -7,8 +7,11 @@
 //!
 //! Operators: <https://onnx.ai/onnx/operators/>.
 
+mod ends;
 mod fold;
 mod import;
+#[cfg(not(target_arch = "wasm32"))]
+mod last;
 mod operators;
 mod proto;
 mod value;

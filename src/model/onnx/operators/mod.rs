@@ -51,6 +51,8 @@ pub(super) const OPERATORS: &[(&str, Operator)] = &[
     ("Min", functions::binary),
     ("Mul", functions::binary),
     ("Neg", functions::neg),
+    #[cfg(not(target_arch = "wasm32"))]
+    ("NonMaxSuppression", regions::non_max_suppression),
     ("PRelu", functions::p_relu),
     ("Pad", joins::pad),
     ("Pow", functions::binary),

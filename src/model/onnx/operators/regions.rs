@@ -2,8 +2,9 @@
 
 use super::given::{Inputs, Made, given, some};
 use crate::{
-    graph::{Axis, Op, RoiAlign},
+    graph::{Axis, Element, NonMaxSuppression, Op, Output, RoiAlign, Setting},
     model::onnx::{
+        ends::Leaving,
         import::Import,
         proto::Node,
         value::{Source, Value},
@@ -45,4 +46,55 @@ pub(super) fn roi_align(import: &mut Import<'_>, node: &Node<'_>, inputs: &Input
     let side = |len: usize, channels: isize, pixels: usize| Axis { len, channels, pixels: pixels as isize };
     let axes = vec![side(count, 0, rows * columns), side(of[0], 1, 0), side(rows, 0, columns), side(columns, 0, 1)];
     Ok(vec![Value { source: Source::Node(made, of), axes, start: [0, 0], batch: None, is_whole: false, least: None }])
+}
+
+pub(super) fn non_max_suppression(import: &mut Import<'_>, node: &Node<'_>, inputs: &Inputs<'_>) -> Made {
+    let (boxes, scores) = (given(inputs, 0)?, given(inputs, 1)?);
+    match (&boxes.dims()[..], &scores.dims()[..]) {
+        (&[n, count, 4], &[of, _, scores]) if (n, count) == (of, scores) => {}
+        (boxes, scores) => {
+            let what = "[n, boxes, 4] and [n, classes, boxes] are needed";
+            return Err(format!("boxes {} and scores {}, {what}", Sides(boxes), Sides(scores)));
+        }
+    }
+    let is_centered = match node.whole("center_point_box", 0) {
+        form @ (0 | 1) => form == 1,
+        form => return Err(format!("boxes of form {form}")),
+    };
+    let made = NonMaxSuppression {
+        name: node.title().into(),
+        element: Element::I64,
+        boxes: output(import, node, "boxes", boxes)?,
+        scores: output(import, node, "scores", scores)?,
+        is_centered,
+        most: setting(import, node, "max_output_boxes_per_class", some(inputs, 2))?.unwrap_or(Setting::Constant(0.0)),
+        iou: setting(import, node, "iou_threshold", some(inputs, 3))?.unwrap_or(Setting::Constant(0.0)),
+        score: setting(import, node, "score_threshold", some(inputs, 4))?,
+    };
+    made.check()?;
+    import.add_last(node, made);
+    Ok(Vec::new())
+}
+
+/// A tensor that a run gives for a last step.
+fn output(import: &mut Import<'_>, node: &Node<'_>, what: &str, value: &Value) -> Result<Output, String> {
+    let Leaving { node: from, tensor, batched } = import.leaving(value, Element::F32)?;
+    import.is_single |= !batched;
+    Ok(Output { name: format!("{}.{what}", node.title()), node: from, tensor })
+}
+
+fn setting(import: &mut Import<'_>, node: &Node<'_>, what: &str, value: Option<&Value>) -> Result<Option<Setting>, String> {
+    let Some(value) = value else { return Ok(None) };
+    if value.count() != 1 {
+        return Err(format!("`{what}` of shape {}, one number is needed", Sides(&value.dims())));
+    }
+    let constant = value.floats().and_then(|values| values.first().copied());
+    if let Some(constant) = constant {
+        // By this TensorFlow says that there is no threshold.
+        let constant = if constant == f32::NEG_INFINITY { f32::MIN } else { constant };
+        return Ok(Some(Setting::Constant(constant)));
+    }
+    // One for all images.
+    import.is_single = true;
+    output(import, node, what, value).map(|output| Some(Setting::Output(output)))
 }
