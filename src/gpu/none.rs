@@ -144,7 +144,7 @@ impl Prepared {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Prepared {
-    pub(crate) async fn submit_windows(&mut self, _: &Windows<'_>) -> Result<Run> {
+    pub(crate) async fn submit_windows(&mut self, _: &Windows<'_>, _: &[usize]) -> Result<Run> {
         match *self {}
     }
 
@@ -152,7 +152,7 @@ impl Prepared {
         match *self {}
     }
 
-    pub(crate) async fn results(&mut self) -> Result<Vec<Vec<u8>>> {
+    pub(crate) async fn results(&mut self, _: &[usize]) -> Result<Vec<Vec<u8>>> {
         match *self {}
     }
 }
