@@ -10,6 +10,8 @@ mod model;
 pub(crate) mod native;
 mod options;
 mod part;
+#[cfg(not(target_arch = "wasm32"))]
+mod profile;
 mod results;
 mod session;
 mod tuned;
@@ -21,5 +23,7 @@ pub use device::Engine;
 pub(crate) use model::Asked;
 pub use model::Model;
 pub use options::{Backend, EngineOptions};
+#[cfg(not(target_arch = "wasm32"))]
+pub use profile::TimedStep;
 pub use results::{Class, Feature, GhostMaps, OnDevice, Top};
 pub use session::{IN_FLIGHT, Pending, Session};

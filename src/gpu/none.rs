@@ -7,7 +7,7 @@ mod info;
 pub use info::{AdapterInfo, Image, PrepareTimes, Source, Wanted};
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use info::Windows;
+pub use info::{WindowTimes, Windows};
 
 #[cfg(not(target_arch = "wasm32"))]
 use crate::kernels::{decode, sample};
@@ -153,6 +153,15 @@ impl Prepared {
     }
 
     pub(crate) async fn results(&mut self, _: &[usize]) -> Result<Vec<Vec<u8>>> {
+        match *self {}
+    }
+
+    pub(crate) async fn profile_window<F: FnOnce(&Plan) -> decode::Problem>(
+        &mut self,
+        _: &Windows<'_>,
+        _: Option<(F, f32)>,
+        _: usize,
+    ) -> Result<WindowTimes> {
         match *self {}
     }
 }
