@@ -275,7 +275,14 @@ impl Network {
         let card = Card::of(&config, classes, || architecture.name.clone());
         // Pages have no family of detectors.
         #[cfg(not(target_arch = "wasm32"))]
-        let card = family.card()?.map_or(card, |own| own.labels(config.labels.clone().unwrap_or_default()));
+        let card = match family.card()? {
+            // Its decoder says how a picture becomes the input, and nothing tells who has no names.
+            Some(own) => {
+                let said = Card { inputs: Vec::new(), ..Card::of(&config, 0, || architecture.name.clone()) };
+                Card { name: String::new(), ..own }.or(said)
+            }
+            None => card,
+        };
         Ok(Self { architecture: Some(architecture), ..Self::new(graph, card)? })
     }
 
