@@ -301,6 +301,16 @@ impl Graph {
         Ok(shape)
     }
 
+    /// The inputs' shapes for `n` images of `[h, w]`. Sides whose length an input fixes are as long
+    /// as that.
+    pub(crate) fn input_shapes(&self, n: usize, [h, w]: [usize; 2]) -> Vec<Shape> {
+        let shape = |input: &Input| {
+            let side = |axis, open| input.tensor.fixed(axis).unwrap_or(open);
+            Shape::new(side(0, n), self.channels(input.node), side(2, h), side(3, w))
+        };
+        self.inputs.iter().map(shape).collect()
+    }
+
     /// Takes and gives so many images and no other number.
     pub(crate) fn fix_batch(&mut self, images: usize) {
         for tensor in self.inputs.iter_mut().map(|input| &mut input.tensor).chain(self.outputs.iter_mut().map(|output| &mut output.tensor))
@@ -336,10 +346,17 @@ impl Graph {
     }
 
     /// The part of the graph that computes these results, which become its only ones, and no
-    /// marks. The inputs stay, needed or not.
+    /// marks. Of several inputs those stay that they need: a detector's backbone needs no regions.
     pub(crate) fn up_to(&self, outputs: Vec<Output>) -> Self {
         let mut graph = Self { outputs, features: Vec::new(), embedding: None, ..self.clone() };
         graph.compact();
+        // Pages have no network of two stages.
+        #[cfg(not(target_arch = "wasm32"))]
+        if graph.inputs.len() > 1 {
+            let uses = graph.uses();
+            graph.inputs.retain(|input| uses[input.node.0] > 0);
+            graph.compact();
+        }
         graph
     }
 
