@@ -233,6 +233,18 @@ impl<'a> Readable<'a> {
             _ => Cow::Owned(ImageRgb8(image.to_rgb8())),
         })
     }
+
+    /// Rows and columns.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn size(&self) -> [usize; 2] {
+        [self.0.height() as usize, self.0.width() as usize]
+    }
+
+    /// Bytes of a pixel in memory.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn pixel_bytes(&self) -> usize {
+        self.0.color().bytes_per_pixel().into()
+    }
 }
 
 impl Rows for Readable<'_> {

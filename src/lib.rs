@@ -73,9 +73,12 @@ mod web;
 
 pub use cache::CacheDir;
 pub use detect::{DetectOptions, Detection, Detector, Landmarker};
-#[cfg(not(target_arch = "wasm32"))]
-pub use engine::native::{adapters, adapters_async};
 pub use engine::{Backend, Class, Engine, EngineOptions, Feature, GhostMaps, IN_FLIGHT, Model, OnDevice, Pending, Session, Top};
+#[cfg(not(target_arch = "wasm32"))]
+pub use engine::{
+    TimedStep,
+    native::{adapters, adapters_async},
+};
 pub use error::{Error, Result};
 /// The crate by which GPUs are reached, in the version of the devices and textures that this one
 /// takes.

@@ -6,6 +6,7 @@
 #[allow(dead_code)]
 mod targets;
 
+use ghostnet::Card;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     io::Write as _,
@@ -192,6 +193,15 @@ fn what_once_made_trouble_makes_none() {
         let bytes: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect();
         targets::run(name, &bytes);
     }
+}
+
+/// Cards of one and of two stages come as far as a picture.
+#[test]
+fn seeds_of_cards_fit_a_network() {
+    let seeds = (TARGETS.iter().find(|target| target.name == "json").unwrap().seeds)();
+    let card = |seed: &Vec<u8>| Card::of_json(std::str::from_utf8(seed).unwrap()).ok();
+    let detectors: Vec<_> = seeds.iter().filter_map(card).filter_map(targets::detector).collect();
+    assert_eq!(detectors.iter().map(|model| model.graph().inputs().len()).collect::<Vec<_>>(), [1, 2]);
 }
 
 /// A ZIP archive of one deflated pickle.

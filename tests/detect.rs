@@ -248,9 +248,10 @@ fn regions_are_sampled_as_on_the_cpu() {
     let found = common::cpu().load(boxes()).unwrap().detect(&picture, &DetectOptions::default()).unwrap();
     assert_eq!(found.len(), 5);
     let grey = DynamicImage::from(picture.to_luma8());
+    let floats = DynamicImage::from(picture.to_rgb32f());
     for (layout, order) in [("nchw", "rgb"), ("nchw", "bgr"), ("nhwc", "rgb"), ("nhwc", "bgr")] {
         let [cpu, gpu] = [common::cpu(), gpu].map(|engine| engine.load(shows_its_input(layout, order)).unwrap());
-        for (picture, many) in [(&picture, 1), (&grey, 30)] {
+        for (picture, many) in [(&picture, 1), (&grey, 30), (&floats, 2)] {
             let found: Vec<Detection> = std::iter::repeat_n(&found, many).flatten().cloned().collect();
             let [expected, given] = [&cpu, &gpu].map(|model| model.landmarks(picture, &found).unwrap());
             assert_eq!(given.len(), found.len());

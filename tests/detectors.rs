@@ -5,12 +5,13 @@ mod common;
 
 use common::{results, tolerance};
 use ghostnet::{
-    Card, DetectOptions, Detection, Engine, Network, Tensor,
+    AnyTensor, Card, DetectOptions, Detection, Engine, Network, Tensor,
+    graph::TensorType,
     image_input::decode_file,
     model::families::detector::{GhostDetector, Head},
     model::formula,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn expected() -> Value {
     serde_json::from_slice(&std::fs::read(common::path("tests/data/detectors.json")).unwrap()).unwrap()
@@ -83,6 +84,55 @@ fn stages_match(engine: &Engine) {
             stage_matches(&name, &tensor, &wanted[&name]);
         }
     }
+}
+
+/// A picture alone gives a pyramid's maps, which are those of a whole run.
+#[test]
+fn features_need_no_regions() {
+    let family = GhostDetector::new(Head::Regions).classes(3).width(8);
+    let network = Network::random_of(&family, 0).unwrap();
+    let mut graph = network.graph().clone();
+    let features: Vec<_> = graph.features().to_vec();
+    features.iter().for_each(|(name, node)| graph.add_output_of(name, *node, TensorType::maps()));
+    let input = Tensor::new(&[1, 3, 64, 96], formula::values("input", 0, &[1, 3, 64, 96])).unwrap();
+    let given = [("input", &input.clone().into()), ("regions", &Tensor::new(&[1, 1, 4], vec![0.0, 0.0, 9.0, 9.0]).unwrap().into())];
+    let whole = common::cpu().load_graph(graph).unwrap().run_named(&given).unwrap();
+    let model = common::cpu().load(network).unwrap();
+    let found = model.features(&input).unwrap();
+    let told: Vec<(&str, usize)> = found.iter().map(|feature| (&*feature.name, feature.reduction)).collect();
+    assert_eq!(told, [("p2", 4), ("p3", 8), ("p4", 16), ("p5", 32), ("p6", 64)]);
+    for feature in found {
+        let (_, wanted) = whole.iter().find(|(name, _)| *name == feature.name).unwrap();
+        assert_eq!(AnyTensor::from(feature.tensor), *wanted, "{}", feature.name);
+    }
+    assert!(!model.ghost_maps(&input, "backbone.body.blocks.0.0.ghost1").unwrap().ghost.data.is_empty());
+    let refused = model.embed(&input).unwrap_err().to_string();
+    assert_eq!(refused, "fasterrcnn_ghostnet_110 has no pooled features: its result is of no linear layer");
+}
+
+/// What lies beside a detector's weights says its name and its classes; its decoder is the family's.
+#[test]
+fn a_detectors_config_is_heard() {
+    let network = Network::random_of(&GhostDetector::new(Head::Retina).classes(2).width(8), 0).unwrap();
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, shape) in network.tensors() {
+        let first = data.len();
+        data.extend(formula::values(&name, 0, &shape).into_iter().flat_map(f32::to_le_bytes));
+        header.insert(name, json!({ "dtype": "F32", "shape": shape, "data_offsets": [first, data.len()] }));
+    }
+    let header = Value::from(header).to_string();
+    let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat();
+    let config = json!({
+        "architecture": "retinanet_ghostnet_110.own", "label_names": ["n1", "n2"], "label_descriptions": { "n1": "cat", "n2": "dog" },
+        "pretrained_cfg": { "input_size": [3, 99, 99], "mean": [0, 0, 0] }
+    });
+    let found = Network::from_bytes_with("own", &file, config.to_string().as_bytes()).unwrap();
+    let Card { name, labels, label_names, inputs, decoder, .. } = found.card();
+    assert_eq!(
+        (&**name, &**labels, &**label_names),
+        ("retinanet_ghostnet_110.own", &["cat", "dog"].map(String::from)[..], &["n1", "n2"].map(String::from)[..])
+    );
+    assert!(inputs.is_empty() && *decoder == network.card().decoder && found.detector().is_some());
 }
 
 fn iou(a: [f32; 4], b: [f32; 4]) -> f32 {

@@ -217,6 +217,14 @@ impl Chosen {
         Ok(Self { network, name })
     }
 
+    /// An error unless it finds something in pictures.
+    pub fn check_finds(&self) -> Result<()> {
+        if self.network.detector().is_none() && self.network.landmarker().is_none() {
+            bail!("{}: nothing is found in pictures by it; --card says how a detector's results become boxes", self.name);
+        }
+        Ok(())
+    }
+
     /// Rows and columns of a run: those that are asked for, else the model's.
     pub fn size(&self, asked: Option<[usize; 2]>) -> Result<[usize; 2]> {
         let size = asked.or(self.network.size());

@@ -543,6 +543,28 @@ fn detect_finds_what_is_there() {
     let plain = refused(&ghostnet(&["bench", "--backend", "cpu", "--picture", &picture]));
     assert_eq!(plain, "ghostnet_050_cifar10: nothing is found in pictures by it; --card says how a detector's results become boxes");
 
+    // What stands around the network is timed too, for a picture of a stated size.
+    for backend in backends() {
+        let profile = ["profile", &model, "--iters", "2", "--backend", backend];
+        for (more, is_around, size) in [
+            (&["--picture", &picture][..], true, json!({ "width": 16, "height": 16 })),
+            (&[], true, json!({ "width": 640, "height": 480 })),
+            (&["--size", "8x8"], false, Value::Null),
+            (&["--batch", "2", "--size", "8x8"], false, Value::Null),
+        ] {
+            let profile = value(&[&profile[..], more, &["--json"]].concat());
+            let kernels: Vec<&str> = list(&profile["steps"]).iter().map(|step| step["kernel"].as_str().unwrap()).collect();
+            assert_eq!((kernels[0] == "sample", kernels.ends_with(&["decode"])), (is_around, is_around), "{kernels:?}");
+            assert_eq!(profile["picture"], size);
+            let shares: f64 = list(&profile["steps"]).iter().map(|step| step["share"].as_f64().unwrap()).sum();
+            assert!((shares - 1.0).abs() < 1e-6 && list(&profile["steps"]).iter().all(|step| step["gb_per_s"].is_number()), "{profile}");
+        }
+        let chart = dir.path("steps.svg");
+        let told = stdout(&ghostnet(&[&profile[..], &["--chart", &chart]].concat()));
+        assert!(told.contains("white, a picture of 640 x 480, f32") && fs::read_to_string(&chart).unwrap().contains("decode"), "{told}");
+    }
+    assert_eq!(refused(&ghostnet(&["profile", "--backend", "cpu", "--picture", &picture])), plain);
+
     // As large as the picture, with sides that are multiples of 8: beside it all is black.
     let any = dir.path("any.safetensors");
     detector_of_white(&any, json!({ "multiple": 8 }));
@@ -1083,6 +1105,8 @@ fn wrong_usage_exits_with_2() {
         &["inspect", "--size", "0x32"],
         &["bench", "--size", "99999999999999999999x1"],
         &["bench", "--iters", "many"],
+        &["profile", "--picture", CAT, "--size", "8x8"],
+        &["profile", "--picture", CAT, "--batch", "2"],
         &["tune", "--backend", "cpu", "--adapter", "x"],
         &["classify", "--threads", "0", CAT],
         &["bench", "--threads", "1025"],

@@ -238,9 +238,15 @@ fn wanted_level() -> Result<Level> {
 /// would end the module.
 pub(crate) fn room<T>(what: &str, len: usize) -> Result<Vec<T>> {
     let mut room = Vec::new();
-    let full = |_| Error::OutOfMemory(format!("{what} needs {} bytes more", len as u64 * size_of::<T>() as u64));
-    room.try_reserve_exact(len).map_err(full)?;
+    empty(&mut room, what, len)?;
     Ok(room)
+}
+
+/// Empties it and makes room in it as [`room`] does, unless it has enough.
+pub(crate) fn empty<T>(room: &mut Vec<T>, what: &str, len: usize) -> Result<()> {
+    room.clear();
+    let full = |_| Error::OutOfMemory(format!("{what} needs {} bytes more", len as u64 * size_of::<T>() as u64));
+    room.try_reserve_exact(len).map_err(full)
 }
 
 /// Fails where there is no room for so many bytes of `what`, which follow.

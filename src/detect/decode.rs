@@ -83,24 +83,26 @@ impl Detector {
     pub(crate) fn candidates(&self, results: &Results, frame: Frame<'_>, wanted: &Wanted<'_>) -> Vec<Candidate> {
         let Frame { size: [h, w], bounds, regions } = frame;
         let sides = [w as f32, h as f32];
-        let priors = match regions {
-            Some(regions) => Some(regions.iter().copied().map(Prior::of).collect()),
-            None => self.priors.as_ref().map(|priors| priors.all([h, w])),
+        let prior_of = |row: usize| match (regions, &self.priors) {
+            (Some(regions), _) => Some(Prior::of(regions[row])),
+            (None, Some(priors)) => Some(priors.at(row, [h, w])),
+            (None, None) => None,
         };
         let scored = self.scored(results, [h, w], regions.map(<[Corners]>::len), wanted);
         let boxes = self.boxes.values.rows(results);
         let points = self.points.as_ref().map(|points| (points, points.values.rows(results)));
-        let mut candidates = Vec::new();
+        let (mut candidates, mut room) = (Vec::new(), Vec::new());
         for Scored { row, class, score } in scored {
-            let prior = priors.as_ref().map(|priors| priors[row]);
-            let of_class = if self.boxes.per_class { (class + usize::from(self.score.skip_first)) * 4 } else { 0 };
-            let corners = corners(&self.boxes.form, &boxes.row(row)[of_class..], prior, sides);
-            let place = |(points, rows): &(&super::Points, Rows<'_>)| -> Vec<[f32; 2]> {
+            let prior = prior_of(row);
+            let of_class = (class + usize::from(self.score.skip_first)) * 4;
+            let columns = if self.boxes.per_class { of_class..of_class + 4 } else { 0..boxes.width() };
+            let corners = corners(&self.boxes.form, boxes.columns(row, columns, &mut room), prior, sides);
+            let mut place = |(points, rows): &(&super::Points, Rows<'_>)| -> Vec<[f32; 2]> {
                 let Prior { center, size, .. } = prior.expect("points have priors");
                 let at = |v: &[f32; 2]| [0, 1].map(|axis| center[axis] + v[axis] * points.scale * size[axis]);
-                rows.row(row).as_chunks::<2>().0.iter().map(at).collect()
+                rows.row(row, &mut room).as_chunks::<2>().0.iter().map(at).collect()
             };
-            let points = points.as_ref().map(place).unwrap_or_default();
+            let points = points.as_ref().map(&mut place).unwrap_or_default();
             candidates.extend(self.within(Candidate { row, class, score, corners, points }, bounds));
         }
         candidates
@@ -126,7 +128,7 @@ impl Detector {
         let classes = self.score.classes.rows(results);
         let objectness = self.score.objectness.as_ref().map(|joined| joined.rows(results));
         let skipped = usize::from(self.score.skip_first);
-        let mut scores = Vec::new();
+        let (mut scores, mut room) = (Vec::new(), Vec::new());
         let mut all = Vec::new();
         let levels = match (self.score.per_level, &self.priors) {
             (Some(_), Some(priors)) => priors.counts(size),
@@ -136,8 +138,8 @@ impl Detector {
         for level in levels {
             let first = all.len();
             for row in row..row + level {
-                self.score.activation.of(classes.row(row), &mut scores);
-                let object = objectness.as_ref().map(|rows| rows.row(row)[0]);
+                self.score.activation.of(classes.row(row, &mut room), &mut scores);
+                let object = objectness.as_ref().map(|rows| rows.row(row, &mut room)[0]);
                 let score = |score: f32| match object {
                     Some(object) => power(score, self.score.powers[0]) * power(object, self.score.powers[1]),
                     None => score,
@@ -173,13 +175,6 @@ impl Detector {
 // Pages have no detector of two stages.
 #[cfg(not(target_arch = "wasm32"))]
 impl super::Proposals {
-    /// The results that it reads.
-    pub(crate) fn outputs(&self) -> Vec<&str> {
-        let Detector { score, boxes, .. } = &*self.finder;
-        let joined = [Some(&score.classes), score.objectness.as_ref(), Some(&boxes.values)];
-        joined.into_iter().flatten().flat_map(|joined| &joined.outputs).map(String::as_str).collect()
-    }
-
     /// The regions that the first stage's results propose, best first, in pixels of the input.
     pub(crate) fn regions(&self, results: &Results, frame: Frame<'_>) -> Vec<Corners> {
         let Self { finder, .. } = self;

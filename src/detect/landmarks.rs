@@ -25,10 +25,9 @@ pub(crate) struct Region {
 }
 
 impl Landmarker {
-    /// The results that say where points are.
-    #[cfg(all(target_arch = "wasm32", feature = "web_detect"))]
-    pub(crate) fn outputs(&self) -> &[String] {
-        &self.points.outputs
+    /// The results that are read.
+    pub(crate) fn outputs(&self) -> Vec<&str> {
+        self.points.outputs.iter().map(String::as_str).collect()
     }
 
     /// What the input shows for a box: a square.
@@ -43,7 +42,10 @@ impl Landmarker {
     pub(crate) fn points(&self, results: &Results, window: &Window) -> Vec<[f32; 2]> {
         let rows = self.points.rows(results);
         let [h, w] = window.size.map(|side| side as f32);
-        let values = (0..rows.len()).flat_map(|at| rows.row(at)).copied().collect::<Vec<f32>>();
+        let (mut values, mut room) = (Vec::new(), Vec::new());
+        for row in 0..rows.len() {
+            values.extend_from_slice(rows.row(row, &mut room));
+        }
         let pairs = values.as_chunks::<2>().0.iter().take(self.count);
         let points: Vec<[f32; 2]> = pairs.map(|[x, y]| window.of_picture([x * w, y * h])).collect();
         if points.as_flattened().iter().all(|v| v.is_finite()) { points } else { Vec::new() }

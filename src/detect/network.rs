@@ -1,4 +1,4 @@
-//! Whether a network has what a card reads.
+//! What a card reads, and whether a network has it.
 
 use super::{Detector, Finder};
 use crate::{
@@ -20,6 +20,19 @@ impl Finder {
 }
 
 impl Detector {
+    /// The results that are read, each once; of a second stage without those of the first.
+    pub(crate) fn outputs(&self) -> Vec<&str> {
+        let points = self.points.as_ref().map(|points| &points.values);
+        let joined = [Some(&self.score.classes), self.score.objectness.as_ref(), Some(&self.boxes.values), points];
+        let mut outputs: Vec<&str> = Vec::new();
+        for name in joined.into_iter().flatten().flat_map(|joined| &joined.outputs) {
+            if !outputs.contains(&&**name) {
+                outputs.push(name);
+            }
+        }
+        outputs
+    }
+
     /// As [`Detector::check`], of the results of a graph.
     pub(crate) fn check_graph(&self, graph: &Graph, size: [usize; 2], labels: usize) -> Result<(), String> {
         let regions = self.proposals.as_ref().map(|proposals| (&*proposals.input, proposals.finder.limit));

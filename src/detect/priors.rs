@@ -72,44 +72,56 @@ impl Level {
     fn grid(&self, [h, w]: [usize; 2]) -> [usize; 2] {
         [h.div_ceil(self.stride), w.div_ceil(self.stride)]
     }
+
+    /// How many priors it has for an input of `[h, w]`.
+    fn count(&self, size: [usize; 2]) -> usize {
+        let [rows, columns] = self.grid(size);
+        rows.saturating_mul(columns).saturating_mul(self.sizes.count())
+    }
 }
 
 impl Priors {
     /// How many each level has for an input of `[h, w]`.
     pub(crate) fn counts(&self, size: [usize; 2]) -> Vec<usize> {
-        let count = |level: &Level| {
-            let [rows, columns] = level.grid(size);
-            rows.saturating_mul(columns).saturating_mul(level.sizes.count())
-        };
-        self.levels.iter().map(count).collect()
+        self.levels.iter().map(|level| level.count(size)).collect()
     }
 
     /// All of them, by level, row, column and place in a cell.
+    #[cfg(any(not(target_arch = "wasm32"), feature = "web_detect"))]
     pub(crate) fn all(&self, size: [usize; 2]) -> Vec<Prior> {
-        let mut priors = Vec::with_capacity(self.counts(size).iter().sum());
-        let [h, w] = size.map(|side| side as f32);
+        (0..self.counts(size).iter().sum()).map(|at| self.at(at, size)).collect()
+    }
+
+    /// One of them, by its place among all.
+    pub(crate) fn at(&self, mut at: usize, size: [usize; 2]) -> Prior {
         for level in &self.levels {
-            let [rows, columns] = level.grid(size);
-            let stride = level.stride as f32;
-            let cell = match level.stride {
-                _ if self.stride_of_grid => [(size[1] / columns) as f32, (size[0] / rows) as f32],
-                _ if self.cells_of_grid => [w / columns as f32, h / rows as f32],
-                _ => [stride; 2],
-            };
-            for y in 0..rows {
-                for x in 0..columns {
-                    for index in 0..level.sizes.count() {
-                        let mut center = [(x as f32 + self.offset) * cell[0], (y as f32 + self.offset) * cell[1]];
-                        let mut size = level.sizes.at(index, stride, size);
-                        if self.clamp {
-                            center = [center[0].clamp(0.0, w), center[1].clamp(0.0, h)];
-                            size = [size[0].clamp(0.0, w), size[1].clamp(0.0, h)];
-                        }
-                        priors.push(Prior { center, size, stride });
-                    }
-                }
+            let count = level.count(size);
+            if at < count {
+                return self.of_level(level, at, size);
             }
+            at -= count;
         }
-        priors
+        unreachable!("there are as many candidates as priors")
+    }
+
+    /// One of a level, by its place in it.
+    fn of_level(&self, level: &Level, at: usize, size: [usize; 2]) -> Prior {
+        let [h, w] = size.map(|side| side as f32);
+        let [rows, columns] = level.grid(size);
+        let stride = level.stride as f32;
+        let cell = match level.stride {
+            _ if self.stride_of_grid => [(size[1] / columns) as f32, (size[0] / rows) as f32],
+            _ if self.cells_of_grid => [w / columns as f32, h / rows as f32],
+            _ => [stride; 2],
+        };
+        let (place, index) = (at / level.sizes.count(), at % level.sizes.count());
+        let (x, y) = (place % columns, place / columns);
+        let mut center = [(x as f32 + self.offset) * cell[0], (y as f32 + self.offset) * cell[1]];
+        let mut size = level.sizes.at(index, stride, size);
+        if self.clamp {
+            center = [center[0].clamp(0.0, w), center[1].clamp(0.0, h)];
+            size = [size[0].clamp(0.0, w), size[1].clamp(0.0, h)];
+        }
+        Prior { center, size, stride }
     }
 }

@@ -139,7 +139,7 @@ fn result(name: &str, shape: &[usize], data: Vec<f32>) -> (String, AnyTensor) {
 fn the_second_stage_is_of_the_regions_that_the_first_proposes() {
     let detector = Detector::from_json(&Value::parse(TWO_STAGES).unwrap()).unwrap();
     let proposals = detector.proposals.as_ref().unwrap();
-    assert_eq!(proposals.outputs(), ["first", "first"]);
+    assert_eq!(proposals.finder.outputs(), ["first"]);
     // Anchors of 16 pixels about the cells' corners: (0, 0), (16, 0), (32, 0), (0, 16) and so on.
     let window = detector.input.fit.window([32, 48]);
     let frame = detector.frame(&window, [48.0, 32.0]);

@@ -1,7 +1,10 @@
 //! The results of a network as rows of candidates.
 
-use crate::tensor::{AnyTensor, Values};
-use std::{borrow::Cow, ops::Range};
+use crate::{
+    kernels::decode::Table,
+    tensor::{AnyTensor, Values},
+};
+use std::ops::Range;
 
 /// A network's results by name.
 pub(crate) type Results = [(String, AnyTensor)];
@@ -26,21 +29,43 @@ pub(crate) fn table(lengths: &[usize], per_pixel: usize) -> Option<[usize; 2]> {
     }
 }
 
-/// Values of candidates, a row each.
+/// Values of candidates, a row each, where the results have them: few rows are read of all columns.
 pub(crate) struct Rows<'a> {
-    values: Cow<'a, [f32]>,
-    /// Of a row's columns in `values`, those that count, and how many there are.
-    columns: Range<usize>,
-    stride: usize,
+    /// Some of the rows, in the values of a result.
+    parts: Vec<(Table, &'a [f32])>,
+    width: usize,
 }
 
 impl Rows<'_> {
     pub(crate) fn len(&self) -> usize {
-        self.values.len() / self.stride
+        self.parts.iter().map(|(table, _)| table.rows).sum()
     }
 
-    pub(crate) fn row(&self, at: usize) -> &[f32] {
-        &self.values[at * self.stride..][self.columns.clone()]
+    /// How many columns a row has.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Some columns of a row; `room` takes them where they do not lie side by side.
+    pub(crate) fn columns<'r>(&'r self, mut row: usize, columns: Range<usize>, room: &'r mut Vec<f32>) -> &'r [f32] {
+        for (table, values) in &self.parts {
+            if row < table.rows {
+                let start = table.start + row % table.per * table.part + row / table.per * table.step;
+                if table.column == 1 {
+                    return &values[start + columns.start..start + columns.end];
+                }
+                room.clear();
+                room.extend(columns.map(|column| values[start + column * table.column]));
+                return room;
+            }
+            row -= table.rows;
+        }
+        unreachable!("the card was checked")
+    }
+
+    /// All columns of a row, as [`Rows::columns`].
+    pub(crate) fn row<'r>(&'r self, row: usize, room: &'r mut Vec<f32>) -> &'r [f32] {
+        self.columns(row, 0..self.width, room)
     }
 }
 
@@ -74,31 +99,21 @@ impl Joined {
 
     /// The rows themselves, of results that passed [`Joined::check`].
     pub(crate) fn rows<'a>(&self, results: &'a Results) -> Rows<'a> {
-        let of = |name: &String| {
-            let (_, tensor) = results.iter().find(|(known, _)| known == name).expect("the card was checked");
-            let Values::F32(values) = &tensor.data else { unreachable!("the card was checked") };
-            (table(&tensor.shape, self.per_pixel).expect("the card was checked"), &values[..], tensor.shape.len() == 4)
-        };
-        if let [name] = &self.outputs[..]
-            && let ([_, stride], values, false) = of(name)
-        {
-            return Rows { values: Cow::Borrowed(values), columns: self.columns.clone().unwrap_or(0..stride), stride };
-        }
-        let (mut joined, mut width) = (Vec::new(), 1);
-        for name in &self.outputs {
-            let ([rows, columns], values, is_planar) = of(name);
-            let wanted = self.columns.clone().unwrap_or(0..columns);
-            width = wanted.len();
+        let mut width = 0;
+        let part = |name: &String| {
+            let output = results.iter().position(|(known, _)| known == name).expect("the card was checked");
+            let AnyTensor { shape, data: Values::F32(values) } = &results[output].1 else { unreachable!("the card was checked") };
+            let [rows, columns] = table(shape, self.per_pixel).expect("the card was checked");
+            let first = self.columns.as_ref().map_or(0, |range| range.start);
+            width = self.width(columns);
             let pixels = rows / self.per_pixel;
-            for row in 0..rows {
-                if is_planar {
-                    let first = row % self.per_pixel * columns * pixels + row / self.per_pixel;
-                    joined.extend(wanted.clone().map(|column| values[first + column * pixels]));
-                } else {
-                    joined.extend_from_slice(&values[row * columns..][wanted.clone()]);
-                }
-            }
-        }
-        Rows { values: Cow::Owned(joined), columns: 0..width, stride: width }
+            let table = match shape.len() {
+                4 => Table { output, rows, start: first * pixels, per: self.per_pixel, part: columns * pixels, step: 1, column: pixels },
+                _ => Table { output, rows, start: first, per: 1, part: 0, step: columns, column: 1 },
+            };
+            (table, &values[..])
+        };
+        let parts = self.outputs.iter().map(part).collect();
+        Rows { parts, width }
     }
 }

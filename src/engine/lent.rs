@@ -1,84 +1,70 @@
-//! Networks whose input somebody makes on the device, and whose results are read there.
+//! A network that a page samples pictures for, and whose results it reads, on the device itself.
 
 use super::{
     model::Model,
-    part::{Request, Runner},
+    part::{Request, Runner, RunnerKind},
 };
 use crate::{
-    Error, Result,
-    graph::Input,
-    plan::{Form, layout::Layout},
+    Error, Result, gpu,
+    plan::{Form, Placed, layout::Layout},
+    tensor::Element,
 };
+use wasm_bindgen::JsValue;
+
+/// A plan with its buffers.
+pub(crate) struct Lent {
+    runner: Runner,
+}
 
 impl Model {
-    /// A runner whose only input `own` takes a tensor of three channels, `[1, 3, h, w]` or `[1, h,
-    /// w, 3]`, and lies on the device as `shaders/sample.wgsl` writes it; `None` where it lies
-    /// otherwise.
-    pub(super) async fn sampled(&self, own: &Input, lengths: &[usize]) -> Result<Option<Runner>> {
+    /// The plan for a picture of `lengths` as the only input, `[1, 3, h, w]` or `[1, h, w, 3]`;
+    /// `None` where the network takes it otherwise than `shaders/sample.wgsl` writes it, and on the
+    /// CPU.
+    pub(crate) async fn lend(&self, lengths: &[usize]) -> Result<Option<Lent>> {
+        let [own] = self.inner.results.graph.inputs() else { return Ok(None) };
+        if own.tensor.element != Element::F32 || self.engine().gpu().is_none() {
+            return Ok(None);
+        }
         let shape = own.tensor.shape_of(lengths).map_err(|what| Error::shape(&own.name, what))?;
         let request = Request { shapes: vec![shape], form: Form::Tensors, normalise: [[0.0; 3]; 2] };
         let (runner, _) = self.inner.results.runner(self.engine(), &request).await?;
         if runner.plan.inputs[0].layout == Layout::plain(shape.c) {
-            return Ok(Some(runner));
+            return Ok(Some(Lent { runner }));
         }
         self.inner.results.keep(runner);
         Ok(None)
     }
 }
 
-/// A plan that a page samples pictures for, and whose results it reads, on the device itself.
-#[cfg(all(target_arch = "wasm32", feature = "web", not(feature = "without_gpu")))]
-pub(crate) mod page {
-    use super::{super::part::RunnerKind, *};
-    use crate::{gpu, plan::Placed, tensor::Element};
-    use wasm_bindgen::JsValue;
-
-    pub(crate) struct Lent {
-        runner: Runner,
+impl Lent {
+    fn prepared(&self) -> &gpu::Prepared {
+        let RunnerKind::Gpu(prepared) = &self.runner.kind else { unreachable!("it is a device's") };
+        prepared
     }
 
-    impl Model {
-        /// The plan for a picture of `lengths` as its only input; `None` where a page cannot make
-        /// it, and on the CPU.
-        pub(crate) async fn lend(&self, lengths: &[usize]) -> Result<Option<Lent>> {
-            let [own] = self.inner.results.graph.inputs() else { return Ok(None) };
-            if own.tensor.element != Element::F32 || self.engine().gpu().is_none() {
-                return Ok(None);
-            }
-            Ok(self.sampled(own, lengths).await?.map(|runner| Lent { runner }))
-        }
+    /// The device.
+    pub(crate) fn device(&self) -> JsValue {
+        self.prepared().page_device()
     }
 
-    impl Lent {
-        fn prepared(&self) -> &gpu::Prepared {
-            let RunnerKind::Gpu(prepared) = &self.runner.kind else { unreachable!("it is a device's") };
-            prepared
-        }
+    /// Whether values are stored as halves.
+    pub(crate) fn is_f16(&self) -> bool {
+        self.runner.plan.precision.is_f16()
+    }
 
-        /// The device.
-        pub(crate) fn device(&self) -> JsValue {
-            self.prepared().page_device()
-        }
+    /// The buffer of the input.
+    pub(crate) fn input(&self) -> JsValue {
+        self.prepared().page_buffer(self.runner.plan.inputs[0].slot)
+    }
 
-        /// Whether values are stored as halves.
-        pub(crate) fn is_f16(&self) -> bool {
-            self.runner.plan.precision.is_f16()
-        }
+    /// The results of floats, with their buffers.
+    pub(crate) fn results(&self) -> impl Iterator<Item = (Placed, JsValue)> {
+        let floats = self.runner.plan.outputs.iter().filter(|output| output.tensor.element == Element::F32);
+        floats.map(|output| (output.placed(), self.prepared().page_buffer(output.slot)))
+    }
 
-        /// The buffer of the input.
-        pub(crate) fn input(&self) -> JsValue {
-            self.prepared().page_buffer(self.runner.plan.inputs[0].slot)
-        }
-
-        /// The results of floats, with their buffers.
-        pub(crate) fn results(&self) -> impl Iterator<Item = (Placed, JsValue)> {
-            let floats = self.runner.plan.outputs.iter().filter(|output| output.tensor.element == Element::F32);
-            floats.map(|output| (output.placed(), self.prepared().page_buffer(output.slot)))
-        }
-
-        /// Submits the steps alone.
-        pub(crate) fn submit(&self) {
-            self.prepared().submit_steps();
-        }
+    /// Submits the steps alone.
+    pub(crate) fn submit(&self) {
+        self.prepared().submit_steps();
     }
 }

@@ -216,7 +216,8 @@ impl Model {
 
     /// The maps that the network's builder marked as features, for detection heads, of a normalised
     /// input `[n, 3, h, w]`. Of a GhostNet they are the five that timm's `features_only=True`
-    /// gives. See [`Network::feature_graph`].
+    /// gives, of a detector on one those of its pyramid, for which two stages need no regions. See
+    /// [`Network::feature_graph`].
     pub async fn features_async(&self, input: &Tensor) -> Result<Vec<Feature>> {
         let found = self.asked(Asked::Features, input).await?;
         let feature = |((name, tensor), reduction): ((String, AnyTensor), usize)| Feature { name, reduction, tensor: tensor.into_f32() };
@@ -249,7 +250,7 @@ impl Model {
         // Maps of small inputs are rounded up; on large ones the ratio is the product of strides.
         // Those of still larger ones would have more values than a page can address.
         const LARGE: usize = 1 << 9;
-        let of_large = self.network().shapes(1, [LARGE; 2]);
+        let of_large = part.graph.input_shapes(1, [LARGE; 2]);
         let shapes = part.graph.shapes(&of_large)?;
         let rows = part.graph.outputs().iter().map(|output| shapes[output.node.0].h);
         Ok(rows.map(|rows| (of_large[0].h + rows / 2) / rows).collect())

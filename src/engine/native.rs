@@ -5,6 +5,7 @@ use super::{
     device::{Engine, cpu_info},
     model::Model,
     options::EngineOptions,
+    profile::TimedStep,
     results::{Class, Feature, GhostMaps, OnDevice, Top},
     session::{Pending, Session},
     tuned,
@@ -162,6 +163,11 @@ impl Model {
     /// As [`Model::profile_async`].
     pub fn profile(&self, n: usize, h: usize, w: usize, rounds: usize) -> Result<(Arc<Plan>, Vec<f64>)> {
         block_on(self.profile_async(n, h, w, rounds))
+    }
+
+    /// As [`Model::profile_picture_async`].
+    pub fn profile_picture(&self, image: &DynamicImage, rounds: usize) -> Result<Vec<TimedStep>> {
+        block_on(self.profile_picture_async(image, rounds))
     }
 
     /// As [`Model::session_async`].

@@ -3,8 +3,6 @@
 use super::device::{Device, Engine};
 #[cfg(not(target_arch = "wasm32"))]
 use super::last;
-#[cfg(not(target_arch = "wasm32"))]
-use crate::plan::Stage;
 use crate::{
     Error, Result, clock, cpu,
     gpu::{self, PrepareTimes},
@@ -15,6 +13,8 @@ use crate::{
     text::Sides,
     wait::{apart, apart_async, may_block},
 };
+#[cfg(not(target_arch = "wasm32"))]
+use crate::{image_input::sample::Window, kernels::sample, plan::Stage};
 use std::{
     borrow::Cow,
     sync::{Arc, Mutex, PoisonError},
@@ -46,6 +46,21 @@ pub(super) struct Runner {
     pub plan: Arc<Plan>,
     request: Request,
     pub kind: RunnerKind,
+    #[cfg(not(target_arch = "wasm32"))]
+    pub kept: Kept,
+}
+
+/// What runs on pictures leave for the next one, so that it allocates nothing large.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Default)]
+pub(super) struct Kept {
+    /// How a device samples these windows of a picture of so many rows and columns.
+    pub sample: Option<([usize; 2], Vec<Window>, sample::Problem)>,
+    /// The input's values, and as the plan takes them.
+    pub input: Vec<f32>,
+    packed: Vec<f32>,
+    /// Some of the results by name.
+    pub results: Vec<(String, AnyTensor)>,
 }
 
 pub(super) enum RunnerKind {
@@ -94,7 +109,7 @@ pub(super) fn results(plan: &Plan, slots: &Slots, images: usize) -> Vec<(String,
     plan.outputs.iter().zip(slots).map(|(output, slot)| result(output, slot, images)).collect()
 }
 
-fn result(output: &PlanOutput, slot: &[u32], images: usize) -> (String, AnyTensor) {
+pub(super) fn result(output: &PlanOutput, slot: &[u32], images: usize) -> (String, AnyTensor) {
     let mut data = output.unpack(bytemuck::cast_slice(slot));
     let shape = Shape { n: images.min(output.shape.n), ..output.shape };
     data.truncate(shape.count());
@@ -116,9 +131,8 @@ impl Given<'_> {
 impl Runner {
     async fn run(&mut self, feed: Feed<'_>) -> Result<Slots> {
         let plan = self.plan.clone();
-        let values = |input: &PlanInput| input.shape.n * input.layout.lanes().len() * input.shape.pixels();
         let mut packed = match feed {
-            Feed::Tensors(_) => cpu::room("input", plan.inputs.iter().map(values).sum())?,
+            Feed::Tensors(_) => cpu::room("input", plan.inputs.iter().map(packed_len).sum())?,
             Feed::Pixels(_) => Vec::new(),
         };
         self.run_bytes(&bytes(&plan, feed, &mut packed)).await
@@ -134,14 +148,32 @@ impl Runner {
             }
         }
     }
+
+    /// Milliseconds of each step, on what the last run left: medians of `rounds` rounds.
+    pub async fn profile(&mut self, rounds: usize) -> Result<Vec<f64>> {
+        match &mut self.kind {
+            RunnerKind::Gpu(prepared) => prepared.profile(rounds).await,
+            RunnerKind::Cpu(prepared) => {
+                let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
+                let rounds: Vec<Vec<f64>> = (0..rounds.max(1)).map(|_| prepared.run_timed()).collect();
+                Ok((0..self.plan.steps.len()).map(|s| median(rounds.iter().map(|r| r[s]).collect())).collect())
+            }
+        }
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Runner {
+    /// What it was made for.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
     /// Runs a stage of the plan on values of its inputs. Its results by name.
     pub async fn run_stage(&mut self, stage: &Stage, values: &[&[f32]]) -> Result<Vec<(String, AnyTensor)>> {
         let plan = self.plan.clone();
-        let packed = plan.pack_stage(stage, values);
+        let mut packed = cpu::room("input", stage.inputs.iter().map(|&at| packed_len(&plan.inputs[at])).sum())?;
+        plan.pack_stage(stage, values, &mut packed);
         let bytes = plan.precision.to_bytes(&packed);
         let slots = match &mut self.kind {
             RunnerKind::Gpu(prepared) => slots(&plan, prepared.run_stage(stage, &bytes).await?),
@@ -151,8 +183,60 @@ impl Runner {
                 apart(move || compute_stage(&plan, &prepared, &stage, &bytes)).await
             }
         };
-        Ok(stage.outputs.iter().map(|&at| result(&plan.outputs[at], &slots[at], plan.batch())).collect())
+        Ok(stage.outputs.iter().zip(slots).map(|(&at, slot)| result(&plan.outputs[at], &slot, plan.batch())).collect())
     }
+
+    /// What samples the windows in [`Runner::kept`], of a picture that is there: on a GPU.
+    pub fn windows<'r>(&'r mut self, source: gpu::Source<'r>) -> (&'r mut gpu::Prepared, gpu::Windows<'r>) {
+        let (RunnerKind::Gpu(prepared), Some((.., sample))) = (&mut self.kind, &self.kept.sample) else {
+            unreachable!("a device samples them")
+        };
+        (prepared, gpu::Windows { sample, source })
+    }
+
+    /// Runs a plan of one input on the values in [`Runner::kept`], and leaves results there: those
+    /// of these places among the plan's, each of f32.
+    pub async fn run_kept(&mut self, outputs: &[usize]) -> Result<()> {
+        let Self { plan, kind, kept, .. } = self;
+        cpu::empty(&mut kept.packed, "input", plan.inputs.iter().map(packed_len).sum())?;
+        plan.pack_inputs(&[&kept.input], &mut kept.packed);
+        match kind {
+            RunnerKind::Gpu(prepared) => {
+                let slots = slots(plan, prepared.run(&plan.precision.to_bytes(&kept.packed)).await?);
+                kept.take(plan, outputs, |at| bytemuck::cast_slice(&slots[at]));
+            }
+            RunnerKind::Cpu(prepared) if may_block() => compute_kept(plan, prepared, kept, outputs),
+            RunnerKind::Cpu(prepared) => {
+                let (plan, prepared, outputs, mut taken) = (plan.clone(), prepared.clone(), outputs.to_vec(), std::mem::take(kept));
+                let compute = move || {
+                    compute_kept(&plan, &prepared, &mut taken, &outputs);
+                    taken
+                };
+                *kept = apart(compute).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Kept {
+    /// Takes results out of what `slot` gives for their places among the plan's.
+    fn take<'s>(&mut self, plan: &Plan, outputs: &[usize], slot: impl Fn(usize) -> &'s [f32]) {
+        if self.results.len() != outputs.len() {
+            self.results = outputs.iter().map(|&at| result(&plan.outputs[at], bytemuck::cast_slice(slot(at)), plan.batch())).collect();
+            return;
+        }
+        for (&at, (_, tensor)) in outputs.iter().zip(&mut self.results) {
+            let Values::F32(values) = &mut tensor.data else { unreachable!("it is of f32") };
+            plan.outputs[at].unpack_to(slot(at), values);
+        }
+    }
+}
+
+/// Values of an input as a plan takes them, with those that pad its lanes.
+fn packed_len(input: &PlanInput) -> usize {
+    input.shape.n * input.layout.lanes().len() * input.shape.pixels()
 }
 
 /// Runs a plan on the CPU.
@@ -160,7 +244,7 @@ fn compute(plan: &Plan, prepared: &Mutex<cpu::Prepared>, bytes: &[u8]) -> Slots 
     let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
     prepared.set_inputs(bytes);
     prepared.run();
-    results_of(plan, &prepared)
+    results_of(&prepared, &plan.outputs)
 }
 
 /// Runs a stage of a plan on the CPU.
@@ -168,12 +252,21 @@ fn compute(plan: &Plan, prepared: &Mutex<cpu::Prepared>, bytes: &[u8]) -> Slots 
 fn compute_stage(plan: &Plan, prepared: &Mutex<cpu::Prepared>, stage: &Stage, bytes: &[u8]) -> Slots {
     let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
     prepared.run_stage(stage, bytes);
-    results_of(plan, &prepared)
+    results_of(&prepared, stage.outputs.iter().map(|&at| &plan.outputs[at]))
 }
 
-/// What lies in the outputs' slots.
-fn results_of(plan: &Plan, prepared: &cpu::Prepared) -> Slots {
-    plan.outputs.iter().map(|o| bytemuck::cast_slice(&prepared.slot(o.slot)[..o.bytes / 4]).to_vec()).collect()
+/// Runs a plan on the CPU on what was packed for it.
+#[cfg(not(target_arch = "wasm32"))]
+fn compute_kept(plan: &Plan, prepared: &Mutex<cpu::Prepared>, kept: &mut Kept, outputs: &[usize]) {
+    let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
+    prepared.set_inputs(bytemuck::cast_slice(&kept.packed));
+    prepared.run();
+    kept.take(plan, outputs, |at| prepared.slot(plan.outputs[at].slot));
+}
+
+/// What lies in outputs' slots.
+fn results_of<'p>(prepared: &cpu::Prepared, outputs: impl IntoIterator<Item = &'p PlanOutput>) -> Slots {
+    outputs.into_iter().map(|o| bytemuck::cast_slice(&prepared.slot(o.slot)[..o.bytes / 4]).to_vec()).collect()
 }
 
 impl Part {
@@ -244,7 +337,14 @@ impl Part {
             }
         };
         times.weights += planned;
-        Ok((Runner { plan, request: request.clone(), kind }, times))
+        let runner = Runner {
+            plan,
+            request: request.clone(),
+            kind,
+            #[cfg(not(target_arch = "wasm32"))]
+            kept: Kept::default(),
+        };
+        Ok((runner, times))
     }
 
     /// Puts a runner back for the next run. One that failed is dropped instead.
@@ -328,14 +428,7 @@ impl Part {
         // What the slots hold is as good as any input for timing, once something finite is there.
         let halves: Vec<Vec<f32>> = request.shapes.iter().map(|shape| vec![0.5; shape.count()]).collect();
         runner.run(Feed::Tensors(&halves.iter().map(|values| &values[..]).collect::<Vec<_>>())).await?;
-        let times = match &mut runner.kind {
-            RunnerKind::Gpu(prepared) => prepared.profile(rounds).await?,
-            RunnerKind::Cpu(prepared) => {
-                let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
-                let rounds: Vec<Vec<f64>> = (0..rounds.max(1)).map(|_| prepared.run_timed()).collect();
-                (0..runner.plan.steps.len()).map(|s| median(rounds.iter().map(|r| r[s]).collect())).collect()
-            }
-        };
+        let times = runner.profile(rounds).await?;
         let plan = runner.plan.clone();
         self.keep(runner);
         Ok((plan, times))

@@ -4,7 +4,7 @@ use super::{
     buffers::{ALIGNMENT, checked, filled},
     context::Context,
     pipelines::Pipeline,
-    step::PreparedStep,
+    step::{PreparedStep, padded},
 };
 use crate::{
     Result,
@@ -39,10 +39,7 @@ impl Decoder {
         let pipelines = context.pipelines(&keys).await?;
         let (record, capacity) = (4 * problem.record(), problem.capacity());
         let make = || {
-            let mut params = vec![0; ALIGNMENT as usize * launches.len()];
-            for (bytes, launch) in params.chunks_mut(ALIGNMENT as usize).zip(&launches) {
-                bytes[..launch.dispatch.params.len()].copy_from_slice(&launch.dispatch.params);
-            }
+            let params = padded(launches.iter().map(|launch| &launch.dispatch), ALIGNMENT);
             let params = filled(context, "decode params", wgpu::BufferUsages::UNIFORM, &params)?;
             let constant = |label, bytes: &[u8]| filled(context, label, wgpu::BufferUsages::STORAGE, bytes);
             let table = constant("decode table", bytemuck::cast_slice(&table))?;
@@ -85,7 +82,8 @@ impl Decoder {
     }
 
     /// Bytes up to the end of so many records; `None` where there was no room for so many.
-    pub(super) fn bytes(&self, found: usize) -> Option<u64> {
-        (found <= self.capacity).then_some((HEAD + self.record * found) as u64)
+    pub(super) fn bytes(&self) -> impl Fn(usize) -> Option<u64> + Copy + Send + 'static {
+        let (record, capacity) = (self.record, self.capacity);
+        move |found| (found <= capacity).then_some((HEAD + record * found) as u64)
     }
 }

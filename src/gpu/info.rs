@@ -109,3 +109,14 @@ pub struct Windows<'a> {
     /// The picture's pixels.
     pub source: Source<'a>,
 }
+
+/// Milliseconds of what a device makes of a window of a picture.
+#[cfg(not(target_arch = "wasm32"))]
+pub struct WindowTimes {
+    /// The dispatch that samples it.
+    pub sample: f64,
+    /// Each of the plan's steps.
+    pub steps: Vec<f64>,
+    /// The dispatches that find candidates, if any do, and the bytes that they write.
+    pub decode: Option<(f64, u64)>,
+}

@@ -35,9 +35,9 @@ mod windows;
 
 pub use adapters::adapters;
 pub use context::Context;
-#[cfg(not(target_arch = "wasm32"))]
-pub use info::Windows;
 pub use info::{AdapterInfo, Image, PrepareTimes, Source, Wanted};
+#[cfg(not(target_arch = "wasm32"))]
+pub use info::{WindowTimes, Windows};
 pub use limits::Limit;
 pub(crate) use pictures::check_texture;
 pub use pipelines::Pipeline;

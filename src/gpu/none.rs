@@ -7,11 +7,14 @@ mod info;
 pub use info::{AdapterInfo, Image, PrepareTimes, Source, Wanted};
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use info::Windows;
+pub use info::{WindowTimes, Windows};
 
-#[cfg(not(target_arch = "wasm32"))]
-use crate::kernels::{decode, sample};
 use crate::{CacheDir, Result, device::DeviceClass, kernels::resize::Problem, plan::Plan};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::{
+    kernels::{decode, sample},
+    plan::Placed,
+};
 use std::sync::Arc;
 
 /// None is ever made.
@@ -144,7 +147,7 @@ impl Prepared {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Prepared {
-    pub(crate) async fn submit_windows(&mut self, _: &Windows<'_>) -> Result<Run> {
+    pub(crate) async fn submit_windows(&mut self, _: &Windows<'_>, _: &[usize]) -> Result<Run> {
         match *self {}
     }
 
@@ -157,7 +160,16 @@ impl Prepared {
         match *self {}
     }
 
-    pub(crate) async fn results(&mut self) -> Result<Vec<Vec<u8>>> {
+    pub(crate) async fn results(&mut self, _: &[usize]) -> Result<Vec<Vec<u8>>> {
+        match *self {}
+    }
+
+    pub(crate) async fn profile_window<F: FnOnce(&[Placed]) -> decode::Problem>(
+        &mut self,
+        _: &Windows<'_>,
+        _: Option<(F, f32)>,
+        _: usize,
+    ) -> Result<WindowTimes> {
         match *self {}
     }
 }

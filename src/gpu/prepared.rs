@@ -6,7 +6,7 @@ use super::{
     info::{Image, PrepareTimes},
     pipelines::Pipeline,
     resize::Resizer,
-    step::{PreparedStep, encode},
+    step::{PreparedStep, encode, padded},
     weights::Weights,
 };
 #[cfg(not(target_arch = "wasm32"))]
@@ -124,10 +124,9 @@ impl Prepared {
             .collect();
 
         let step_bytes = u64::from(device.limits().min_uniform_buffer_offset_alignment).max(ALIGNMENT);
-        let mut params = vec![0; step_bytes as usize * plan.steps.len().max(1)];
-        for (bytes, step) in params.chunks_mut(step_bytes as usize).zip(&plan.steps) {
-            bytes[..step.dispatch.params.len()].copy_from_slice(&step.dispatch.params);
-        }
+        let mut params = padded(plan.steps.iter().map(|step| &step.dispatch), step_bytes);
+        // No buffer is empty.
+        params.resize(params.len().max(step_bytes as usize), 0);
         let params_buffer = filled(context, "params", wgpu::BufferUsages::UNIFORM, &params)?;
 
         let bound = |resource: Resource| match resource {
@@ -175,16 +174,7 @@ impl Prepared {
             Some((buffer.clone(), range))
         });
 
-        let mut size = 0;
-        let ranges: Arc<[Range<u64>]> = plan
-            .outputs
-            .iter()
-            .map(|output| {
-                let range = size..size + output.bytes as u64;
-                size = range.end.next_multiple_of(wgpu::MAP_ALIGNMENT);
-                range
-            })
-            .collect();
+        let ranges: Arc<[Range<u64>]> = in_readback(&plan.outputs, 0).collect();
         let flights = [Flight::new(device, &plan, &ranges)].into();
         Ok(Self {
             context: context.clone(),
@@ -215,36 +205,30 @@ impl Prepared {
     /// As [`Prepared::run`], without waiting for the result. Where as many runs are under way as
     /// there are buffers for, it waits for the oldest of them.
     pub async fn submit(&mut self, inputs: &[u8]) -> Result<Run> {
-        let upload = self.upload(inputs).await?;
-        let mut encoder = self.context.encoder();
-        for (slot, range) in self.plan.input_ranges(inputs.len()) {
-            encoder.copy_buffer_to_buffer(&upload, range.start as u64, &self.slots[slot], 0, range.len() as u64);
-        }
+        let plan = self.plan.clone();
+        let (mut encoder, upload) = self.upload(inputs, plan.input_ranges(inputs.len())).await?;
         encode(&mut encoder, &self.steps);
         Ok(self.send_outputs(encoder, Some(&upload)))
     }
 
     /// Runs a stage of the plan on the bytes of its inputs, which lie one after the other. Returns
-    /// the stage's outputs as [`Prepared::run`] does, and nothing of the others.
+    /// the stage's outputs as [`Prepared::run`] does.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) async fn run_stage(&mut self, stage: &Stage, inputs: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let upload = self.upload(inputs).await?;
-        let mut encoder = self.context.encoder();
-        for (slot, range) in self.plan.stage_ranges(stage) {
-            encoder.copy_buffer_to_buffer(&upload, range.start as u64, &self.slots[slot], 0, range.len() as u64);
-        }
+        let plan = self.plan.clone();
+        let (mut encoder, upload) = self.upload(inputs, plan.stage_ranges(stage)).await?;
         encode(&mut encoder, &self.steps[stage.steps.clone()]);
-        let of_stage = |(at, range): (usize, &Range<u64>)| if stage.outputs.contains(&at) { range.clone() } else { 0..0 };
-        let ranges: Arc<[Range<u64>]> = self.ranges.iter().enumerate().map(of_stage).collect();
-        for (output, range) in self.plan.outputs.iter().zip(&*ranges) {
-            let (slot, readback) = (&self.slots[output.slot], &self.flights[0].readback);
-            encoder.copy_buffer_to_buffer(slot, 0, readback, range.start, range.end - range.start);
-        }
-        self.send(encoder, Some(&upload), ranges).wait().await
+        let ranges = self.copy_some(&mut encoder, &stage.outputs, 0);
+        self.send(encoder, Some(&upload), ranges.into()).wait().await
     }
 
-    /// The next run's upload buffer, with these bytes in it.
-    async fn upload(&mut self, inputs: &[u8]) -> Result<wgpu::Buffer> {
+    /// Puts bytes into the next run's upload buffer, which it gives with an encoder that copies the
+    /// ranges of them each to its slot.
+    async fn upload(
+        &mut self,
+        inputs: &[u8],
+        ranges: impl Iterator<Item = (usize, Range<usize>)>,
+    ) -> Result<(wgpu::CommandEncoder, wgpu::Buffer)> {
         self.context.check_lost()?;
         let flight = &mut self.flights[0];
         flight.free(&self.context).await?;
@@ -254,7 +238,11 @@ impl Prepared {
         view.slice(..inputs.len()).copy_from_slice(inputs);
         drop(view);
         upload.unmap();
-        Ok(upload)
+        let mut encoder = self.context.encoder();
+        for (slot, range) in ranges {
+            encoder.copy_buffer_to_buffer(&upload, range.start as u64, &self.slots[slot], 0, range.len() as u64);
+        }
+        Ok((encoder, upload))
     }
 
     /// Runs the plan on inputs that lie in buffers of the device as they lie in their slots, and
@@ -361,22 +349,42 @@ impl Prepared {
         }
     }
 
-    /// Copies the outputs to the first flight's readback buffer, from a byte on.
-    pub(super) fn copy_outputs(&self, encoder: &mut wgpu::CommandEncoder, first: u64) {
-        let readback = &self.flights[0].readback;
-        for (output, range) in self.plan.outputs.iter().zip(&*self.ranges) {
-            encoder.copy_buffer_to_buffer(&self.slots[output.slot], 0, readback, first + range.start, range.end - range.start);
+    /// Copies some of the outputs, by their places, to the first flight's readback buffer, from a
+    /// byte on. Returns where each is then.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn copy_some(&self, encoder: &mut wgpu::CommandEncoder, outputs: &[usize], first: u64) -> Vec<Range<u64>> {
+        let outputs = || outputs.iter().map(|&at| &self.plan.outputs[at]);
+        let ranges: Vec<_> = in_readback(outputs(), first).collect();
+        for (output, range) in outputs().zip(&ranges) {
+            self.copy_output(encoder, output, range);
         }
+        ranges
+    }
+
+    fn copy_output(&self, encoder: &mut wgpu::CommandEncoder, output: &PlanOutput, to: &Range<u64>) {
+        encoder.copy_buffer_to_buffer(&self.slots[output.slot], 0, &self.flights[0].readback, to.start, to.end - to.start);
     }
 
     fn send_outputs(&mut self, mut encoder: wgpu::CommandEncoder, upload: Option<&wgpu::Buffer>) -> Run {
-        self.copy_outputs(&mut encoder, 0);
+        for (output, range) in self.plan.outputs.iter().zip(&*self.ranges) {
+            self.copy_output(&mut encoder, output, range);
+        }
         self.send(encoder, upload, self.ranges.clone())
     }
 
     /// Submits a run that leaves its results in `ranges` of the first flight's readback buffer.
     /// `upload` is mapped again when the device has read it.
     pub(super) fn send(&mut self, encoder: wgpu::CommandEncoder, upload: Option<&wgpu::Buffer>, ranges: Arc<[Range<u64>]>) -> Run {
+        self.send_reading(encoder, upload, move |bytes| ranges.iter().map(|range| read(bytes, range)).collect())
+    }
+
+    /// As [`Prepared::send`], of a run whose results `take` makes of the readback buffer's bytes.
+    pub(super) fn send_reading(
+        &mut self,
+        encoder: wgpu::CommandEncoder,
+        upload: Option<&wgpu::Buffer>,
+        take: impl FnOnce(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
+    ) -> Run {
         let mut flight = self.flights.pop_front().expect("there is at least one");
         let submission = self.context.queue.submit([encoder.finish()]);
 
@@ -388,7 +396,7 @@ impl Prepared {
         let (buffer, done) = (Arc::downgrade(&flight.readback), is_done.clone());
         flight.readback.map_async(wgpu::MapMode::Read, .., move |result| {
             // Receivers are gone if nobody waits.
-            let _ = send_outputs.send(result.clone().ok().and_then(|()| read_outputs(&*buffer.upgrade()?, &ranges)));
+            let _ = send_outputs.send(result.clone().ok().and_then(|()| read_outputs(&*buffer.upgrade()?, take)));
             done.store(true, Ordering::Release);
             let _ = send_read.send(result);
         });
@@ -489,9 +497,22 @@ impl Run {
     }
 }
 
-fn read_outputs(readback: &wgpu::Buffer, ranges: &[Range<u64>]) -> Outputs {
+/// Where outputs are in a readback buffer, from a byte on.
+pub(super) fn in_readback<'a>(outputs: impl IntoIterator<Item = &'a PlanOutput>, first: u64) -> impl Iterator<Item = Range<u64>> {
+    outputs.into_iter().scan(first, |end, output| {
+        let start = end.next_multiple_of(wgpu::MAP_ALIGNMENT);
+        *end = start + output.bytes as u64;
+        Some(start..*end)
+    })
+}
+
+fn read(bytes: &[u8], range: &Range<u64>) -> Vec<u8> {
+    bytes[range.start as usize..range.end as usize].to_vec()
+}
+
+fn read_outputs(readback: &wgpu::Buffer, take: impl FnOnce(&[u8]) -> Vec<Vec<u8>>) -> Outputs {
     let view = readback.get_mapped_range(..).ok()?;
-    let outputs = ranges.iter().map(|range| view[range.start as usize..range.end as usize].to_vec()).collect();
+    let outputs = take(&view);
     drop(view);
     readback.unmap();
     Some(outputs)

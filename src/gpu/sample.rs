@@ -6,7 +6,7 @@ use super::{
     info::Windows,
     pictures::{Part, Pictures, word_bytes},
     pipelines::Pipeline,
-    step::PreparedStep,
+    step::{PreparedStep, padded},
 };
 use crate::{
     Result,
@@ -98,10 +98,7 @@ impl Sampler {
         let dispatches: Vec<_> = (0..sample.windows()).map(|window| sample.dispatch(window, f16, held)).collect();
         let mut view = upload.get_mapped_range_mut(..head_end).map_err(|_| unreadable())?;
         view.slice(..head.len()).copy_from_slice(head);
-        for (at, dispatch) in dispatches.iter().enumerate() {
-            let first = ALIGNMENT as usize * (1 + at);
-            view.slice(first..first + dispatch.params.len()).copy_from_slice(&dispatch.params);
-        }
+        view.slice(ALIGNMENT as usize..params_end as usize).copy_from_slice(&padded(dispatches.iter(), ALIGNMENT));
         view.slice(params_end as usize..(params_end + table_bytes) as usize).copy_from_slice(bytemuck::cast_slice(&sample.taps));
         drop(view);
         upload.unmap();

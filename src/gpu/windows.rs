@@ -4,7 +4,7 @@ use super::{
     buffers::{map, mapped},
     decode::Decoder,
     info::Windows,
-    prepared::{Prepared, Run},
+    prepared::{Prepared, Run, in_readback},
     step::{PreparedStep, encode},
 };
 use crate::{Error, Result, kernels::decode, plan::Placed};
@@ -12,19 +12,19 @@ use std::sync::Arc;
 
 impl Prepared {
     /// Runs the plan on each of the windows, one after the other in one submission: for plans of
-    /// one image whose input takes them. The result is that of each window, one after the other.
+    /// one image whose input takes them. The result is that of each window, one after the other: of
+    /// the plan's outputs those of these places.
     ///
     /// Errors: [`Error::Shape`] for a plan of another input. [`Error::Limit`] where the part of the
     /// picture that the windows need is larger than the device's buffers or textures may be.
-    pub async fn submit_windows(&mut self, windows: &Windows<'_>) -> Result<Run> {
-        let stride = self.ranges.last().map_or(0, |range| range.end.next_multiple_of(wgpu::MAP_ALIGNMENT));
+    pub async fn submit_windows(&mut self, windows: &Windows<'_>, outputs: &[usize]) -> Result<Run> {
+        let last = in_readback(outputs.iter().map(|&at| &self.plan.outputs[at]), 0).last();
+        let stride = last.map_or(0, |range| range.end.next_multiple_of(wgpu::MAP_ALIGNMENT));
         let (mut encoder, steps) = self.stage(windows, &[], stride * windows.sample.windows() as u64).await?;
-        let outputs = self.ranges.clone();
         let mut ranges = Vec::with_capacity(steps.len() * outputs.len());
-        for (step, first) in steps.iter().zip((0..).step_by(stride as usize)) {
+        for (step, window) in steps.iter().zip(0..) {
             encode(&mut encoder, std::iter::once(step).chain(&self.steps));
-            self.copy_outputs(&mut encoder, first);
-            ranges.extend(outputs.iter().map(|range| first + range.start..first + range.end));
+            ranges.extend(self.copy_some(&mut encoder, outputs, window * stride));
         }
         let upload = self.flights[0].upload.clone();
         Ok(self.send(encoder, upload.as_ref(), ranges.into()))
@@ -59,29 +59,34 @@ impl Prepared {
         }
         encode(&mut encoder, steps.iter().chain(&self.steps).chain(&decoder.steps));
         encoder.copy_buffer_to_buffer(&decoder.records, 0, &self.flights[0].readback, 0, first);
-        let mut bytes = self.send(encoder, upload.as_ref(), std::iter::once(0..first).collect()).wait().await?.concat();
-        let found = bytemuck::pod_read_unaligned::<u32>(&bytes[..4]) as usize;
-        let decoder = self.decoder.as_ref().expect("made above");
-        let Some(end) = decoder.bytes(found) else { return Ok(None) };
+        let bytes = decoder.bytes();
+        // Most of what comes back is room for records that there are not.
+        let used = move |readback: &[u8]| {
+            let end = bytes(found(readback)).unwrap_or(0).min(first) as usize;
+            vec![readback[..end.max(decode::HEAD)].to_vec()]
+        };
+        let mut read = self.send_reading(encoder, upload.as_ref(), used).wait().await?.remove(0);
+        let Some(end) = bytes(found(&read)) else { return Ok(None) };
         if end > first {
+            let decoder = self.decoder.as_ref().expect("made above");
             let records = decoder.records.clone();
             let flight = &mut self.flights[0];
             flight.free(&self.context).await?;
             flight.make_readable(&self.context, end - first).await?;
             let mut encoder = self.context.encoder();
             encoder.copy_buffer_to_buffer(&records, first, &flight.readback, 0, end - first);
-            bytes.extend(self.send(encoder, None, std::iter::once(0..end - first).collect()).wait().await?.concat());
+            read.append(&mut self.send(encoder, None, std::iter::once(0..end - first).collect()).wait().await?.remove(0));
         }
-        Ok(Some(bytemuck::pod_collect_to_vec(&bytes[decode::HEAD..end as usize])))
+        Ok(Some(bytemuck::pod_collect_to_vec(&read[decode::HEAD..])))
     }
 
-    /// The results of the last run once more, all of each.
-    pub async fn results(&mut self) -> Result<Vec<Vec<u8>>> {
+    /// Results of the last run once more: those of these places among the plan's outputs.
+    pub async fn results(&mut self, outputs: &[usize]) -> Result<Vec<Vec<u8>>> {
         self.context.check_lost()?;
         self.flights[0].free(&self.context).await?;
         let mut encoder = self.context.encoder();
-        self.copy_outputs(&mut encoder, 0);
-        self.send(encoder, None, self.ranges.clone()).wait().await
+        let ranges = self.copy_some(&mut encoder, outputs, 0);
+        self.send(encoder, None, ranges.into()).wait().await
     }
 
     /// Takes windows to the device as [`Sampler::stage`] does, once the first flight is free and
@@ -124,6 +129,11 @@ impl Prepared {
     }
 }
 
+/// How many records there are, by the first of their bytes.
+fn found(bytes: &[u8]) -> usize {
+    bytemuck::pod_read_unaligned::<u32>(&bytes[..4]) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,9 +173,13 @@ mod tests {
         let input = graph.add_input(3).unwrap();
         let output = graph.add("relu", Op::Activate(Activation::Relu), &[input]).unwrap();
         graph.add_output("y", output);
+        of_graph(context, &graph)
+    }
+
+    fn of_graph(context: &Arc<Context>, graph: &Graph) -> Prepared {
         let (form, precision, choice) = (PlanForm::Tensors, Precision::F32, Choice::new(DeviceClass::Gpu));
         let options = PlanOptions { form, precision, choice, normalise: [[0.0; 3]; 2] };
-        let plan = Plan::new(&graph, &[Shape::new(1, 3, SIDE, SIDE)], &options, &mut ConstantCache::new()).unwrap();
+        let plan = Plan::new(graph, &[Shape::new(1, 3, SIDE, SIDE)], &options, &mut ConstantCache::new()).unwrap();
         pollster::block_on(Prepared::new(context, Arc::new(plan), &Weights::default())).unwrap().0
     }
 
@@ -250,6 +264,25 @@ mod tests {
         assert_eq!(run(&mut prepared, 50, 0.25), Some(Vec::new()));
     }
 
+    /// Of results that nobody asks for nothing comes back.
+    #[test]
+    fn results_that_are_not_asked_for_stay() {
+        let Some(context) = Context::for_tests(&Wanted::default()) else { return };
+        let mut graph = Graph::new();
+        let input = graph.add_input(3).unwrap();
+        let all = graph.add("relu", Op::Activate(Activation::Relu), &[input]).unwrap();
+        let mean = graph.add("mean", Op::GlobalPool, &[all]).unwrap();
+        graph.add_output("all", all);
+        graph.add_output("mean", mean);
+        let mut prepared = of_graph(&context, &graph);
+        let before = prepared.flights[0].readback.size();
+        let sample = sample(9, 10);
+        let windows = Windows { sample: &sample, source: Source::Buffer(&Grey(51)) };
+        let outputs = pollster::block_on(async { prepared.submit_windows(&windows, &[1]).await?.wait().await }).unwrap();
+        assert_eq!((outputs.len(), prepared.flights[0].readback.size()), (9, before));
+        assert!(outputs.iter().all(|output| (bytemuck::pod_read_unaligned::<f32>(&output[..4]) - 0.2).abs() < 1e-6));
+    }
+
     #[test]
     fn windows_are_one_submission_each_with_its_own_results() {
         let Some(context) = Context::for_tests(&Wanted::default()) else { return };
@@ -258,7 +291,7 @@ mod tests {
             let sample = sample(count, 10);
             let windows = Windows { sample: &sample, source: Source::Buffer(&Grey(grey)) };
             let before = counted(&context);
-            let outputs = pollster::block_on(async { prepared.submit_windows(&windows).await?.wait().await }).unwrap();
+            let outputs = pollster::block_on(async { prepared.submit_windows(&windows, &[0]).await?.wait().await }).unwrap();
             assert_eq!((outputs.len(), counted(&context) - before), (count, 1 + RUN));
             let expected = f32::from(grey) / 255.0;
             for output in outputs {

@@ -332,6 +332,16 @@ impl Graph {
         Ok(shape)
     }
 
+    /// The inputs' shapes for `n` images of `[h, w]`. Sides whose length an input fixes are as long
+    /// as that.
+    pub(crate) fn input_shapes(&self, n: usize, [h, w]: [usize; 2]) -> Vec<Shape> {
+        let shape = |input: &Input| {
+            let side = |axis, open| input.tensor.fixed(axis).unwrap_or(open);
+            Shape::new(side(0, n), self.channels(input.node), side(2, h), side(3, w))
+        };
+        self.inputs.iter().map(shape).collect()
+    }
+
     /// Takes and gives so many images and no other number.
     pub(crate) fn fix_batch(&mut self, images: usize) {
         self.inputs.iter_mut().for_each(|input| input.tensor.fix_batch(images));
@@ -365,7 +375,7 @@ impl Graph {
     }
 
     /// The part of the graph that computes these results, which become its only ones, and no
-    /// marks. The inputs stay, needed or not.
+    /// marks. Of several inputs those stay that they need: a detector's backbone needs no regions.
     pub(crate) fn up_to(&self, outputs: Vec<Output>) -> Self {
         let mut graph = Self {
             outputs,
@@ -376,6 +386,13 @@ impl Graph {
             ..self.clone()
         };
         graph.compact();
+        // Pages have no network of two stages.
+        #[cfg(not(target_arch = "wasm32"))]
+        if graph.inputs.len() > 1 {
+            let uses = graph.uses();
+            graph.inputs.retain(|input| uses[input.node.0] > 0);
+            graph.compact();
+        }
         graph
     }
 

@@ -175,9 +175,16 @@ impl Sampling {
 
     /// The input's values, of a picture of `picture` rows and columns in memory.
     pub(crate) fn tensor(&self, pixels: &dyn Rows, picture: [usize; 2], window: &Window) -> Result<Vec<f32>> {
+        let mut out = Vec::new();
+        self.sample(pixels, picture, window, &mut out)?;
+        Ok(out)
+    }
+
+    /// As [`Sampling::tensor`], in the place of what `out` holds.
+    pub(crate) fn sample(&self, pixels: &dyn Rows, picture: [usize; 2], window: &Window, out: &mut Vec<f32>) -> Result<()> {
         let [h, w] = window.size;
         let lines = Lines::new(self, pixels, picture, window);
-        let mut out = cpu::room("a detector's input", h * w * 3)?;
+        cpu::empty(out, "a detector's input", h * w * 3)?;
         out.resize(h * w * 3, 0.0f32);
         if self.is_nhwc {
             with_threads(|| {
@@ -196,7 +203,7 @@ impl Sampling {
                 })
             });
         }
-        Ok(out)
+        Ok(())
     }
 }
 

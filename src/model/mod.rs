@@ -275,7 +275,14 @@ impl Network {
         let card = Card::of(&config, classes, || architecture.name.clone());
         // Pages have no family of detectors.
         #[cfg(not(target_arch = "wasm32"))]
-        let card = family.card()?.map_or(card, |own| own.labels(config.labels.clone().unwrap_or_default()));
+        let card = match family.card()? {
+            // Its decoder says how a picture becomes the input, and nothing tells who has no names.
+            Some(own) => {
+                let said = Card { inputs: Vec::new(), ..Card::of(&config, 0, || architecture.name.clone()) };
+                Card { name: String::new(), ..own }.or(said)
+            }
+            None => card,
+        };
         Ok(Self { architecture: Some(architecture), ..Self::new(graph, card)? })
     }
 
@@ -452,12 +459,8 @@ impl Network {
 
     /// The shapes of its inputs for `n` images of `h` x `w` pixels. Sides whose length an input
     /// fixes are as long as that.
-    pub fn shapes(&self, n: usize, [h, w]: [usize; 2]) -> Vec<Shape> {
-        let shape = |input: &crate::graph::Input| {
-            let side = |axis, open| input.tensor.fixed(axis).unwrap_or(open);
-            Shape::new(side(0, n), self.graph.channels(input.node), side(2, h), side(3, w))
-        };
-        self.graph.inputs().iter().map(shape).collect()
+    pub fn shapes(&self, n: usize, size: [usize; 2]) -> Vec<Shape> {
+        self.graph.input_shapes(n, size)
     }
 
     /// Share of its data's test images that it names right, 0 to 1, as its file says.

@@ -474,8 +474,13 @@ impl PlanOutput {
     /// makes of its bytes.
     pub fn unpack(&self, slot: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; self.shape.count()];
-        each_value(self.starts(), self.shape.pixels(), |value, at| out[value] = slot[at]);
+        self.unpack_to(slot, &mut out);
         out
+    }
+
+    /// As [`PlanOutput::unpack`], to a place for as many values.
+    pub(crate) fn unpack_to(&self, slot: &[f32], out: &mut [f32]) {
+        each_value(self.starts(), self.shape.pixels(), |value, at| out[value] = slot[at]);
     }
 
     /// Puts a `[n, c, h, w]` tensor into its slot's values, of which [`Precision::to_bytes`] makes

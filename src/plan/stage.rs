@@ -44,13 +44,12 @@ impl Plan {
         ])
     }
 
-    /// The values of a stage's inputs, one input's blocks after the other's.
-    pub(crate) fn pack_stage(&self, stage: &Stage, tensors: &[&[f32]]) -> Vec<f32> {
-        let mut packed = Vec::new();
+    /// As [`Plan::pack_inputs`], of a stage's inputs.
+    pub(crate) fn pack_stage(&self, stage: &Stage, tensors: &[&[f32]], out: &mut Vec<f32>) {
+        out.clear();
         for (&at, values) in stage.inputs.iter().zip(tensors) {
-            self.inputs[at].pack(values, &mut packed);
+            self.inputs[at].pack(values, out);
         }
-        packed
     }
 
     /// Where the bytes of a stage's inputs are among them, and the slot of each.

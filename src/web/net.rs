@@ -73,7 +73,7 @@ pub struct Net {
     model: RefCell<Option<Model>>,
     /// The plan that the page works around.
     #[cfg(not(feature = "without_gpu"))]
-    pub(super) lent: RefCell<Option<crate::engine::page::Lent>>,
+    pub(super) lent: RefCell<Option<crate::engine::Lent>>,
 }
 
 #[wasm_bindgen]

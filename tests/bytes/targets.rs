@@ -7,10 +7,10 @@
 pub mod messages;
 
 use ghostnet::{
-    Card, Engine, Form, Network, Tensor,
+    AnyTensor, Card, DetectOptions, Element, Engine, Form, Model, Network, Values,
     graph::{
-        Activation, Axis, Conv, Coordinates, Element, Filter, Graph, NodeId, NonMaxSuppression, Op, Output, Pool, PoolKind, Rearrange,
-        Resample, Setting, TensorType,
+        Activation, Axis, Conv, Coordinates, Filter, Graph, Input, NodeId, NonMaxSuppression, Op, Output, Pool, PoolKind, Rearrange,
+        Resample, RoiAlign, Setting, TensorType,
     },
     hub::Hub,
     image_input::{Preprocess, decode_bytes},
@@ -82,7 +82,60 @@ fn array(bytes: &[u8]) {
 }
 
 fn card(bytes: &[u8]) {
-    with_file("card.json", bytes, |path| _ = one_line(Card::open(path)));
+    with_file("card.json", bytes, |path| {
+        if let Some(detector) = one_line(Card::open(path)).and_then(detector) {
+            let picture = image::RgbImage::from_fn(48, 32, |x, y| image::Rgb([x as u8 * 5, y as u8 * 7, 99])).into();
+            one_line(detector.detect(&picture, &DetectOptions::default()));
+        }
+    });
+}
+
+/// A small network with this card, if it is a detector's that fits one.
+pub fn detector(card: Card) -> Option<Model> {
+    let network = [one_stage(), two_stages()].into_iter().find_map(|graph| one_line(Network::new(graph, card.clone())))?;
+    network.detector()?;
+    one_line(engine().load(network))
+}
+
+/// What cards of detectors are for: `y` has a row of six values for each cell of 16 pixels.
+fn one_stage() -> Graph {
+    let mut graph = Graph::new();
+    let input = picture(&mut graph);
+    rows(&mut graph, input, "y", 6);
+    graph
+}
+
+/// What cards of two stages are for: five values for each cell, then scores of three classes and a
+/// box of each for a region.
+fn two_stages() -> Graph {
+    let mut graph = Graph::new();
+    let of_regions = TensorType::new(Element::F32, ["n", "h", "w=4"]).expect("sides of regions");
+    let input = picture(&mut graph);
+    let regions = graph.add_input_of("regions", 1, of_regions).expect("a second input");
+    let map = rows(&mut graph, input, "first", 5);
+    let align = RoiAlign { cells: [1, 1], samples: 1, scales: vec![1.0 / 16.0], aligned: false, side: 1.0 };
+    let cells = graph.add("align", Op::RoiAlign(align), &[map, regions]).expect("regions of a map");
+    for (name, channels) in [("classes", 3), ("boxes", 12)] {
+        let values: Vec<f32> = (0..channels * 5).map(|at| (at % 7) as f32 * 0.2 - 0.5).collect();
+        let weight = graph.add_constant(name, &[channels, 5, 1, 1], values).expect("filters");
+        let x = graph.add(name, Op::Conv(Conv::new(weight)), &[cells]).expect("a convolution");
+        graph.add_output_of(name, x, TensorType::maps());
+    }
+    graph
+}
+
+fn picture(graph: &mut Graph) -> NodeId {
+    let sides = TensorType::new(Element::F32, ["n", "c", "h=32", "w=48"]).expect("sides of a picture");
+    graph.add_input_of("input", 3, sides).expect("an input")
+}
+
+/// Adds a convolution with a row for each cell of 16 pixels.
+fn rows(graph: &mut Graph, input: NodeId, name: &str, channels: usize) -> NodeId {
+    let values: Vec<f32> = (0..channels * 768).map(|at| (at % 11) as f32 * 1e-4).collect();
+    let weight = graph.add_constant(name, &[channels, 3, 16, 16], values).expect("filters");
+    let x = graph.add(name, Op::Conv(Conv::new(weight).stride(16)), &[input]).expect("a convolution");
+    graph.add_output_of(name, x, TensorType::maps());
+    x
 }
 
 fn image(bytes: &[u8]) {
@@ -99,10 +152,13 @@ fn network(bytes: &[u8]) {
     }
 }
 
+fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| Engine::new(cpu()).expect("there is a CPU"))
+}
+
 /// A network's run on the CPU, if it is a small one.
 fn run_on_cpu(network: Network) {
-    static ENGINE: OnceLock<Engine> = OnceLock::new();
-    let engine = ENGINE.get_or_init(|| Engine::new(cpu()).expect("there is a CPU"));
     const MOST: usize = 1 << 16;
     let [h, w] = network.size().unwrap_or([8, 8]);
     let inputs = network.shapes(1, [h, w]);
@@ -110,10 +166,15 @@ fn run_on_cpu(network: Network) {
     if !network.graph().shapes(&inputs).is_ok_and(fits) {
         return;
     }
-    let Some(model) = one_line(engine.load(network)) else { return };
+    let Some(model) = one_line(engine().load(network)) else { return };
     one_line(model.plan(1, h, w, Form::Tensors));
-    if let [shape] = inputs[..] {
-        one_line(model.run(&Tensor { shape: vec![1, shape.c, shape.h, shape.w], data: vec![0.5; shape.count()] }));
+    let halves = |(input, shape): (&Input, ghostnet::graph::Shape)| {
+        let shape_of = (input.tensor.element == Element::F32).then(|| input.tensor.lengths(shape).ok())??;
+        Some((input.name.clone(), AnyTensor { shape: shape_of, data: Values::F32(vec![0.5; shape.count()]) }))
+    };
+    let given: Option<Vec<_>> = model.network().graph().inputs().iter().zip(inputs).map(halves).collect();
+    if let Some(given) = given {
+        one_line(model.run_named(&given.iter().map(|(name, tensor)| (&**name, tensor)).collect::<Vec<_>>()));
     }
 }
 
@@ -305,7 +366,19 @@ fn cards() -> Vec<Vec<u8>> {
         "box": {"form": "center", "values": {"outputs": ["y"], "channels": [1, 5]}, "scale": [0.1, 0.2], "size": "exp"}}"#;
     let landmarks = r#"{"task": "landmarks", "input": {"size": [112, 112], "fit": "region"}, "region": {"from": "box", "scale": 1.2},
         "points": {"values": {"outputs": ["y"]}, "count": 98, "scale": "region"}, "detector": "yunet"}"#;
-    [card, config, detector, landmarks].map(|text| text.as_bytes().to_vec()).into()
+    // As RetinaNet's on a small network, and as Faster R-CNN's: both are found by.
+    let anchors = r#"{"task": "detect", "input": {"size": {"short": 32, "long": 48, "multiple": 16}, "mean": [123.7, 116.3, 103.5], "pad": [124, 116, 104]},
+        "priors": {"strides": [16], "anchors": {"sizes": [[16]], "ratios": [1.0], "round": true, "corner": true}}, "threshold": 0.05, "limit": 300,
+        "score": {"classes": {"outputs": ["y"], "channels": [0, 2]}, "activation": "sigmoid", "select": "each", "per_level": 5},
+        "box": {"form": "center", "size": "exp", "max": 4.135, "values": {"outputs": ["y"], "channels": [2, 6]}}, "nms": {"kind": "greedy", "iou": 0.5, "per_class": true}}"#;
+    let stages = r#"{"task": "detect", "labels": ["a", "b"], "input": {"size": [32, 48]}, "proposals": {"input": "regions",
+        "priors": {"strides": [16], "anchors": {"sizes": [[16]], "ratios": [1], "corner": true}}, "nms": {"iou": 0.7}, "limit": 4,
+        "score": {"classes": {"outputs": ["first"], "channels": [0, 1]}, "per_level": 3},
+        "box": {"form": "center", "size": "exp", "values": {"outputs": ["first"], "channels": [1, 5]}, "least": 0.001}},
+        "score": {"classes": {"outputs": ["classes"]}, "activation": "softmax", "skip_first": true, "select": "each"}, "threshold": 0.3, "limit": 10,
+        "nms": {"kind": "greedy", "iou": 0.5, "per_class": true},
+        "box": {"form": "center", "size": "exp", "scale": [0.1, 0.2], "values": {"outputs": ["boxes"]}, "per_class": true, "least": 0.01}}"#;
+    [card, config, detector, landmarks, anchors, stages].map(|text| text.as_bytes().to_vec()).into()
 }
 
 fn images() -> Vec<Vec<u8>> {
@@ -450,8 +523,25 @@ fn onnx() -> Vec<Vec<u8>> {
         .weights("iou", &[], &[0.5])
         .node("NonMaxSuppression", &["z", "scores", "most", "iou"], &["indices"], &[])
         .node("Cast", &["indices"], &["kept"], &[("to", Is::Whole(6))]);
+    let regions = Onnx::default()
+        .input("x", &[1, 3, 4, 4])
+        .input("rois", &[2, 4])
+        .wholes("images", &[0, 0])
+        .node(
+            "RoiAlign",
+            &["x", "rois", "images"],
+            &["a"],
+            &[
+                ("output_height", Is::Whole(2)),
+                ("output_width", Is::Whole(2)),
+                ("sampling_ratio", Is::Whole(2)),
+                ("spatial_scale", Is::Float(0.5)),
+            ],
+        )
+        .node("Relu", &["a"], &["y"], &[]);
     vec![
         images().node("Relu", &["x"], &["y"], &[]).output("y").file(),
+        regions.output("y").file(),
         detector.output("y").output("z").output("kept").file(),
         convolutions.output("y").file(),
         shapes.output("y").output("range").file(),

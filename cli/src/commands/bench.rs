@@ -2,7 +2,7 @@ use crate::{
     options::{CardOptions, DeviceOptions, Unweighted, WeightsOption, check_input, made_up, network, of_size, positive, size},
     output::{Bar, adapter, aside, bold, fallback, note, number, print, print_json, progress},
 };
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::ValueHint;
 use ghostnet::{DetectOptions, Detection, Error, Model, image::DynamicImage, image_input, median, model::Task, percentile, plan::Form};
 use ghostnet_cli::report::ms_in_flight;
@@ -97,8 +97,8 @@ impl Args {
         let chosen = chosen.described(&CardOptions::of(self.card.as_deref()))?;
         let (title, [h, w]) = (chosen.title(), chosen.size(self.size)?);
         check_input(self.batch, [h, w])?;
-        if picture.is_some() && chosen.network.detector().is_none() && chosen.network.landmarker().is_none() {
-            bail!("{}: nothing is found in pictures by it; --card says how a detector's results become boxes", chosen.name);
+        if picture.is_some() {
+            chosen.check_finds()?;
         }
         let model = engine.load(chosen.network)?;
         let loaded = ms(loading);

@@ -50,7 +50,7 @@ pub const GRID: RGBColor = RGBColor(224, 224, 224);
 
 /// Told apart by people with any colour vision as far as a dozen can be; the most frequent kernels
 /// have the most different ones.
-const COLOURS: [(Kernel, RGBColor); 13] = [
+const COLOURS: [(Kernel, RGBColor); 15] = [
     (kernels::ghost::KERNEL, RGBColor(0, 114, 178)),
     (kernels::depthwise::KERNEL, RGBColor(230, 159, 0)),
     (kernels::separable::KERNEL, RGBColor(0, 158, 115)),
@@ -64,6 +64,8 @@ const COLOURS: [(Kernel, RGBColor); 13] = [
     (kernels::preprocess::KERNEL, RGBColor(190, 170, 50)),
     (kernels::softmax_top_k::KERNEL, RGBColor(60, 60, 120)),
     (kernels::resize::KERNEL, RGBColor(240, 200, 200)),
+    (kernels::sample::KERNEL, RGBColor(0, 90, 90)),
+    (kernels::decode::KERNEL, RGBColor(150, 20, 70)),
 ];
 
 /// A kernel's colour; grey for one that has none yet.

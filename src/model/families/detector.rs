@@ -306,8 +306,7 @@ impl Family for GhostDetector {
     }
 
     /// From `input` `[n, 3, h, w]`, sides multiples of 32. The pyramid's maps are marked as
-    /// features: `p3` and so on, by the stride's exponent. Of a network of two stages they come of
-    /// no picture alone, since it has a second input.
+    /// features: `p3` and so on, by the stride's exponent.
     ///
     /// RetinaNet's results are `cls_logits.p3` to `.p7`, `[n, 9 * classes, h / 8, w / 8]` and so
     /// on, and `bbox_reg.p3` to `.p7`, `[n, 9 * 4, …]`.

@@ -74,7 +74,11 @@ impl Finder {
 
     /// The results that a card for landmarks reads.
     pub fn reads(&self) -> Vec<String> {
-        if let detect::Finder::Landmarker(landmarker) = &self.finder { landmarker.outputs().to_vec() } else { Vec::new() }
+        if let detect::Finder::Landmarker(landmarker) = &self.finder {
+            landmarker.outputs().into_iter().map(String::from).collect()
+        } else {
+            Vec::new()
+        }
     }
 
     /// The points in a window, by its number, of the bytes of each of the results in their buffers.
