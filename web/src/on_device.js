@@ -53,9 +53,11 @@ export class OnDevice {
    * What a detector finds in a picture, and its size; undefined where the processor has to look.
    */
   detect(source, numbers, only, call, signal) {
-    return this.#looking(source, undefined, call, signal, async (lent, picture) => {
+    const threshold = this.#card((made) => made.threshold(numbers, only));
+    return this.#looking(source, signal, async (picture) => {
+      const lent = await this.#lend(picture, undefined, call);
+      if (!lent) return undefined;
       const decoder = await lent.decoder(this.#card);
-      const threshold = this.#card((made) => made.threshold(numbers, only));
       const records = await lent.found(decoder, await this.#sampler(lent, picture), threshold);
       const { width, height } = picture;
       return records && { found: this.#card((made) => made.found_of_records(records, numbers, only)), width, height };
@@ -63,44 +65,49 @@ export class OnDevice {
   }
 
   /** The points in each of some boxes, four numbers each, of a picture; undefined as of `detect`. */
-  async landmarks(source, boxes, call, signal) {
-    const all = [];
-    for (let first = 0; first < boxes.length; first += 4 * MOST_WINDOWS) {
-      const some = boxes.subarray(first, first + 4 * MOST_WINDOWS);
-      const points = await this.#looking(source, some, call, signal, async (lent, picture) => {
+  landmarks(source, boxes, call, signal) {
+    return this.#looking(source, signal, async (picture) => {
+      const all = [];
+      for (let first = 0; first < boxes.length; first += 4 * MOST_WINDOWS) {
+        const some = boxes.subarray(first, first + 4 * MOST_WINDOWS);
+        const lent = await this.#lend(picture, some, call);
+        if (!lent) return undefined;
         const reads = this.#card((made) => made.reads());
         const results = lent.results.filter(([name]) => reads.includes(name));
         const windows = await lent.windows(await this.#sampler(lent, picture), some.length / 4, results);
-        return windows.map((bytes, window) => this.#card((made) => made.points_of_bytes(window, results, bytes, lent.f16)));
-      });
-      if (!points) return undefined;
-      all.push(...points);
-    }
-    return all;
+        windows.forEach((bytes, window) => all.push(this.#card((made) => made.points_of_bytes(window, results, bytes, lent.f16))));
+      }
+      return all;
+    });
   }
 
-  /** What `work` makes of a picture and the network that was lent for it. */
-  async #looking(source, boxes, call, signal, work) {
+  /** What `work` makes of a picture. */
+  async #looking(source, signal, work) {
     const picture = await opened(source, this.#takesFrames, signal);
     try {
-      const shape = this.#card((made) => made.look(picture.width, picture.height, boxes));
-      if (String(this.#lent?.shape) !== String(shape)) {
-        this.#forget();
-        const parts = await call((net) => net.lend(shape));
-        if (!parts.length) return undefined;
-        this.#lent = new Lent(shape, parts, call);
-      }
-      return this.#lent.takes(picture) ? await work(this.#lent, picture) : undefined;
+      return await work(picture);
     } catch (error) {
       // Of a device that was lost nothing is left.
       this.#forget();
-      // Some are by a frame. The next ones are copied.
-      if (!picture.frame) throw error;
+      if (!picture.frame || signal?.aborted) throw error;
+      // Some are lost by a frame. This one and the next ones are copied.
       this.#takesFrames = false;
-      return await this.#looking(source, boxes, call, signal, work);
+      return await this.#looking(source, signal, work);
     } finally {
       picture.close();
     }
+  }
+
+  /** The network for a picture, or for boxes in it; undefined where it cannot be worked around. */
+  async #lend(picture, boxes, call) {
+    const shape = this.#card((made) => made.look(picture.width, picture.height, boxes));
+    if (!this.#lent?.fits(shape)) {
+      this.#forget();
+      const parts = await call((net) => net.lend(shape));
+      if (!parts.length) return undefined;
+      this.#lent = new Lent(shape, parts, call);
+    }
+    return this.#lent.takes(picture) ? this.#lent : undefined;
   }
 
   #forget() {
@@ -122,6 +129,7 @@ export class OnDevice {
 /** A network on its device, for pictures of one shape, and what stands around it there. */
 class Lent {
   #device;
+  #isLost = false;
   #input;
   /** Works on the network. */
   #call;
@@ -137,6 +145,12 @@ class Lent {
     this.#device = device;
     this.#input = input;
     this.#call = call;
+    device.lost.then(() => { this.#isLost = true; });
+  }
+
+  /** Whether it is for inputs of this shape, and its device still there. */
+  fits(shape) {
+    return !this.#isLost && String(this.shape) === String(shape);
   }
 
   /** Whether a texture may be as large as a picture. */
@@ -159,15 +173,19 @@ class Lent {
     return made;
   }
 
-  /** The compute pipeline of a shader, and where it binds each of its variables. */
+  /** The compute pipeline of a shader, its layout, and where it binds each of its variables. */
   async pipeline([template, names, values]) {
     const key = template + values;
     if (!this.#pipelines.has(key)) {
       const code = this.#call((net) => net.compose(template, names, values));
       const module = this.#device.createShaderModule({ code });
-      const pipeline = await this.#device.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint: 'main' } });
-      const bindings = [...code.matchAll(/@binding\((\d+)\) var(?:<.*?>)? ?(\w+)/g)].map(([, at, name]) => [Number(at), name]);
-      this.#pipelines.set(key, { pipeline, bindings });
+      const found = [...code.matchAll(/@binding\((\d+)\) var(?:<(.*?)>)? ?(\w+): (\w+)/g)];
+      // Of all that is declared: one made of the code leaves out what it does not read.
+      const entries = found.map(([, at, space, , type]) => ({ binding: Number(at), visibility: GPUShaderStage.COMPUTE, ...bound(space, type) }));
+      const layout = this.#device.createBindGroupLayout({ entries });
+      const whole = this.#device.createPipelineLayout({ bindGroupLayouts: [layout] });
+      const pipeline = await this.#device.createComputePipelineAsync({ layout: whole, compute: { module, entryPoint: 'main' } });
+      this.#pipelines.set(key, { pipeline, layout, bindings: found.map(([, at, , name]) => [Number(at), name]) });
     }
     return this.#pipelines.get(key);
   }
@@ -190,10 +208,10 @@ class Lent {
   }
 
   /** Sets what a pipeline runs on: `of` gives each variable's resource, `params` the parameters'. */
-  #set(pass, { pipeline, bindings }, grid, params, of) {
+  #set(pass, { pipeline, layout, bindings }, grid, params, of) {
     const entries = bindings.map(([binding, name]) => ({ binding, resource: name === 'params' ? params : of(name) }));
     pass.setPipeline(pipeline);
-    pass.setBindGroup(0, this.#device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+    pass.setBindGroup(0, this.#device.createBindGroup({ layout, entries }));
     pass.dispatchWorkgroups(...grid);
   }
 
@@ -314,6 +332,13 @@ class Lent {
     }
     return this.#texture;
   }
+}
+
+/** What a shader's variable takes, by its address space and type. */
+function bound(space, type) {
+  if (type === 'texture_external') return { externalTexture: {} };
+  if (!space) return { texture: {} };
+  return { buffer: { type: { uniform: 'uniform', 'storage, read': 'read-only-storage', 'storage, read_write': 'storage' }[space] } };
 }
 
 /** The command buffers that `work` would submit. */

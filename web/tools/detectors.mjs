@@ -4,6 +4,8 @@
 // `npm install --prefix DIR onnxruntime-web@1.30.0 @mediapipe/tasks-vision@1.1.0` and, for
 // MediaPipe's network, `@mediapipe/face_detection@0.4.1657300184`. `--rounds N` takes N pages of
 // each (7), `--frames N` times N frames in each page (100), `--json FILE` writes what was measured.
+// `--webgpu` measures this package alone, on the driver by which Chromium's WebGPU runs on the
+// processor, and needs no DIR: how much longer a frame takes than a run of the network alone.
 //
 // They take turns in one headless Chromium. Each page has a context of its own, and so a process
 // without anything compiled and a cache without anything in it. All must find the same face.
@@ -17,10 +19,10 @@ import { trained } from '../tests/video.mjs';
 import { serve } from './server.mjs';
 
 const { values, positionals: [directory] } = parseArgs({
-  allowPositionals: true, options: { rounds: { type: 'string', default: '7' }, frames: { type: 'string', default: '100' }, json: { type: 'string' } },
+  allowPositionals: true, options: { rounds: { type: 'string', default: '7' }, frames: { type: 'string', default: '100' }, json: { type: 'string' }, webgpu: { type: 'boolean' } },
 });
 const [rounds, frames] = [values.rounds, values.frames].map(Number);
-if (!directory || ![rounds, frames].every((count) => Number.isInteger(count) && count > 0)) throw new Error('usage: detectors.mjs DIR [--rounds N] [--frames N] [--json FILE]');
+if (!(directory || values.webgpu) || ![rounds, frames].every((count) => Number.isInteger(count) && count > 0)) throw new Error('usage: detectors.mjs DIR [--rounds N] [--frames N] [--json FILE] [--webgpu]');
 const WARM = 10;
 const NETWORKS = { ultraface_rfb320: 'UltraFace RFB-320', yunet_n_320: 'YuNet 320', blazeface_front: 'BlazeFace 128' };
 
@@ -37,12 +39,12 @@ async function takeFrame() {
  * In the page: milliseconds to the first detections, those of later frames, those of runs of this
  * package's network alone in turn with them, and the detections.
  */
-async function measure([engine, name, warm, frames]) {
+async function measure([engine, name, warm, frames, backend]) {
   const begin = performance.now();
   let find, run;
   if (engine === 'ghostnet') {
     const { GhostNet } = await import('/ghostnet.js');
-    const net = await GhostNet.load({ weights: `/${name}.onnx`, card: `/${name}.json`, backend: 'cpu', cache: false });
+    const net = await GhostNet.load({ weights: `/${name}.onnx`, card: `/${name}.json`, backend, cache: false });
     find = () => net.detect(frame);
     run = (values, shape) => net.run(values, shape);
   } else if (engine === 'onnxruntime-web') {
@@ -242,9 +244,10 @@ for (const name of Object.keys(NETWORKS)) {
   served[`/${name}.onnx`] = found.weights;
   served[`/${name}.json`] = Buffer.from(JSON.stringify(found.card));
 }
-served['/face.tflite'] = withMetadata(readFileSync(installed('@mediapipe/face_detection/face_detection_short_range.tflite')));
-for (const name of ['ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm']) served[`/ort/${name}`] = installed('onnxruntime-web/dist', name);
-for (const name of ['vision_bundle.mjs', 'wasm/vision_wasm_internal.js', 'wasm/vision_wasm_internal.wasm']) served[`/mediapipe/${name}`] = installed('@mediapipe/tasks-vision', name);
+const others = values.webgpu ? [] : ['onnxruntime-web', 'mediapipe'];
+if (others.length) served['/face.tflite'] = withMetadata(readFileSync(installed('@mediapipe/face_detection/face_detection_short_range.tflite')));
+for (const name of others.length ? ['ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm'] : []) served[`/ort/${name}`] = installed('onnxruntime-web/dist', name);
+for (const name of others.length ? ['vision_bundle.mjs', 'wasm/vision_wasm_internal.js', 'wasm/vision_wasm_internal.wasm'] : []) served[`/mediapipe/${name}`] = installed('@mediapipe/tasks-vision', name);
 
 const routes = Object.fromEntries(Object.entries(served).map(([path, what]) => [path, (_, response) => {
   response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream', 'cache-control': 'no-store' });
@@ -265,11 +268,11 @@ function size(path) {
 const contestants = [
   ...Object.keys(NETWORKS).flatMap((name) => ['ghostnet', 'onnxruntime-web'].map((engine) => ({ engine, name, model: `/${name}.onnx` }))),
   { engine: 'mediapipe', name: 'face_detection_short_range', model: '/face.tflite' },
-].map((one) => ({ ...one, first: [], times: [], alone: [], files: undefined, elsewhere: 0 }));
+].filter(({ engine }) => engine === 'ghostnet' || others.includes(engine)).map((one) => ({ ...one, first: [], times: [], alone: [], files: undefined, elsewhere: 0 }));
 
 const server = await serve(dist, 0, routes);
 // Nothing is asked of other machines.
-const browser = await launch({ webgpu: false, args: ['--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost'] });
+const browser = await launch({ webgpu: Boolean(values.webgpu), args: ['--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost'] });
 const chromium = browser.version();
 try {
   for (let round = 0; round < rounds; round++) {
@@ -282,7 +285,7 @@ try {
       await page.evaluate(takeFrame);
       const asked = [];
       page.on('request', (request) => asked.push(request.url()));
-      const { first, times, alone, faces } = await page.evaluate(measure, [one.engine, one.name, WARM, frames]);
+      const { first, times, alone, faces } = await page.evaluate(measure, [one.engine, one.name, WARM, frames, values.webgpu ? 'gpu' : 'cpu']);
       await context.close();
       one.first.push(first);
       one.times.push(median(times));
@@ -309,7 +312,7 @@ for (const one of contestants) {
   if (Math.hypot(ox - x, oy - y) > 25) throw new Error(`${one.engine} finds another face by ${one.name}: ${one.faces[0].box}`);
 }
 
-const VERSIONS = { ghostnet: '', 'onnxruntime-web': ` ${version('onnxruntime-web')}`, mediapipe: ` tasks-vision ${version('@mediapipe/tasks-vision')}` };
+const VERSIONS = { ghostnet: '', ...(others.length && { 'onnxruntime-web': ` ${version('onnxruntime-web')}`, mediapipe: ` tasks-vision ${version('@mediapipe/tasks-vision')}` }) };
 const spread = (times, digits) => `${median(times).toFixed(digits)} (${Math.min(...times).toFixed(digits)} to ${Math.max(...times).toFixed(digits)})`;
 const sum = (files) => files.reduce((total, { gzipped }) => total + gzipped, 0);
 const table = [
@@ -320,7 +323,7 @@ const table = [
   ]),
 ];
 const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
-console.log(`a face in 640 x 480, Chromium ${chromium} without a GPU, one thread each: median (least to greatest) of ${rounds} pages, each of ${frames} frames after ${WARM}`);
+console.log(`a face in 640 x 480, Chromium ${chromium}${values.webgpu ? ' with WebGPU on the processor' : ' without a GPU, one thread each'}: median (least to greatest) of ${rounds} pages, each of ${frames} frames after ${WARM}`);
 for (const row of table) console.log(row.map((cell, column) => cell.padEnd(widths[column])).join('  ').trimEnd());
 for (const { engine, name, elsewhere } of contestants) if (elsewhere) console.log(`${engine}, ${name}: ${elsewhere} requests to other machines, which were not let through`);
 if (values.json) writeFileSync(values.json, `${JSON.stringify({ chromium, rounds, frames, warm: WARM, versions: VERSIONS, contestants }, null, 1)}\n`);
