@@ -224,7 +224,8 @@ fn large_onnx() -> Vec<(String, Vec<u8>)> {
     let model = |graph: &[u8]| [&b"\x08\x08"[..], &field(7, graph), &field(8, b"\x10\x11")].concat();
     let relu = Onnx::default().input("x", &[1, 3, 4, 4]).node("Relu", &["x"], &["y"], &[]).output("y");
     let mut files = Vec::new();
-    // As many of one field as fit: of the file, of the graph, of a node, of an attribute, of a tensor.
+    // As many of one field as fit: of the file, of the graph, of a node, of an attribute, of a
+    // tensor.
     for item in [&b"\x08\x08"[..], b"\x7a\0", b"\x42\0"] {
         files
             .push((format!("{} in the file", item.escape_ascii()), [&relu.clone().file()[..], &item.repeat(LENGTH / item.len())].concat()));

@@ -110,7 +110,8 @@ fn features_need_no_regions() {
     assert_eq!(refused, "fasterrcnn_ghostnet_110 has no pooled features: its result is of no linear layer");
 }
 
-/// What lies beside a detector's weights says its name and its classes; its decoder is the family's.
+/// What lies beside a detector's weights says its name and its classes; its decoder is the
+/// family's.
 #[test]
 fn a_detectors_config_is_heard() {
     let network = Network::random_of(&GhostDetector::new(Head::Retina).classes(2).width(8), 0).unwrap();

@@ -1,9 +1,9 @@
 //! Detectors and networks for landmarks: what a card says of how a picture becomes the input and
 //! what the results mean, and one interpreter of it. No network's name stands here.
 //!
-//! A detector gives a row of values for each *candidate*: a place of a grid and a size, its *prior*,
-//! against which the row says where a box lies, and how much it looks like each class. [`decode`]
-//! keeps the candidates above a threshold, and [`suppress`] one of those that overlap.
+//! A detector gives a row of values for each *candidate*: a place of a grid and a size, its
+//! *prior*, against which the row says where a box lies, and how much it looks like each class.
+//! [`decode`] keeps the candidates above a threshold, and [`suppress`] one of those that overlap.
 //!
 //! Coordinates are x and y in pixels, from the upper left edge: of the input in here, of the
 //! picture in what callers get. A box is `[x1, y1, x2, y2]`.
@@ -31,7 +31,7 @@ pub use landmarks::Landmarker;
 use crate::image_input::sample::Sampling;
 use priors::Priors;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use select::Select;
+pub(crate) use select::{Budget, Select};
 pub(crate) use suppress::Suppress;
 use values::Joined;
 

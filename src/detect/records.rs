@@ -5,7 +5,7 @@ use super::{
     Activation, Corners, Detection, Detector, Form, Frame, Size, Wanted,
     priors::Prior,
     suppress::{Candidate, best_first, by_number},
-    values::{Joined, table},
+    values::Joined,
 };
 use crate::{
     image_input::sample::Window,
@@ -20,15 +20,9 @@ impl Joined {
         let mut width = 0;
         let of = |name: &String| {
             let output = results.iter().position(|result| result.name == *name).expect("the card was checked");
-            let lengths = &results[output].shape;
-            let [rows, columns] = table(lengths, self.per_pixel).expect("the card was checked");
-            let first = self.columns.as_ref().map_or(0, |range| range.start);
-            width = self.width(columns);
-            let pixels = rows / self.per_pixel;
-            match lengths.len() {
-                4 => Table { output, rows, start: first * pixels, per: self.per_pixel, part: columns * pixels, step: 1, column: pixels },
-                _ => Table { output, rows, start: first, per: 1, part: 0, step: columns, column: 1 },
-            }
+            let table;
+            (table, width) = self.table(output, &results[output].shape);
+            table
         };
         (self.outputs.iter().map(of).collect(), width)
     }

@@ -9,11 +9,20 @@ use super::{
 };
 use crate::graph::Limits;
 
-/// Comparisons of boxes, which bound the time that hostile results take: half a minute.
-const MOST_COMPARISONS: u64 = 1 << 34;
+/// What all last steps of a run may take, which bounds the time and the memory of hostile results.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    /// Comparisons of boxes: half a minute.
+    comparisons: u64,
+    /// Boxes that are kept: a hundred megabytes.
+    kept: usize,
+}
 
-/// Boxes that are kept, of a hundred megabytes.
-const MOST_KEPT: usize = 1 << 22;
+impl Default for Budget {
+    fn default() -> Self {
+        Self { comparisons: 1 << 34, kept: 1 << 22 }
+    }
+}
 
 /// What boxes and scores are.
 #[derive(Debug, Clone, Copy)]
@@ -30,16 +39,13 @@ pub(crate) struct Select {
 
 impl Select {
     /// Image, class and box of each that is kept: of `boxes` `[images, boxes, 4]` and `scores`
-    /// `[images, classes, boxes]`, row by row. A score that is no number is not kept. The error says
-    /// that there are too many.
-    pub(crate) fn run(&self, boxes: &[f32], scores: &[f32]) -> Result<Vec<[usize; 3]>, String> {
-        self.with(MOST_COMPARISONS, boxes, scores)
-    }
-
-    /// With so many comparisons at most.
-    fn with(&self, comparisons: u64, boxes: &[f32], scores: &[f32]) -> Result<Vec<[usize; 3]>, String> {
+    /// `[images, classes, boxes]`, row by row. A score that is no number is not kept. What it takes
+    /// is taken off the budget; the error says that this is too little.
+    pub(crate) fn run(&self, boxes: &[f32], scores: &[f32], left: &mut Budget) -> Result<Vec<[usize; 3]>, String> {
         let Self { classes, boxes: count, limits, .. } = *self;
-        let (mut selected, mut left) = (Vec::new(), comparisons);
+        let whole = Budget::default();
+        let too_many = |what: String| format!("{what}: fewer boxes, or only those of a larger score, would be less");
+        let mut selected = Vec::new();
         if limits.most == 0 {
             return Ok(selected);
         }
@@ -56,16 +62,14 @@ impl Select {
                     if kept.len() == limits.most {
                         break;
                     }
-                    let fewer = "fewer boxes, or only those of a larger score, would be less";
-                    left = left
+                    left.comparisons = left
+                        .comparisons
                         .checked_sub(kept.len() as u64)
-                        .ok_or_else(|| format!("more than {comparisons} comparisons of boxes: {fewer}"))?;
+                        .ok_or_else(|| too_many(format!("more than {} comparisons of boxes", whole.comparisons)))?;
                     if kept.iter().any(|&[.., other]: &[usize; 3]| iou(corners[other], corners[at]) > limits.iou) {
                         continue;
                     }
-                    if selected.len() == MOST_KEPT {
-                        return Err(format!("more than {MOST_KEPT} boxes are kept: {fewer}"));
-                    }
+                    left.kept = left.kept.checked_sub(1).ok_or_else(|| too_many(format!("more than {} boxes are kept", whole.kept)))?;
                     selected.push([image, class, at]);
                 }
             }
@@ -145,7 +149,7 @@ mod tests {
                 [(40, 0.5, None), (40, 0.3, Some(0.5)), (3, 0.1, Some(0.0)), (usize::MAX, 1.0, None), (5, 0.0, Some(2.0)), (0, 0.5, None)]
             {
                 let how = Select { is_centered, ..select(Limits { most, iou, score }) };
-                let selected = how.run(&boxes, &scores).unwrap();
+                let selected = how.run(&boxes, &scores, &mut Budget::default()).unwrap();
                 assert_eq!(selected, plain(&how, &boxes, &scores), "{seed} {how:?}");
                 kept += selected.len();
             }
@@ -161,13 +165,13 @@ mod tests {
             (boxes[at * 5], scores[at * 3]) = (value, value);
         }
         for (least, count) in [(None, 40), (Some(0.0), 7)] {
-            let kept = select(Limits { most: count, iou: 0.5, score: least }).run(&boxes, &scores).unwrap();
+            let kept = select(Limits { most: count, iou: 0.5, score: least }).run(&boxes, &scores, &mut Budget::default()).unwrap();
             let of = |[image, class, at]: [usize; 3]| scores[(image * 3 + class) * 40 + at];
             assert!(!kept.is_empty() && kept.iter().all(|row| !of(*row).is_nan() && least.is_none_or(|least| of(*row) > least)));
         }
         // A zero of either sign: the earlier one first.
         let how = Select { images: 1, classes: 1, boxes: 3, ..select(Limits { most: 3, iou: 1.0, score: None }) };
-        assert_eq!(how.run(&boxes[..12], &[-0.0, 0.0, 0.5]).unwrap(), [[0, 0, 2], [0, 0, 0], [0, 0, 1]]);
+        assert_eq!(how.run(&boxes[..12], &[-0.0, 0.0, 0.5], &mut Budget::default()).unwrap(), [[0, 0, 2], [0, 0, 0], [0, 0, 1]]);
     }
 
     #[test]
@@ -175,7 +179,15 @@ mod tests {
         let boxes = 1 << 18;
         let how = Select { images: 1, classes: 1, boxes, ..select(Limits { most: usize::MAX, iou: 1.0, score: None }) };
         // Boxes without area overlap nothing, so that each is compared with all before it.
-        let budget = how.with(1 << 20, &vec![0.0; boxes * 4], &vec![0.5; boxes]).unwrap_err();
-        assert!(budget.starts_with("more than 1048576 comparisons of boxes: "), "{budget}");
+        let refused = |mut left: Budget| how.run(&vec![0.0; boxes * 4], &vec![0.5; boxes], &mut left).unwrap_err();
+        let time = refused(Budget { comparisons: 1 << 20, ..Budget::default() });
+        assert!(time.starts_with("more than 17179869184 comparisons of boxes: "), "{time}");
+        let room = refused(Budget { kept: 1000, ..Budget::default() });
+        assert!(room.starts_with("more than 4194304 boxes are kept: "), "{room}");
+        // What one step takes is not left for the next.
+        let few = Select { boxes: 600, ..how };
+        let mut left = Budget { kept: 1000, ..Budget::default() };
+        let mut run = || few.run(&[0.0; 2400], &[0.5; 600], &mut left);
+        assert!(run().is_ok_and(|kept| kept.len() == 600) && run().is_err());
     }
 }

@@ -97,20 +97,27 @@ impl Joined {
         Ok([rows, self.width(columns.unwrap_or(0))])
     }
 
+    /// Where the rows are in a result of this shape, which passed [`Joined::check`], and how many
+    /// columns of them count.
+    pub(super) fn table(&self, output: usize, shape: &[usize]) -> (Table, usize) {
+        let [rows, columns] = table(shape, self.per_pixel).expect("the card was checked");
+        let first = self.columns.as_ref().map_or(0, |range| range.start);
+        let pixels = rows / self.per_pixel;
+        let table = match shape.len() {
+            4 => Table { output, rows, start: first * pixels, per: self.per_pixel, part: columns * pixels, step: 1, column: pixels },
+            _ => Table { output, rows, start: first, per: 1, part: 0, step: columns, column: 1 },
+        };
+        (table, self.width(columns))
+    }
+
     /// The rows themselves, of results that passed [`Joined::check`].
     pub(crate) fn rows<'a>(&self, results: &'a Results) -> Rows<'a> {
         let mut width = 0;
         let part = |name: &String| {
             let output = results.iter().position(|(known, _)| known == name).expect("the card was checked");
             let AnyTensor { shape, data: Values::F32(values) } = &results[output].1 else { unreachable!("the card was checked") };
-            let [rows, columns] = table(shape, self.per_pixel).expect("the card was checked");
-            let first = self.columns.as_ref().map_or(0, |range| range.start);
-            width = self.width(columns);
-            let pixels = rows / self.per_pixel;
-            let table = match shape.len() {
-                4 => Table { output, rows, start: first * pixels, per: self.per_pixel, part: columns * pixels, step: 1, column: pixels },
-                _ => Table { output, rows, start: first, per: 1, part: 0, step: columns, column: 1 },
-            };
+            let table;
+            (table, width) = self.table(output, shape);
             (table, &values[..])
         };
         let parts = self.outputs.iter().map(part).collect();

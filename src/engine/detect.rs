@@ -100,21 +100,22 @@ impl Model {
     /// order of its queue, after what was submitted before, and none of its pixels passes through
     /// this program's memory. Values are taken as they are stored, sRGB-encoded as pictures are.
     ///
-    /// Errors: as of [`Model::detect_async`], and [`Error::Model`] for a network of two stages, whose
-    /// pictures the CPU samples. [`Error::Unsupported`] on the CPU. [`Error::Shape`] for a format
-    /// other than `Rgba8Unorm`, `Bgra8Unorm` and their sRGB forms, and a texture without `COPY_SRC`.
-    /// [`Error::Gpu`] for one of another device; of another instance, wgpu itself panics.
+    /// Errors: as of [`Model::detect_async`], and [`Error::Model`] for a network of two stages,
+    /// whose pictures the CPU samples. [`Error::Unsupported`] on the CPU. [`Error::Shape`] for a
+    /// format other than `Rgba8Unorm`, `Bgra8Unorm` and their sRGB forms, and a texture without
+    /// `COPY_SRC`. [`Error::Gpu`] for one of another device; of another instance, wgpu itself
+    /// panics.
     pub async fn detect_texture_async(&self, texture: &gpu::Texture, options: &DetectOptions) -> Result<Vec<Detection>> {
         gpu::check_texture(texture, [0, 0, texture.width(), texture.height()])?;
         self.detect_in(Picture::Texture(texture), options).await
     }
 
     /// The points of each of the things that a detector found in the picture, in its pixels, x and
-    /// y: a network whose [`Card`](crate::Card) is for landmarks. A thing has none where the network
-    /// gives what is no number.
+    /// y: a network whose [`Card`](crate::Card) is for landmarks. A thing has none where the
+    /// network gives what is no number.
     ///
-    /// Errors: [`Error::Model`] for a network that gives none. [`Error::Shape`] for a picture without
-    /// pixels. [`Error::Limit`] and [`Error::OutOfMemory`] for one that is too large.
+    /// Errors: [`Error::Model`] for a network that gives none. [`Error::Shape`] for a picture
+    /// without pixels. [`Error::Limit`] and [`Error::OutOfMemory`] for one that is too large.
     pub async fn landmarks_async(&self, image: &DynamicImage, found: &[Detection]) -> Result<Vec<Vec<[f32; 2]>>> {
         self.landmarks_in(Picture::Memory(&Readable::new(image)), found).await
     }
@@ -277,8 +278,8 @@ impl Model {
         Ok((runner, second, results))
     }
 
-    /// Runs the second stage behind the first one, on regions that it also gives: as the network saw
-    /// them. The runner is kept.
+    /// Runs the second stage behind the first one, on regions that it also gives: as the network
+    /// saw them. The runner is kept.
     pub(super) async fn second_stage(
         &self,
         proposals: &Proposals,

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    detect::Select,
+    detect::{Budget, Select},
     graph::{Graph, NonMaxSuppression},
     tensor::{AnyTensor, Element, Tensor, Values},
     text::Sides,
@@ -12,14 +12,15 @@ use crate::{
 pub(super) fn results(graph: &Graph, mut given: Vec<(String, AnyTensor)>) -> Result<Vec<(String, AnyTensor)>> {
     let taken = given.split_off(graph.outputs().len());
     let mut taken = taken.into_iter().map(|(_, tensor)| tensor.into_f32());
+    let mut left = Budget::default();
     for last in graph.suppressions() {
-        let made = suppressed(last, &mut taken).map_err(|what| Error::shape(&last.name, what))?;
+        let made = suppressed(last, &mut taken, &mut left).map_err(|what| Error::shape(&last.name, what))?;
         given.push((last.name.clone(), made));
     }
     Ok(given)
 }
 
-fn suppressed(last: &NonMaxSuppression, taken: &mut dyn Iterator<Item = Tensor>) -> Result<AnyTensor, String> {
+fn suppressed(last: &NonMaxSuppression, taken: &mut dyn Iterator<Item = Tensor>, left: &mut Budget) -> Result<AnyTensor, String> {
     let mut next = || taken.next().expect("a run gives all that leaves its graph");
     let (boxes, scores) = (next(), next());
     let limits = last.limits(|| next().data.first().copied().unwrap_or(f32::NAN))?;
@@ -32,7 +33,7 @@ fn suppressed(last: &NonMaxSuppression, taken: &mut dyn Iterator<Item = Tensor>)
             return Err(format!("boxes {} and scores {}, {what}", Sides(boxes), Sides(scores)));
         }
     };
-    let kept = select.run(&boxes.data, &scores.data)?;
+    let kept = select.run(&boxes.data, &scores.data, left)?;
     let numbers = kept.as_flattened().iter();
     let data = match last.element {
         Element::F32 => Values::F32(numbers.map(|&number| number as f32).collect()),

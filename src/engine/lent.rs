@@ -28,7 +28,8 @@ impl Model {
         let shape = own.tensor.shape_of(lengths).map_err(|what| Error::shape(&own.name, what))?;
         let request = Request { shapes: vec![shape], form: Form::Tensors, normalise: [[0.0; 3]; 2] };
         let (runner, _) = self.inner.results.runner(self.engine(), &request).await?;
-        if runner.plan.inputs[0].layout == Layout::plain(shape.c) {
+        // What is transposed first may lie as one vector.
+        if runner.plan.inputs[0].layout == Layout::plain(shape.c) && [shape.n, shape.c, shape.h, shape.w] == *lengths {
             return Ok(Some(Lent { runner }));
         }
         self.inner.results.keep(runner);

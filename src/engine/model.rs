@@ -171,10 +171,10 @@ impl Model {
     /// pixel, the last of which is 0. The buffer's usages include `COPY_SRC`. [`OnDevice`] says how
     /// a result lies.
     ///
-    /// Errors: [`Error::Unsupported`] on the CPU. [`Error::Model`] for a name that is no input's, an
-    /// input without a buffer, and a network whose last step is the CPU's. [`Error::Shape`] for a
-    /// buffer that is too small or may not be copied from. [`Error::Gpu`] for one of another device; of another instance, wgpu itself
-    /// panics.
+    /// Errors: [`Error::Unsupported`] on the CPU. [`Error::Model`] for a name that is no input's,
+    /// an input without a buffer, and a network whose last step is the CPU's. [`Error::Shape`] for
+    /// a buffer that is too small or may not be copied from. [`Error::Gpu`] for one of another
+    /// device; of another instance, wgpu itself panics.
     pub async fn run_buffers_async(&self, n: usize, size: [usize; 2], inputs: &[(&str, &gpu::Buffer)]) -> Result<Vec<OnDevice>> {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(last) = self.graph().suppressions().first() {
@@ -204,7 +204,8 @@ impl Model {
     }
 
     /// Every result by name, of tensors by the names of the network's inputs. An input of the type
-    /// f32 takes f32, and so on. Integers are computed with as f32, so they have to be at most 2^24.
+    /// f32 takes f32, and so on. Integers are computed with as f32, so they have to be at most
+    /// 2^24.
     ///
     /// # Errors
     /// [`Error::Model`] for a missing or unknown input, [`Error::Shape`] for a tensor that does not

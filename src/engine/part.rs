@@ -407,8 +407,8 @@ impl Part {
         Ok(given)
     }
 
-    /// Every result of the graph by name, those of last steps too, of what a plan gave for its first
-    /// `images` images.
+    /// Every result of the graph by name, those of last steps too, of what a plan gave for its
+    /// first `images` images.
     pub fn results(&self, plan: &Plan, slots: &Slots, images: usize) -> Result<Vec<(String, AnyTensor)>> {
         let given = results(plan, slots, images);
         #[cfg(not(target_arch = "wasm32"))]

@@ -154,8 +154,8 @@ impl Prepared {
         self.context.time_each(&steps, rounds).await
     }
 
-    /// As [`Prepared::profile`], of a run on a window of a picture. With a `problem` and a threshold
-    /// candidates are found as [`Prepared::detect`] finds them.
+    /// As [`Prepared::profile`], of a run on a window of a picture. With a `problem` and a
+    /// threshold candidates are found as [`Prepared::detect`] finds them.
     ///
     /// Errors: as of both.
     #[cfg(not(target_arch = "wasm32"))]

@@ -31,8 +31,8 @@ impl Prepared {
     }
 
     /// Runs the plan on a window, and finds the candidates above a threshold that `problem` says
-    /// for the plan's results, which is asked once. Gives the words of their records, in no order; `None`
-    /// where there are more than the device has room for.
+    /// for the plan's results, which is asked once. Gives the words of their records, in no order;
+    /// `None` where there are more than the device has room for.
     ///
     /// One submission and one readback do it, unless there are more than 1024. Errors: as of
     /// [`Prepared::submit_windows`], and [`Error::Shape`] for several windows.

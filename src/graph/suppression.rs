@@ -8,8 +8,8 @@ use std::fmt;
 /// gave. How many boxes are kept is known only then, so no node reads its result,
 /// `selected_indices`.
 ///
-/// That is `[kept, 3]`: image, class and box. Images come in their order, in each the classes, and of
-/// a class the boxes by falling score; of equal scores the earlier box comes first.
+/// That is `[kept, 3]`: image, class and box. Images come in their order, in each the classes, and
+/// of a class the boxes by falling score; of equal scores the earlier box comes first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NonMaxSuppression {
     /// The result's name.

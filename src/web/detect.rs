@@ -1,5 +1,6 @@
-//! Detectors' cards and results: `Finder` of the package. The network itself runs in another module,
-//! and where that uses a GPU, what `around.rs` tells works on it in front of it and behind it.
+//! Detectors' cards and results: `Finder` of the package. The network itself runs in another
+//! module, and where that uses a GPU, what `around.rs` tells works on it in front of it and behind
+//! it.
 
 mod around;
 

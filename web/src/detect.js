@@ -6,14 +6,13 @@ import { starter } from './start.js';
 
 const start = starter(() => import('./detect_engine.js'), new URL('./detect_engine_bg.wasm', import.meta.url));
 
-/**
- * What makes inputs of pictures and reads results, as a card's decoder says it, for a network of
- * this `backend`. `takesFrames` says that the device takes a video's as they are.
- */
-export async function finder(decoder, labels, backend, takesFrames) {
-  const found = new Finder(decoder, labels);
+/** What makes inputs of pictures and reads results, as a card's decoder says it, for a network. */
+export async function finder(decoder, info) {
+  const found = new Finder(decoder, info.labels);
   await found.ready();
-  if (backend === 'gpu') await found.onDevice(takesFrames);
+  // Firefox lends none.
+  info.takes_frames &&= Boolean(GPUDevice.prototype.importExternalTexture && globalThis.VideoFrame);
+  if (info.backend === 'gpu') await found.onDevice(info.takes_frames);
   return found;
 }
 

@@ -63,9 +63,9 @@ export interface LoadOptions {
   model?: string;
   /**
    * `auto` (default): the GPU where WebGPU offers one, else the CPU. Each has a module of
-   * WebAssembly of its own, which is fetched when it is first needed. `gpu`: whatever WebGPU offers,
-   * or fail. That may be an adapter that runs shaders on the CPU (SwiftShader, WARP), which is
-   * slower than `cpu`.
+   * WebAssembly of its own, which is fetched when it is first needed. `gpu`: whatever WebGPU
+   * offers, or fail. That may be an adapter that runs shaders on the CPU (SwiftShader, WARP), which
+   * is slower than `cpu`.
    */
   backend?: 'auto' | 'gpu' | 'cpu';
   /**
@@ -116,8 +116,8 @@ export interface DetectOptions extends CallOptions {
 }
 
 /**
- * Something that was found in a picture, in its pixels as shown, from its upper left edge. Those of a
- * picture with a side of more than 8192 pixels are of the picture made smaller, to 8192.
+ * Something that was found in a picture, in its pixels as shown, from its upper left edge. Those of
+ * a picture with a side of more than 8192 pixels are of the picture made smaller, to 8192.
  */
 export interface Detection {
   label: string;
@@ -134,8 +134,9 @@ export interface WatchOptions extends DetectOptions {
   /** A network for landmarks, which gives the `landmarks` of every box labelled `face`. */
   landmarks?: GhostNet;
   /**
-   * Give detections the numbers of their tracks, which cost almost nothing. What is tracked may have
-   * a score down to a fifth of the threshold, as something half hidden has. Default `true`.
+   * Give detections the numbers of their tracks, which cost almost nothing. What is tracked may
+   * have a score down to a fifth of the threshold, as something half hidden has, but for detectors
+   * whose boxes are means of those that overlap (`nms` of the kind `weighted`). Default `true`.
    */
   track?: boolean;
   /**
@@ -251,6 +252,8 @@ export interface Info {
   threshold: number | null;
   /** Names of the points of a detection; empty where there are none, or nobody named them. */
   point_names: string[];
+  /** Whether a detector's GPU takes a video's frames as the browser has them. */
+  takes_frames: boolean;
   /** How many classes it tells apart; 0 for a network without classes. */
   classes: number;
   /** The names of all classes; empty where nobody named them. */

@@ -238,9 +238,9 @@ async function load({ weights, card, model, backend = 'auto', precision = 'f32',
     await keeping;
     signal?.throwIfAborted();
     Object.assign(startup, { upload, pipelines, total: performance.now() - begin, first_run: null });
-    const { decoder, takes_frames, ...info } = { ...called(() => net.info()), startup, wasm_bytes: engine.bytes };
+    const { decoder, ...info } = { ...called(() => net.info()), startup, wasm_bytes: engine.bytes };
     // What reads it is fetched for those that have one.
-    const finder = decoder ? await (await import('./detect.js')).finder(decoder, info.labels, info.backend, takes_frames) : undefined;
+    const finder = decoder ? await (await import('./detect.js')).finder(decoder, info) : undefined;
     info.point_names = finder?.point_names ?? [];
     info.threshold = finder?.threshold ?? null;
     if (fallback) info.fallback = fallback;

@@ -25,9 +25,11 @@ async function opened(source, takesFrames, signal) {
     return { pixels: whole, width, height, close() {} };
   }
   const isFrame = kind(source) === 'VideoFrame';
-  if (takesFrames && (isFrame || source.videoWidth > 0)) {
+  if (takesFrames && (isFrame || source?.videoWidth > 0)) {
     // A video may show its next picture before this one is taken.
     const frame = isFrame ? source : await readable(source, () => new VideoFrame(source));
+    // One that was closed has no size.
+    if (!(frame.displayWidth && frame.displayHeight)) throw new Error('image: 0 x 0 has no pixels');
     return { frame, width: frame.displayWidth, height: frame.displayHeight, close: () => isFrame || frame.close() };
   }
   const drawn = await drawable(source, signal);
@@ -39,14 +41,16 @@ async function opened(source, takesFrames, signal) {
 /** Runs a network with a card on its GPU. `card` and `call` work on the card and on the network. */
 export class OnDevice {
   #card;
-  /** Whether the device takes a video's frames as they are, without a copy. */
-  #takesFrames;
+  /** How often a video's frames, which the device takes as they are, may yet fail. */
+  #frames;
+  /** Whether the network takes pictures otherwise than they are sampled here. */
+  #isRefused = false;
   /** The network for a picture of the last size, and what was made for it. */
   #lent;
 
   constructor(card, takesFrames) {
     this.#card = card;
-    this.#takesFrames = takesFrames && Boolean(GPUDevice.prototype.importExternalTexture && globalThis.VideoFrame);
+    this.#frames = takesFrames ? 2 : 0;
   }
 
   /**
@@ -64,7 +68,7 @@ export class OnDevice {
     });
   }
 
-  /** The points in each of some boxes, four numbers each, of a picture; undefined as of `detect`. */
+  /** The points in each of some boxes of a picture, four numbers each; undefined as in `detect`. */
   landmarks(source, boxes, call, signal) {
     return this.#looking(source, signal, async (picture) => {
       const all = [];
@@ -81,18 +85,19 @@ export class OnDevice {
     });
   }
 
-  /** What `work` makes of a picture. */
-  async #looking(source, signal, work) {
-    const picture = await opened(source, this.#takesFrames, signal);
+  /** What `work` makes of a picture, whose frames may be copied. */
+  async #looking(source, signal, work, takesFrames = this.#frames > 0) {
+    if (this.#isRefused) return undefined;
+    const picture = await opened(source, takesFrames, signal);
     try {
       return await work(picture);
     } catch (error) {
       // Of a device that was lost nothing is left.
       this.#forget();
       if (!picture.frame || signal?.aborted) throw error;
-      // Some are lost by a frame. This one and the next ones are copied.
-      this.#takesFrames = false;
-      return await this.#looking(source, signal, work);
+      // Some are lost by a frame, which is copied then.
+      this.#frames -= 1;
+      return await this.#looking(source, signal, work, false);
     } finally {
       picture.close();
     }
@@ -104,7 +109,10 @@ export class OnDevice {
     if (!this.#lent?.fits(shape)) {
       this.#forget();
       const parts = await call((net) => net.lend(shape));
-      if (!parts.length) return undefined;
+      if (!parts.length) {
+        this.#isRefused = true;
+        return undefined;
+      }
       this.#lent = new Lent(shape, parts, call);
     }
     return this.#lent.takes(picture) ? this.#lent : undefined;
@@ -135,6 +143,8 @@ class Lent {
   #call;
   /** By their templates and constants. */
   #pipelines = new Map();
+  /** Those that sampled for a submission without an error. */
+  #proved = new Set();
   /** Buffers by name, and the texture for pictures, as large as the largest so far. */
   #buffers = {};
   #texture;
@@ -178,12 +188,13 @@ class Lent {
     const key = template + values;
     if (!this.#pipelines.has(key)) {
       const code = this.#call((net) => net.compose(template, names, values));
-      const module = this.#device.createShaderModule({ code });
       const found = [...code.matchAll(/@binding\((\d+)\) var(?:<(.*?)>)? ?(\w+): (\w+)/g)];
       // Of all that is declared: one made of the code leaves out what it does not read.
       const entries = found.map(([, at, space, , type]) => ({ binding: Number(at), visibility: GPUShaderStage.COMPUTE, ...bound(space, type) }));
-      const layout = this.#device.createBindGroupLayout({ entries });
-      const whole = this.#device.createPipelineLayout({ bindGroupLayouts: [layout] });
+      const { module, layout, whole } = await this.#made(() => {
+        const layout = this.#device.createBindGroupLayout({ entries });
+        return { module: this.#device.createShaderModule({ code }), layout, whole: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }) };
+      });
       const pipeline = await this.#device.createComputePipelineAsync({ layout: whole, compute: { module, entryPoint: 'main' } });
       this.#pipelines.set(key, { pipeline, layout, bindings: found.map(([, at, , name]) => [Number(at), name]) });
     }
@@ -207,7 +218,7 @@ class Lent {
     return buffer;
   }
 
-  /** Sets what a pipeline runs on: `of` gives each variable's resource, `params` the parameters'. */
+  /** Sets what a pipeline runs on: `of` gives each variable's resource, `params` parameters'. */
   #set(pass, { pipeline, layout, bindings }, grid, params, of) {
     const entries = bindings.map(([binding, name]) => ({ binding, resource: name === 'params' ? params : of(name) }));
     pass.setPipeline(pipeline);
@@ -292,20 +303,29 @@ class Lent {
       params: await this.#filled('sample params', params, GPUBufferUsage.UNIFORM),
     };
     const texture = picture.frame ? undefined : await this.#textured(picture);
-    write();
-    const source = texture?.createView() ?? device.importExternalTexture({ source: picture.frame });
-    const commands = [];
-    for (let window = 0; window < count; window++) {
-      const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      const own = { buffer: buffers.params, offset: window * ALIGNMENT, size: ALIGNMENT };
-      this.#set(pass, pipeline, grid, own, (name) => (name === 'source' ? source : { buffer: buffers[name] }));
-      pass.end();
-      const after = device.createCommandEncoder();
-      behind(after, window);
-      commands.push(encoder.finish(), ...withheld(device.queue, () => this.#call((net) => net.submit())), after.finish());
+    const submit = () => {
+      write();
+      const source = texture?.createView() ?? device.importExternalTexture({ source: picture.frame });
+      const commands = [];
+      for (let window = 0; window < count; window++) {
+        const encoder = device.createCommandEncoder();
+        const pass = encoder.beginComputePass();
+        const own = { buffer: buffers.params, offset: window * ALIGNMENT, size: ALIGNMENT };
+        this.#set(pass, pipeline, grid, own, (name) => (name === 'source' ? source : { buffer: buffers[name] }));
+        pass.end();
+        const after = device.createCommandEncoder();
+        behind(after, window);
+        commands.push(encoder.finish(), ...withheld(device.queue, () => this.#call((net) => net.submit())), after.finish());
+      }
+      device.queue.submit(commands);
+    };
+    if (this.#proved.has(pipeline)) {
+      submit();
+    } else {
+      // An error outside of a scope would be the engine's.
+      await this.#made(submit);
+      this.#proved.add(pipeline);
     }
-    device.queue.submit(commands);
     return read(readback, bytes);
   }
 

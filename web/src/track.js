@@ -144,8 +144,8 @@ function match(tracks, detections, least) {
 
 /**
  * The column of each row so that the sum of gains is largest, by the Hungarian method with
- * potentials, row by row along shortest paths. Each row may also take a column of its own behind the
- * last, where it gains nothing.
+ * potentials, row by row along shortest paths. Each row may also take a column of its own behind
+ * the last, where it gains nothing.
  */
 function assign(gains, columns) {
   const [rows, all] = [gains.length, columns + gains.length];

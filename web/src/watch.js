@@ -7,6 +7,8 @@ import { Smoother } from './smooth.js';
 import { abortable } from './start.js';
 import { LOW, Tracker, sizeOf } from './track.js';
 
+/** Of a video's `readyState`: it has the picture that it shows. */
+const HAVE_CURRENT_DATA = 2;
 /** Whose points a network for landmarks gives. */
 const FACE = 'face';
 
@@ -22,8 +24,7 @@ export async function watch(net, source, { landmarks, track = true, smooth = tra
     const next = frames(video, stop, over);
     const limit = threshold ?? net.info.threshold;
     const follow = new Follower(track && new Tracker(limit), smooth);
-    // A GPU may take a frame as it is.
-    const byFrame = [net, landmarks].some((one) => one?.info.backend === 'gpu') && globalThis.VideoFrame;
+    const byFrame = [net, landmarks].some((one) => one?.info.takes_frames);
     const find = async (time) => {
       const begin = performance.now();
       // Both networks see one picture.
@@ -41,8 +42,8 @@ export async function watch(net, source, { landmarks, track = true, smooth = tra
     };
     for (let lost = 0; ;) {
       const time = await next();
-      // Between two sources it shows nothing.
-      if (!video.videoWidth) continue;
+      // Between two sources it shows nothing, and neither does it while it waits for a place.
+      if (!video.videoWidth || video.readyState < HAVE_CURRENT_DATA) continue;
       try {
         const found = await find(time);
         over.throwIfAborted();
@@ -74,8 +75,9 @@ async function playing(source, over) {
 }
 
 /**
- * Gives `next`, which resolves to the time of a frame: the newest, if some came since the last call.
- * It rejects when the watch is over, which the end of the video's track brings about by `stop`.
+ * Gives `next`, which resolves to the time of a frame: the newest, if some came since the last
+ * call. It rejects when the watch is over, which the end of the video's track brings about by
+ * `stop`.
  */
 function frames(video, stop, over) {
   let waiting, wake, handle, shown;

@@ -1,5 +1,6 @@
-// Detectors on a GPU, which samples pictures and finds candidates itself: in headless Chromium whose
-// own graphics run on the same driver as WebGPU, so that it takes frames of a video as they are.
+// Detectors on a GPU, which samples pictures and finds candidates itself: in headless Chromium
+// whose own graphics run on the same driver as WebGPU, so that it takes frames of a video as they
+// are.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,8 +11,8 @@ import { launch, recordDevices, site } from './browser.mjs';
 import { oneFile, tinyNetwork } from './one_file.mjs';
 import { decoded, trained, y4m } from './video.mjs';
 
-const [faces, points] = [trained('yunet_n_320'), trained('pfld_ghostone')];
-const skip = faces && points ? false : 'the trained networks are not beside the clone';
+const [faces, points, rows] = ['yunet_n_320', 'pfld_ghostone', 'blazeface_front'].map(trained);
+const skip = faces && points && rows ? false : 'the trained networks are not beside the clone';
 
 /** Eight candidates for each of 16 x 16 cells, all of which are above a threshold of 0. */
 const CANDIDATES = 2048;
@@ -57,8 +58,8 @@ before(async () => {
   const graphics = ['--use-vulkan=swiftshader', '--enable-features=Vulkan', '--use-angle=vulkan'];
   browser = await launch({ args: [...graphics, '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-video-capture=${file}`] });
   const give = (bytes) => (_, response) => response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(bytes);
-  const cards = { '/faces.json': faces?.card, '/points.json': points?.card, '/detector.json': DETECTOR, '/marks.json': MARKS };
-  const files = { '/faces.onnx': faces?.weights, '/points.onnx': points?.weights, '/detector.onnx': many(), '/marks.onnx': tinyNetwork() };
+  const cards = { '/faces.json': faces?.card, '/points.json': points?.card, '/rows.json': rows?.card, '/detector.json': DETECTOR, '/marks.json': MARKS };
+  const files = { '/faces.onnx': faces?.weights, '/points.onnx': points?.weights, '/rows.onnx': rows?.weights, '/detector.onnx': many(), '/marks.onnx': tinyNetwork() };
   const routes = { ...files, ...Object.fromEntries(Object.entries(cards).map(([path, card]) => [path, JSON.stringify(card)])) };
   web = await site(browser, Object.fromEntries(Object.entries(routes).map(([path, bytes]) => [path, give(bytes ?? '')])));
   page = await web.open();
@@ -197,7 +198,7 @@ describe('networks that are always there', () => {
       net.destroy();
       return { ...found, tries, wanted };
     });
-    assert.equal(found.tries, 1);
+    assert.equal(found.tries, 2);
     same(found.detections, found.wanted.map(({ landmarks, ...one }) => one), 'a copy');
   });
 
@@ -221,6 +222,16 @@ describe('networks that are always there', () => {
 });
 
 describe('with trained networks', { skip }, () => {
+  test('rows that are channels are sampled as the processor does', async () => {
+    const [found, wanted] = await page.evaluate(async () => {
+      const all = [];
+      for (const options of [{ backend: 'gpu', deviceClass: 'gpu' }, { backend: 'cpu' }]) all.push(await (await named('rows', options)).detect(still));
+      return all;
+    });
+    assert.equal(found.length, 1);
+    same(found, wanted, 'rows', { score: 2e-3, pixels: 0.5 });
+  });
+
   test('a face and its points on the camera are those of the processor', async () => {
     const { found, wanted } = await page.evaluate(async () => {
       const both = async (backend) => Promise.all(['faces', 'points'].map((name) => named(name, { backend, ...(backend === 'gpu' && { deviceClass: 'gpu' }) })));

@@ -267,7 +267,8 @@ impl<'m> Import<'m> {
         Ok(())
     }
 
-    /// What an operator made: of few sides, and a constant that is not one of its inputs is counted.
+    /// What an operator made: of few sides, and a constant that is not one of its inputs is
+    /// counted.
     fn check(&mut self, made: &Value, inputs: &[Option<Value>]) -> Result<(), String> {
         if made.axes.len() > MOST_SIDES {
             return Err(format!("{} sides; {MOST_SIDES} are the most", made.axes.len()));
@@ -388,8 +389,8 @@ impl<'m> Import<'m> {
         }
     }
 
-    /// So many channels at so many pixels, whichever rows and columns these are, in the order of the
-    /// view's sides.
+    /// So many channels at so many pixels, whichever rows and columns these are, in the order of
+    /// the view's sides.
     pub fn pixels(&mut self, value: &Value, [c, pixels]: [usize; 2]) -> Result<Maps, String> {
         if let Source::Node(node, of) = value.source
             && of[0] == c

@@ -1,9 +1,9 @@
 //! Networks in ONNX files: their graphs become ours, operator by operator, by a table.
 //!
 //! A tensor of any rank is a view ([`value`]) of one of our nodes, whose maps are `[n, c, h, w]`.
-//! Constants and the arithmetic on shapes fold away here, since every shape is known: the first side
-//! of an input counts the images, and is 1 meanwhile. What is not covered is refused in one message
-//! that lists each operator with its nodes and why.
+//! Constants and the arithmetic on shapes fold away here, since every shape is known: the first
+//! side of an input counts the images, and is 1 meanwhile. What is not covered is refused in one
+//! message that lists each operator with its nodes and why.
 //!
 //! Operators: <https://onnx.ai/onnx/operators/>.
 

@@ -1,8 +1,8 @@
 //! What a page tells a GPU that runs a network with a card: how to sample a picture in front of it,
 //! and how to find candidates behind it. `web/src/on_device.js` calls this.
 //!
-//! A result is `[name, shape, starts, …]` here, as `Lent` of the other module tells it: where each
-//! channel begins, in values.
+//! A result is `[name, shape, starts, …]` here, as `Net::lend` of the other module tells it. Starts
+//! are where each channel begins, in values.
 
 use super::{Finder, Seen, detections, lengths, points};
 use crate::{
@@ -20,8 +20,8 @@ const ALIGNMENT: usize = 256;
 #[wasm_bindgen]
 impl Finder {
     /// How the picture that was looked at last is sampled, which lies on the device as a whole: the
-    /// shader's template and constants, its grid, its parameters, 256 bytes for each window, and its
-    /// table.
+    /// shader's template and constants, its grid, its parameters, 256 bytes for each window, and
+    /// its table.
     pub fn sampling(&self, f16: bool, external: bool) -> Result<Array, JsValue> {
         let Seen { picture, windows } = self.seen()?;
         let input = self.finder.input();
