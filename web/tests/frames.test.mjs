@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { launch, recordDevices, site } from './browser.mjs';
 import { oneFile, tinyNetwork } from './one_file.mjs';
-import { decoded, trained, y4m } from './video.mjs';
+import { decoded, expected, trained, y4m } from './video.mjs';
 
 const [faces, points, rows] = ['yunet_n_320', 'pfld_ghostone', 'blazeface_front'].map(trained);
 const skip = faces && points && rows ? false : 'the trained networks are not beside the clone';
@@ -60,6 +60,10 @@ before(async () => {
   const give = (bytes) => (_, response) => response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(bytes);
   const cards = { '/faces.json': faces?.card, '/points.json': points?.card, '/rows.json': rows?.card, '/detector.json': DETECTOR, '/marks.json': MARKS };
   const files = { '/faces.onnx': faces?.weights, '/points.onnx': points?.weights, '/rows.onnx': rows?.weights, '/detector.onnx': many(), '/marks.onnx': tinyNetwork() };
+  for (const [name, card] of Object.entries(expected()?.cards ?? {}).filter(([name]) => trained(name))) {
+    Object.assign(files, { [`/${name}.onnx`]: trained(name).weights });
+    Object.assign(cards, { [`/${name}.json`]: card });
+  }
   const routes = { ...files, ...Object.fromEntries(Object.entries(cards).map(([path, card]) => [path, JSON.stringify(card)])) };
   web = await site(browser, Object.fromEntries(Object.entries(routes).map(([path, bytes]) => [path, give(bytes ?? '')])));
   page = await web.open();
@@ -174,6 +178,16 @@ describe('networks that are always there', () => {
     assert.match(box, /^landmarks are of boxes of four numbers$/);
   });
 
+  test('a box that is a mean is the same where it is followed', async () => {
+    const [found, wanted] = await page.evaluate(async () => {
+      const card = { ...(await (await fetch('/detector.json')).json()), threshold: few.threshold, nms: { kind: 'weighted', iou: 0.01 } };
+      const net = await GhostNet.load({ weights: '/detector.onnx', card, backend: 'cpu' });
+      const { detections } = await watched(net, { limit: 3, smooth: false }, 1);
+      return [detections, await net.detect(still, { limit: 3 })];
+    });
+    same(found, wanted, 'means');
+  });
+
   test('halves', async () => {
     const found = await page.evaluate(async () => {
       const half = await named('detector', { backend: 'gpu', precision: 'f16' });
@@ -231,6 +245,34 @@ describe('with trained networks', { skip }, () => {
     assert.equal(found.length, 1);
     same(found, wanted, 'rows', { score: 2e-3, pixels: 0.5 });
   });
+
+  for (const backend of ['gpu', 'cpu']) {
+    test(`photos have what is expected of them, by cards alone, on the ${backend}`, { timeout: 300_000 }, async () => {
+      const { cards, photos } = expected();
+      let count = 0;
+      for (const [name, card] of Object.entries(cards).filter(([name, { task }]) => task === 'detect' && trained(name))) {
+        const found = await page.evaluate(async ([name, backend, paths]) => {
+          const net = await GhostNet.load({ weights: `/${name}.onnx`, card: `/${name}.json`, backend });
+          const found = [];
+          for (const path of paths) found.push(await net.detect(path));
+          net.destroy();
+          return found;
+        }, [name, backend, Object.keys(photos).map((photo) => `/images/${photo}`)]);
+        Object.entries(photos).forEach(([photo, { size: [width, height], models }], at) => {
+          const { size: [rows, columns] } = card.input;
+          const pixels = 0.5 * Math.max(width / columns, height / rows);
+          const isNear = (a, b) => a.label === b.label && Math.abs(a.score - b.score) <= 2e-3 && [...a.box, ...(a.points ?? []).flat()].every((v, i) => Math.abs(v - [...b.box, ...(b.points ?? []).flat()][i]) <= pixels);
+          const sides = [found[at], models[name].detections];
+          for (const [some, others] of [sides, [...sides].reverse()]) {
+            const lone = some.filter((one) => one.score >= card.threshold + 0.01 && !others.some((other) => isNear(one, other)));
+            assert.deepEqual(lone, [], `${photo}, ${name}`);
+          }
+          count += models[name].detections.length;
+        });
+      }
+      assert.ok(count >= 3, `${count} detections`);
+    });
+  }
 
   test('a face and its points on the camera are those of the processor', async () => {
     const { found, wanted } = await page.evaluate(async () => {

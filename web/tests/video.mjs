@@ -6,11 +6,16 @@ import { root } from './browser.mjs';
 
 const SHARED = join(process.env.GHOSTNET_SHARED ?? join(root, '../shared'), 'data');
 
+/** Cards of trained networks, and what these detect in photos; undefined where they are not. */
+export function expected() {
+  const file = join(SHARED, 'detect/expected.json');
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined;
+}
+
 /** A trained network's bytes and card, or undefined where there is none. */
 export function trained(name) {
-  const [file, cards] = [join(SHARED, 'models', `${name}.onnx`), join(SHARED, 'detect/expected.json')];
-  if (![file, cards].every(existsSync)) return undefined;
-  return { weights: readFileSync(file), card: JSON.parse(readFileSync(cards, 'utf8')).cards[name] };
+  const [file, said] = [join(SHARED, 'models', `${name}.onnx`), expected()];
+  return said && existsSync(file) ? { weights: readFileSync(file), card: said.cards[name] } : undefined;
 }
 
 /** RGBA bytes of a picture of dist/, as a browser decodes it. */
