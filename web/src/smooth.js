@@ -4,7 +4,7 @@
 
 /** Of what rests, in hertz; what a speed of one adds to it; and of the speed itself. */
 const [CUTOFF, SLOPE, CUTOFF_OF_SPEED] = [0.3, 4, 1.5];
-/** A track that was away for longer, in milliseconds, begins anew. */
+/** A track that was missing for longer, in milliseconds, begins anew. */
 const AWAY = 500;
 
 /** How much a new value counts after `seconds`. */
@@ -12,6 +12,8 @@ const share = (cutoff, seconds) => 1 / (1 + 1 / (2 * Math.PI * cutoff * seconds)
 
 export class Smoother {
   #tracks = new Map();
+  /** When the last frame was. */
+  #frame;
 
   /**
    * The values of a track at a time, in milliseconds, smoothed: coordinates in pixels. They begin
@@ -20,7 +22,7 @@ export class Smoother {
   next(track, values, size, time) {
     const before = this.#tracks.get(track);
     const seconds = (time - before?.time) / 1000;
-    const isNew = !(seconds > 0 && seconds <= AWAY / 1000) || before.values.length !== values.length;
+    const isNew = !(seconds > 0) || before.values.length !== values.length;
     const speeds = isNew
       ? values.map(() => 0)
       : values.map((value, at) => before.speeds[at] + share(CUTOFF_OF_SPEED, seconds) * ((value - before.values[at]) / Math.max(1, size) / seconds - before.speeds[at]));
@@ -31,8 +33,12 @@ export class Smoother {
     return smooth;
   }
 
-  /** Forgets the tracks that are away at a time. */
-  forget(time) {
-    for (const [track, before] of this.#tracks) if (time - before.time > AWAY) this.#tracks.delete(track);
+  /**
+   * Begins a frame, and forgets the tracks that are away then. One that the last frame had is not,
+   * however long ago that was.
+   */
+  begin(time) {
+    for (const [track, before] of this.#tracks) if (before.time !== this.#frame && time - before.time > AWAY) this.#tracks.delete(track);
+    this.#frame = time;
   }
 }

@@ -122,7 +122,7 @@ class Follower {
   boxes(detections, time) {
     if (!this.#tracker) return detections;
     const tracked = this.#tracker.update(detections);
-    for (const smoother of this.#smoothers ?? []) smoother.forget(time);
+    for (const smoother of this.#smoothers ?? []) smoother.begin(time);
     for (const found of this.#smoothers ? tracked : []) {
       const smoothed = this.#smoothers[0].next(found.track, [...found.box, ...(found.points?.flat() ?? [])], sizeOf(found.box), time);
       found.box = smoothed.slice(0, 4);
