@@ -18,7 +18,10 @@ export function overlay(canvas) {
     drawn = shown;
     paint(canvas, ...shown);
   };
-  new ResizeObserver(() => drawn && paint(canvas, ...drawn)).observe(canvas);
+  const again = () => drawn && paint(canvas, ...drawn);
+  new ResizeObserver(again).observe(canvas);
+  // A zoomed page has other pixels under a canvas of the same size.
+  addEventListener('resize', again);
   return {
     draw,
     clear() {
