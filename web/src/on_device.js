@@ -123,10 +123,7 @@ export class OnDevice {
     this.#lent = undefined;
   }
 
-  /**
-   * How the picture that was looked at is sampled. Nothing is awaited between it and the commands
-   * that read it.
-   */
+  /** How the picture that was looked at is sampled. */
   async #sampler(lent, picture) {
     const [shader, grid, params, table] = this.#card((made) => made.sampling(lent.f16, Boolean(picture.frame)));
     const pipeline = await lent.pipeline(shader);
@@ -176,8 +173,13 @@ class Lent {
   async #made(make) {
     const device = this.#device;
     for (const filter of ['validation', 'out-of-memory']) device.pushErrorScope(filter);
-    const made = make();
-    const [memory, other] = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
+    let made, scopes;
+    try {
+      made = make();
+    } finally {
+      scopes = Promise.all([device.popErrorScope(), device.popErrorScope()]);
+    }
+    const [memory, other] = await scopes;
     if (memory) throw new Error('out of memory: the device has no room for the buffers');
     if (other) throw new Error(other.message);
     return made;
