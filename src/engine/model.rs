@@ -107,8 +107,8 @@ impl Model {
         Ok(Request { shapes: self.network().shapes(n, size), form, normalise })
     }
 
-    /// Whether an input of this shape is none that [`Model::run_async`] refuses for its size alone:
-    /// before it is copied to this program's memory.
+    /// Whether an input of this shape is none that [`Model::run_named_async`] refuses for its size
+    /// alone: before it is copied to this program's memory.
     #[cfg(all(target_arch = "wasm32", feature = "web"))]
     pub(crate) fn check_input(&self, shape: &[usize]) -> Result<()> {
         match self.graph().inputs() {

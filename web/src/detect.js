@@ -10,8 +10,6 @@ const start = starter(() => import('./detect_engine.js'), new URL('./detect_engi
 export async function finder(decoder, info) {
   const found = new Finder(decoder, info.labels);
   await found.ready();
-  // Firefox lends none.
-  info.takes_frames &&= Boolean(GPUDevice.prototype.importExternalTexture && globalThis.VideoFrame);
   if (info.backend === 'gpu') await found.onDevice(info.takes_frames);
   return found;
 }
@@ -50,7 +48,9 @@ class Finder {
 
   async onDevice(takesFrames) {
     const { OnDevice } = await import('./on_device.js');
-    this.#onDevice = new OnDevice((work) => this.#call(work), takesFrames);
+    // Firefox lends none.
+    this.takes_frames = takesFrames && Boolean(GPUDevice.prototype.importExternalTexture && globalThis.VideoFrame);
+    this.#onDevice = new OnDevice((work) => this.#call(work), this.takes_frames);
   }
 
   /** What a run of the network on a picture of RGBA bytes, or a box in it, says. */

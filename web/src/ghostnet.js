@@ -112,11 +112,10 @@ export class GhostNet {
   run(data, ...more) {
     if (data instanceof Float32Array) {
       const [shape, options] = more;
-      const [{ name } = {}] = this.info.inputs;
-      // The first result, in floats.
-      return this.run({ [name]: { data, shape } }, options).then((results) => {
-        const [result] = Object.values(results);
-        return { ...result, data: Float32Array.from(result.data, Number) };
+      const { inputs: [input], outputs: [output] } = this.info;
+      return this.run({ [input?.name]: { data, shape } }, options).then((results) => {
+        const result = results[output.name];
+        return result.data instanceof Float32Array ? result : { ...result, data: Float32Array.from(result.data, Number) };
       });
     }
     // Tensors by the names of the inputs.
@@ -241,6 +240,7 @@ async function load({ weights, card, model, backend = 'auto', precision = 'f32',
     const { decoder, ...info } = { ...called(() => net.info()), startup, wasm_bytes: engine.bytes };
     // What reads it is fetched for those that have one.
     const finder = decoder ? await (await import('./detect.js')).finder(decoder, info) : undefined;
+    info.takes_frames = finder?.takes_frames ?? false;
     info.point_names = finder?.point_names ?? [];
     info.threshold = finder?.threshold ?? null;
     if (fallback) info.fallback = fallback;

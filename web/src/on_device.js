@@ -12,6 +12,8 @@ const HEAD = 16;
 const FIRST = 1024;
 /** Windows in one submission: each has its share of what comes back. */
 const MOST_WINDOWS = 64;
+/** How often in a row a video's frames fail before all are copied. */
+const FAILURES = 2;
 
 /**
  * What is drawn or copied to a texture, its pixels, or a frame of a video, with its size; `close`
@@ -41,7 +43,7 @@ async function opened(source, takesFrames, signal) {
 /** Runs a network with a card on its GPU. `card` and `call` work on the card and on the network. */
 export class OnDevice {
   #card;
-  /** How often a video's frames, which the device takes as they are, may yet fail. */
+  /** How often a video's frames, which the device takes as they are, may fail now. */
   #frames;
   /** Whether the network takes pictures otherwise than they are sampled here. */
   #isRefused = false;
@@ -50,7 +52,7 @@ export class OnDevice {
 
   constructor(card, takesFrames) {
     this.#card = card;
-    this.#frames = takesFrames ? 2 : 0;
+    this.#frames = takesFrames ? FAILURES : 0;
   }
 
   /**
@@ -90,7 +92,9 @@ export class OnDevice {
     if (this.#isRefused) return undefined;
     const picture = await opened(source, takesFrames, signal);
     try {
-      return await work(picture);
+      const result = await work(picture);
+      if (picture.frame) this.#frames = FAILURES;
+      return result;
     } catch (error) {
       // Of a device that was lost nothing is left.
       this.#forget();
@@ -140,8 +144,6 @@ class Lent {
   #call;
   /** By their templates and constants. */
   #pipelines = new Map();
-  /** Those that sampled for a submission without an error. */
-  #proved = new Set();
   /** Buffers by name, and the texture for pictures, as large as the largest so far. */
   #buffers = {};
   #texture;
@@ -178,6 +180,8 @@ class Lent {
       made = make();
     } finally {
       scopes = Promise.all([device.popErrorScope(), device.popErrorScope()]);
+      // Nobody waits for it where `make` throws.
+      scopes.catch(() => {});
     }
     const [memory, other] = await scopes;
     if (memory) throw new Error('out of memory: the device has no room for the buffers');
@@ -321,14 +325,12 @@ class Lent {
       }
       device.queue.submit(commands);
     };
-    if (this.#proved.has(pipeline)) {
-      submit();
-    } else {
-      // An error outside of a scope would be the engine's.
-      await this.#made(submit);
-      this.#proved.add(pipeline);
-    }
-    return read(readback, bytes);
+    // An error outside of a scope would be the engine's.
+    const submitted = this.#made(submit);
+    const result = read(readback, bytes);
+    result.catch(() => {});
+    await submitted;
+    return result;
   }
 
   /** A texture that holds the picture. */
@@ -341,15 +343,15 @@ class Lent {
       had?.destroy();
     }
     const [{ queue }, to, size] = [this.#device, { texture: this.#texture }, [width, height]];
-    const write = ({ data }) => queue.writeTexture(to, data, { bytesPerRow: 4 * width }, size);
+    const write = ({ data }) => this.#made(() => queue.writeTexture(to, data, { bytesPerRow: 4 * width }, size));
     if (pixels) {
-      write(pixels);
+      await write(pixels);
     } else {
       try {
-        queue.copyExternalImageToTexture({ source: picture }, to, size);
+        await this.#made(() => queue.copyExternalImageToTexture({ source: picture }, to, size));
       } catch {
         // What a browser copies to no texture, such as 16 bits a channel, it may draw.
-        write(await draw());
+        await write(await draw());
       }
     }
     return this.#texture;

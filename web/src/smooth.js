@@ -1,6 +1,6 @@
 // Smooths what trembles, by the one-euro filter (Casiez et al., CHI 2012): a low pass whose cutoff
-// grows with the speed. What rests is smoothed much, what moves follows at once. Speeds are in sizes
-// of the box a second, so that a face nearby and one far away are smoothed alike.
+// grows with the speed. What rests is smoothed much, what moves follows at once. Speeds are in
+// sizes of the box a second, so that a face nearby and one far away are smoothed alike.
 
 /** Of what rests, in hertz; what a speed of one adds to it; and of the speed itself. */
 const [CUTOFF, SLOPE, CUTOFF_OF_SPEED] = [0.3, 4, 1.5];

@@ -87,6 +87,7 @@ function frames(video, stop, over) {
   };
   const come = (time) => {
     ask();
+    if (video.readyState < HAVE_CURRENT_DATA) return;
     // A page is painted more often than a video changes.
     const isNew = byFrame || video.currentTime !== shown;
     shown = video.currentTime;
