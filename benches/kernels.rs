@@ -69,7 +69,7 @@ fn main() -> Result<()> {
 
 fn row(layer: &Layer) -> Row {
     let Layer { step, ms, spread: [p10, p90], .. } = layer;
-    let flops = if step.macs == 0 { "-".into() } else { number(gflops(step, *ms)) };
+    let flops = if step.macs == 0 { "-".into() } else { number(gflops(step.macs, *ms)) };
     Row {
         name: step.name.clone(),
         ms: *ms,
@@ -84,7 +84,7 @@ fn row(layer: &Layer) -> Row {
             layer.repeats.to_string(),
             format!("{:.1} %", 100.0 * layer.share),
             flops,
-            number(gb_per_s(step, *ms)),
+            number(gb_per_s(step.read_bytes + step.write_bytes, *ms)),
             percent(layer.of_roof),
         ],
     }
@@ -94,5 +94,5 @@ fn point(layer: &Layer) -> Option<Point> {
     let Layer { step, ms, share, .. } = layer;
     let intensity = 2.0 * step.macs as f64 / (step.read_bytes + step.write_bytes) as f64;
     let kernel = step.dispatch.key.kernel;
-    (step.macs > 0).then(|| Point { name: step.name.clone(), kernel, intensity, gflops: gflops(step, *ms), share: *share })
+    (step.macs > 0).then(|| Point { name: step.name.clone(), kernel, intensity, gflops: gflops(step.macs, *ms), share: *share })
 }

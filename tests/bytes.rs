@@ -2,66 +2,24 @@
 //! memory than eight times their length and 64 MB.
 #![cfg(all(feature = "decode", feature = "hub", feature = "pth"))]
 
+#[path = "common/counting.rs"]
+mod counting;
 #[path = "bytes/targets.rs"]
 #[allow(dead_code)]
 mod targets;
 
+use counting::counted;
 use ghostnet::Card;
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     io::Write as _,
     panic::catch_unwind,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use targets::{
     TARGETS,
     messages::{Is, Message, Onnx},
 };
-
-/// The system's allocator, with a count of what is taken.
-struct Counting;
-
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-fn take(bytes: usize) {
-    MOST.fetch_max(TAKEN.fetch_add(bytes, Relaxed) + bytes, Relaxed);
-}
-
-// SAFETY: everything is the system's allocator's; only counts are added.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        take(layout.size());
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        take(layout.size());
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        TAKEN.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        TAKEN.fetch_sub(layout.size(), Relaxed);
-        take(size);
-        // SAFETY: as the caller promises.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Held by tests that count.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -73,10 +31,8 @@ struct Cost {
 }
 
 fn cost(work: impl FnOnce()) -> Cost {
-    let (before, start) = (TAKEN.load(Relaxed), Instant::now());
-    MOST.store(before, Relaxed);
-    work();
-    Cost { bytes: MOST.load(Relaxed).saturating_sub(before), time: start.elapsed() }
+    let start = Instant::now();
+    Cost { bytes: counted(work).most, time: start.elapsed() }
 }
 
 /// What a target takes for these bytes, and what is wrong with it.

@@ -2,71 +2,23 @@
 //! what is small. Buffers of pictures, inputs and results stay from frame to frame.
 
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 
+use counting::Counts;
 use ghostnet::{
     Card, DetectOptions, Detection, Element, Engine, Network,
     graph::{Conv, Graph, Op, TensorType},
     image::{DynamicImage, Rgb, RgbImage},
 };
 use serde_json::json;
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-};
-
-/// The system's allocator, with a count of what is asked of it.
-struct Counting;
-
-static CALLS: AtomicUsize = AtomicUsize::new(0);
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
-fn count(bytes: usize) {
-    CALLS.fetch_add(1, Relaxed);
-    BYTES.fetch_add(bytes, Relaxed);
-    LARGEST.fetch_max(bytes, Relaxed);
-}
-
-// SAFETY: everything is the system's allocator's; only counts are added.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size);
-        // SAFETY: as the caller promises.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What the frame that took least allocated: calls, bytes, and the largest of them.
 fn least(mut frame: impl FnMut()) -> [usize; 3] {
     (0..3).for_each(|_| frame());
-    let counted = |_| {
-        for counter in [&CALLS, &BYTES, &LARGEST] {
-            counter.store(0, Relaxed);
-        }
-        frame();
-        [&CALLS, &BYTES, &LARGEST].map(|counter| counter.load(Relaxed))
-    };
-    (0..5).map(counted).min().expect("five frames")
+    let counted = |_| counting::counted(&mut frame);
+    let Counts { calls, bytes, largest, .. } = (0..5).map(counted).min().expect("five frames");
+    [calls, bytes, largest]
 }
 
 /// An input of 320 x 320 with as much behind it as YuNet has: rows of 17 values on three grids.

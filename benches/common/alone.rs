@@ -133,14 +133,14 @@ fn findings<'a>(engine: &'a Engine, case: &Case, found: &Measured, cost: Option<
         json["isa"] = cost.json();
         notes.push(cost.to_string());
     }
-    let flops = if step.macs == 0 { "-".into() } else { number(gflops(step, *ms)) };
+    let flops = if step.macs == 0 { "-".into() } else { number(gflops(step.macs, *ms)) };
     let cells = vec![
         case.name.clone(),
         us(*ms),
         format!("{}..{}", us(*p10), us(*p90)),
         found.repeats.to_string(),
         flops,
-        number(gb_per_s(step, *ms)),
+        number(gb_per_s(step.read_bytes + step.write_bytes, *ms)),
         percent(found.of_roof),
         step.dispatch.workgroups.to_string(),
     ];

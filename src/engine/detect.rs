@@ -12,7 +12,7 @@ use crate::{
         Readable,
         sample::{Sampling, Window},
     },
-    plan::{Form, Plan, Stage},
+    plan::{Plan, Stage},
     tensor::{AnyTensor, Tensor, Values},
 };
 use image::DynamicImage;
@@ -216,7 +216,7 @@ impl Model {
         let shape = own.tensor.shape_of(&given).map_err(|what| Error::shape(&own.name, what))?;
         // All else is between these.
         check(self.engine(), &own.name, &[9], input.extremes().as_flattened())?;
-        let request = Request { shapes: vec![shape], form: Form::Tensors, normalise: [[0.0; 3]; 2] };
+        let request = Request::of_tensors(vec![shape]);
         let (mut runner, _) = self.inner.results.runner(self.engine(), &request).await?;
         let wanted = self.engine().inner.options.resize_on_device.unwrap_or(true);
         let is_texture = matches!(picture, Picture::Texture(_));
@@ -270,7 +270,7 @@ impl Model {
             false => (&*input.name, picture),
         });
         let shapes = part.given(self.engine(), &tensors.collect::<Vec<_>>())?.shapes;
-        let request = Request { shapes, form: Form::Tensors, normalise: [[0.0; 3]; 2] };
+        let request = Request::of_tensors(shapes);
         let (mut runner, _) = part.runner(self.engine(), &request).await?;
         let wrong = |what: String| self.wrong(what);
         let [first, second] = runner.plan.stages(&proposals.input, &proposals.finder.outputs()).map_err(wrong)?;

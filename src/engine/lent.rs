@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Error, Result, gpu,
-    plan::{Form, Placed, layout::Layout},
+    plan::{Placed, layout::Layout},
     tensor::Element,
 };
 use wasm_bindgen::JsValue;
@@ -26,7 +26,7 @@ impl Model {
             return Ok(None);
         }
         let shape = own.tensor.shape_of(lengths).map_err(|what| Error::shape(&own.name, what))?;
-        let request = Request { shapes: vec![shape], form: Form::Tensors, normalise: [[0.0; 3]; 2] };
+        let request = Request::of_tensors(vec![shape]);
         let (runner, _) = self.inner.results.runner(self.engine(), &request).await?;
         // What is transposed first may lie as one vector.
         if runner.plan.inputs[0].layout == Layout::plain(shape.c) && [shape.n, shape.c, shape.h, shape.w] == *lengths {

@@ -132,7 +132,7 @@ impl Model {
     /// As [`Model::prepare_async`], for a run on these tensors.
     pub async fn prepare_named_async(&self, inputs: &[(&str, &AnyTensor)]) -> Result<PrepareTimes> {
         let shapes = self.inner.results.given(self.engine(), inputs)?.shapes;
-        let request = Request { shapes, form: Form::Tensors, normalise: [[0.0; 3]; 2] };
+        let request = Request::of_tensors(shapes);
         let (runner, times) = self.runner(&request).await?;
         self.inner.results.keep(runner);
         Ok(times)

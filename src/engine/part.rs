@@ -41,6 +41,13 @@ pub(super) struct Request {
     pub normalise: [[f32; 3]; 2],
 }
 
+impl Request {
+    /// Of every result of normalised tensors of these shapes.
+    pub fn of_tensors(shapes: Vec<Shape>) -> Self {
+        Self { shapes, form: Form::Tensors, normalise: [[0.0; 3]; 2] }
+    }
+}
+
 /// A plan that is ready to run.
 pub(super) struct Runner {
     pub plan: Arc<Plan>,
@@ -418,7 +425,7 @@ impl Part {
 
     /// Every result of the graph by name.
     pub async fn run_given(self: &Arc<Self>, engine: &Engine, given: Given<'_>) -> Result<Vec<(String, AnyTensor)>> {
-        let request = Request { shapes: given.shapes.clone(), form: Form::Tensors, normalise: [[0.0; 3]; 2] };
+        let request = Request::of_tensors(given.shapes.clone());
         let (plan, slots) = self.run(engine, &request, Feed::Tensors(&given.values())).await?;
         self.results(&plan, &slots, plan.batch())
     }

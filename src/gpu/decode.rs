@@ -4,12 +4,12 @@ use super::{
     buffers::{ALIGNMENT, checked, filled},
     context::Context,
     pipelines::Pipeline,
-    step::{PreparedStep, padded},
+    step::PreparedStep,
 };
 use crate::{
     Result,
     kernels::decode::{HEAD, Launch, Problem},
-    plan::{Placed, Plan, PlanOutput, grid},
+    plan::{Placed, Plan, PlanOutput, grid, padded},
 };
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use super::{
     info::{Image, PrepareTimes},
     pipelines::Pipeline,
     resize::Resizer,
-    step::{PreparedStep, encode, padded},
+    step::{PreparedStep, encode},
     weights::Weights,
 };
 #[cfg(not(target_arch = "wasm32"))]
@@ -15,7 +15,7 @@ use super::{decode::Decoder, sample::Sampler};
 use crate::plan::Stage;
 use crate::{
     Error, Result, clock, kernels,
-    plan::{Form, Plan, PlanOutput, Resource, grid},
+    plan::{Form, Plan, PlanOutput, Resource, grid, padded},
 };
 use futures_channel::oneshot;
 use std::{

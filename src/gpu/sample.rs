@@ -6,12 +6,12 @@ use super::{
     info::Windows,
     pictures::{Part, Pictures, word_bytes},
     pipelines::Pipeline,
-    step::{PreparedStep, padded},
+    step::PreparedStep,
 };
 use crate::{
     Result,
     kernels::sample::{Held, Problem},
-    plan::{Dispatch, PipelineKey, grid},
+    plan::{Dispatch, PipelineKey, grid, padded},
 };
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! One dispatch with all it needs on the device.
 
 use super::{buffers::ALIGNMENT, pipelines::Pipeline};
-use crate::plan::Dispatch;
 use std::sync::Arc;
 
 impl Pipeline {
@@ -20,15 +19,6 @@ impl Pipeline {
         entries.extend(self.bindings.iter().map(|binding| wgpu::BindGroupEntry { binding: binding.index, resource: of(&binding.name) }));
         device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(label), layout: &self.layout, entries: &entries })
     }
-}
-
-/// The parameters of dispatches, each of which has so many bytes.
-pub(super) fn padded<'a>(dispatches: impl ExactSizeIterator<Item = &'a Dispatch>, bytes: u64) -> Vec<u8> {
-    let mut params = vec![0; bytes as usize * dispatches.len()];
-    for (to, dispatch) in params.chunks_mut(bytes as usize).zip(dispatches) {
-        to[..dispatch.params.len()].copy_from_slice(&dispatch.params);
-    }
-    params
 }
 
 /// A pipeline with its bindings, and how many workgroups of it run.

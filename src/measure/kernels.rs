@@ -118,7 +118,7 @@ impl Layer {
         json!({
             "kernel": step.dispatch.key.kernel.name(), "shader": step.dispatch.key.file_name(), "shape": self.shape, "count": self.count,
             "p10_ms": p10, "p90_ms": p90, "repeats": self.repeats, "macs": step.macs, "bytes": step.read_bytes + step.write_bytes,
-            "gflops": gflops(step, *ms), "gb_per_s": gb_per_s(step, *ms), "of_roof": self.of_roof, "share": self.share,
+            "gflops": gflops(step.macs, *ms), "gb_per_s": gb_per_s(step.read_bytes + step.write_bytes, *ms), "of_roof": self.of_roof, "share": self.share,
         })
     }
 }

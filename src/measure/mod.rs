@@ -7,7 +7,7 @@ mod timed;
 
 pub use timed::{Timed, alternate, clock_of, repeated, roof, spread};
 
-use crate::{AdapterInfo, plan::Step};
+use crate::AdapterInfo;
 use serde_json::{Value, json};
 
 /// What a bench found, as JSON: `more` beside its description, and `rows`, each with a name,
@@ -31,15 +31,16 @@ fn extend(mut object: Value, more: Value) -> Value {
 }
 
 /// Billions per second.
-pub fn rate(count: f64, ms: f64) -> f64 {
+fn rate(count: f64, ms: f64) -> f64 {
     if ms > 0.0 { count / ms / 1e6 } else { 0.0 }
 }
 
-/// A multiply-add counts as two operations.
-pub fn gflops(step: &Step, ms: f64) -> f64 {
-    rate(2.0 * step.macs as f64, ms)
+/// Of multiply-adds, each of which counts as two operations, in milliseconds.
+pub fn gflops(macs: u64, ms: f64) -> f64 {
+    rate(2.0 * macs as f64, ms)
 }
 
-pub fn gb_per_s(step: &Step, ms: f64) -> f64 {
-    rate((step.read_bytes + step.write_bytes) as f64, ms)
+/// Of bytes, in milliseconds.
+pub fn gb_per_s(bytes: u64, ms: f64) -> f64 {
+    rate(bytes as f64, ms)
 }

@@ -268,6 +268,15 @@ impl<'a> Inputs<'a> {
     }
 }
 
+/// The parameters of dispatches, each of which has so many bytes.
+pub(crate) fn padded<'a>(dispatches: impl ExactSizeIterator<Item = &'a Dispatch>, bytes: u64) -> Vec<u8> {
+    let mut params = vec![0; bytes as usize * dispatches.len()];
+    for (to, dispatch) in params.chunks_mut(bytes as usize).zip(dispatches) {
+        to[..dispatch.params.len()].copy_from_slice(&dispatch.params);
+    }
+    params
+}
+
 /// Workgroups folded into a grid whose sides stay at or below 65535, WebGPU's default limit.
 pub fn grid(workgroups: u32) -> [u32; 3] {
     const SIDE: u32 = 65535;

@@ -1,13 +1,13 @@
 // Detectors and their cards on the page, in headless Chromium: files, pictures, the camera.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { launch, root, site } from './browser.mjs';
+import { launch, root } from './browser.mjs';
 import { errorText, overflow, pages, small, violations } from './pages.mjs';
-import { decoded, trained, y4m } from './video.mjs';
+import { astronaut, camera, trained } from './video.mjs';
 
 const NAMES = { faces: 'yunet_n_320', points: 'pfld_ghostone', other: 'ultraface_rfb320' };
 const found = Object.fromEntries(Object.entries(NAMES).map(([name, file]) => [name, trained(file)]));
@@ -24,14 +24,7 @@ const { open, close } = await pages();
 let directory, browser, page;
 before(async () => {
   directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
-  const plain = await launch({ webgpu: false });
-  const first = await site(plain);
-  const astronaut = await decoded(await first.open(), '/images/astronaut.jpg');
-  await plain.close();
-  await first.close();
-  const file = join(directory, 'astronaut.y4m');
-  writeFileSync(file, y4m([astronaut]));
-  browser = await launch({ webgpu: false, args: ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-video-capture=${file}`] });
+  browser = await launch({ webgpu: false, args: camera(directory, [await astronaut()]) });
   // As a phone's camera at the front says it.
   const prepare = (page) => page.addInitScript(() => {
     const { getSettings } = MediaStreamTrack.prototype;

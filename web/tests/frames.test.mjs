@@ -3,28 +3,24 @@
 // are.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { launch, recordDevices, site } from './browser.mjs';
-import { oneFile, tinyNetwork } from './one_file.mjs';
-import { decoded, expected, trained, y4m } from './video.mjs';
+import { oneFile, tinyNetwork, waves } from './one_file.mjs';
+import { astronaut, camera, expected, trained } from './video.mjs';
 
-const [faces, points, rows] = ['yunet_n_320', 'pfld_ghostone', 'blazeface_front'].map(trained);
-const skip = faces && points && rows ? false : 'the trained networks are not beside the clone';
+/** Of faces with points, of landmarks, and one whose rows are its channels. */
+const [FACES, POINTS, ROWS] = ['yunet_n_320', 'pfld_ghostone', 'blazeface_front'];
+const skip = [FACES, POINTS, ROWS].every(trained) ? false : 'the trained networks are not beside the clone';
 
 /** Eight candidates for each of 16 x 16 cells, all of which are above a threshold of 0. */
 const CANDIDATES = 2048;
 /** The second result's name: in an object of JavaScript it comes before the first one's. */
 const BOXES = '7';
 const many = () => {
-  const weights = [];
-  const tensor = (name, ...shape) => {
-    const count = shape.reduce((all, side) => all * side, 1);
-    weights.push([name, shape, Array.from({ length: count }, (_, at) => Math.sin((weights.length * 100 + at) * 0.7) * 0.4)]);
-    return name;
-  };
+  const { weights, tensor } = waves(0.4);
   const conv = (name, input, weight, more) => ({ name, op: 'conv', inputs: [input], weight, ...more });
   const sides = ['n', 'c', 'h', 'w'];
   const nodes = [
@@ -50,24 +46,13 @@ const MARKS = {
 const directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
 let browser, web, page;
 before(async () => {
-  const plain = await launch({ webgpu: false });
-  const first = await site(plain);
-  const astronaut = await decoded(await first.open(), '/images/astronaut.jpg');
-  await plain.close();
-  await first.close();
-  const file = join(directory, 'astronaut.y4m');
-  writeFileSync(file, y4m([astronaut]));
   const graphics = ['--use-vulkan=swiftshader', '--enable-features=Vulkan', '--use-angle=vulkan'];
-  browser = await launch({ args: [...graphics, '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-video-capture=${file}`] });
+  browser = await launch({ args: [...graphics, ...camera(directory, [await astronaut()])] });
   const give = (bytes) => (_, response) => response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(bytes);
-  const cards = { '/faces.json': faces?.card, '/points.json': points?.card, '/rows.json': rows?.card, '/detector.json': DETECTOR, '/marks.json': MARKS };
-  const files = { '/faces.onnx': faces?.weights, '/points.onnx': points?.weights, '/rows.onnx': rows?.weights, '/detector.onnx': many(), '/marks.onnx': tinyNetwork() };
-  for (const [name, card] of Object.entries(expected()?.cards ?? {}).filter(([name]) => trained(name))) {
-    Object.assign(files, { [`/${name}.onnx`]: trained(name).weights });
-    Object.assign(cards, { [`/${name}.json`]: card });
-  }
-  const routes = { ...files, ...Object.fromEntries(Object.entries(cards).map(([path, card]) => [path, JSON.stringify(card)])) };
-  web = await site(browser, Object.fromEntries(Object.entries(routes).map(([path, bytes]) => [path, give(bytes ?? '')])));
+  const served = { detector: { weights: many(), card: DETECTOR }, marks: { weights: tinyNetwork(), card: MARKS } };
+  for (const name of Object.keys(expected()?.cards ?? {}).filter(trained)) served[name] = trained(name);
+  const routes = Object.entries(served).flatMap(([name, { weights, card }]) => [[`/${name}.onnx`, give(weights)], [`/${name}.json`, give(JSON.stringify(card))]]);
+  web = await site(browser, Object.fromEntries(routes));
   page = await web.open();
   await page.evaluate(recordDevices);
   await page.evaluate(async () => {
@@ -245,11 +230,11 @@ describe('networks that are always there', () => {
 
 describe('with trained networks', { skip }, () => {
   test('rows that are channels are sampled as the processor does', async () => {
-    const [found, wanted] = await page.evaluate(async () => {
+    const [found, wanted] = await page.evaluate(async (name) => {
       const all = [];
-      for (const options of [{ backend: 'gpu', deviceClass: 'gpu' }, { backend: 'cpu' }]) all.push(await (await named('rows', options)).detect(still));
+      for (const options of [{ backend: 'gpu', deviceClass: 'gpu' }, { backend: 'cpu' }]) all.push(await (await named(name, options)).detect(still));
       return all;
-    });
+    }, ROWS);
     assert.equal(found.length, 1);
     same(found, wanted, 'rows', { score: 2e-3, pixels: 0.5 });
   });
@@ -260,7 +245,7 @@ describe('with trained networks', { skip }, () => {
       let count = 0;
       for (const [name, card] of Object.entries(cards).filter(([name, { task }]) => task === 'detect' && trained(name))) {
         const found = await page.evaluate(async ([name, backend, paths]) => {
-          const net = await GhostNet.load({ weights: `/${name}.onnx`, card: `/${name}.json`, backend });
+          const net = await named(name, { backend });
           const found = [];
           for (const path of paths) found.push(await net.detect(path));
           net.destroy();
@@ -283,15 +268,15 @@ describe('with trained networks', { skip }, () => {
   }
 
   test('a face and its points on the camera are those of the processor', async () => {
-    const { found, wanted } = await page.evaluate(async () => {
-      const both = async (backend) => Promise.all(['faces', 'points'].map((name) => named(name, { backend, ...(backend === 'gpu' && { deviceClass: 'gpu' }) })));
+    const { found, wanted } = await page.evaluate(async (names) => {
+      const both = async (backend) => Promise.all(names.map((name) => named(name, { backend, ...(backend === 'gpu' && { deviceClass: 'gpu' }) })));
       const [finder, marks] = await both('gpu');
       const found = await watched(finder, { track: false, landmarks: marks }, 4);
       const [onCpu, marksOnCpu] = await both('cpu');
       const wanted = await onCpu.detect(still);
       const landmarks = await marksOnCpu.landmarks(still, wanted);
       return { found, wanted: wanted.map((one, at) => ({ ...one, landmarks: landmarks[at] })) };
-    });
+    }, [FACES, POINTS]);
     assert.equal(found.detections[0].landmarks.length, 98);
     same(found.detections, wanted, 'the camera', { score: 2e-3, pixels: 0.5 });
     for (const cost of found.costs.slice(2)) assert.deepEqual(cost, FRAME);

@@ -19,18 +19,24 @@ export function oneFile(graph, card, weights = []) {
   return Buffer.concat([length, header, Buffer.from(data.buffer)]);
 }
 
+/** Weights of a formula, of at most so much; `tensor` adds one and gives its name. */
+export function waves(most) {
+  const weights = [];
+  const tensor = (name, ...shape) => {
+    const count = shape.reduce((all, side) => all * side, 1);
+    weights.push([name, shape, Array.from({ length: count }, (_, at) => Math.sin((weights.length * 100 + at) * 0.7) * most)]);
+    return name;
+  };
+  return { weights, tensor };
+}
+
 /**
  * A network of one ghost module between a stem and ten classes. It stands where a test is about
  * anything but the network: a driver that compiles on the CPU makes its kernels at once, where it
  * takes half a minute for those of GhostNet.
  */
 export function tinyNetwork() {
-  const weights = [];
-  const tensor = (name, ...shape) => {
-    const count = shape.reduce((all, side) => all * side, 1);
-    weights.push([name, shape, Array.from({ length: count }, (_, at) => Math.sin((weights.length * 100 + at) * 0.7) * 0.9)]);
-    return name;
-  };
+  const { weights, tensor } = waves(0.9);
   const conv = (name, input, weight, more) => ({ name, op: 'conv', inputs: [input], weight, activation: 'relu', ...more });
   const nodes = [
     conv('stem', 0, tensor('stem', 8, 3, 3, 3), { stride: [2, 2], pad: [1, 1] }),

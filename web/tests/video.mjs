@@ -1,8 +1,8 @@
 // Moving pictures for the tests, and detectors where they lie beside the clone.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { root } from './browser.mjs';
+import { launch, root, site } from './browser.mjs';
 
 const SHARED = join(process.env.GHOSTNET_SHARED ?? join(root, '../shared'), 'data');
 
@@ -18,17 +18,22 @@ export function trained(name) {
   return said && existsSync(file) ? { weights: readFileSync(file), card: said.cards[name] } : undefined;
 }
 
-/** RGBA bytes of a picture of dist/, as a browser decodes it. */
-export async function decoded(page, path) {
-  const [width, height, text] = await page.evaluate(async (path) => {
-    const picture = await createImageBitmap(await (await fetch(path)).blob());
+/** RGBA bytes of the astronaut's photo, as a browser decodes it. */
+export async function astronaut() {
+  const browser = await launch({ webgpu: false });
+  const { open, close } = await site(browser);
+  const page = await open();
+  const [width, height, text] = await page.evaluate(async () => {
+    const picture = await createImageBitmap(await (await fetch('/images/astronaut.jpg')).blob());
     const context = new OffscreenCanvas(picture.width, picture.height).getContext('2d');
     context.drawImage(picture, 0, 0);
     const { data } = context.getImageData(0, 0, picture.width, picture.height);
     let text = '';
     for (let at = 0; at < data.length; at += 1 << 15) text += String.fromCharCode(...data.subarray(at, at + (1 << 15)));
     return [picture.width, picture.height, btoa(text)];
-  }, path);
+  });
+  await browser.close();
+  await close();
   return { data: new Uint8Array(Buffer.from(text, 'base64')), width, height };
 }
 
@@ -45,8 +50,15 @@ export function shifted({ data, width, height }, right, down) {
   return { data: moved, width, height };
 }
 
-/** A video file of RGBA pictures, as Chromium's fake camera plays it, over and over. */
-export function y4m(frames, rate = 30) {
+/** Arguments by which Chromium's camera shows RGBA pictures, over and over, of a file in a directory. */
+export function camera(directory, frames) {
+  const file = join(directory, 'camera.y4m');
+  writeFileSync(file, y4m(frames));
+  return ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-video-capture=${file}`];
+}
+
+/** A video file of RGBA pictures. */
+function y4m(frames, rate = 30) {
   const [{ width, height }] = frames;
   const parts = [Buffer.from(`YUV4MPEG2 W${width} H${height} F${rate}:1 Ip A1:1 C420jpeg\n`)];
   for (const { data } of frames) {

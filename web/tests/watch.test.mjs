@@ -1,13 +1,13 @@
 // Videos, followed by a detector: in headless Chromium, whose camera plays a file.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Smoother } from '../src/smooth.js';
 import { launch, recordDevices, root, site } from './browser.mjs';
-import { decoded, shifted, trained, y4m } from './video.mjs';
+import { astronaut, camera, shifted, trained } from './video.mjs';
 
 /** YuNet, PFLD and UltraFace, where they lie beside the clone. */
 const [faces, points] = [trained('yunet_n_320'), trained('pfld_ghostone')];
@@ -27,16 +27,10 @@ const STEPS = 16;
 let directory, browser, web, page, pictures;
 before(async () => {
   directory = mkdtempSync(join(tmpdir(), 'ghostnet-'));
-  const plain = await launch({ webgpu: false });
-  const first = await site(plain);
-  const astronaut = await decoded(await first.open(), '/images/astronaut.jpg');
-  await plain.close();
-  await first.close();
-  pictures = Array.from({ length: STEPS }, (_, step) => shifted(astronaut, -step, step));
-  const file = join(directory, 'astronaut.y4m');
+  const photo = await astronaut();
+  pictures = Array.from({ length: STEPS }, (_, step) => shifted(photo, -step, step));
   // To and fro, so that nothing jumps.
-  writeFileSync(file, y4m([...pictures, ...pictures.slice(1, -1).reverse()]));
-  browser = await launch({ args: ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-video-capture=${file}`] });
+  browser = await launch({ args: camera(directory, [...pictures, ...pictures.slice(1, -1).reverse()]) });
   const give = (bytes, type) => (_, response) => response.writeHead(200, { 'content-type': type }).end(bytes);
   const routes = skip ? {} : {
     '/faces.onnx': give(faces.weights, 'application/octet-stream'), '/faces.json': give(JSON.stringify(faces.card), 'application/json'),

@@ -4,7 +4,12 @@ use crate::{
 };
 use anyhow::Result;
 use clap::ValueHint;
-use ghostnet::{TimedStep, image::DynamicImage, image_input, measure::rate};
+use ghostnet::{
+    TimedStep,
+    image::DynamicImage,
+    image_input,
+    measure::{gb_per_s, gflops},
+};
 use ghostnet_cli::report::chart::{self, Bar, Chart};
 use serde_json::json;
 use std::path::PathBuf;
@@ -92,8 +97,7 @@ impl Args {
         };
         let total: f64 = steps.iter().map(|step| step.ms).sum();
         let share = |ms: f64| if total > 0.0 { ms / total } else { 0.0 };
-        let flops = |step: &TimedStep| 2.0 * step.macs as f64;
-        let bytes = |step: &TimedStep| (step.read_bytes + step.write_bytes) as f64;
+        let bytes = |step: &TimedStep| step.read_bytes + step.write_bytes;
         let (info, precision) = (engine.adapter(), engine.precision().name());
         let title = format!("{title}, {what}, {precision}");
         if let Some(file) = &self.chart {
@@ -105,7 +109,7 @@ impl Args {
             let step = |step: &TimedStep| {
                 json!({
                     "name": step.name, "kernel": step.kernel.name(), "ms": step.ms, "share": share(step.ms),
-                    "gflops": rate(flops(step), step.ms), "gb_per_s": rate(bytes(step), step.ms),
+                    "gflops": gflops(step.macs, step.ms), "gb_per_s": gb_per_s(bytes(step), step.ms),
                 })
             };
             let mut said = json!({
@@ -121,12 +125,12 @@ impl Args {
         let head = [("step", Left), ("kernel", Left), ("ms", Right), ("share", Right), ("GFLOP/s", Right), ("GB/s", Right)];
         let row = |step: &TimedStep| {
             let (kernel, share) = (step.kernel.name().to_string(), format!("{:.1} %", 100.0 * share(step.ms)));
-            let gflops = if step.macs == 0 { "-".into() } else { number(rate(flops(step), step.ms)) };
-            vec![step.name.clone(), kernel, number(step.ms), share, gflops, number(rate(bytes(step), step.ms))]
+            let flops = if step.macs == 0 { "-".into() } else { number(gflops(step.macs, step.ms)) };
+            vec![step.name.clone(), kernel, number(step.ms), share, flops, number(gb_per_s(bytes(step), step.ms))]
         };
         let mut rows: Vec<Vec<String>> = steps.iter().map(row).collect();
-        let (flops, bytes): (f64, f64) = (steps.iter().map(flops).sum(), steps.iter().map(bytes).sum());
-        let (flops, bytes) = (number(rate(flops, total)), number(rate(bytes, total)));
+        let (macs, bytes) = (steps.iter().map(|step| step.macs).sum(), steps.iter().map(bytes).sum());
+        let (flops, bytes) = (number(gflops(macs, total)), number(gb_per_s(bytes, total)));
         rows.push(vec![format!("total of {}", steps.len()), String::new(), number(total), "100.0 %".into(), flops, bytes]);
         print(&format!("{}\n", bold(&title)))?;
         print(&table(&head, &rows))?;

@@ -9,13 +9,13 @@ use crate::{
     AnyTensor, Error, Precision, Result, Tensor, Values,
     detect::{self, Detector},
     kernels::{decode, sample::Held},
-    plan::{Dispatch, Placed, grid},
+    plan::{Dispatch, Placed, grid, padded},
 };
 use js_sys::{Array, Uint8Array, Uint32Array};
 use wasm_bindgen::prelude::*;
 
 /// Where parameters of a dispatch may begin in a buffer.
-const ALIGNMENT: usize = 256;
+const ALIGNMENT: u64 = 256;
 
 #[wasm_bindgen]
 impl Finder {
@@ -29,8 +29,8 @@ impl Finder {
         let sample = input.problem(*picture, windows).of_whole();
         let held = if external { Held::External } else { Held::Texture };
         let dispatches: Vec<Dispatch> = (0..windows.len()).map(|window| sample.dispatch(window, f16, held)).collect();
-        let table = Uint8Array::from(bytemuck::cast_slice(&sample.taps));
-        Ok(Array::of4(&shader(&dispatches[0]), &grid_of(&dispatches[0]), &aligned(&dispatches), &table))
+        let table = bytes(bytemuck::cast_slice(&sample.taps));
+        Ok(Array::of4(&shader(&dispatches[0]), &grid_of(&dispatches[0]), &bytes(&padded(dispatches.iter(), ALIGNMENT)), &table))
     }
 
     /// How candidates are found in results: the words of a record, how many of them there is room
@@ -42,7 +42,6 @@ impl Finder {
         self.check(&|wanted| results.iter().find(|result| result.name == wanted).map(|result| result.shape.clone()))?;
         let problem = detector.problem(&results, self.seen()?.windows[0].size);
         let (launches, table) = problem.launches(&results, f16);
-        let bytes = |words: &[u8]| JsValue::from(Uint8Array::from(words));
         let head: [JsValue; 4] = [
             (problem.record() as u32).into(),
             (problem.capacity() as u32).into(),
@@ -51,7 +50,7 @@ impl Finder {
         ];
         let launch = |decode::Launch { dispatch, bound }: &decode::Launch| {
             let bound: Array = bound.iter().map(|&(name, result)| Array::of2(&name.into(), &(result as u32).into())).collect();
-            JsValue::from(Array::of4(&shader(dispatch), &grid_of(dispatch), &aligned(std::slice::from_ref(dispatch)), &bound))
+            JsValue::from(Array::of4(&shader(dispatch), &grid_of(dispatch), &bytes(&padded(std::iter::once(dispatch), ALIGNMENT)), &bound))
         };
         Ok(head.into_iter().chain(launches.iter().map(launch)).collect())
     }
@@ -130,11 +129,6 @@ fn grid_of(dispatch: &Dispatch) -> JsValue {
     Uint32Array::from(&grid(dispatch.workgroups)[..]).into()
 }
 
-/// The parameters of dispatches.
-fn aligned(dispatches: &[Dispatch]) -> JsValue {
-    let mut all = vec![0; ALIGNMENT * dispatches.len()];
-    for (bytes, dispatch) in all.chunks_mut(ALIGNMENT).zip(dispatches) {
-        bytes[..dispatch.params.len()].copy_from_slice(&dispatch.params);
-    }
-    Uint8Array::from(&all[..]).into()
+fn bytes(bytes: &[u8]) -> JsValue {
+    Uint8Array::from(bytes).into()
 }
