@@ -268,8 +268,8 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// The parameters of dispatches, each of which has so many bytes.
-pub(crate) fn padded<'a>(dispatches: impl ExactSizeIterator<Item = &'a Dispatch>, bytes: u64) -> Vec<u8> {
+/// The bytes of dispatches' parameters, each followed by zeros up to so many bytes.
+pub fn padded<'a>(dispatches: impl ExactSizeIterator<Item = &'a Dispatch>, bytes: u64) -> Vec<u8> {
     let mut params = vec![0; bytes as usize * dispatches.len()];
     for (to, dispatch) in params.chunks_mut(bytes as usize).zip(dispatches) {
         to[..dispatch.params.len()].copy_from_slice(&dispatch.params);

@@ -16,8 +16,7 @@ mod slots;
 #[cfg(not(target_arch = "wasm32"))]
 mod stage;
 
-pub(crate) use dispatch::padded;
-pub use dispatch::{Call, Dispatch, Inputs, Kernel, KernelSpec, PipelineKey, grid};
+pub use dispatch::{Call, Dispatch, Inputs, Kernel, KernelSpec, PipelineKey, grid, padded};
 pub(crate) use placement::Placement;
 pub use products::{Halves, Products};
 pub use slots::{Lifetime, assign_slots};
